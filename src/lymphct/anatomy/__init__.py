@@ -1,0 +1,1 @@
+"""Organs, vessels and the tumour (Sec. III-A.1, Sec. IV-B)."""

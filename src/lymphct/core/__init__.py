@@ -1,0 +1,1 @@
+"""The words every room speaks: grids, images, anatomical terms, nodes, patients, settings, errors."""

@@ -1,0 +1,115 @@
+"""What is known of one patient, before and after the prediction."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from lymphct.core.arrays import Vector3
+from lymphct.core.terms import NodeClass, Structure
+from lymphct.core.volume import Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiphase:
+    """A two-phase CT on one grid, HU.
+
+    Attributes:
+        venous: the reference phase.
+        arterial: the arterial phase on the venous grid; None when it was not acquired.
+
+    Raises:
+        GeometryMismatchError: the phases lie on different grids.
+
+    """
+
+    venous: Volume
+    arterial: Volume | None = None
+
+    def __post_init__(self) -> None:
+        if self.arterial is not None:
+            self.arterial.require_same_grid(self.venous, name="arterial phase", reference="venous phase")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something a reader must know about a result: a stable code, a sentence, the measured value if any."""
+
+    code: str
+    text: str
+    value: float | str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One lymph node, found or drawn.
+
+    Attributes:
+        label: its number in the instance map, from 1.
+        volume: mm³.
+        center: LPS+ position of the centroid, mm.
+        node_class: called or drawn class; None before identification.
+        probability: of being positive, 0 to 1; None before identification.
+        short_axis: shortest diameter, mm; None where not measured.
+        nearest_structure: the guiding structure closest to the centroid; None when none is present.
+        distance: signed distance from the centroid to it, mm, negative inside; None likewise.
+        station: guess of the station (Japan Pancreas Society); empty when unknown.
+        hu_arterial: mean HU in the arterial phase; None without that phase.
+        hu_venous: mean HU in the venous phase; None where not measured.
+
+    """
+
+    label: int
+    volume: float
+    center: Vector3
+    node_class: NodeClass | None = None
+    probability: float | None = None
+    short_axis: float | None = None
+    nearest_structure: Structure | None = None
+    distance: float | None = None
+    station: str = ""
+    hu_arterial: float | None = None
+    hu_venous: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeMap:
+    """Lymph nodes of one patient: an instance map (0 = none, n = node n) and one record per instance."""
+
+    instances: Volume
+    nodes: tuple[Node, ...]
+
+
+class SearchState(Enum):
+    """Whether lymph nodes were looked for."""
+
+    SEARCHED = "searched"
+    NOT_SEARCHED = "not searched"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Everything the cascade says about one patient; images lie on the venous grid as acquired.
+
+    Attributes:
+        probability: of LN metastasis, 0 to 1; None when the score is withheld (a notice says why).
+        threshold: probability from which the patient is called N+; None without a status model.
+        nodes: found or given lymph nodes.
+        search: whether nodes were looked for.
+        structures: label map (numbers of `Structure`).
+        tumor: 0/1 mask.
+        attention: values in [0, 1].
+        structures_used: guiding structures present.
+        notices: what a reader must know, most important first.
+        seconds: wall time per stage.
+
+    """
+
+    probability: float | None
+    threshold: float | None
+    nodes: NodeMap
+    search: SearchState
+    structures: Volume
+    tumor: Volume
+    attention: Volume
+    structures_used: tuple[Structure, ...]
+    notices: tuple[Notice, ...]
+    seconds: dict[str, float]

@@ -1,0 +1,1 @@
+"""How good is it: folds, segmentation, detection, classification, statistics (Sec. IV-C to IV-F)."""

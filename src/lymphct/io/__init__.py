@@ -1,0 +1,1 @@
+"""The door for files: images, cohorts, results, models."""

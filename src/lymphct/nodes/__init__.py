@@ -1,0 +1,1 @@
+"""Finding lymph nodes and calling them positive or negative (Sec. III-A)."""

@@ -1,0 +1,1 @@
+"""The stages in the paper's order: one patient, the training, a cohort (Fig. 2)."""
