@@ -1,0 +1,293 @@
+"""One training loop for every network: it yields its states as values and resumes from them bit by bit."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from lymphct.core.errors import LymphctError, ModelError
+from lymphct.core.settings import Settings
+
+B = TypeVar("B")
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Json = float | int | str | bool | None
+
+
+class TrainingSettings(Settings):
+    """The optimiser and its schedule, by default nnU-Net's (Sec. IV-A.2)."""
+
+    epochs: PositiveInt = 1000
+    """Not stated in the paper; nnU-Net."""
+    iterations_per_epoch: PositiveInt = 250
+    """Not stated in the paper; nnU-Net."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum, or AdamW, which needs far fewer iterations on small data (Sec. IV-A.2)."""
+    learning_rate: PositiveFloat = 1e-2
+    """At the end of the warm-up. Not stated in the paper for segmentation; nnU-Net."""
+    momentum: Fraction = 0.99
+    """Of SGD. Not stated in the paper for segmentation; nnU-Net."""
+    weight_decay: NonNegativeFloat = 3e-5
+    """Not stated in the paper for segmentation; nnU-Net."""
+    schedule: Literal["poly", "cosine"] = "poly"
+    """Decay of the learning rate over all iterations. Not stated in the paper; nnU-Net's is poly."""
+    poly_power: PositiveFloat = 0.9
+    """Exponent of the polynomial decay. Not stated in the paper; nnU-Net."""
+    warmup_iterations: NonNegativeInt = 0
+    """Iterations of linear rise before the decay. Not stated in the paper; nnU-Net has none."""
+    gradient_clip: NonNegativeFloat = 12.0
+    """Largest norm of the gradient; 0 = not clipped. Not stated in the paper; nnU-Net."""
+    mixed_precision: bool = True
+    """On a GPU: convolutions in bfloat16 (float16 with loss scaling where the GPU has none). Not stated in
+    the paper; nnU-Net."""
+    cpu_bfloat16: bool = False
+    """On a CPU: convolutions in bfloat16, for processors that compute in it. Not stated in the paper."""
+    channels_last: bool = False
+    """Store channels innermost, an order some processors convolve faster. Not stated in the paper."""
+    validate_every: PositiveInt = 1
+    """Epochs between validations; the last epoch is always validated. Not stated in the paper."""
+    score_momentum: Fraction = 0.0
+    """Share of the past in the moving average of the score by which the best weights are kept; 0 = the
+    score itself. Not stated in the paper; nnU-Net has 0.9."""
+    prefetch_threads: NonNegativeInt = 0
+    """Threads that prepare batches ahead, for GPUs; changes no result. Not stated in the paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Everything needed to go on as if nothing had happened.
+
+    Attributes:
+        epoch: finished epochs.
+        tensors: `network/…`, `optimizer/…` and, once validated, `best/…`; on the CPU, never written to.
+        meta: best and average score, loss scale.
+
+    """
+
+    epoch: int
+    tensors: Mapping[str, Tensor]
+    meta: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch: its number from 1, mean loss, score (None when not validated), wall seconds, and state."""
+
+    epoch: int
+    loss: float
+    score: float | None
+    learning_rate: float
+    seconds: float
+    state: TrainingState
+
+
+class LearningStoppedError(LymphctError):
+    """The loss is no longer a number; `state` is the last good one, None in the first epoch."""
+
+    exit_code = 2
+    default_code = "E_DIVERGED"
+    state: TrainingState | None = None
+
+
+def learning_rate(iteration: int, settings: TrainingSettings) -> float:
+    """Return the rate of an iteration, counted from 0 over the whole training."""
+    warmup = settings.warmup_iterations
+    if iteration < warmup:
+        return settings.learning_rate * (iteration + 1) / warmup
+    total = settings.epochs * settings.iterations_per_epoch
+    left = 1.0 - (iteration - warmup) / max(total - warmup, 1)
+    if settings.schedule == "poly":
+        return settings.learning_rate * math.pow(left, settings.poly_power)
+    return settings.learning_rate * (0.5 - 0.5 * math.cos(math.pi * left))
+
+
+def train(  # noqa: PLR0913 - the two last are optional and name their role
+    network: nn.Module,
+    next_batch: Callable[[int], B],
+    loss: Callable[[nn.Module, B], Tensor],
+    settings: TrainingSettings,
+    *,
+    validate: Callable[[nn.Module], float] | None = None,
+    state: TrainingState | None = None,
+) -> Iterator[EpochRecord]:
+    """Train on the device of the network; yield a record after every epoch.
+
+    Args:
+        network: trained in place.
+        next_batch: the batch of an iteration, a pure function of its number, so that nothing need be stored.
+        loss: runs the network on a batch; it moves the batch to the network's device.
+        settings: optimiser, schedule, precision.
+        validate: score of the network, higher is better; the weights with the best moving average are kept.
+        state: a state of the same training to go on from.
+
+    Raises:
+        LearningStoppedError: the loss or its gradient is not finite.
+        ModelError: the state belongs to another network or optimiser.
+
+    """
+    run = _Run(network, settings)
+    if state is not None:
+        run.restore(state)
+    good = state
+    for epoch in range(run.epoch, settings.epochs):
+        began = time.perf_counter()
+        first = epoch * settings.iterations_per_epoch
+        iterations = range(first, first + settings.iterations_per_epoch)
+        network.train()
+        total = 0.0
+        with torch.random.fork_rng(_cuda_devices(run.device)):
+            # Dropout depends on the epoch alone: a resumed training draws what an uninterrupted one draws.
+            torch.manual_seed(epoch)
+            for iteration, batch in zip(
+                iterations, _prefetched(next_batch, iterations, settings.prefetch_threads), strict=True
+            ):
+                value = run.step(iteration, lambda batch=batch: loss(network, batch))  # type: ignore[misc] # bound now
+                if not math.isfinite(value):
+                    msg = f"the loss became {value} in epoch {epoch + 1}"
+                    error = LearningStoppedError(msg, cure="lower the learning rate or the gradient clip")
+                    error.state = good
+                    raise error
+                total += value
+        score = None
+        due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs
+        if validate is not None and due:
+            score = validate(network)
+            run.keep_if_best(score)
+        run.epoch = epoch + 1
+        good = run.state()
+        mean, rate = total / len(iterations), learning_rate(iterations[-1], settings)
+        yield EpochRecord(epoch + 1, mean, score, rate, time.perf_counter() - began, good)
+
+
+def best_weights(state: TrainingState) -> dict[str, Tensor]:
+    """Return the weights with the best score; without validation those of the last epoch."""
+    return _part(state, "best/") or _part(state, "network/")
+
+
+class _Run:
+    """A network in training: optimiser, loss scale, best weights."""
+
+    def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
+        self.network, self.settings = network, settings
+        self.device = next(network.parameters()).device
+        if settings.channels_last:
+            network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # not in torch's stubs
+        self.optimizer = _optimizer(network, settings)
+        on_gpu = self.device.type == "cuda"
+        self.mixed = settings.mixed_precision if on_gpu else settings.cpu_bfloat16
+        half = on_gpu and not torch.cuda.is_bf16_supported()
+        self.dtype = torch.float16 if half else torch.bfloat16
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.mixed and half)
+        self.epoch = 0
+        self.best: dict[str, Tensor] = {}
+        self.best_score: float | None = None
+        self.average: float | None = None
+
+    def step(self, iteration: int, loss: Callable[[], Tensor]) -> float:
+        """Move the weights by one batch and return its loss; they stay when it is not finite."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(iteration, self.settings)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.mixed):
+            value = loss()
+        number = float(value.detach())
+        if not math.isfinite(number):
+            return number
+        torch.autograd.backward(self.scaler.scale(value))
+        self.scaler.unscale_(self.optimizer)
+        clip = self.settings.gradient_clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+        if not self.scaler.is_enabled() and not math.isfinite(float(norm)):
+            return math.nan
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return number
+
+    def keep_if_best(self, score: float) -> None:
+        """Copy the weights when the moving average of the score has never been higher."""
+        share = self.settings.score_momentum
+        self.average = score if self.average is None else share * self.average + (1 - share) * score
+        if self.best_score is None or self.average > self.best_score:
+            self.best_score = self.average
+            self.best = {f"best/{name}": _copy(x) for name, x in self.network.state_dict().items()}
+
+    def state(self) -> TrainingState:
+        """Copy everything that changes while training."""
+        tensors = {f"network/{name}": _copy(x) for name, x in self.network.state_dict().items()}
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            for name, x in moments.items():
+                if x is not None:
+                    tensors[f"optimizer/{number}/{name}"] = _copy(torch.as_tensor(x))
+        meta: dict[str, Json] = {"best_score": self.best_score, "average_score": self.average}
+        if self.scaler.is_enabled():
+            scale = self.scaler.state_dict()
+            meta |= {"loss_scale": scale["scale"], "loss_scale_growth": scale["_growth_tracker"]}
+        return TrainingState(self.epoch, tensors | self.best, meta)
+
+    def restore(self, state: TrainingState) -> None:
+        """Take over a state."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, x in _part(state, "optimizer/").items():
+            number, kind = name.split("/")
+            moments.setdefault(int(number), {})[kind] = x.clone()
+        groups = self.optimizer.state_dict()["param_groups"]
+        try:
+            self.network.load_state_dict(_part(state, "network/"))
+            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        except (RuntimeError, ValueError) as error:
+            msg = f"the training state belongs to another network: {str(error).splitlines()[0]}"
+            raise ModelError(msg, cure="resume with the settings the training began with") from error
+        self.epoch = state.epoch
+        self.best = {name: x for name, x in state.tensors.items() if name.startswith("best/")}
+        self.best_score = _number(state.meta.get("best_score"))
+        self.average = _number(state.meta.get("average_score"))
+        if self.scaler.is_enabled() and "loss_scale" in state.meta:
+            scale = self.scaler.state_dict()
+            scale |= {"scale": state.meta["loss_scale"], "_growth_tracker": state.meta["loss_scale_growth"]}
+            self.scaler.load_state_dict(scale)
+
+
+def _optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    weights = [x for x in network.parameters() if x.requires_grad]
+    decay, rate = settings.weight_decay, settings.learning_rate
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+    momentum = settings.momentum
+    return torch.optim.SGD(weights, lr=rate, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
+
+
+def _part(state: TrainingState, prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): x for name, x in state.tensors.items() if name.startswith(prefix)}
+
+
+def _copy(x: Tensor) -> Tensor:
+    return x.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _number(value: Json) -> float | None:
+    return None if value is None else float(value)
+
+
+def _cuda_devices(device: torch.device) -> list[Any]:
+    return [device] if device.type == "cuda" else []
+
+
+def _prefetched(next_batch: Callable[[int], B], iterations: range, threads: int) -> Iterator[B]:
+    """Yield the batches in order; `threads` of them are being prepared meanwhile."""
+    if threads == 0:
+        yield from map(next_batch, iterations)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[B]] = deque()
+        for iteration in iterations:
+            waiting.append(pool.submit(next_batch, iteration))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

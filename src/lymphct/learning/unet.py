@@ -1,0 +1,266 @@
+"""The 3-D U-Net all stages share; parameter names are those of nnU-Net, so its weights load strictly.
+
+The network knows no attention: it returns the decoder features of every scale, and the heads decide.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torch import Tensor, nn
+
+from lymphct.core.arrays import Index3
+from lymphct.core.settings import Settings
+from lymphct.learning.tensors import reversed_axes
+
+LEAK = 0.01
+"""Slope of LeakyReLU below zero (nnU-Net)."""
+PLAIN_STRIDE: Index3 = (1, 1, 1)
+
+
+class UNetSettings(Settings):
+    """Architecture of the U-Net, by default nnU-Net's plan for the patch 160×192×80 (Sec. IV-A.2)."""
+
+    features: tuple[PositiveInt, ...] = (32, 64, 128, 256, 320, 320)
+    """Feature channels per resolution, finest first. Not stated in the paper; nnU-Net's rule."""
+    strides: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = (
+        (1, 1, 1),
+        (2, 2, 2),
+        (2, 2, 2),
+        (2, 2, 2),
+        (2, 2, 2),
+        (2, 2, 1),
+    )
+    """Stride along i, j, k that leads to each resolution. Not stated in the paper; nnU-Net's rule."""
+    convolutions_per_stage: PositiveInt = 2
+    """3×3×3 convolutions per resolution. Not stated in the paper; nnU-Net's plain U-Net."""
+    encoder: Literal["plain", "residual"] = "plain"
+    """Not stated in the paper; nnU-Net's default is plain, residual is its ResEnc variant."""
+    residual_blocks: tuple[PositiveInt, ...] = (1, 3, 4, 6, 6, 6)
+    """Blocks per resolution of the residual encoder. Not stated in the paper; nnU-Net's ResEnc presets."""
+
+    @model_validator(mode="after")
+    def _resolutions_agree(self) -> Self:
+        if len(self.features) < 2 or len(self.features) != len(self.strides):
+            msg = (
+                f"a U-Net needs at least two resolutions and one stride for each, "
+                f"got {len(self.features)} feature counts and {len(self.strides)} strides"
+            )
+            raise ValueError(msg)
+        if self.strides[0] != PLAIN_STRIDE:
+            msg = f"the first stride must be (1, 1, 1) to keep the input's voxels, got {self.strides[0]}"
+            raise ValueError(msg)
+        if self.encoder == "residual" and len(self.residual_blocks) < len(self.features):
+            msg = f"residual_blocks names {len(self.residual_blocks)} of {len(self.features)} resolutions"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def total_stride(self) -> Index3:
+        """Factor along i, j, k between the image and the lowest resolution; patches are multiples of it."""
+        i, j, k = (math.prod(axis) for axis in zip(*self.strides, strict=True))
+        return i, j, k
+
+    @property
+    def decoder_convolutions(self) -> int:
+        """Convolutions per decoder stage: as many as in the plain encoder, one beside a residual one."""
+        return self.convolutions_per_stage if self.encoder == "plain" else 1
+
+
+class ConvNorm(nn.Module):
+    """Convolution, instance norm and, where asked for, LeakyReLU; strides and kernels along k, j, i."""
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        *,
+        kernel: int = 3,
+        stride: Index3 = PLAIN_STRIDE,
+        active: bool = True,
+    ) -> None:
+        super().__init__()
+        # nnU-Net's 1×1×1 projections of the residual skip carry no bias, all other convolutions do.
+        self.conv = nn.Conv3d(*channels, kernel, stride, kernel // 2, bias=kernel > 1)
+        self.norm = nn.InstanceNorm3d(channels[1], eps=1e-5, affine=True)
+        self.active = active
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, c_in, k, j, i) to (b, c_out, k/stride, …)."""
+        x = self.norm(self.conv(x))
+        return nn.functional.leaky_relu(x, LEAK, inplace=True) if self.active else x
+
+
+class ConvStack(nn.Module):
+    """Several `ConvNorm` in a row; the first one strides and changes the number of channels."""
+
+    def __init__(self, channels: tuple[int, int], count: int, stride: Index3 = PLAIN_STRIDE) -> None:
+        super().__init__()
+        rest = (ConvNorm((channels[1], channels[1])) for _ in range(count - 1))
+        self.convs = nn.Sequential(ConvNorm(channels, stride=stride), *rest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, c_in, k, j, i) to (b, c_out, k/stride, …)."""
+        out: Tensor = self.convs(x)
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a skip that pools averages and projects (ResNet-D, as in nnU-Net's ResEnc)."""
+
+    def __init__(self, channels: tuple[int, int], stride: Index3 = PLAIN_STRIDE) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(channels, stride=stride)
+        self.conv2 = ConvNorm((channels[1], channels[1]), active=False)
+        skip: list[nn.Module] = [nn.AvgPool3d(stride, stride)] if stride != PLAIN_STRIDE else []
+        if channels[0] != channels[1]:
+            skip.append(ConvNorm(channels, kernel=1, active=False))
+        self.skip = nn.Sequential(*skip)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, c_in, k, j, i) to (b, c_out, k/stride, …)."""
+        return nn.functional.leaky_relu(self.conv2(self.conv1(x)) + self.skip(x), LEAK, inplace=True)
+
+
+class ResidualStack(nn.Module):
+    """Several residual blocks; the first one strides and changes the number of channels."""
+
+    def __init__(self, channels: tuple[int, int], count: int, stride: Index3) -> None:
+        super().__init__()
+        rest = (ResidualBlock((channels[1], channels[1])) for _ in range(count - 1))
+        self.blocks = nn.Sequential(ResidualBlock(channels, stride), *rest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, c_in, k, j, i) to (b, c_out, k/stride, …)."""
+        out: Tensor = self.blocks(x)
+        return out
+
+
+class Encoder(nn.Module):
+    """The contracting half: one stage per resolution."""
+
+    def __init__(self, in_channels: int, settings: UNetSettings) -> None:
+        super().__init__()
+        first = settings.features[0]
+        residual = settings.encoder == "residual"
+        self.stem = ConvStack((in_channels, first), 1) if residual else nn.Sequential()
+        inputs = (first if residual else in_channels, *settings.features)
+        stages: list[nn.Module] = []
+        for n, (width, strides) in enumerate(zip(settings.features, settings.strides, strict=True)):
+            stride = reversed_axes(strides)
+            if residual:
+                stages.append(ResidualStack((inputs[n], width), settings.residual_blocks[n], stride))
+            else:
+                stack = ConvStack((inputs[n], width), settings.convolutions_per_stage, stride)
+                stages.append(nn.Sequential(stack))  # nnU-Net's names: encoder.stages.N.0.convs
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the features of every resolution, finest first."""
+        x = self.stem(x)
+        skips = []
+        for stage in self.stages:
+            x = stage(x)
+            skips.append(x)
+        return skips
+
+
+class Decoder(nn.Module):
+    """The expanding half; holds nnU-Net's plain 1×1×1 heads (`seg_layers`) when `classes` > 0."""
+
+    def __init__(self, settings: UNetSettings, classes: int = 0) -> None:
+        super().__init__()
+        widths = settings.features[::-1]
+        strides = [reversed_axes(stride) for stride in settings.strides[:0:-1]]
+        steps = list(zip(widths[:-1], widths[1:], strides, strict=True))
+        self.transpconvs = nn.ModuleList(
+            nn.ConvTranspose3d(low, high, stride, stride) for low, high, stride in steps
+        )
+        self.stages = nn.ModuleList(
+            ConvStack((2 * high, high), settings.decoder_convolutions) for _, high, _ in steps
+        )
+        heads = (nn.Conv3d(high, classes, 1) for _, high, _ in steps) if classes else ()
+        self.seg_layers = nn.ModuleList(heads)
+
+    def forward(self, skips: list[Tensor]) -> list[Tensor]:
+        """Return the decoder features, finest first, one fewer than the encoder's resolutions."""
+        x = skips[-1]
+        features: list[Tensor] = []
+        for up, stage, skip in zip(self.transpconvs, self.stages, skips[-2::-1], strict=True):
+            x = stage(torch.cat((up(x), skip), dim=1))
+            features.append(x)
+        return features[::-1]
+
+
+class UNet(nn.Module):
+    """The backbone: image (b, c, k, j, i) in, decoder features per scale out.
+
+    Attributes:
+        feature_counts: channels of each returned scale, finest first.
+        strides: cumulative stride of each returned scale along k, j, i.
+
+    """
+
+    def __init__(self, in_channels: int, settings: UNetSettings) -> None:
+        super().__init__()
+        self.encoder = Encoder(in_channels, settings)
+        self.decoder = Decoder(settings)
+        self.feature_counts: tuple[int, ...] = settings.features[:-1]
+        self.strides = cumulative_strides(settings)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return features (b, feature_counts[s], k/strides[s][0], …), finest first."""
+        features: list[Tensor] = self.decoder(self.encoder(image))
+        return features
+
+
+class SegmentationNetwork(nn.Module):
+    """A U-Net with nnU-Net's plain heads, one 1×1×1 convolution per scale; all names are nnU-Net's."""
+
+    def __init__(self, in_channels: int, classes: int, settings: UNetSettings) -> None:
+        super().__init__()
+        self.encoder = Encoder(in_channels, settings)
+        self.decoder = Decoder(settings, classes)
+
+    def forward(self, image: Tensor, attention: Tensor | None = None) -> list[Tensor]:  # noqa: ARG002 - one call for all networks
+        """Return logits (b, classes, k, j, i) per scale, finest first; `attention` plays no part."""
+        features = self.decoder(self.encoder(image))
+        heads = reversed(list(self.decoder.seg_layers))
+        return [head(x) for head, x in zip(heads, features, strict=True)]
+
+
+def cumulative_strides(settings: UNetSettings) -> tuple[Index3, ...]:
+    """Return the stride of each decoder scale against the image, along k, j, i, finest first."""
+    strides: list[Index3] = []
+    k, j, i = 1, 1, 1
+    for step in settings.strides[:-1]:
+        k, j, i = k * step[2], j * step[1], i * step[0]
+        strides.append((k, j, i))
+    return tuple(strides)
+
+
+def initialize(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of all convolutions as nnU-Net does: He's normal for LeakyReLU, biases 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            nn.init.kaiming_normal_(module.weight, a=LEAK, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def from_nnunet(weights: Mapping[str, Tensor], *, heads: bool = True) -> dict[str, Tensor]:
+    """Clean the state dict of an nnU-Net network so that it loads strictly here.
+
+    nnU-Net lists each convolution twice more: as `all_modules` of its block, and as `decoder.encoder`.
+    Both are the same tensors and are left out. `heads=False` also leaves out `decoder.seg_layers`, which
+    only `SegmentationNetwork` has.
+    """
+    cleaned = {}
+    for raw, tensor in weights.items():
+        name = raw.removeprefix("module.").removeprefix("_orig_mod.")
+        if ".all_modules." in name or name.startswith("decoder.encoder."):
+            continue
+        if heads or not name.startswith("decoder.seg_layers."):
+            cleaned[name] = tensor
+    return cleaned
