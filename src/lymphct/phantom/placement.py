@@ -1,0 +1,117 @@
+"""Finding room: nodes in the fat of their station, look-alikes where no node can be (METHOD §13)."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from lymphct.core.arrays import BoolArray, FloatArray, Index3
+from lymphct.core.terms import NodeClass, Structure
+from lymphct.phantom.nodes import LOG_VOLUME, Look, NodePlan, Sculpture, draw_station, sculpt
+from lymphct.phantom.surroundings import BANDS, Surroundings
+from lymphct.phantom.tumor import TumorSite
+
+SHAPES_TRIED: Final = 4
+PLACES_TRIED: Final = 30
+STATIONS_TRIED: Final = 5
+SHRINK: Final = 0.8
+LARGEST_DISTRACTOR: Final = 2500.0
+
+Looks = dict[NodeClass, Look]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A small body with its place: `start` is the voxel where its arrays begin."""
+
+    sculpture: Sculpture
+    start: Index3
+    node_class: NodeClass
+    station: str = ""
+
+
+class Placer:
+    """Puts bodies into the free fat, one after another; each takes its place and a gap of one voxel."""
+
+    def __init__(self, rng: np.random.Generator, surroundings: Surroundings, looks: Looks) -> None:
+        self._rng = rng
+        self._around = surroundings
+        self._looks = looks
+        self._clearance: FloatArray = ndimage.distance_transform_edt(
+            surroundings.free, sampling=surroundings.spacing
+        ).astype(np.float32)
+
+    def nodes(self, plans: list[NodePlan], site: TumorSite) -> list[Placed]:
+        """Place nodes by station; one without room tries other stations, then shrinks, at last is left out."""
+        placed = []
+        for plan in plans:
+            body = self._node(plan, site)
+            if body is not None:
+                self._around.occupy(body.start, body.sculpture.mask)
+                placed.append(body)
+        return placed
+
+    def distractors(self, count: int) -> list[Placed]:
+        """Place node-like blobs whose voxels, faintest edge included, all have attention 0."""
+        placed = []
+        for _ in range(count):
+            cold = self._around.free & (self._around.attention == 0)
+            node_class = NodeClass.NEGATIVE if self._rng.random() < 0.7 else NodeClass.POSITIVE
+            volume = float(np.exp(self._rng.normal(*LOG_VOLUME[node_class])))
+            plan = NodePlan(node_class=node_class, volume=min(volume, LARGEST_DISTRACTOR))
+            body = None
+            while body is None and plan.volume > 0.3 * min(volume, LARGEST_DISTRACTOR):
+                body = self._somewhere(plan, cold, cold, whole_edge=True)
+                plan = replace(plan, volume=plan.volume * SHRINK)
+            if body is not None:
+                self._around.occupy(body.start, body.sculpture.share > 0)
+                placed.append(body)
+        return placed
+
+    def _node(self, plan: NodePlan, site: TumorSite) -> Placed | None:
+        smaller = plan
+        while smaller.volume > 0.25 * plan.volume:
+            for _ in range(STATIONS_TRIED):
+                station, structure = draw_station(self._rng, site)
+                body = self._at_station(smaller, structure)
+                if body is not None:
+                    return replace(body, station=station)
+            smaller = replace(smaller, volume=smaller.volume * SHRINK)
+        return None
+
+    def _at_station(self, plan: NodePlan, structure: Structure) -> Placed | None:
+        distance = self._around.distances.get(structure)
+        if distance is None:
+            return None
+        within_band = self._around.free & self._around.inner & (distance <= BANDS[structure][1])
+        nearest = within_band & (self._around.nearest == structure)
+        return self._somewhere(plan, nearest, within_band)
+
+    def _somewhere(
+        self, plan: NodePlan, centers: BoolArray, allowed: BoolArray, *, whole_edge: bool = False
+    ) -> Placed | None:
+        """Try shapes and places until all voxels of the body (also its faint edge) are allowed ones."""
+        look = self._looks[plan.node_class]
+        shortest = np.cbrt(3 * plan.volume / (4 * np.pi)) * np.sqrt(look.roundness[0])
+        places = np.flatnonzero(centers & (self._clearance >= 0.8 * shortest))
+        if len(places) == 0:
+            return None
+        for _ in range(SHAPES_TRIED):
+            body = sculpt(self._rng, plan, look, self._around.spacing)
+            needed = body.share > 0 if whole_edge else body.mask
+            for place in self._rng.choice(places, PLACES_TRIED):
+                middle = np.unravel_index(int(place), allowed.shape)
+                start = tuple(int(m) - n // 2 for m, n in zip(middle, needed.shape, strict=True))
+                if needed.any() and fits(needed, (start[0], start[1], start[2]), allowed):
+                    return Placed(body, (start[0], start[1], start[2]), plan.node_class)
+        return None
+
+
+def fits(mask: BoolArray, start: Index3, allowed: BoolArray) -> bool:
+    """Tell whether all voxels of a small mask that begins at voxel `start` are allowed."""
+    stop = tuple(s + n for s, n in zip(start, mask.shape, strict=True))
+    if min(start) < 0 or any(s > size for s, size in zip(stop, allowed.shape, strict=True)):
+        return False
+    part = allowed[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
+    return bool(part[mask].all())

@@ -1,0 +1,92 @@
+"""What a synthetic patient or cohort is made from (METHOD §13)."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from lymphct.core.arrays import Index3, Vector3
+from lymphct.core.geometry import Geometry
+from lymphct.core.settings import Settings
+
+SizeName = Literal["nano", "tiny", "tall", "small", "paper"]
+
+SIZES: Final[dict[str, tuple[Index3, Vector3]]] = {
+    "nano": ((64, 64, 48), (3.0, 3.0, 3.0)),
+    "tiny": ((96, 96, 64), (2.0, 2.0, 2.5)),
+    "tall": ((96, 96, 160), (2.0, 2.0, 2.5)),
+    "small": ((128, 128, 96), (1.5, 1.5, 1.5)),
+    "paper": ((288, 288, 200), (0.68, 0.68, 0.80)),
+}
+"""Voxels and spacing (mm) along i, j, k of each size (METHOD §13)."""
+
+CENTER_PREVALENCES: Final[dict[str, float]] = {
+    "discovery": 351 / 749,
+    "external1": 39 / 132,
+    "external2": 37 / 59,
+}
+"""Share of N+ patients of the three cohorts of the paper (Sec. IV-A.1)."""
+
+TOP: Final = 62.0
+"""mm above the celiac trunk where every field of view ends; larger ones reach further down."""
+MIDDLE: Final = (0.0, 4.0)
+"""mm, x and y of the middle of every field of view, from the celiac origin."""
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class PhantomSettings(Settings):
+    """One kind of synthetic patient; the anatomy itself is fixed by the code."""
+
+    size: SizeName = "tiny"
+    """Name of the voxel grid; METHOD §13 (`paper` has the spacing of Sec. IV-A.2)."""
+    mode: Literal["paper", "unbiased"] = "paper"
+    """Node counts: `paper` as printed (Sec. IV-A.1; counts leak the label), `unbiased` equal in both classes."""
+    phase_shift: bool = True
+    """Whether breathing moves the arterial phase against the venous one; METHOD §13."""
+    contrast: Literal["clear", "subtle"] = "clear"
+    """How far positive and negative nodes differ; not stated in the paper, METHOD §13."""
+    center: str = "discovery"
+    """Name of the center; it also chooses the default prevalence (Sec. IV-A.1)."""
+    prevalence: Probability | None = None
+    """Share of N+ patients; None takes that of the center, .469 for unknown ones (Sec. IV-A.1)."""
+    head_share: Probability = 0.63
+    """Share of tumors in head or uncinate process; METHOD §13 after Table I."""
+    texture_shift: float = 0.28
+    """Half the distance between the means of the tumor's texture latent in N+ and N-; METHOD §13."""
+    noise_arterial: NonNegativeFloat = 12.0
+    """Standard deviation of the noise, HU; not stated in the paper, METHOD §13."""
+    noise_venous: NonNegativeFloat = 10.0
+    """Standard deviation of the noise, HU; not stated in the paper, METHOD §13."""
+    point_spread: NonNegativeFloat = 1.2
+    """Full width at half maximum of the scanner's blur, mm; not stated in the paper, METHOD §13."""
+    shift_sd: NonNegativeFloat = 5.0
+    """Standard deviation of the cranio-caudal shift between phases, mm; not stated in the paper, METHOD §13."""
+    local_shift_sd: NonNegativeFloat = 2.0
+    """Standard deviation of the local shift between phases, mm; not stated in the paper, METHOD §13."""
+    distractors: NonNegativeFloat = 6.0
+    """Expected number of node-like blobs where attention is 0; not stated in the paper, METHOD §13."""
+    vessel_stubs: NonNegativeFloat = 2.0
+    """Expected number of short vessels where attention is above 0; not stated in the paper, METHOD §13."""
+    largest_node: PositiveFloat = 6000.0
+    """Upper limit of node volumes, mm³; not stated in the paper, METHOD §13."""
+
+    @property
+    def smallest_node(self) -> float:
+        """Return the lower limit of node volumes, mm³: coarse voxels cannot show smaller ones."""
+        return 200.0 if self.size == "nano" else 60.0
+
+    @property
+    def positive_share(self) -> float:
+        """Return the share of N+ patients."""
+        if self.prevalence is not None:
+            return self.prevalence
+        return CENTER_PREVALENCES.get(self.center, 0.469)
+
+    @property
+    def grid(self) -> Geometry:
+        """Return the voxel grid: working axes, world = mm from the celiac origin (LPS+)."""
+        shape, spacing = SIZES[self.size]
+        half = tuple((n - 1) * s / 2 for n, s in zip(shape, spacing, strict=True))
+        bottom = TOP - shape[2] * spacing[2] + spacing[2] / 2
+        origin = (MIDDLE[0] - half[0], MIDDLE[1] - half[1], bottom)
+        return Geometry(shape=shape, spacing=spacing, origin=origin)
