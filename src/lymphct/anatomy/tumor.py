@@ -1,0 +1,80 @@
+"""Segmentation of the pancreatic tumor (PDAC) on both phases (Sec. IV-B)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from pydantic import NonNegativeFloat
+
+from lymphct.anatomy.cleaning import keep_large_components
+from lymphct.core.patient import Multiphase
+from lymphct.core.volume import Volume
+from lymphct.learning.augmentation import Probability
+from lymphct.learning.cases import TrainingCase
+from lymphct.learning.channels import network_image
+from lymphct.learning.inference import sliding_window_logits
+from lymphct.learning.losses import LossSettings
+from lymphct.learning.segmentation import SegmentationTrainingSettings, fit_segmentation
+from lymphct.learning.tensors import from_network
+from lymphct.learning.training import EpochRecord, TrainingState
+from lymphct.learning.unet import SegmentationNetwork, initialize
+
+
+class TumorSettings(SegmentationTrainingSettings):
+    """Segmentation of PDAC (Sec. IV-B)."""
+
+    loss: LossSettings = LossSettings(tversky_alpha=1.0, tversky_beta=1.0)
+    """Dice and cross entropy. Not stated in the paper; nnU-Net's."""
+    threshold: Probability = 0.5
+    """Probability above which a voxel is tumor. Not stated in the paper; ½."""
+    component_share: Probability = 1.0
+    """Components with less than this share of the largest are removed; 1 keeps the largest alone, as the
+    patients have one tumor. Not stated in the paper."""
+    min_volume: NonNegativeFloat = 100.0
+    """A smaller tumor counts as not found, mm³ (a sphere of 6 mm). Not stated in the paper."""
+
+
+def build_tumor_network(
+    settings: TumorSettings, in_channels: int = 2, *, seed: int = 0
+) -> SegmentationNetwork:
+    """Build the network (background, tumor) with weights drawn from `seed`."""
+    network = SegmentationNetwork(in_channels, 2, settings.unet)
+    initialize(network, torch.Generator().manual_seed(seed))
+    return network
+
+
+def fit_tumor(  # noqa: PLR0913 - seed and state are keywords, as in `fit_segmentation`
+    network: SegmentationNetwork,
+    cases: Sequence[TrainingCase],
+    validation: Sequence[TrainingCase],
+    settings: TumorSettings,
+    *,
+    seed: int,
+    state: TrainingState | None = None,
+) -> Iterator[EpochRecord]:
+    """Train the tumor network on labels 0 and 1, 255 where nobody drew.
+
+    Raises:
+        InputError: no training case.
+
+    """
+    return fit_segmentation(network, cases, validation, settings, seed=seed, state=state)
+
+
+def segment_tumor(network: SegmentationNetwork, image: Multiphase, settings: TumorSettings) -> Volume:
+    """Return the tumor mask of a patient, uint8 0/1; empty when no tumor of `min_volume` is found.
+
+    Args:
+        network: trained on tumors.
+        image: normalised CT; a missing arterial phase is zero for the network.
+        settings: patch size, inference, threshold, cleaning.
+
+    """
+    logits = sliding_window_logits(
+        network, network_image(image), None, settings.sampling.patch_size, settings.inference
+    )
+    probability = from_network(torch.sigmoid(logits[1] - logits[0]).numpy())
+    mask = keep_large_components(probability > settings.threshold, settings.component_share)
+    volume = float(mask.sum(dtype="int64")) * image.venous.geometry.voxel_volume
+    if volume < settings.min_volume:
+        mask[:] = 0
+    return image.venous.with_array(mask)

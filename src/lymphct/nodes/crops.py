@@ -1,0 +1,275 @@
+"""Crops centred on lymph nodes and the batches stage 2 learns from (METHOD §7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor
+
+from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray, Index3, LabelArray
+from lymphct.core.errors import InputError
+from lymphct.core.patient import Multiphase, Node, NodeMap
+from lymphct.core.settings import Settings
+from lymphct.core.terms import NodeClass
+from lymphct.core.volume import Volume
+from lymphct.learning.augmentation import (
+    AugmentationSettings,
+    Probability,
+    SpatialTransform,
+    change_intensity,
+    draw_spatial,
+    move,
+)
+from lymphct.learning.tensors import reversed_axes, to_network
+from lymphct.nodes.features import FEATURES, node_features
+from lymphct.nodes.measurement import Box, node_boxes
+
+NEGATIVE, POSITIVE, NOT_A_NODE = 0, 1, 2
+"""Numbers of the classes in the output of the network."""
+
+
+class NodeSamplingSettings(Settings):
+    """Crops and batches of stage 2 (METHOD §7)."""
+
+    crop_size: tuple[PositiveInt, PositiveInt, PositiveInt] = (96, 96, 80)
+    """Voxels along i, j, k around the centre of a node (Sec. IV-A.2)."""
+    batch_size: PositiveInt = 8
+    """Half positive, half negative (Sec. IV-A.2); the number is not stated in the paper."""
+    box_jitter: tuple[NonNegativeInt, NonNegativeInt] = (4, 8)
+    """Fewest and most voxels by which each side of the box is widened in training.
+    Not stated in the paper; the authors' code."""
+    box_margin: NonNegativeInt = 6
+    """Voxels by which each side of the box is widened in prediction. Not stated in the paper; the authors'
+    code."""
+    phase_dropout: Probability = 0.0
+    """How often the arterial phase of a node is hidden, so that patients without it can be predicted.
+    Not stated in the paper; 0 is its way."""
+    augmentation: AugmentationSettings = AugmentationSettings.preset("flips").model_copy(
+        update={"rotation_probability": 0.2, "rotation_degrees": 30.0}
+    )
+    """Rotation by up to 30° and mirroring, no scaling: size is informative (METHOD §7). How often is not
+    stated in the paper; nnU-Net's share."""
+
+    @model_validator(mode="after")
+    def _jitter_is_a_range(self) -> Self:
+        if self.box_jitter[0] > self.box_jitter[1]:
+            msg = f"box_jitter goes from the fewest to the most voxels, got {self.box_jitter}"
+            raise ValueError(msg)
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IdentificationCase:
+    """One patient's lymph nodes, ready for stage 2; axes k, j, i.
+
+    Attributes:
+        patient: pseudonymous id.
+        image: (c, k, j, i) normalised intensities, arterial before venous; may be a memory map.
+        instances: (k, j, i) node numbers.
+        boxes: smallest box of each node.
+        labels: number of each node.
+        classes: class of each node (0 negative, 1 positive, 2 not a lymph node).
+        features: (nodes, 7) `FEATURES`, NaN where missing.
+        fill: normalised intensity outside the image, the lower clip value.
+
+    """
+
+    patient: str
+    image: FloatArray
+    instances: LabelArray
+    boxes: tuple[Box, ...]
+    labels: tuple[int, ...]
+    classes: tuple[int, ...]
+    features: DoubleArray
+    fill: float
+
+
+def identification_case(
+    patient: str, channels: Sequence[Volume], nodes: NodeMap, ct: Multiphase, *, fill: float | None = None
+) -> IdentificationCase:
+    """Bring a patient's nodes into the order of the networks.
+
+    Args:
+        patient: pseudonymous id.
+        channels: normalised phases on one grid, arterial before venous.
+        nodes: instance map and records; one without class counts as "not a lymph node".
+        ct: HU on the same grid, for the node features.
+        fill: normalised intensity outside the image; by default the lowest of the image.
+
+    Raises:
+        GeometryMismatchError: an image lies on another grid.
+        InputError: a record without a voxel in the map.
+
+    """
+    for channel in channels:
+        channel.require_same_grid(nodes.instances, name="channel", reference="node map")
+    features = node_features(nodes, ct)
+    image = np.stack([to_network(channel.array.astype(np.float32, copy=False)) for channel in channels])
+    instances = to_network(nodes.instances.array)
+    boxes = node_boxes(instances)
+    return IdentificationCase(
+        patient=patient,
+        image=image,
+        instances=instances,
+        boxes=tuple(boxes[node.label] for node in nodes.nodes),
+        labels=tuple(node.label for node in nodes.nodes),
+        classes=tuple(_class_number(node) for node in nodes.nodes),
+        features=features,
+        fill=float(image.min()) if fill is None else fill,
+    )
+
+
+def _class_number(node: Node) -> int:
+    if node.node_class is None:
+        return NOT_A_NODE
+    return POSITIVE if node.node_class is NodeClass.POSITIVE else NEGATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBatch:
+    """Nodes for one pass; the arguments of `IdentificationNetwork` and the classes.
+
+    Attributes:
+        image: (b, c, k, j, i) float32.
+        mask: (b, 1, k, j, i) float32, 1 within the node.
+        box: (b, 2, 3) int64, first and last + 1 voxel along k, j, i.
+        features: (b, 7) float32, NaN where missing.
+        classes: (b,) int64.
+
+    """
+
+    image: Tensor
+    mask: Tensor
+    box: Tensor
+    features: Tensor
+    classes: Tensor
+
+    def to(self, device: torch.device) -> "NodeBatch":
+        """Return the batch on another device."""
+        return NodeBatch(
+            self.image.to(device),
+            self.mask.to(device),
+            self.box.to(device),
+            self.features.to(device),
+            self.classes.to(device),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One node in its surroundings, axes k, j, i: image (c, …), mask of the node, box (2, 3) around it."""
+
+    image: FloatArray
+    mask: LabelArray
+    box: LabelArray
+
+
+def cut_crop(
+    case: IdentificationCase, number: int, size: Index3, transform: SpatialTransform, margins: LabelArray
+) -> Crop:
+    """Cut the crop of `size` voxels (i, j, k) centred on node `number` of a case.
+
+    `margins` (2, 3), voxels along k, j, i, widen the box on its lower and upper sides; it ends at the crop.
+    """
+    patch = reversed_axes(size)
+    middle = [(part.start + part.stop) // 2 for part in case.boxes[number]]
+    wide = transform.source_size(patch)
+    start = [m - n // 2 - (w - n) // 2 for m, n, w in zip(middle, patch, wide, strict=True)]
+    image = _padded(case.image, start, wide, case.fill).astype(np.float32, copy=False)
+    instances = _padded(case.instances, start, wide, 0)
+    mask = (instances == case.labels[number]).astype(np.uint8)
+    image, mask = move(transform, patch, image, mask)
+    found = np.argwhere(mask)
+    if len(found) == 0 and transform.matrix is not None:
+        # Turning can lose a node of a few voxels; it is then shown as it lies.
+        return cut_crop(case, number, size, SpatialTransform(None, transform.mirrored), margins)
+    low = np.maximum(found.min(axis=0) - margins[0], 0)
+    high = np.minimum(found.max(axis=0) + 1 + margins[1], patch)
+    return Crop(image, mask, np.stack([low, high]))
+
+
+def _padded(array: AnyArray, start: Sequence[int], size: Index3, fill: float) -> AnyArray:
+    """Copy a box of the last three axes; outside the image lies `fill`."""
+    shape = array.shape[-3:]
+    first = [max(s, 0) for s in start]
+    last = [max(min(s + n, full), f) for s, n, full, f in zip(start, size, shape, first, strict=True)]
+    box = np.full((*array.shape[:-3], *size), fill, dtype=array.dtype)
+    source = tuple(slice(f, e) for f, e in zip(first, last, strict=True))
+    target = tuple(slice(f - s, e - s) for f, e, s in zip(first, last, start, strict=True))
+    leading = (slice(None),) * (array.ndim - 3)
+    box[leading + target] = array[leading + source]
+    return box
+
+
+def collate(crops: Sequence[Crop], features: DoubleArray, classes: Sequence[int]) -> NodeBatch:
+    """Stack crops, features (b, 7) and classes into a batch."""
+    return NodeBatch(
+        image=torch.from_numpy(np.stack([crop.image for crop in crops])),
+        mask=torch.from_numpy(np.stack([crop.mask for crop in crops])[:, None].astype(np.float32)),
+        box=torch.from_numpy(np.stack([crop.box for crop in crops]).astype(np.int64)),
+        features=torch.from_numpy(features.astype(np.float32).reshape(-1, len(FEATURES))),
+        classes=torch.tensor(list(classes), dtype=torch.int64),
+    )
+
+
+class NodeSampler:
+    """Draws batches with equal shares of the classes; `batch(n)` depends on the seed and n alone."""
+
+    def __init__(
+        self, cases: Sequence[IdentificationCase], sampling: NodeSamplingSettings, classes: int, seed: int
+    ) -> None:
+        """Sort the nodes by class, whatever the order of the cases.
+
+        Raises:
+            InputError: a class has no node, or a node without class meets a network of two classes.
+
+        """
+        self.sampling, self.classes, self.seed = sampling, classes, seed
+        self.cases = tuple(sorted(cases, key=lambda case: case.patient))
+        everything = [(c, n) for c, case in enumerate(self.cases) for n in range(len(case.labels))]
+        self.members = [
+            [(c, n) for c, n in everything if self.cases[c].classes[n] == number]
+            for number in range(NOT_A_NODE + 1)
+        ]
+        if classes == 2 and self.members[NOT_A_NODE]:
+            patient = self.cases[self.members[NOT_A_NODE][0][0]].patient
+            msg = f"{len(self.members[NOT_A_NODE])} lymph nodes have no class"
+            cure = "say positive or negative for each, or train three classes"
+            raise InputError(msg, code="E_CLASS", cure=cure).at(patient=patient)
+        counts = [len(nodes) for nodes in self.members[:classes]]
+        if min(counts) == 0:
+            names = ("negative", "positive", "not a lymph node")
+            told = ", ".join(f"{count} {name}" for count, name in zip(counts, names, strict=False))
+            msg = f"identification learns from examples of every class, got {told}"
+            raise InputError(msg, code="E_ONE_CLASS", cure="train on patients with nodes of every class")
+
+    def batch(self, iteration: int) -> NodeBatch:
+        """Return the batch of an iteration: the classes take turns, nodes of a class are drawn evenly."""
+        rng = np.random.default_rng((self.seed, iteration))
+        crops, features, classes = [], [], []
+        for place in range(self.sampling.batch_size):
+            members = self.members[(iteration + place) % self.classes]
+            c, n = members[int(rng.integers(len(members)))]
+            case = self.cases[c]
+            crop, row = self._draw(case, n, rng)
+            crops.append(crop)
+            features.append(row)
+            classes.append(case.classes[n])
+        return collate(crops, np.stack(features), classes)
+
+    def _draw(
+        self, case: IdentificationCase, number: int, rng: np.random.Generator
+    ) -> tuple[Crop, DoubleArray]:
+        sampling = self.sampling
+        margins = rng.integers(sampling.box_jitter[0], sampling.box_jitter[1] + 1, size=(2, 3))
+        transform = draw_spatial(sampling.augmentation, rng)
+        crop = cut_crop(case, number, sampling.crop_size, transform, margins)
+        image = np.ascontiguousarray(change_intensity(crop.image, sampling.augmentation, rng))
+        features = case.features[number].copy()
+        if len(image) > 1 and rng.random() < sampling.phase_dropout:
+            image[0] = 0.0  # the mean of a z-scored arterial phase
+            features[1:4] = np.nan
+        return Crop(image, np.ascontiguousarray(crop.mask), crop.box), features

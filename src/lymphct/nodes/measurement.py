@@ -1,0 +1,95 @@
+"""Size, density and place of each lymph node, as reported per patient (nodes.csv, DESIGN §3)."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import ConvexHull, distance
+
+from lymphct.core.arrays import AnyArray, BoolArray
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Multiphase, Node, NodeMap
+from lymphct.core.volume import Volume
+from lymphct.nodes.proximity import Surroundings, find_surroundings
+from lymphct.nodes.stations import guess_station, nearest_structure
+
+Box = tuple[slice, slice, slice]
+
+
+def measure_nodes(nodes: NodeMap, ct: Multiphase, structures: Volume) -> NodeMap:
+    """Fill in volume, center, short axis, mean HU of each phase, nearest guiding structure and station.
+
+    All images share the grid of the instance map. Class, probability and a station that is already known
+    stay as they are.
+
+    Raises:
+        GeometryMismatchError: CT or structures lie on another grid.
+
+    """
+    nodes.instances.require_same_grid(ct.venous, name="node map", reference="venous phase")
+    structures.require_same_grid(nodes.instances, name="structures", reference="node map")
+    measured = _measure_voxels(nodes, ct)
+    points = np.array([node.center for node in measured], dtype=np.float64).reshape(-1, 3)
+    around = find_surroundings(structures, points)
+    placed = tuple(_place(node, row, around) for row, node in enumerate(measured))
+    return NodeMap(instances=nodes.instances, nodes=placed)
+
+
+def node_boxes(instances: AnyArray) -> dict[int, Box]:
+    """Return the smallest box of each instance in a node map, by label."""
+    found = ndimage.find_objects(instances.astype(np.int32, copy=False))
+    return {label: (box[0], box[1], box[2]) for label, box in enumerate(found, start=1) if box is not None}
+
+
+def _measure_voxels(nodes: NodeMap, ct: Multiphase) -> list[Node]:
+    geometry = nodes.instances.geometry
+    boxes = node_boxes(nodes.instances.array)
+    measured = []
+    for node in nodes.nodes:
+        box = boxes.get(node.label)
+        if box is None:  # a record without voxels keeps what it says
+            measured.append(node)
+            continue
+        mask = nodes.instances.array[box] == node.label
+        first = [part.start for part in box]
+        center = geometry.world(np.argwhere(mask).mean(axis=0) + first)
+        arterial = None if ct.arterial is None else float(ct.arterial.array[box][mask].mean())
+        measured.append(
+            replace(
+                node,
+                volume=float(mask.sum() * geometry.voxel_volume),
+                center=(float(center[0]), float(center[1]), float(center[2])),
+                short_axis=short_axis(mask, geometry),
+                hu_arterial=arterial,
+                hu_venous=float(ct.venous.array[box][mask].mean()),
+            )
+        )
+    return measured
+
+
+def short_axis(mask: BoolArray, geometry: Geometry) -> float:
+    """Return the short axis of one node, mm, as measured on axial images (RECIST 1.1).
+
+    On the axial slice with the largest area (the first of equal ones): the extent perpendicular to the
+    longest diameter. Pixels count with the middles of their edges, so a disc of diameter D measures about D.
+    """
+    axial = int(np.argmax(np.abs(np.asarray(geometry.direction)[2])))
+    slices = np.moveaxis(mask, axial, 0)
+    plane = slices[int(np.argmax(slices.sum(axis=(1, 2))))]
+    spacing = np.delete(np.asarray(geometry.spacing), axial)
+    half = spacing * np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
+    edges = ((np.argwhere(plane) * spacing)[:, None] + half).reshape(-1, 2)
+    outline = edges[ConvexHull(edges).vertices]
+    lengths = distance.cdist(outline, outline)
+    start, stop = np.unravel_index(int(np.argmax(lengths)), lengths.shape)
+    along = (outline[stop] - outline[start]) / lengths[start, stop]
+    across = outline @ np.array([-along[1], along[0]])
+    return float(across.max() - across.min())
+
+
+def _place(node: Node, row: int, around: Surroundings) -> Node:
+    nearest = nearest_structure(around.distances[row])
+    if nearest is None:
+        return replace(node, nearest_structure=None, distance=None)
+    station = node.station or guess_station(node.center, around.distances[row], around.extents)
+    return replace(node, nearest_structure=nearest[0], distance=nearest[1], station=station)

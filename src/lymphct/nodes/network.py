@@ -1,0 +1,214 @@
+"""The networks of both stages: U-Net with attention heads, and the same backbone with a classifier."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from lymphct.core.arrays import Index3
+from lymphct.core.errors import InputError
+from lymphct.core.settings import Settings
+from lymphct.learning.unet import LEAK, ConvNorm, UNet, UNetSettings
+from lymphct.nodes.features import FEATURES
+
+
+class HeadSettings(Settings):
+    """How the attention map enters stage 1; the three switches make the factorial of METHOD §6."""
+
+    use_attention: bool = True
+    """Multiply the decoder features with the attention map (Sec. III-A.1); off: the same code with A ≡ 1."""
+    extra_block: bool = True
+    """1×1×1 convolution, instance norm and LeakyReLU before the last convolution of a head.
+    Not stated in the paper; the authors' code has it."""
+    attention_channel: bool = False
+    """Give the attention map to the network as a further input channel. Not stated in the paper; off."""
+
+
+class AttentionHead(nn.Module):
+    """Logits of one scale from x · A (Sec. III-A.1).
+
+    The convolution before the norm has no bias: features of zero give exactly the norm's bias, so the logits
+    of a window without attention are a constant.
+    """
+
+    def __init__(self, features: int, classes: int, *, extra_block: bool) -> None:
+        super().__init__()
+        self.block = ConvNorm((features, features), kernel=1) if extra_block else None
+        self.last = nn.Conv3d(features, classes, 1)
+
+    def forward(self, x: Tensor, attention: Tensor) -> Tensor:
+        """Map x (b, features, k, j, i) and A (b, 1, k, j, i) to logits (b, classes, k, j, i)."""
+        x = x * attention
+        if self.block is not None:
+            x = self.block(x)
+        logits: Tensor = self.last(x)
+        return logits
+
+    def constant(self) -> Tensor:
+        """Return the logits (classes,) of features that are zero everywhere, float32."""
+        # Summed in double precision: the same bits on every device and under mixed precision.
+        logits = self.last.bias.double() if self.last.bias is not None else torch.zeros(())
+        if self.block is not None:
+            x = nn.functional.leaky_relu(self.block.norm.bias.double(), LEAK)
+            logits = logits + (self.last.weight.flatten(1).double() * x).sum(dim=1)
+        return logits.float()
+
+
+class NodeNetwork(nn.Module):
+    """Stage 1: U-Net with an attention head at every scale of deep supervision (Sec. III-A.1)."""
+
+    def __init__(self, in_channels: int, unet: UNetSettings, heads: HeadSettings, classes: int = 2) -> None:
+        super().__init__()
+        self.settings = heads
+        self.unet = UNet(in_channels + int(heads.attention_channel), unet)
+        self.heads = nn.ModuleList(
+            AttentionHead(count, classes, extra_block=heads.extra_block) for count in self.unet.feature_counts
+        )
+
+    def forward(self, image: Tensor, attention: Tensor | None = None) -> list[Tensor]:
+        """Return logits (b, classes, k, j, i) per scale, finest first.
+
+        Args:
+            image: (b, c, k, j, i) normalised intensities.
+            attention: (b, 1, k, j, i) in [0, 1]; may be left out where the settings make no use of it.
+
+        Raises:
+            InputError: the settings need an attention map and none is given.
+
+        """
+        if attention is None and (self.settings.use_attention or self.settings.attention_channel):
+            msg = "this network needs an attention map and was given none"
+            raise InputError(msg, cure="compute one with attention.mapping.attention_map")
+        shown = image
+        if attention is not None and self.settings.attention_channel:
+            shown = torch.cat((image, attention.to(image.dtype)), dim=1)
+        if attention is None or not self.settings.use_attention:
+            attention = torch.ones_like(image[:, :1])
+        features = self.unet(shown)
+        pyramid = attention_pyramid(attention, self.unet.strides)
+        logits = [head(x, a) for head, x, a in zip(self.heads, features, pyramid, strict=True)]
+        constant = self.background_logits()
+        if not self.training and constant is not None:
+            # What the head computes for A = 0, freed of rounding: skipped and computed windows agree in
+            # every bit, whatever kernels the library chose for their sizes.
+            empty = attention.amax(dim=(1, 2, 3, 4), keepdim=True) <= 0
+            logits[0] = torch.where(empty, constant.reshape(1, -1, 1, 1, 1), logits[0].float())
+        return logits
+
+    @torch.no_grad()
+    def background_logits(self) -> Tensor | None:
+        """Return the finest scale's logits (classes,) where a whole window has A = 0.
+
+        None when windows without attention have no constant logits: attention off, or also an input channel.
+        """
+        if not self.settings.use_attention or self.settings.attention_channel:
+            return None
+        constant: Tensor = self.heads[0].constant()  # type: ignore[operator] # ModuleList forgets its type
+        return constant
+
+
+def attention_pyramid(attention: Tensor, strides: Sequence[Index3]) -> list[Tensor]:
+    """Average A (b, 1, k, j, i) over the voxels of each scale; a constant map stays constant."""
+    return [
+        nn.functional.avg_pool3d(attention, stride, stride) if max(stride) > 1 else attention
+        for stride in strides
+    ]
+
+
+class IdentificationHeadSettings(Settings):
+    """The classifier of stage 2 (METHOD §7)."""
+
+    classes: Literal[2, 3] = 2
+    """2: negative, positive (Sec. III-A.2); 3: also "not a lymph node", not from the paper."""
+    hidden: PositiveInt = 32
+    """Width of the hidden layer. Not stated in the paper; the authors' code."""
+    node_features: bool = True
+    """Feed volume and HU statistics of the node's core beside the learned features. Not from the paper:
+    instance norm discards absolute HU. Off in the preset `paper`."""
+    multi_scale: bool = False
+    """Average the decoder features of every scale over the box, not of the finest alone.
+    Not stated in the paper; the authors' code uses the finest."""
+    mask_branch: bool = False
+    """Let the mask of the node weigh the decoder features. Not stated in the paper; off."""
+
+
+class MaskBranch(nn.Module):
+    """Turn the mask of the node into a gain for each decoder feature.
+
+    Weights start at 0 and biases at 1: at first the features of stage 1 pass unchanged.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(1, features, 3, padding=1)
+        self.restart()
+
+    def restart(self) -> None:
+        """Return to the gain of 1."""
+        nn.init.zeros_(self.conv.weight)
+        if self.conv.bias is not None:
+            nn.init.ones_(self.conv.bias)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """Map a mask (b, 1, k, j, i) of 0 and 1 to gains (b, features, k, j, i), not negative."""
+        return nn.functional.relu(self.conv(mask))
+
+
+class IdentificationNetwork(nn.Module):
+    """Stage 2: the backbone of stage 1 and a classifier on the features within the node's box (Sec. III-A.2).
+
+    The mean and SD that standardise the node features are buffers: they travel with the weights.
+    """
+
+    feature_mean: Tensor
+    feature_sd: Tensor
+
+    def __init__(self, in_channels: int, unet: UNetSettings, head: IdentificationHeadSettings) -> None:
+        super().__init__()
+        self.settings = head
+        self.unet = UNet(in_channels, unet)
+        counts = self.unet.feature_counts
+        learned = sum(counts) if head.multi_scale else counts[0]
+        given = len(FEATURES) if head.node_features else 0
+        self.mask_branch = MaskBranch(counts[0]) if head.mask_branch else None
+        self.classifier = nn.Sequential(
+            nn.Linear(learned + given, head.hidden), nn.LeakyReLU(LEAK), nn.Linear(head.hidden, head.classes)
+        )
+        self.register_buffer("feature_mean", torch.zeros(len(FEATURES)))
+        self.register_buffer("feature_sd", torch.ones(len(FEATURES)))
+
+    def forward(self, image: Tensor, mask: Tensor, box: Tensor, features: Tensor) -> Tensor:
+        """Return logits (b, classes): negative, positive and, with three classes, not a lymph node.
+
+        Args:
+            image: (b, c, k, j, i) crops centred on the nodes, normalised intensities.
+            mask: (b, 1, k, j, i) 1 within the node.
+            box: (b, 2, 3) first and last + 1 voxel of the box, along k, j, i; not empty.
+            features: (b, 7) `FEATURES` as measured, NaN where missing; a missing one becomes the mean.
+
+        """
+        decoded = self.unet(image)
+        if self.mask_branch is not None:
+            decoded[0] = decoded[0] * self.mask_branch(mask)
+        scales = len(decoded) if self.settings.multi_scale else 1
+        pooled = [
+            box_average(x, box, stride)
+            for x, stride in zip(decoded[:scales], self.unet.strides[:scales], strict=True)
+        ]
+        if self.settings.node_features:
+            standard = (features - self.feature_mean) / self.feature_sd
+            pooled.append(torch.nan_to_num(standard, nan=0.0).to(pooled[0].dtype))
+        logits: Tensor = self.classifier(torch.cat(pooled, dim=1))
+        return logits
+
+
+def box_average(x: Tensor, box: Tensor, stride: Index3) -> Tensor:
+    """Average features (b, c, k, j, i) of a scale over boxes (b, 2, 3) in voxels of the image: (b, c)."""
+    averages = []
+    for features, (low, high) in zip(x, box.tolist(), strict=True):
+        # A voxel of a coarser scale belongs to the box when they share any voxel of the image.
+        k, j, i = (slice(a // s, -(-b // s)) for a, b, s in zip(low, high, stride, strict=True))
+        averages.append(features[:, k, j, i].mean(dim=(1, 2, 3)))
+    return torch.stack(averages)
