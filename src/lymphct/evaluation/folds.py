@@ -1,0 +1,129 @@
+"""Who is trained on, who decides, who is tested: the only place that splits patients (METHOD §2, §9).
+
+Every split is a function of the set of patients, their strata and the seed; the order in which a manifest
+lists them does not matter, because patients are ordered by a hash of seed and id.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lymphct.core.errors import InputError, UsageError
+
+_CASCADE_SHARE = 0.6
+_VALIDATION_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeSplit:
+    """Disjoint parts of a cohort for `train all`; together they are the whole cohort.
+
+    Attributes:
+        train: train structures, tumor and both node stages.
+        validation: choose epochs and thresholds of those stages.
+        fusion_train: train the status network, on what the stages predict for them.
+        fusion_validation: choose its epoch and threshold.
+
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    fusion_train: tuple[str, ...]
+    fusion_validation: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One fold of a cross-validation: three disjoint parts that together are the whole cohort."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def split_for_training_all(patients: Mapping[str, str], seed: int) -> CascadeSplit:
+    """Split 60 % for the cascade and 40 % for the fusion, 20 % of each for validation, stratified.
+
+    The status network must see volumes and masks as they will be for new patients; networks that were
+    trained on its patients would show it better ones (METHOD §9).
+
+    Args:
+        patients: id → stratum (such as "N+ head").
+        seed: another seed, another split.
+
+    Raises:
+        InputError: fewer than four patients: one part would be empty.
+
+    """
+    if len(patients) < 4:
+        msg = f"{len(patients)} patients cannot fill four parts"
+        raise InputError(msg, code="E_COHORT_SIZE", cure="give at least 4 patients, better 60")
+    cascade, fusion = _take(_ordered(patients, str(seed)), _CASCADE_SHARE, at_least=2)
+    validation, train = _take(cascade, _VALIDATION_SHARE)
+    fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE)
+    return CascadeSplit(
+        train=_sorted(train),
+        validation=_sorted(validation),
+        fusion_train=_sorted(fusion_train),
+        fusion_validation=_sorted(fusion_validation),
+    )
+
+
+def stratified_folds(
+    patients: Mapping[str, str], n_folds: int, seed: int, *, validation: float = _VALIDATION_SHARE
+) -> tuple[Fold, ...]:
+    """Split into `n_folds` folds; each patient is tested once (five folds: 64/16/20 %, Sec. IV-A).
+
+    Within every stratum, and over all patients, the sizes of the test parts differ by at most one. Applied to
+    `fold.train + fold.validation` it makes the inner folds of the nested cross-validation.
+
+    Args:
+        patients: id → stratum.
+        n_folds: at least 2.
+        seed: another seed, another split.
+        validation: share of the patients that are not tested.
+
+    Raises:
+        UsageError: fewer than two folds, or a share outside 0 to 1.
+        InputError: fewer patients than folds, or too few to train on and decide with.
+
+    """
+    if n_folds < 2 or not 0 < validation < 1:
+        msg = f"{n_folds} folds with a validation share of {validation} make no cross-validation"
+        raise UsageError(msg, cure="give at least 2 folds and a share between 0 and 1")
+    if len(patients) < max(n_folds, 3) or len(patients) - -(-len(patients) // n_folds) < 2:
+        msg = f"{len(patients)} patients are too few for {n_folds} folds of three parts"
+        raise InputError(msg, code="E_COHORT_SIZE", cure="use fewer folds or more patients")
+    order = _ordered(patients, str(seed))
+    folds = []
+    for number in range(n_folds):
+        test = order[number::n_folds]
+        # Ordered anew, so that validation parts of different folds are not drawn at the same positions.
+        others = {patient: patients[patient] for patient in order if patient not in frozenset(test)}
+        decide, train = _take(_ordered(others, f"{seed}/{number}"), validation)
+        folds.append(Fold(train=_sorted(train), validation=_sorted(decide), test=_sorted(test)))
+    return tuple(folds)
+
+
+def _ordered(patients: Mapping[str, str], salt: str) -> list[str]:
+    """List the strata one after the other, patients within each by the hash of salt and id."""
+
+    def key(patient: str) -> tuple[str, bytes]:
+        digest = hashlib.sha256(f"{salt}\n{patient}".encode()).digest()
+        return (patients[patient], digest)
+
+    return sorted(patients, key=key)
+
+
+def _take(order: Sequence[str], share: float, at_least: int = 1) -> tuple[list[str], list[str]]:
+    """Take every (1/share)-th patient, so of each stratum its share within one; return taken and rest."""
+    count = min(max(round(share * len(order)), at_least), len(order) - at_least)
+    size = len(order)
+    steps = [(position + 1) * count // size - position * count // size for position in range(size)]
+    taken = [patient for patient, step in zip(order, steps, strict=True) if step]
+    rest = [patient for patient, step in zip(order, steps, strict=True) if not step]
+    return (taken, rest)
+
+
+def _sorted(patients: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(patients))

@@ -1,0 +1,91 @@
+"""Two label maps of one grid, in the one memory layout the compiled kernels know."""
+
+import numpy as np
+
+from lymphct.core.arrays import AnyArray, LabelArray, Vector3
+from lymphct.core.errors import GeometryMismatchError, InputError
+
+
+def require_same_shape(prediction: AnyArray, truth: AnyArray) -> None:
+    """Raise unless both arrays are three-dimensional and of one shape.
+
+    Raises:
+        GeometryMismatchError: they are not.
+
+    """
+    if prediction.shape != truth.shape or prediction.ndim != 3:
+        msg = (
+            f"prediction ({_size(prediction)} voxels) and truth ({_size(truth)} voxels) "
+            f"are not two images of one three-dimensional grid"
+        )
+        raise GeometryMismatchError(msg, cure="bring the prediction onto the grid of the truth first")
+
+
+def require_spacing(spacing: Vector3) -> None:
+    """Raise unless `spacing` is three positive, finite lengths.
+
+    Raises:
+        InputError: it is not.
+
+    """
+    if len(spacing) != 3 or not all(np.isfinite(step) and step > 0 for step in spacing):
+        msg = f"voxel spacing {spacing} mm is not three positive, finite lengths"
+        raise InputError(msg, code="E_SPACING")
+
+
+def masks_as_labels(prediction: AnyArray, truth: AnyArray) -> tuple[LabelArray, LabelArray]:
+    """Return two masks as uint8 maps of 0 and 1; any value but 0 is inside."""
+    require_same_shape(prediction, truth)
+    return (_as_bool(prediction).view(np.uint8), _as_bool(truth).view(np.uint8))
+
+
+def paired_labels(prediction: AnyArray, truth: AnyArray) -> tuple[LabelArray, LabelArray]:
+    """Return both label maps with one integer type (uint8, uint16, int32 or int64), copied only where needed.
+
+    Raises:
+        GeometryMismatchError: the shapes differ.
+        InputError: labels are not whole numbers, or negative.
+
+    """
+    require_same_shape(prediction, truth)
+    for name, labels in (("prediction", prediction), ("truth", truth)):
+        if labels.dtype.kind not in "bui":
+            msg = f"labels of the {name} are of type {labels.dtype}, not whole numbers"
+            raise InputError(msg, code="E_LABELS", cure="round them or give the label map, not a probability")
+        if labels.dtype.kind == "i" and labels.size and int(labels.min()) < 0:
+            msg = f"the {name} holds the negative label {int(labels.min())}"
+            raise InputError(msg, code="E_LABELS")
+    if prediction.dtype == truth.dtype and prediction.dtype in (np.uint8, np.uint16, np.int32):
+        return (prediction, truth)
+    largest = max(int(np.max(labels, initial=0)) for labels in (prediction, truth))
+    if largest > np.iinfo(np.int64).max:
+        msg = f"label {largest} is beyond the range of 64-bit integers"
+        raise InputError(msg, code="E_LABELS")
+    kind = next(k for k in (np.uint8, np.uint16, np.int32, np.int64) if largest <= np.iinfo(k).max)
+    return (prediction.astype(kind, copy=False), truth.astype(kind, copy=False))
+
+
+def is_column_major(prediction: AnyArray, truth: AnyArray) -> bool:
+    """Tell whether both arrays lie in memory with i fastest, as NIfTI files do.
+
+    Every metric here is blind to the order of the axes, so such a pair is scored with i, j, k reversed
+    (and the spacing with it) instead of being copied.
+    """
+    return bool(prediction.flags.f_contiguous and truth.flags.f_contiguous)
+
+
+def contiguous(
+    prediction: LabelArray, truth: LabelArray, spacing: Vector3
+) -> tuple[LabelArray, LabelArray, Vector3]:
+    """Return both maps C-contiguous and the spacing of their axes; axes are reversed if that saves a copy."""
+    if is_column_major(prediction, truth):
+        return (prediction.T, truth.T, (spacing[2], spacing[1], spacing[0]))
+    return (np.ascontiguousarray(prediction), np.ascontiguousarray(truth), spacing)
+
+
+def _as_bool(mask: AnyArray) -> AnyArray:
+    return mask if mask.dtype == np.bool_ else np.asarray(mask != 0)
+
+
+def _size(array: AnyArray) -> str:
+    return "×".join(str(n) for n in array.shape) or "0"
