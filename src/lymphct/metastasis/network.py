@@ -1,0 +1,161 @@
+"""The status network: tumor texture and lymph node volume together (Sec. III-B, Eq. 6, Eq. 7)."""
+
+from typing import Literal, Self
+
+import torch
+from monai.networks.nets.resnet import ResNet
+from pydantic import PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lymphct.core.settings import Settings
+from lymphct.metastasis.encoding import TextureEncoding
+
+_STAGE_FEATURES = (64, 128, 256, 512)
+"""Features of the four stages of ResNet-18 at width 1."""
+
+
+class StatusNetworkSettings(Settings):
+    """The parts of the status network; the ablations of Tab. VI are switches here."""
+
+    input_channels: Literal["arterial venous mask", "arterial venous difference"] = "arterial venous mask"
+    """What the three input channels of the ResNet hold. Not stated in the paper; the phases and the tumor
+    mask. `difference` is venous minus arterial in place of the mask."""
+    width: PositiveFloat = 1.0
+    """Factor on every feature count: 1 is ResNet-18 (Sec. III-B), 0.25 a small one of 16 to 128 features."""
+    mask_branch: bool = True
+    """Whether the tumor mask scales the features of Conv1 (Sec. III-B)."""
+    global_pooling: bool = True
+    """Whether globally averaged features are used (Sec. III-B); off with `texture_encoding` on is DeepTEN
+    (Tab. VI)."""
+    texture_encoding: bool = True
+    """Whether the texture encoding layer is used (Sec. III-B); off is ResNet2D (Tab. VI)."""
+    codewords: PositiveInt = 8
+    """Codewords of the texture encoding layer (Sec. III-B)."""
+    texture_channels: PositiveInt = 64
+    """Features after the 1×1 convolution before the encoding, at width 1 (Sec. III-B)."""
+    weight_texture_by_mask: bool = False
+    """Whether positions count by their share of tumor in the encoding. Not stated in the paper; off."""
+    volume_fusion: bool = True
+    """Whether the volume of positive lymph nodes is added (Eq. 6); off is ClsfromPDAC (Tab. VI)."""
+    log_volume: bool = False
+    """Whether log(1 + V) replaces V (Eq. 6). Not stated in the paper; off."""
+    hidden_features: PositiveInt = 64
+    """Features between both layers of the classifier, at width 1. Not stated in the paper; 64."""
+
+    @model_validator(mode="after")
+    def _sees_something(self) -> Self:
+        if not (self.global_pooling or self.texture_encoding):
+            msg = "the status network needs global_pooling, texture_encoding or both"
+            raise ValueError(msg)
+        return self
+
+
+class MaskBranch(nn.Module):
+    """Turn the tumor mask into a gain for each feature of `Conv1` of the ResNet (Sec. III-B).
+
+    Weights start at 0 and biases at 1: at first the pre-trained features pass unchanged. There is no batch
+    norm: it would undo this start.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        # Kernel and stride of Conv1, so that each gain sees what its feature sees.
+        self.convolution = nn.Conv2d(1, features, kernel_size=7, stride=2, padding=3)
+        nn.init.zeros_(self.convolution.weight)
+        nn.init.ones_(torch.as_tensor(self.convolution.bias))
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """Map masks (b, 1, h, w) to gains (b, features, h/2, w/2), at least 0."""
+        return functional.relu(self.convolution(mask))
+
+
+class VolumeFusion(nn.Module):
+    """Add the volume of positive lymph nodes to the features: F_comb = FC(BN(V)) + F (Eq. 6).
+
+    Training needs batches of two or more: the batch norm has one value per patient.
+    """
+
+    def __init__(self, features: int, *, log_volume: bool) -> None:
+        super().__init__()
+        self.log_volume = log_volume
+        self.norm = nn.BatchNorm1d(1)
+        self.expand = nn.Linear(1, features)
+
+    def forward(self, features: Tensor, volume: Tensor) -> Tensor:
+        """Combine features (b, n) with volumes (b,), mm³, 0 where no node is positive."""
+        v = volume.float()[:, None]
+        v = self.norm(torch.log1p(v) if self.log_volume else v)
+        return functional.relu(self.expand(v)) + features
+
+
+class StatusNetwork(nn.Module):
+    """Call a patient N+ or N- from one tumor patch and the node volume (Sec. III-B, Eq. 7).
+
+    The ResNet keeps torchvision's parameter names under `resnet.`, so that ImageNet files fit.
+    """
+
+    def __init__(self, settings: StatusNetworkSettings) -> None:
+        super().__init__()
+        stages = [_scaled(count, settings.width) for count in _STAGE_FEATURES]
+        self.settings = settings
+        self.resnet = ResNet(
+            "basic",
+            [2, 2, 2, 2],
+            stages,
+            spatial_dims=2,
+            n_input_channels=3,
+            conv1_t_size=7,
+            conv1_t_stride=2,
+            bias_downsample=False,
+            feed_forward=False,
+        )
+        self.mask_branch = MaskBranch(stages[0]) if settings.mask_branch else None
+        self.texture = None
+        features = stages[-1] if settings.global_pooling else 0
+        if settings.texture_encoding:
+            channels = _scaled(settings.texture_channels, settings.width)
+            self.texture = TextureEncoding(stages[-1], channels, settings.codewords)
+            features += self.texture.out_features
+        self.fusion = (
+            VolumeFusion(features, log_volume=settings.log_volume) if settings.volume_fusion else None
+        )
+        hidden = _scaled(settings.hidden_features, settings.width)
+        self.classifier = nn.Sequential(
+            nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 2)
+        )
+
+    def forward(self, patches: Tensor, volume: Tensor) -> Tensor:
+        """Map patches (b, 3, h, w) and volumes (b,), mm³, to logits (b, 2) of N- and N+.
+
+        The channels of a patch are arterial, venous, tumor mask, whatever `input_channels` says.
+        """
+        mask = patches[:, 2:3]
+        features = self._layer4(patches, mask)
+        parts = []
+        if self.settings.global_pooling:
+            parts.append(self.resnet.avgpool(features).flatten(1))
+        if self.texture is not None:
+            coverage = functional.adaptive_avg_pool2d(mask, (features.shape[2], features.shape[3]))
+            parts.append(self.texture(features, coverage if self.settings.weight_texture_by_mask else None))
+        combined = torch.cat(parts, dim=1)
+        if self.fusion is not None:
+            combined = self.fusion(combined, volume)
+        logits: Tensor = self.classifier(combined)
+        return logits
+
+    def _layer4(self, patches: Tensor, mask: Tensor) -> Tensor:
+        image = patches
+        if self.settings.input_channels == "arterial venous difference":
+            image = torch.cat([patches[:, :2], patches[:, 1:2] - patches[:, :1]], dim=1)
+        resnet = self.resnet
+        x = resnet.act(resnet.bn1(resnet.conv1(image)))
+        if self.mask_branch is not None:
+            x = x * self.mask_branch(mask)
+        x = resnet.maxpool(x)
+        layer4: Tensor = resnet.layer4(resnet.layer3(resnet.layer2(resnet.layer1(x))))
+        return layer4
+
+
+def _scaled(features: int, width: float) -> int:
+    return max(1, round(features * width))

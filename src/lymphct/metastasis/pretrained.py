@@ -1,0 +1,68 @@
+"""Start weights of the status network: ImageNet, an earlier status network, or none (Sec. III-B)."""
+
+import logging
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from lymphct.core.errors import ModelError
+from lymphct.metastasis.network import StatusNetwork
+
+logger = logging.getLogger(__name__)
+
+
+def initialize(network: StatusNetwork, tensors: Mapping[str, Tensor] | None) -> None:
+    """Load start weights into `network` and log what it starts from.
+
+    `tensors` may have the names of the network itself (it goes on from another status network), those
+    of torchvision's ResNet-18, or be None for a random start.
+
+    Raises:
+        ModelError: the weights do not fit.
+
+    """
+    if tensors is None:
+        logger.info("status network: random start, no ImageNet weights were given")
+    elif any(name.startswith("resnet.") for name in tensors):
+        _require_same_tensors(network.state_dict(), tensors)
+        network.load_state_dict(dict(tensors))
+        logger.info("status network: starts from an earlier status network")
+    else:
+        load_imagenet(network, tensors)
+
+
+def load_imagenet(network: StatusNetwork, tensors: Mapping[str, Tensor]) -> None:
+    """Load ImageNet weights of ResNet-18 with torchvision's key names into the backbone (Sec. III-B).
+
+    The three color channels of the first convolution become the three input channels as they are. The
+    ImageNet classifier (`fc.`) is left out; `num_batches_tracked`, which old files lack, may be missing.
+
+    Raises:
+        ModelError: a tensor is missing, unknown, or has another shape.
+
+    """
+    wanted: dict[str, Tensor] = network.resnet.state_dict()
+    given = {name: wanted[name] for name in wanted if name.endswith("num_batches_tracked")}
+    given |= {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
+    _require_same_tensors(wanted, given)
+    network.resnet.load_state_dict(given)
+    logger.info("status network: starts from ImageNet weights")
+
+
+def _require_same_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    for problem, names in (
+        ("lack", sorted(wanted.keys() - given.keys())),
+        ("have the unknown", sorted(given.keys() - wanted.keys())),
+    ):
+        if names:
+            msg = f"the start weights {problem} tensor {names[0]} ({len(names)} such tensors)"
+            raise ModelError(
+                msg, cure="give a ResNet-18 file with torchvision's names, or weights of this network"
+            )
+    for name, tensor in wanted.items():
+        if tensor.shape != given[name].shape:
+            msg = (
+                f"the start weight {name} has shape {tuple(given[name].shape)}, "
+                f"the network needs {tuple(tensor.shape)}"
+            )
+            raise ModelError(msg, cure="ImageNet files fit ResNet-18 at network width 1 only")

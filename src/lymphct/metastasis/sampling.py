@@ -1,0 +1,124 @@
+"""Training batches of the status network: half N+, half N-, one patch of each patient drawn (Sec. III-B)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lymphct.core.arrays import FloatArray
+from lymphct.core.errors import InputError
+from lymphct.core.settings import Settings
+from lymphct.learning.augmentation import AugmentationSettings
+from lymphct.metastasis.augmentation import augment
+
+
+class StatusSamplingSettings(Settings):
+    """What a training batch of the status network holds."""
+
+    batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 16
+    """Patients per batch, half N+ and half N-. Not stated in the paper; 16. Even, and at least 2: the batch
+    norm of the volume needs two."""
+    phase_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of draws whose arterial channel is set to 0, the mean of normalised CT, so that patients without
+    that phase can be predicted. Not in the paper; 0 as all its patients have both phases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StatusCase:
+    """What the status network learns from one patient.
+
+    Attributes:
+        patient: pseudonymous identifier.
+        patches: (n, 3, h, w) of `slices.tumor_patches`: arterial, venous, tumor mask.
+        volume: of the positive lymph nodes, mm³, 0 without one (Eq. 6). For honest results it comes from
+            networks that never saw the patient (METHOD §9).
+        n_status: 1 for N+, 0 for N-.
+
+    Raises:
+        InputError: one of them has another shape or range.
+
+    """
+
+    patient: str
+    patches: FloatArray
+    volume: float
+    n_status: int
+
+    def __post_init__(self) -> None:
+        if self.patches.ndim != 4 or self.patches.shape[1] != 3 or not len(self.patches):
+            msg = f"patches of shape {self.patches.shape}; arterial, venous and mask (n, 3, h, w) are needed"
+            raise InputError(msg, code="E_PATCHES").at(patient=self.patient)
+        if not (np.isfinite(self.volume) and self.volume >= 0):
+            msg = f"the volume of positive lymph nodes is {self.volume} mm³"
+            raise InputError(msg, code="E_VOLUME", cure="give 0 where no node is positive").at(
+                patient=self.patient
+            )
+        if self.n_status not in (0, 1):
+            msg = f"n_status is {self.n_status}; it is 0 (N-) or 1 (N+)"
+            raise InputError(msg, code="E_N_STATUS").at(patient=self.patient)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StatusBatch:
+    """Patches (b, 3, h, w), volumes (b,) in mm³, and statuses (b,), 0 or 1."""
+
+    patches: Tensor
+    volume: Tensor
+    n_status: Tensor
+
+    def to(self, device: torch.device) -> "StatusBatch":
+        """Return the batch on a device."""
+        return StatusBatch(
+            patches=self.patches.to(device),
+            volume=self.volume.to(device),
+            n_status=self.n_status.to(device),
+        )
+
+
+class StatusSampler:
+    """Draws batches; batch n depends on the seed and n alone, so training resumes exactly.
+
+    Raises:
+        InputError: the cases are not of both classes.
+
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[StatusCase],
+        sampling: StatusSamplingSettings,
+        augmentation: AugmentationSettings,
+        seed: int,
+    ) -> None:
+        self._by_status = [[case for case in cases if case.n_status == status] for status in (0, 1)]
+        if not all(self._by_status):
+            msg = (
+                f"training the status network needs N+ and N- patients, got "
+                f"{len(self._by_status[1])} N+ and {len(self._by_status[0])} N-"
+            )
+            raise InputError(msg, code="E_ONE_CLASS", cure="add patients of the missing class")
+        self._sampling = sampling
+        self._augmentation = augmentation
+        self._seed = seed
+
+    def batch(self, iteration: int) -> StatusBatch:
+        """Draw half the batch from each class, one random patch per patient, and augment it."""
+        rng = np.random.default_rng((self._seed, iteration))
+        half = self._sampling.batch_size // 2
+        cases = []
+        for group in self._by_status:
+            # A patient is drawn twice only where the class has fewer than half a batch.
+            drawn = rng.choice(len(group), size=half, replace=len(group) < half)
+            cases += [group[n] for n in drawn]
+        chosen = np.stack([case.patches[rng.integers(len(case.patches))] for case in cases])
+        patches = augment(torch.from_numpy(chosen.astype(np.float32)), self._augmentation, rng)
+        patches[torch.from_numpy(rng.random(len(cases)) < self._sampling.phase_dropout), 0] = 0.0
+        return StatusBatch(
+            patches=patches,
+            volume=torch.tensor([case.volume for case in cases], dtype=torch.float32),
+            n_status=torch.tensor([case.n_status for case in cases]),
+        )

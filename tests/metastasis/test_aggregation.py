@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lymphct.core.errors import InputError, LeakageError
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Node, NodeMap
+from lymphct.core.terms import NodeClass
+from lymphct.core.volume import Volume
+from lymphct.metastasis.aggregation import (
+    VolumeKind,
+    classify,
+    fit_volume_threshold,
+    mean_over_folds,
+    mean_over_patches,
+    positive_volume,
+)
+
+P, N = NodeClass.POSITIVE, NodeClass.NEGATIVE
+
+
+def node_map(*nodes: tuple[float, NodeClass | None]) -> NodeMap:
+    geometry = Geometry(shape=(2, 3, 4), spacing=(0.68, 0.68, 0.8))
+    instances = Volume(array=np.zeros((2, 3, 4), dtype=np.uint16), geometry=geometry)
+    records = tuple(
+        Node(label=label, volume=volume, center=(0.0, 0.0, 0.0), node_class=node_class)
+        for label, (volume, node_class) in enumerate(nodes, start=1)
+    )
+    return NodeMap(instances=instances, nodes=records)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("largest", 700.0), ("mean", 500.0), ("total", 1000.0)])
+def test_only_positive_nodes_count(kind: VolumeKind, expected: float) -> None:
+    assert positive_volume(node_map((300.0, P), (5000.0, N), (700.0, P)), kind) == expected
+
+
+@pytest.mark.parametrize("kind", ["largest", "mean", "total"])
+def test_without_a_positive_node_the_volume_is_zero(kind: VolumeKind) -> None:
+    assert positive_volume(node_map(), kind) == 0.0
+    assert positive_volume(node_map((5000.0, N)), kind) == 0.0
+
+
+def test_nodes_without_a_class_are_refused() -> None:
+    with pytest.raises(InputError, match=r"lymph node 2 has no class.*identify the nodes first"):
+        positive_volume(node_map((300.0, P), (200.0, None)))
+
+
+def test_patches_and_folds_are_averaged() -> None:
+    assert mean_over_patches([0.2, 0.4, 0.9]) == pytest.approx(0.5)
+    assert mean_over_folds([0.1, 0.2, 0.3, 0.4, 0.5]) == pytest.approx(0.3)
+
+
+def test_the_threshold_has_the_best_balanced_accuracy() -> None:
+    # above 250: sensitivity 3/4, specificity 3/3; above 100: 3/4 and 2/3; above 0: 3/4 and 2/3
+    volumes, status = [0, 300, 500, 900, 0, 0, 200], [1, 1, 1, 1, 0, 0, 0]
+    fitted = fit_volume_threshold(volumes, status, "abcdefg")
+    assert fitted.value == 250.0
+    assert [classify(volume, fitted.value) for volume in (0, 250, 250.1, 4000)] == [0, 0, 1, 1]
+
+
+def test_a_fitted_threshold_remembers_its_patients() -> None:
+    fitted = fit_volume_threshold([0, 10], [0, 1], ["case1", "case2"])
+    with pytest.raises(LeakageError, match="case2"):
+        fitted.for_unseen(["case2", "case3"])
+
+
+def test_without_any_positive_node_nobody_is_called_positive() -> None:
+    fitted = fit_volume_threshold([0, 0, 0], [0, 1, 1], "abc")
+    assert fitted.value == 0.0
+    assert classify(0.0, fitted.value) == 0
+
+
+def test_a_threshold_needs_both_classes() -> None:
+    with pytest.raises(InputError, match=r"needs N\+ and N- patients, got 2 of one class"):
+        fit_volume_threshold([0, 10], [1, 1], "ab")
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 6000), st.integers(0, 1)), min_size=2, max_size=30).filter(
+        lambda pairs: len({status for _, status in pairs}) == 2
+    )
+)
+def test_no_other_threshold_is_better(pairs: list[tuple[float, int]]) -> None:
+    volumes, status = np.array([v for v, _ in pairs]), np.array([s for _, s in pairs])
+
+    def balanced_accuracy(threshold: float) -> float:
+        called = np.array([classify(v, threshold) for v in volumes])
+        return float((called[status == 1] == 1).mean() + (called[status == 0] == 0).mean()) / 2
+
+    best = fit_volume_threshold(volumes.tolist(), status.tolist(), map(str, range(len(pairs)))).value
+    assert balanced_accuracy(best) >= max(map(balanced_accuracy, [*volumes, 0.0, 1e9])) - 1e-12
