@@ -1,18 +1,19 @@
 """From structures to the attention map: distance bands, Eq. 1 and Eq. 2 (Sec. III-A.1, Tab. II)."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from pydantic import Field, PositiveFloat
-from scipy.ndimage import find_objects
 
 from lymphct.attention.bands import PAPER_BANDS, Band, Bands, bands_from_mapping, fit_bands
-from lymphct.core.arrays import AnyArray, FloatArray, LabelArray
+from lymphct.attention.canvas import Canvas
+from lymphct.attention.kernel import find_boxes
+from lymphct.attention.score import attention_score, combine
+from lymphct.core.arrays import AnyArray, LabelArray
+from lymphct.core.errors import InputError
 from lymphct.core.settings import Settings
 from lymphct.core.terms import GUIDING_STRUCTURES, Structure
 from lymphct.core.volume import Volume
-from lymphct.imaging.distance import signed_distance
 
 __all__ = [
     "PAPER_BANDS",
@@ -45,31 +46,6 @@ class AttentionSettings(Settings):
 DEFAULT_SETTINGS: Final = AttentionSettings()
 
 
-def attention_score(distance: FloatArray, band: Band, *, border: float = 3.0) -> FloatArray:
-    """Map distances to scores in [0, 1]: 1 within `band`, falling to 0 over `border` mm (Eq. 1).
-
-    >>> attention_score(np.array([-8.0, -6.5, -5.0, 20.0, 21.5]), Band(-5.0, 20.0)).tolist()
-    [0.0, 0.5, 1.0, 1.0, 0.5]
-    """
-    depth = np.minimum(distance - band.d_min, band.d_max - distance)
-    score: FloatArray = np.clip(1.0 + depth / border, 0.0, 1.0)
-    return score
-
-
-def combine(scores: Mapping[int, FloatArray], labels: LabelArray) -> FloatArray:
-    """Join the maps of all structures: inside one only its own counts, elsewhere the largest (Eq. 2).
-
-    >>> combine({1: np.array([0.2, 0.2]), 2: np.array([0.9, 0.9])}, np.array([1, 0])).tolist()
-    [0.2, 0.9]
-    """
-    attention: FloatArray = np.zeros(labels.shape, dtype=np.result_type(np.float32, *scores.values()))
-    for score in scores.values():
-        np.maximum(attention, score, out=attention)
-    for structure, score in scores.items():
-        np.copyto(attention, score, where=labels == structure)
-    return attention
-
-
 def merge_tumor(structures: Volume, tumor: Volume) -> Volume:
     """Count the tumor as pancreas where it lies outside every other structure (METHOD §4).
 
@@ -85,8 +61,8 @@ def merge_tumor(structures: Volume, tumor: Volume) -> Volume:
 
 def structures_present(structures: Volume) -> tuple[Structure, ...]:
     """List the guiding structures that the label map holds."""
-    boxes = find_objects(structures.array, max_label=len(GUIDING_STRUCTURES))
-    return tuple(s for s, box in zip(GUIDING_STRUCTURES, boxes, strict=True) if box is not None)
+    boxes = find_boxes(_as_stored(structures)[0])
+    return tuple(structure for structure in GUIDING_STRUCTURES if boxes[structure, 1])
 
 
 def attention_map(
@@ -94,7 +70,8 @@ def attention_map(
 ) -> Volume:
     """Say for every voxel how likely lymph nodes are there, by its distance from structures (Eq. 1, Eq. 2).
 
-    An absent structure adds nothing. A structure without a band counts as background.
+    An absent structure adds nothing. A structure without a band counts as background. Distances follow the
+    convention of `lymphct.imaging.distance`.
 
     Args:
         structures: label map, numbers of `Structure`.
@@ -105,27 +82,42 @@ def attention_map(
         float32 in [0, 1] on the grid of the label map.
 
     Raises:
-        InputError: the label map holds a number that is no structure.
+        InputError: the label map holds numbers that name no structure.
 
     """
-    labels = structures.array
-    attention = np.zeros(labels.shape, dtype=np.float32)
-    guided = np.isin(labels, [int(structure) for structure in bands])
-    boxes = find_objects(labels, max_label=len(Structure))
-    for structure, band in bands.items():
-        box = boxes[structure - 1]
-        if box is None:
-            continue
-        margin = [
-            int(max(band.d_max + settings.border, 0.0) / step) + 1 for step in structures.geometry.spacing
-        ]
-        crop = tuple(slice(max(p.start - m, 0), p.stop + m) for p, m in zip(box, margin, strict=True))
-        own = labels[crop] == structure
-        score = attention_score(
-            signed_distance(own, structures.geometry.spacing), band, border=settings.border
-        )
-        np.maximum(attention[crop], score, out=attention[crop], where=~guided[crop])
-        np.copyto(attention[crop], score, where=own)
+    labels, axes = _as_stored(structures)
+    boxes = find_boxes(labels)
+    unknown = [number for number in range(len(Structure) + 1, 256) if boxes[number, 1]]
+    if unknown:
+        msg = f"the label map holds numbers that name no structure: {unknown}"
+        raise InputError(msg, code="E_LABELS", cure="say how it is numbered, e.g. --labels totalsegmentator")
+    spacing = structures.geometry.spacing
+    canvas = Canvas(
+        labels=labels,
+        spacing=(spacing[axes[0]], spacing[axes[1]], spacing[axes[2]]),
+        boxes=boxes,
+        border=settings.border,
+        attention=np.zeros(labels.shape, dtype=np.float32),
+    )
+    present = {structure: band for structure, band in bands.items() if boxes[structure, 1]}
+    simple = {structure: band for structure, band in present.items() if canvas.is_simple(band)}
+    canvas.paint_outside(simple)
+    canvas.paint_inside(simple)
+    canvas.paint_in_full({s: band for s, band in present.items() if s not in simple}, guiding=tuple(present))
     if settings.suppress_other_organs:
-        attention[labels > len(GUIDING_STRUCTURES)] = 0.0
-    return structures.with_array(attention)
+        canvas.clear([s for s in Structure if s not in GUIDING_STRUCTURES])
+    return structures.with_array(canvas.attention.transpose(np.argsort(axes)))
+
+
+def _as_stored(structures: Volume) -> tuple[LabelArray, tuple[int, ...]]:
+    """Return uint8 labels with axes ordered as they lie in memory, and that order; copies only if it must."""
+    labels = structures.array
+    if labels.dtype != np.uint8:
+        if labels.size and not (labels.min() >= 0 and labels.max() <= 255 and labels.dtype.kind in "iub"):
+            msg = "a label map holds whole numbers from 0 to 19"
+            raise InputError(msg, code="E_LABELS", cure="give a label map, not an image or a probability")
+        labels = labels.astype(np.uint8)
+    axes = tuple(int(axis) for axis in np.argsort([-stride for stride in labels.strides], kind="stable"))
+    stored = np.ascontiguousarray(labels.transpose(axes))
+    stored.flags.writeable = False  # one type for the compiler, whoever owns the array
+    return stored, axes
