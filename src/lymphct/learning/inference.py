@@ -30,7 +30,8 @@ class InferenceSettings(Settings):
     mirroring: bool = False
     """Average over the eight mirrored versions. Not stated in the paper; off, as it costs eightfold time."""
     skip_without_attention: bool = True
-    """Give windows without attention the constant of the heads instead of running them; changes no logit."""
+    """Run one window without attention for all of them, whose logits are equal; changes no logit
+    (Sec. III-A.1). Only for networks whose heads multiply by the attention."""
     mode: Literal["exact", "box"] = "exact"
     """exact: windows over the whole image. box: over the box of the attention only, several times faster,
     with other windows near the box's border. Not stated in the paper; exact is nnU-Net's grid."""
@@ -40,7 +41,7 @@ class InferenceSettings(Settings):
 
 @runtime_checkable
 class AttentionGated(Protocol):
-    """A network whose heads see features only where there is attention."""
+    """A network whose heads see features times attention: without attention the image does not matter."""
 
     def background_logits(self) -> Tensor | None:
         """Return the logits (classes,) for attention 0 everywhere; None when attention is switched off."""
@@ -57,8 +58,8 @@ def sliding_window_logits(
     """Return the Gaussian-weighted mean logits (classes, k, j, i), float32 on the CPU.
 
     Skipping changes no bit: every forward pass has the same number of windows whichever are skipped, and
-    windows are added up in the same order. An image smaller than the patch is padded: each channel with its
-    lowest value (the lower clip value wherever there is air), attention with 0.
+    all windows are added up in the same order. An image smaller than the patch is padded: each channel with
+    its lowest value (the lower clip value wherever there is air), attention with 0.
 
     Args:
         network: called as `network(image, attention)`; the first of the logits it returns is used.
@@ -75,11 +76,17 @@ def sliding_window_logits(
     network.eval()
     try:
         with torch.inference_mode(), autocast(device, settings.precision):
-            constant = _constant(network, gate)
-            if settings.mode == "box" and gate is not None and constant is not None:
-                return _box_logits(network, pixels, gate, reversed_axes(patch_size), settings)
-            constant = constant if settings.skip_without_attention else None
-            return _padded_logits(network, (pixels, gate), reversed_axes(patch_size), constant, settings)
+            background = _background(network) if gate is not None else None
+            if settings.mode == "box" and gate is not None and background is not None:
+                total = background[:, None, None, None].expand(-1, *gate.shape).clone()
+                box = _attention_box(gate, reversed_axes(patch_size))
+                if box is not None:
+                    pair = (pixels[(slice(None), *box)], gate[box])
+                    total[(slice(None), *box)] = _padded_logits(network, pair, patch_size, settings)
+                return total
+            if background is None:
+                settings = settings.model_copy(update={"skip_without_attention": False})
+            return _padded_logits(network, (pixels, gate), patch_size, settings)
     finally:
         network.train(was_training)
 
@@ -90,90 +97,69 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=kinds[precision], enabled=precision != "float32")
 
 
-def _constant(network: nn.Module, attention: Tensor | None) -> Tensor | None:
-    if attention is None or not isinstance(network, AttentionGated):
-        return None
-    logits = network.background_logits()
+def _background(network: nn.Module) -> Tensor | None:
+    logits = network.background_logits() if isinstance(network, AttentionGated) else None
     return None if logits is None else logits.detach().float().cpu()
 
 
-def _box_logits(
-    network: nn.Module, image: Tensor, attention: Tensor, patch_size: Index3, settings: InferenceSettings
-) -> Tensor:
-    """Slide over the box of the attention, at least a patch wide; elsewhere lies the constant."""
-    constant = _constant(network, attention)
-    if constant is None:
-        msg = "box mode needs a network with attention heads"
-        raise TypeError(msg)
-    total = constant[:, None, None, None].expand(-1, *attention.shape).clone()
+def _attention_box(attention: Tensor, patch_size: Index3) -> Window | None:
+    """Return the box of all attention, at least a patch wide where the image is; None without attention."""
     box = []
     for axis, (size, wanted) in enumerate(zip(attention.shape, patch_size, strict=True)):
-        others = [other for other in range(3) if other != axis]
-        lit = torch.nonzero(attention.amax(others)).flatten()
+        lit = torch.nonzero(attention.amax([other for other in range(3) if other != axis])).flatten()
         if len(lit) == 0:
-            return total
+            return None
         low, high = int(lit[0]), int(lit[-1]) + 1
-        low = max(0, min(low - (wanted - (high - low)) // 2, low, size - wanted))
+        low = max(0, min(low, (low + high - wanted) // 2, size - wanted))
         box.append(slice(low, min(max(high, low + wanted), size)))
-    window = (box[0], box[1], box[2])
-    pair = (image[(slice(None), *window)], attention[window])
-    total[(slice(None), *window)] = _padded_logits(network, pair, patch_size, constant, settings)
-    return total
+    return box[0], box[1], box[2]
 
 
 def _padded_logits(
-    network: nn.Module,
-    pair: tuple[Tensor, Tensor | None],
-    patch_size: Index3,
-    constant: Tensor | None,
-    settings: InferenceSettings,
+    network: nn.Module, pair: tuple[Tensor, Tensor | None], patch_size: Index3, settings: InferenceSettings
 ) -> Tensor:
+    """Slide over an image that is first made at least as large as the patch."""
     image, attention = pair
-    missing = [max(wanted - size, 0) for size, wanted in zip(image.shape[1:], patch_size, strict=True)]
-    if any(missing):
-        before = [gap // 2 for gap in missing]
-        sizes = [size + gap for size, gap in zip(image.shape[1:], missing, strict=True)]
-        inside = tuple(slice(b, b + n) for b, n in zip(before, image.shape[1:], strict=True))
-        wide = image.amin((1, 2, 3), keepdim=True).expand(-1, *sizes).clone()
-        wide[(slice(None), *inside)] = image
-        if attention is not None:
-            wide_attention = attention.new_zeros(sizes)
-            wide_attention[inside] = attention
-            attention = wide_attention
-        logits = _slide(network, (wide, attention), patch_size, constant, settings)
-        return logits[(slice(None), *inside)].clone()
-    return _slide(network, pair, patch_size, constant, settings)
+    shape, patch_shape = image.shape[1:], reversed_axes(patch_size)
+    missing = [max(wanted - size, 0) for size, wanted in zip(shape, patch_shape, strict=True)]
+    if not any(missing):
+        return _slide(network, pair, patch_shape, settings)
+    inside = tuple(slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, shape, strict=True))
+    sizes = [size + gap for size, gap in zip(shape, missing, strict=True)]
+    wide = image.amin((1, 2, 3), keepdim=True).expand(-1, *sizes).clone()
+    wide[(slice(None), *inside)] = image
+    if attention is not None:
+        narrow, attention = attention, attention.new_zeros(sizes)
+        attention[inside] = narrow
+    logits = _slide(network, (wide, attention), patch_shape, settings)
+    return logits[(slice(None), *inside)].clone()
 
 
 def _slide(
-    network: nn.Module,
-    pair: tuple[Tensor, Tensor | None],
-    patch_size: Index3,
-    constant: Tensor | None,
-    settings: InferenceSettings,
+    network: nn.Module, pair: tuple[Tensor, Tensor | None], patch_size: Index3, settings: InferenceSettings
 ) -> Tensor:
     image, attention = pair
     shape = image.shape[1:]
     windows = list(_windows(shape, patch_size, settings.step))
-    skipped = [
-        constant is not None and attention is not None and not bool(attention[window].any())
-        for window in windows
-    ]
-    run = [window for window, skip in zip(windows, skipped, strict=True) if not skip]
+    dark = [attention is not None and not bool(attention[window].any()) for window in windows]
+    if not settings.skip_without_attention:
+        dark = [False] * len(windows)
+    # Without attention the logits do not depend on the image: the first such window stands for all. Running
+    # it, rather than the heads on one voxel, gives the very bits that a run of the others would give.
+    run = [window for n, window in enumerate(windows) if not dark[n] or n == dark.index(True)]
     batch = min(settings.window_batch, len(windows))
     results = _results(_forward(network, pair, mirroring=settings.mirroring), run, batch)
     weight = gaussian(patch_size, settings.gaussian_sigma)
-    weights = torch.zeros(shape)
-    total: Tensor | None = None
-    for window, skip in zip(windows, skipped, strict=True):
+    weights, total = torch.zeros(shape), torch.zeros(0)
+    background: Tensor | None = None
+    for window, is_dark in zip(windows, dark, strict=True):
+        logits = background if is_dark and background is not None else next(results)
+        background = logits if is_dark else background
+        if not len(total):
+            total = torch.zeros(len(logits), *shape)
         # Sums of float32 depend on their order: skipped or not, windows are added in the order of the grid.
-        logits = constant[:, None, None, None] if skip and constant is not None else next(results)
-        total = torch.zeros(len(logits), *shape) if total is None else total
         total[(slice(None), *window)] += logits * weight
         weights[window] += weight
-    if total is None:
-        msg = "an image without voxels has no windows"
-        raise ValueError(msg)
     return total.div_(weights)
 
 

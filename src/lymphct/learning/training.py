@@ -232,10 +232,13 @@ class _Run:
 
     def restore(self, state: TrainingState) -> None:
         """Take over a state."""
+        weights = [x for group in self.optimizer.param_groups for x in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, x in _part(state, "optimizer/").items():
             number, kind = name.split("/")
-            moments.setdefault(int(number), {})[kind] = x.clone()
+            # Moments take the memory order of their weights: the norm of a sum depends on its order.
+            like = weights[int(number)] if x.ndim else x
+            moments.setdefault(int(number), {})[kind] = torch.empty_like(like).copy_(x)
         groups = self.optimizer.state_dict()["param_groups"]
         try:
             self.network.load_state_dict(_part(state, "network/"))
