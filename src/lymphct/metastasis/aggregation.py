@@ -10,6 +10,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.leakage import Fitted
 from lymphct.core.patient import NodeMap
 from lymphct.core.terms import NodeClass
+from lymphct.evaluation.classification import fit_threshold
 
 VolumeKind = Literal["largest", "mean", "total"]
 """Which volume of the positive lymph nodes stands for the patient."""
@@ -49,10 +50,10 @@ def positive_volume(nodes: NodeMap, kind: VolumeKind = "largest") -> float:
 def fit_volume_threshold(
     volumes: Sequence[float], n_status: Sequence[int], patients: Iterable[str]
 ) -> Fitted[float]:
-    """Find the volume above which a patient is best called N+ (ClsbyLNSeg, Sec. IV-E).
+    """Find the volume from which a patient is best called N+ (ClsbyLNSeg, Sec. IV-E).
 
-    Best is the highest balanced accuracy; of equal ones the lowest threshold. Candidates lie midway between
-    neighbouring volumes, so that a later patient near one side falls on that side.
+    Best is the highest balanced accuracy. The threshold is never below 1 mm³: a patient without a positive
+    node is called N- even where the validation patients would rather have everybody positive.
 
     Args:
         volumes: mm³ per validation patient, 0 without a positive node.
@@ -63,20 +64,10 @@ def fit_volume_threshold(
         InputError: the patients are not of both classes.
 
     """
-    v, is_positive = np.asarray(volumes, dtype=np.float64), np.asarray(n_status) == 1
-    if is_positive.all() or not is_positive.any():
-        msg = f"a volume threshold needs N+ and N- patients, got {len(v)} of one class"
-        raise InputError(msg, code="E_ONE_CLASS", cure="use more validation patients")
-    levels = np.unique(v)
-    # The last candidate calls nobody N+: it wins only where volumes run against the status.
-    candidates = np.append((levels[:-1] + levels[1:]) / 2, levels[-1])
-    called = v[None, :] > candidates[:, None]
-    sensitivity = called[:, is_positive].mean(axis=1)
-    specificity = (~called[:, ~is_positive]).mean(axis=1)
-    best = int(np.argmax(sensitivity + specificity))
-    return Fitted(value=float(candidates[best]), patients=frozenset(patients))
+    fitted = fit_threshold(volumes, n_status, patients)
+    return Fitted(value=max(fitted.value, 1.0), patients=fitted.patients)
 
 
 def classify(volume: float, threshold: float) -> int:
-    """Call a patient N+ (1) when the volume of positive nodes lies above the threshold, else N- (0)."""
-    return int(volume > threshold)
+    """Call a patient N+ (1) when the volume of positive nodes reaches the threshold, else N- (0)."""
+    return int(volume >= threshold)

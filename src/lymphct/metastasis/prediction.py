@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lymphct.core.arrays import DoubleArray, FloatArray
 from lymphct.core.leakage import require_unseen
 from lymphct.core.settings import Settings
+from lymphct.evaluation.classification import auc
 from lymphct.learning.augmentation import AugmentationSettings
 from lymphct.learning.training import EpochRecord, Fraction, TrainingSettings, TrainingState, train
 from lymphct.metastasis.aggregation import VolumeKind, mean_over_patches
@@ -152,7 +152,7 @@ def _validation(cases: Sequence[StatusCase]) -> Callable[[nn.Module], float]:
     def validate(network: nn.Module) -> float:
         p = np.array([predict_status(network, case.patches, case.volume) for case in cases])
         if is_ranked:
-            return float(roc_auc_score(truth, p))
+            return auc(truth, p)
         return float(np.mean(np.log(np.clip(np.where(truth == 1, p, 1 - p), 1e-12, 1.0))))
 
     return validate
