@@ -16,9 +16,13 @@ COLUMNS: Final = (
 )  # fmt: skip
 """Columns with a meaning (DESIGN §2); others are kept as they are."""
 
-PATH_COLUMNS: Final = ("venous", "arterial", "structures", "tumor", "nodes")
 REQUIRED_COLUMNS: Final = ("patient_id", "venous")
 
+SYNTHETIC_COLUMN: Final = "synthetic"
+"""Column of ours that holds 1 for phantoms, so that models trained on them say so."""
+
+# Stands for a blank cell, so that reading it fails as a missing file and never as the current folder.
+_NO_VENOUS: Final = Path("no-venous-image-given")
 _LARGEST_MANIFEST: Final = 20_000_000
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -28,25 +32,25 @@ class PatientRecord:
     """One line of a manifest.
 
     Attributes:
-        line: number of the line in the file, from 1 for the heading; 0 when there is no file.
         patient_id: pseudonym; a valid name of a folder once the manifest is checked.
+        venous, arterial, structures, tumor, nodes: files or folders; None when blank (`venous`: a path
+            where no file is, which `check_cohort` reports).
+        n_status: 1 with lymph node metastasis, 0 without; None when blank or unreadable.
         center: where the CT was made; empty when unknown.
-        venous, arterial, structures, tumor, nodes: files or folders; None when blank (`venous`: an empty
-            path, which `check_cohort` reports).
-        n_status: whether lymph node metastasis was proven; None when blank or unreadable.
+        line: number of the line in the file, from 1 for the heading; 0 when there is no file.
         cells: every cell of the line by column, also those above and those without a meaning to us.
 
     """
 
-    line: int
     patient_id: str
-    center: str = ""
     venous: Path
     arterial: Path | None = None
     structures: Path | None = None
     tumor: Path | None = None
     nodes: Path | None = None
-    n_status: bool | None = None
+    n_status: int | None = None
+    center: str = ""
+    line: int = 0
     cells: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -54,18 +58,27 @@ class PatientRecord:
         """Tell whether the manifest gives a reason to leave the patient out."""
         return bool(self.cells.get("exclude_reason"))
 
-    def path(self, column: str) -> Path | None:
-        """Return the path in one of `PATH_COLUMNS`, None when blank."""
-        if not self.cells.get(column):
-            return None
-        paths = {
-            "venous": self.venous,
+    @property
+    def is_synthetic(self) -> bool:
+        """Tell whether the patient is a phantom."""
+        return self.cells.get(SYNTHETIC_COLUMN) == "1"
+
+    @property
+    def tumor_location(self) -> str:
+        """Return the part of the pancreas that holds the tumor; empty when unknown."""
+        return self.cells.get("tumor_location", "")
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Return the paths that were given, by column."""
+        named = {
+            "venous": None if self.venous == _NO_VENOUS else self.venous,
             "arterial": self.arterial,
             "structures": self.structures,
             "tumor": self.tumor,
             "nodes": self.nodes,
         }
-        return paths[column]
+        return {column: path for column, path in named.items() if path is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +160,12 @@ def _record(line: int, cells: Mapping[str, str], folder: Path) -> PatientRecord:
     def path(column: str) -> Path | None:
         return folder / cells[column] if cells.get(column) else None
 
-    status = {"0": False, "1": True}.get(cells.get("n_status", ""))
+    status = {"0": 0, "1": 1}.get(cells.get("n_status", ""))
     return PatientRecord(
         line=line,
         patient_id=cells["patient_id"],
         center=cells.get("center", ""),
-        venous=path("venous") or Path(),
+        venous=path("venous") or _NO_VENOUS,
         arterial=path("arterial"),
         structures=path("structures"),
         tumor=path("tumor"),

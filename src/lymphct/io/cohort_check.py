@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from lymphct.core.errors import InputError
-from lymphct.io.cohort import PATH_COLUMNS, Cohort, PatientRecord
+from lymphct.io.cohort import Cohort, PatientRecord
 from lymphct.io.fingerprint import digest_file
 
 PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -112,10 +112,7 @@ def _cells(patient: PatientRecord, needs: Sequence[str]) -> Iterator[Problem]:
 def _files(patient: PatientRecord) -> Iterator[Problem]:
     if patient.is_excluded:
         return
-    for column in PATH_COLUMNS:
-        path = patient.path(column)
-        if path is None:
-            continue
+    for column, path in patient.paths.items():
         if any(not character.isprintable() for character in str(path)):
             cause = f"the path in column {column} holds control characters"
             error = InputError(cause, code="E_PATH", cure="rename the file")
@@ -139,8 +136,8 @@ def _shared_images(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
     images = [
         (path.resolve(), patient)
         for patient in patients
-        for path in (patient.path("venous"), patient.path("arterial"))
-        if path is not None and not patient.is_excluded and _exists(path)
+        for column, path in patient.paths.items()
+        if column in {"venous", "arterial"} and not patient.is_excluded and _exists(path)
     ]
     sizes = Counter(path.stat().st_size for path in {path for path, _ in images} if path.is_file())
     paths: dict[Path, PatientRecord] = {}
