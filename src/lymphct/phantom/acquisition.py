@@ -27,7 +27,8 @@ def displaced(image: FloatArray, grid: Geometry, push: FloatArray) -> FloatArray
     for axis, spacing in enumerate(grid.spacing):
         index[axis] += push[..., axis] / np.float32(spacing)
     moved: FloatArray = ndimage.map_coordinates(image, index, order=3, mode="nearest", output=np.float32)
-    return np.clip(moved, float(image.min()), float(image.max()))
+    clipped: FloatArray = np.clip(moved, float(image.min()), float(image.max()))
+    return clipped
 
 
 def add_noise(rng: np.random.Generator, image: FloatArray, spacing: Vector3, sd: float) -> AnyArray:
@@ -35,4 +36,5 @@ def add_noise(rng: np.random.Generator, image: FloatArray, spacing: Vector3, sd:
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     noise = ndimage.gaussian_filter(noise, [NOISE_LENGTH / s for s in spacing])
     noise *= np.float32(sd / max(float(noise.std()), 1e-6))
-    return np.clip(np.rint(image + noise), -1024, 3071).astype(np.int16)
+    stored: AnyArray = np.clip(np.rint(image + noise), -1024, 3071).astype(np.int16)
+    return stored

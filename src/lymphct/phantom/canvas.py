@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lymphct.core.arrays import AnyArray, BoolArray, FloatArray
+from lymphct.core.arrays import AnyArray, FloatArray
 from lymphct.core.geometry import Geometry
 from lymphct.phantom.shapes import Shape
 
@@ -70,7 +70,8 @@ class Canvas:
             return None
         parts = []
         for axis in range(3):
-            hits = np.flatnonzero(near.any(axis=tuple(a for a in range(3) if a != axis)))
+            first, second = (a for a in range(3) if a != axis)
+            hits = np.flatnonzero(near.any(axis=second).any(axis=first))
             start, stop = max(int(hits[0]) * 4 - 4, 0), min(int(hits[-1]) * 4 + 5, self.grid.shape[axis])
             parts.append(slice(start, stop))
         return (parts[0], parts[1], parts[2])
@@ -91,18 +92,18 @@ class Canvas:
         self, box: Box, distance: FloatArray, tissue: Tissue, label: int | None = 0, reach: float = 0.0
     ) -> None:
         """Paint where a signed distance is negative; labels reach `reach` mm further out."""
-        amount = self.amount(distance)
-        self.cover(box, amount, tissue)
-        self.fat[box][amount > 0.2] = 0
+        self.cover(box, self.amount(distance), tissue)
+        self.fat[box][distance < reach] = 0
         if label is not None:
             self.labels[box][distance < reach] = label
+
+    def paint_fat(self, box: Box, distance: FloatArray, tissue: Tissue) -> None:
+        """Give room back to the fat of the cavity."""
+        self.cover(box, self.amount(distance), tissue)
+        self.labels[box][distance < 0] = 0
+        self.fat[box][distance < 0] = Fat.INNER
 
     def amount(self, distance: FloatArray) -> FloatArray:
         """Return the share of each voxel inside, from its signed distance, mm."""
         share: FloatArray = np.clip(np.float32(0.5) - distance / np.float32(self.edge), 0.0, 1.0)
         return share
-
-    def inside(self, box: Box, label: int) -> BoolArray:
-        """Tell which voxels of a box carry a label."""
-        mask: BoolArray = self.labels[box] == label
-        return mask

@@ -15,6 +15,7 @@ PIVOT = (0.0, 4.0, -15.0)
 SPINE_FRONT = 22.0
 FREE_FROM = -10.0
 LARGEST_SHIFT = 11.0
+SKIN = (80.0, 74.0)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Waves:
 
     def at(self, points: FloatArray) -> FloatArray:
         """Return the vectors at points (i, j, k, 3), mm."""
-        return _sum_of_waves(points, self.vectors, self.phases, self.amplitudes)
+        field: FloatArray = _sum_of_waves(points, self.vectors, self.phases, self.amplitudes)
+        return field
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ class PhaseShift:
     local: Waves
 
     def push(self, points: FloatArray) -> FloatArray:
-        """Return v, mm, at points (i, j, k, 3): full in front, nothing at the spine."""
+        """Return v, mm, at points (i, j, k, 3): full among the organs, nothing at the spine, little at the skin."""
         depth = np.clip((SPINE_FRONT - points[..., 1]) / (SPINE_FRONT - FREE_FROM), 0.0, 1.0)
-        mobility = (depth * depth * (3.0 - 2.0 * depth))[..., None]
+        level = (points[..., 0] / SKIN[0]) ** 2 + ((points[..., 1] - PIVOT[1]) / SKIN[1]) ** 2
+        wall = np.clip((1.15 - level) / 0.65, 0.0, 1.0)
+        mobility = (depth * depth * (3.0 - 2.0 * depth) * wall)[..., None]
         vectors = self.local.at(points)
         vectors[..., 2] += np.float32(self.cranial)
         moved: FloatArray = (vectors * mobility).astype(np.float32)

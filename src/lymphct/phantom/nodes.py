@@ -7,10 +7,9 @@ import numpy as np
 from scipy import ndimage
 
 from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray, Vector3
-from lymphct.core.terms import NodeClass, Structure
+from lymphct.core.terms import NodeClass
 from lymphct.phantom.canvas import Tissue
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.phantom.tumor import TumorSite
 
 LOG_VOLUME: Final = {NodeClass.POSITIVE: (6.018, 0.995), NodeClass.NEGATIVE: (5.298, 0.941)}
 """Mean and SD of the logarithm of the volume in mm³ (METHOD §13)."""
@@ -19,35 +18,6 @@ TEXTURE_LENGTH: Final = 0.9
 FINE_STEP: Final = 0.8
 NECROSIS: Final = Tissue(25.0, 28.0)
 HILUM: Final = Tissue(-60.0, -58.0)
-
-S = Structure
-STATION_SHARES: Final[dict[TumorSite, dict[tuple[str, Structure], float]]] = {
-    "head/uncinate": {
-        ("13", S.DUODENUM): 0.25,
-        ("17", S.DUODENUM): 0.15,
-        ("8", S.HEPATIC_ARTERY_COMMON_AND_PROPER): 0.15,
-        ("14", S.SUPERIOR_MESENTERIC_ARTERY): 0.15,
-        ("12", S.DUODENUM): 0.10,
-        ("16", S.AORTA): 0.06,
-        ("6", S.STOMACH): 0.05,
-        ("9", S.CELIAC_TRUNK_AND_SPLENIC_ARTERY): 0.04,
-        ("18", S.PANCREAS): 0.03,
-        ("11", S.CELIAC_TRUNK_AND_SPLENIC_ARTERY): 0.02,
-    },
-    "body/tail": {
-        ("11", S.CELIAC_TRUNK_AND_SPLENIC_ARTERY): 0.30,
-        ("18", S.PANCREAS): 0.15,
-        ("9", S.CELIAC_TRUNK_AND_SPLENIC_ARTERY): 0.12,
-        ("8", S.HEPATIC_ARTERY_COMMON_AND_PROPER): 0.12,
-        ("10", S.SPLEEN): 0.10,
-        ("7", S.LEFT_GASTRIC_ARTERY): 0.06,
-        ("14", S.SUPERIOR_MESENTERIC_ARTERY): 0.05,
-        ("16", S.AORTA): 0.04,
-        ("3", S.STOMACH): 0.04,
-        ("1", S.ESOPHAGUS): 0.02,
-    },
-}
-"""How often nodes lie at each station and the structure that guides to it; METHOD §13 gives the first five."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +110,6 @@ def draw_counts(
         positive = min(positive, total)
         return positive, total - positive
     return positive, int(rng.poisson(0.92 if is_positive else 4.19))
-
-
-def draw_station(rng: np.random.Generator, site: TumorSite) -> tuple[str, Structure]:
-    """Draw a station and the structure that guides to it, by the site of the tumor."""
-    stations = list(STATION_SHARES[site].items())
-    return stations[int(rng.choice(len(stations), p=[share for _, share in stations]))][0]
 
 
 def half_axes(rng: np.random.Generator, volume: float, roundness: tuple[float, float]) -> DoubleArray:

@@ -5,23 +5,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from lymphct.core.arrays import BoolArray, FloatArray, Index3
+from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Node, NodeMap
-from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
 from lymphct.phantom.acquisition import add_noise, blur, displaced
-from lymphct.phantom.canvas import Canvas, Tissue
+from lymphct.phantom.bowel import paint_bowel, paint_unlabelled_vessels
+from lymphct.phantom.canvas import Box, Canvas, Tissue
 from lymphct.phantom.deformation import draw_build, draw_phase_shift, positions
 from lymphct.phantom.nodes import LOOKS, plan_nodes
-from lymphct.phantom.organs import paint_gut_and_pancreas, paint_organs
+from lymphct.phantom.organs import paint_gut_and_pancreas, paint_solid_organs
 from lymphct.phantom.placement import Placed, Placer
 from lymphct.phantom.record import Record, draw_record
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.phantom.surroundings import find_surroundings
 from lymphct.phantom.tissues import draw_tissues
-from lymphct.phantom.torso import paint_bowel, paint_torso, paint_unlabelled_vessels
-from lymphct.phantom.tumor import Tumor, draw_tumor, paint_duct, paint_tumor
+from lymphct.phantom.torso import paint_torso
+from lymphct.phantom.tumor import Tumor, TumorSite, draw_tumor, paint_duct, paint_tumor
 from lymphct.phantom.vessels import place_stubs
 
 HIDDEN_SLICES_MM: Final = 16.0
@@ -97,6 +97,17 @@ class PhantomPatient:
         return self.record.pN
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What is settled before nodes are placed; `view` is the field of view within the painted canvas."""
+
+    view: Box
+    structures: Volume
+    tumor: Volume
+    site: TumorSite
+    is_positive: bool
+
+
 def generate_patient(settings: PhantomSettings, *, seed: int, index: int) -> PhantomPatient:
     """Make patient `index` of the cohort `seed`; the same three always give the same patient."""
     children = np.random.SeedSequence([seed, index]).spawn(len(STREAMS))
@@ -111,19 +122,25 @@ def generate_patient(settings: PhantomSettings, *, seed: int, index: int) -> Pha
         texture_shift=settings.texture_shift,
     )
     paint_duct(canvas, tumor, tissues["fluid"])
-    tumor_mask = paint_tumor(canvas, tumor, tissues["tumor"])
-    view = _view(canvas.grid, settings.grid)
-    nodes = _place_small_things(settings, canvas, (view, tumor_mask, tumor), rng, is_positive=is_positive)
-    node_map = _node_map(nodes, settings.grid)
-    field, venous, arterial = _acquire(settings, canvas, view, rng)
     grid = settings.grid
+    view = _view(canvas.grid, grid)
+    tumor_mask = paint_tumor(canvas, tumor, tissues["tumor"])[view].astype(np.uint8)
+    scene = Scene(
+        view=view,
+        structures=Volume(array=canvas.labels[view].copy(), geometry=grid),
+        tumor=Volume(array=tumor_mask, geometry=grid),
+        site=tumor.site,
+        is_positive=is_positive,
+    )
+    nodes = _place_small_things(settings, canvas, scene, rng)
+    field, venous, arterial = _acquire(settings, canvas, view, rng)
     return PhantomPatient(
         patient_id=f"{settings.center}-{index:04d}",
         venous=Volume(array=venous, geometry=grid),
         arterial=Volume(array=arterial, geometry=grid),
-        structures=Volume(array=np.ascontiguousarray(canvas.labels[view]), geometry=grid),
-        tumor=Volume(array=tumor_mask[view].astype(np.uint8), geometry=grid),
-        nodes=node_map,
+        structures=scene.structures,
+        tumor=scene.tumor,
+        nodes=_node_map(nodes, grid),
         field=Volume(array=field, geometry=grid),
         record=draw_record(rng["record"], n_status=int(is_positive), diameter=tumor.diameter),
         drawn_tumor=tumor,
@@ -163,44 +180,35 @@ def _paint_anatomy(
     world = positions(grid)
     canvas = Canvas(grid, world, draw_build(rng["build"]).to_atlas(world))
     cavity = paint_torso(canvas, tissues, rng["anatomy"])
-    paint_organs(canvas, tissues, cavity, rng["anatomy"])
+    paint_solid_organs(canvas, tissues, cavity, rng["anatomy"])
     paint_bowel(canvas, tissues, rng["anatomy"])
     paint_unlabelled_vessels(canvas, tissues)
     paint_gut_and_pancreas(canvas, tissues, rng["anatomy"])
     return canvas
 
 
-def _view(painted: Geometry, grid: Geometry) -> tuple[slice, slice, slice]:
+def _view(painted: Geometry, grid: Geometry) -> Box:
     hidden = (painted.shape[2] - grid.shape[2]) // 2
     return (slice(None), slice(None), slice(hidden, hidden + grid.shape[2]))
 
 
 def _place_small_things(
-    settings: PhantomSettings,
-    canvas: Canvas,
-    scene: tuple[tuple[slice, slice, slice], BoolArray, Tumor],
-    rng: dict[str, np.random.Generator],
-    *,
-    is_positive: bool,
+    settings: PhantomSettings, canvas: Canvas, scene: Scene, rng: dict[str, np.random.Generator]
 ) -> list[Placed]:
     """Place and paint nodes, look-alikes and vessel stubs; return the nodes."""
-    view, tumor_mask, tumor = scene
-    surroundings = find_surroundings(
-        canvas.labels[view], tumor_mask[view], canvas.fat[view], canvas.grid.spacing
-    )
+    surroundings = find_surroundings(canvas, scene.view, scene.structures, scene.tumor)
     looks = LOOKS[settings.contrast]
-    nodes = Placer(rng["nodes"], surroundings, looks).nodes(
-        plan_nodes(rng["nodes"], settings, is_positive=is_positive), tumor.site
-    )
+    plans = plan_nodes(rng["nodes"], settings, is_positive=scene.is_positive)
+    nodes = Placer(rng["nodes"], surroundings, looks).nodes(plans, scene.site)
     other = rng["distractors"]
     blobs = Placer(other, surroundings, looks).distractors(int(other.poisson(settings.distractors)))
     stubs = place_stubs(other, int(other.poisson(settings.vessel_stubs)), surroundings)
     for body in (*nodes, *blobs, *stubs):
-        _paint_body(canvas, view, body)
+        _paint_body(canvas, scene.view, body)
     return nodes
 
 
-def _paint_body(canvas: Canvas, view: tuple[slice, slice, slice], body: Placed) -> None:
+def _paint_body(canvas: Canvas, view: Box, body: Placed) -> None:
     box = _box(body.start, body.sculpture.share.shape)
     share = body.sculpture.share
     for image, look in (
@@ -233,7 +241,7 @@ def _node_map(nodes: list[Placed], grid: Geometry) -> NodeMap:
                 label=label,
                 volume=len(voxels) * grid.voxel_volume,
                 center=(x, y, z),
-                node_class=NodeClass(body.node_class),
+                node_class=body.node_class,
                 station=body.station,
             )
         )
@@ -243,7 +251,7 @@ def _node_map(nodes: list[Placed], grid: Geometry) -> NodeMap:
 def _acquire(
     settings: PhantomSettings,
     canvas: Canvas,
-    view: tuple[slice, slice, slice],
+    view: Box,
     rng: dict[str, np.random.Generator],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the true field and both phases as the scanner delivers them."""

@@ -7,9 +7,10 @@ import numpy as np
 from scipy import ndimage
 
 from lymphct.core.arrays import BoolArray, FloatArray, Index3
-from lymphct.core.terms import NodeClass, Structure
-from lymphct.phantom.nodes import LOG_VOLUME, Look, NodePlan, Sculpture, draw_station, sculpt
-from lymphct.phantom.surroundings import BANDS, Surroundings
+from lymphct.core.terms import NodeClass
+from lymphct.phantom.nodes import LOG_VOLUME, Look, NodePlan, Sculpture, sculpt
+from lymphct.phantom.stations import draw_station
+from lymphct.phantom.surroundings import Surroundings
 from lymphct.phantom.tumor import TumorSite
 
 SHAPES_TRIED: Final = 4
@@ -43,7 +44,7 @@ class Placer:
         ).astype(np.float32)
 
     def nodes(self, plans: list[NodePlan], site: TumorSite) -> list[Placed]:
-        """Place nodes by station; one without room tries other stations, then shrinks, at last is left out."""
+        """Place nodes by station; without room a node tries other stations, shrinks, at last is left out."""
         placed = []
         for plan in plans:
             body = self._node(plan, site)
@@ -73,20 +74,13 @@ class Placer:
         smaller = plan
         while smaller.volume > 0.25 * plan.volume:
             for _ in range(STATIONS_TRIED):
-                station, structure = draw_station(self._rng, site)
-                body = self._at_station(smaller, structure)
+                station = draw_station(self._rng, site)
+                allowed = self._around.within_band(station)
+                body = self._somewhere(smaller, allowed & self._around.belongs_to(station), allowed)
                 if body is not None:
-                    return replace(body, station=station)
+                    return replace(body, station=station.number)
             smaller = replace(smaller, volume=smaller.volume * SHRINK)
         return None
-
-    def _at_station(self, plan: NodePlan, structure: Structure) -> Placed | None:
-        distance = self._around.distances.get(structure)
-        if distance is None:
-            return None
-        within_band = self._around.free & self._around.inner & (distance <= BANDS[structure][1])
-        nearest = within_band & (self._around.nearest == structure)
-        return self._somewhere(plan, nearest, within_band)
 
     def _somewhere(
         self, plan: NodePlan, centers: BoolArray, allowed: BoolArray, *, whole_edge: bool = False

@@ -40,7 +40,7 @@ class PhantomSettings(Settings):
     size: SizeName = "tiny"
     """Name of the voxel grid; METHOD §13 (`paper` has the spacing of Sec. IV-A.2)."""
     mode: Literal["paper", "unbiased"] = "paper"
-    """Node counts: `paper` as printed (Sec. IV-A.1; counts leak the label), `unbiased` equal in both classes."""
+    """Node counts: `paper` as printed (Sec. IV-A.1; they leak the label), `unbiased` equal in both classes."""
     phase_shift: bool = True
     """Whether breathing moves the arterial phase against the venous one; METHOD §13."""
     contrast: Literal["clear", "subtle"] = "clear"
@@ -60,9 +60,9 @@ class PhantomSettings(Settings):
     point_spread: NonNegativeFloat = 1.2
     """Full width at half maximum of the scanner's blur, mm; not stated in the paper, METHOD §13."""
     shift_sd: NonNegativeFloat = 5.0
-    """Standard deviation of the cranio-caudal shift between phases, mm; not stated in the paper, METHOD §13."""
+    """Standard deviation of the cranio-caudal shift, mm; not stated in the paper, METHOD §13."""
     local_shift_sd: NonNegativeFloat = 2.0
-    """Standard deviation of the local shift between phases, mm; not stated in the paper, METHOD §13."""
+    """Standard deviation of the local shift, mm; not stated in the paper, METHOD §13."""
     distractors: NonNegativeFloat = 6.0
     """Expected number of node-like blobs where attention is 0; not stated in the paper, METHOD §13."""
     vessel_stubs: NonNegativeFloat = 2.0

@@ -40,7 +40,8 @@ class Tube:
 
     def distance(self, points: FloatArray) -> FloatArray:
         """Return the signed distance (negative inside) of points (i, j, k, 3), mm."""
-        return _tube_distance(points, self.path)
+        distance: FloatArray = _tube_distance(points, self.path)
+        return distance
 
     def resized(self, *, scale: float = 1.0, add: float = 0.0) -> "Tube":
         """Return the tube with another thickness along the same path."""
@@ -75,7 +76,9 @@ class Ellipsoid:
         """Return the signed distance (negative inside; first-order near the surface) of points, mm."""
         rotation = self._rotation().astype(np.float32)
         center = np.asarray(self.center, dtype=np.float32)
-        return _ellipsoid_distance(points, center, np.asarray(self.axes, dtype=np.float32), rotation)
+        axes = np.asarray(self.axes, dtype=np.float32)
+        distance: FloatArray = _ellipsoid_distance(points, center, axes, rotation)
+        return distance
 
     def _rotation(self) -> DoubleArray:
         turn, tilt = np.deg2rad(self.turn), np.deg2rad(self.tilt)
@@ -87,6 +90,11 @@ class Ellipsoid:
         )
         rotation: DoubleArray = about_z @ about_x
         return rotation
+
+    def grown(self, by: float) -> "Ellipsoid":
+        """Return the ellipsoid with all half lengths longer by some mm."""
+        a, b, c = self.axes
+        return Ellipsoid(self.center, (a + by, b + by, c + by), self.turn, self.tilt)
 
 
 def tube(*points: tuple[float, float, float, float], step: float = 2.0) -> Tube:

@@ -6,22 +6,16 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, Vector3
+from lymphct.attention.mapping import PAPER_BANDS, attention_map, merge_tumor
+from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, Index3, Vector3
 from lymphct.core.terms import GUIDING_STRUCTURES, Structure
+from lymphct.core.volume import Volume
+from lymphct.imaging.distance import signed_distance
+from lymphct.phantom.canvas import Box, Canvas, Fat
+from lymphct.phantom.stations import Station
 
-BANDS: Final[dict[Structure, tuple[float, float]]] = {
-    Structure.SPLEEN: (0.0, 16.0),
-    Structure.ESOPHAGUS: (0.0, 25.0),
-    Structure.STOMACH: (-2.0, 18.0),
-    Structure.AORTA: (0.0, 28.0),
-    Structure.PANCREAS: (-5.0, 20.0),
-    Structure.DUODENUM: (-5.0, 22.0),
-    Structure.SUPERIOR_MESENTERIC_ARTERY: (-1.0, 20.0),
-    Structure.CELIAC_TRUNK_AND_SPLENIC_ARTERY: (-2.0, 18.0),
-    Structure.LEFT_GASTRIC_ARTERY: (0.0, 21.0),
-    Structure.HEPATIC_ARTERY_COMMON_AND_PROPER: (0.0, 20.0),
-}
-BORDER: Final = 3.0
+PURE_FAT: Final = -55.0
+"""HU below which a voxel is fat without a share of a neighbour."""
 
 
 @dataclass
@@ -31,9 +25,10 @@ class Surroundings:
     Attributes:
         free: fat in which something may still be placed.
         inner: fat within the abdominal cavity.
-        distances: mm to each guiding structure present; +inf beyond its band and border.
-        attention: 0 to 1, exact in fat.
-        nearest: number of the structure nearest in terms of distance; 0 where none is near.
+        distances: mm from outside to each guiding structure present; +inf beyond its band.
+        attention: 0 to 1.
+        nearest: number of the guiding structure nearest to each voxel; 0 beyond all bands.
+        atlas: positions in the atlas (i, j, k, 3), mm.
         spacing: mm.
 
     """
@@ -43,51 +38,70 @@ class Surroundings:
     distances: dict[Structure, FloatArray]
     attention: FloatArray
     nearest: AnyArray
+    atlas: FloatArray
     spacing: Vector3
 
-    def occupy(self, start: tuple[int, int, int], mask: BoolArray) -> None:
+    def within_band(self, station: Station) -> BoolArray:
+        """Tell where free inner fat lies in the band of a station's structure (Tab. II)."""
+        distance = self.distances.get(station.structure)
+        if distance is None:
+            return np.zeros(self.free.shape, dtype=bool)
+        return self.free & self.inner & (distance <= PAPER_BANDS[station.structure].d_max)
+
+    def belongs_to(self, station: Station) -> BoolArray:
+        """Tell where the station's structure is the nearest one, inside the station's region."""
+        region = (self.nearest == station.structure) & self.free
+        for axis in range(3):
+            along = self.atlas[..., axis]
+            region &= (along >= station.low[axis]) & (along <= station.high[axis])
+        return region
+
+    def occupy(self, start: Index3, mask: BoolArray) -> None:
         """Take a placed thing and its 26 neighbours out of the free fat."""
-        low = [max(s - 1, 0) for s in start]
-        high = [min(s + n + 1, size) for s, n, size in zip(start, mask.shape, self.free.shape, strict=True)]
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        taken = np.zeros(self.free[box].shape, dtype=bool)
-        inner = tuple(slice(s - a, s - a + n) for s, a, n in zip(start, low, mask.shape, strict=True))
-        taken[inner] = mask
-        self.free[box] &= ~ndimage.binary_dilation(taken, np.ones((3, 3, 3)))
+        parts, shares = [], []
+        for s, n, size in zip(start, mask.shape, self.free.shape, strict=True):
+            low, high = max(s - 1, 0), min(s + n + 1, size)
+            parts.append(slice(low, high))
+            shares.append(slice(low - s + 1, high - s + 1))
+        grown = ndimage.binary_dilation(np.pad(mask, 1), np.ones((3, 3, 3), dtype=bool))
+        self.free[parts[0], parts[1], parts[2]] &= ~grown[shares[0], shares[1], shares[2]]
 
 
-def find_surroundings(labels: AnyArray, tumor: BoolArray, fat: AnyArray, spacing: Vector3) -> Surroundings:
-    """Measure the surroundings; the tumor counts as pancreas, as it does for the attention map (METHOD §5)."""
-    merged = np.where(tumor & (labels == 0), np.uint8(Structure.PANCREAS), labels)
+def find_surroundings(canvas: Canvas, view: Box, structures: Volume, tumor: Volume) -> Surroundings:
+    """Measure what is around; the tumor counts as pancreas, as it does for attention (METHOD §5)."""
+    merged = merge_tumor(structures, tumor)
+    spacing = structures.geometry.spacing
+    shape = structures.geometry.shape
     distances = {}
-    attention = np.zeros(labels.shape, dtype=np.float32)
-    closest = np.full(labels.shape, np.inf, dtype=np.float32)
-    nearest = np.zeros(labels.shape, dtype=np.uint8)
-    boxes = ndimage.find_objects(merged, max_label=max(GUIDING_STRUCTURES))
+    closest = np.full(shape, np.inf, dtype=np.float32)
+    nearest = np.zeros(shape, dtype=np.uint8)
+    boxes = ndimage.find_objects(merged.array, max_label=max(GUIDING_STRUCTURES))
     for structure in GUIDING_STRUCTURES:
-        if boxes[structure - 1] is None:
+        box = boxes[structure - 1]
+        if box is None:
             continue
-        d_max = BANDS[structure][1]
-        distance = _outer_distance(merged == structure, boxes[structure - 1], (spacing, d_max + BORDER))
-        distances[structure] = distance
-        # Outside all structures only the upper ramp of Eq. 1 counts (d_min ≤ 0), and Eq. 2 is the maximum.
-        np.maximum(attention, np.clip((d_max + BORDER - distance) / BORDER, 0.0, 1.0), out=attention)
+        around = _grown((box[0], box[1], box[2]), PAPER_BANDS[structure].d_max + 1.0, spacing)
+        distance = np.full(shape, np.inf, dtype=np.float32)
+        distance[around] = signed_distance(merged.array[around] == structure, spacing)
         nearest[distance < closest] = structure
         np.minimum(closest, distance, out=closest)
-    free = (fat > 0) & (labels == 0) & ~tumor
-    return Surroundings(free, fat == 2, distances, attention, nearest, spacing)
-
-
-def _outer_distance(
-    mask: BoolArray, box: tuple[slice, slice, slice], reach: tuple[Vector3, float]
-) -> FloatArray:
-    spacing, limit = reach
-    around = tuple(
-        slice(
-            max(part.start - int(np.ceil(limit / s)) - 1, 0), min(part.stop + int(np.ceil(limit / s)) + 1, n)
-        )
-        for part, s, n in zip(box, spacing, mask.shape, strict=True)
+        distances[structure] = distance
+    pure = (canvas.venous[view] < PURE_FAT) & (canvas.arterial[view] < PURE_FAT)
+    fat = canvas.fat[view]
+    return Surroundings(
+        free=(fat > 0) & pure & (structures.array == 0) & (tumor.array == 0),
+        inner=fat == Fat.INNER,
+        distances=distances,
+        attention=attention_map(merged).array,
+        nearest=nearest,
+        atlas=canvas.atlas[view],
+        spacing=spacing,
     )
-    distance = np.full(mask.shape, np.inf, dtype=np.float32)
-    distance[around] = ndimage.distance_transform_edt(~mask[around], sampling=spacing)
-    return distance
+
+
+def _grown(box: Box, reach: float, spacing: Vector3) -> Box:
+    parts = [
+        slice(max(part.start - int(np.ceil(reach / s)), 0), part.stop + int(np.ceil(reach / s)))
+        for part, s in zip(box, spacing, strict=True)
+    ]
+    return (parts[0], parts[1], parts[2])

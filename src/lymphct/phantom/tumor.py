@@ -10,7 +10,7 @@ from lymphct.core.arrays import BoolArray, FloatArray
 from lymphct.core.terms import Structure
 from lymphct.phantom.canvas import Box, Canvas, Tissue
 from lymphct.phantom.deformation import Waves, draw_waves
-from lymphct.phantom.organs import PANCREAS
+from lymphct.phantom.atlas import PANCREAS
 from lymphct.phantom.shapes import Ellipsoid, Tube
 
 TumorSite = Literal["head/uncinate", "body/tail"]
