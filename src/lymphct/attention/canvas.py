@@ -69,17 +69,16 @@ class Canvas:
             box = self._grown(self.boxes[structure], [1, 1, 1])
             self._paint(brush, Window(box, box))
 
-    def paint_in_full(self, bands: Bands, *, guiding: Iterable[Structure]) -> None:
-        """Paint structures of any band, from the signed distance and Eq. 1 as printed."""
-        guided = np.isin(self.labels, [int(structure) for structure in guiding]) if bands else None
+    def paint_in_full(self, bands: Bands, *, guiding: tuple[Structure, ...]) -> None:
+        """Paint structures of any band from the signed distance; `guiding` are all that have a band."""
         for structure, band in bands.items():
             margin = [int(max(band.d_max + self.border, 0.0) / step) + 1 for step in self.spacing]
             crop = _slices(self._grown(self.boxes[structure], margin))
             own = self.labels[crop] == structure
             score = attention_score(signed_distance(own, self.spacing), band, border=self.border)
             painted = self.attention[crop]
-            if guided is not None:
-                np.maximum(painted, score, out=painted, where=~guided[crop])
+            outside = ~np.isin(self.labels[crop], list(guiding))
+            np.maximum(painted, score, out=painted, where=outside)
             np.copyto(painted, score, where=own)
 
     def clear(self, structures: Iterable[Structure]) -> None:

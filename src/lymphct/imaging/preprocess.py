@@ -139,8 +139,11 @@ def resample(
 
     On the same lattice, in any axis order, voxels are moved without interpolation. Up to half a voxel beyond
     the outermost centres (the faces of the image) the edge value holds; farther out lies `fill`.
-    `nearest` keeps the type of the values, `linear` and `cubic` (B-spline) give float32.
+    `nearest` keeps the type of the values, `linear` and `cubic` (B-spline) give float32. Where an axis has
+    too few voxels for a cubic spline, `cubic` means `linear`.
     """
+    if interpolation == "cubic" and min(volume.geometry.shape) < 4:
+        interpolation = "linear"  # ITK's spline coefficients overflow on two voxels
     if interpolation != "nearest" and volume.array.dtype != np.float32:
         volume = volume.with_array(volume.array.astype(np.float32))
     if volume.geometry.matches(grid):
