@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lymphct.core.errors import InputError, OutputInUseError
+from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
 from lymphct.io.disk import environment_errors
 from lymphct.io.jsonfile import parse_json
 
@@ -44,9 +44,12 @@ def exclusive_lock(path: Path, *, wait: float = 1.0) -> Iterator[None]:
     """
     made: list[Path] = []
     try:
-        with environment_errors():
-            made.extend(_make_folders(path.parent))
-            descriptor = _acquire(path, wait)
+        try:
+            with environment_errors():
+                made.extend(_make_folders(path.parent))
+                descriptor = _acquire(path, wait)
+        except EnvironmentProblemError as problem:
+            raise problem.at(file=path.parent.name) from problem.__cause__
         try:
             yield
         finally:

@@ -57,14 +57,15 @@ PICKLE_SUFFIXES = frozenset(
 """Endings of formats that hold pickled objects or archives."""
 
 _MAGIC = (
-    (0, (b"PK\x03\x04", b"PK\x05\x06"), "a zip archive (PyTorch .pt or NumPy .npz, a pickle inside)"),
+    (0, (b"PK\x03\x04", b"PK\x05\x06"), "a zip archive (.pt or .npz, a pickle inside)"),
     (0, tuple(bytes((0x80, protocol)) for protocol in range(1, 6)), "a pickle"),
     (0, (b"(dp", b"(lp", b"(i", b"cposix", b"cos\n", b"c__builtin__", b"cbuiltins", b"ctorch"), "a pickle"),
+    (0, (b"}q\x00", b"]q\x00"), "a pickle"),
     (0, (b"\x93NUMPY",), "a NumPy file (a pickle inside where it holds objects)"),
     (0, (b"\x1f\x8b",), "a compressed archive (pickles inside)"),
     (257, (b"ustar",), "an archive (pickles inside in old PyTorch files)"),
 )
-"""First bytes of the formats that hold pickled objects; those beginning with letters are protocol 0."""
+"""First bytes of the formats that hold pickled objects; those without 0x80 are protocols 0 and 1."""
 
 _LENGTH_BYTES = 8
 _HEAD_BYTES = 512
@@ -82,7 +83,9 @@ def refuse_pickle(path: Path) -> None:
         with open_regular(path, limit=LARGEST_WEIGHTS) as (stream, size):
             head = stream.read(_HEAD_BYTES)
     except InputError as error:
-        raise ModelError(error.cause, code=error.code, cure=error.cure).at(file=path.name) from error
+        if error.code != "E_EMPTY":  # nothing in it, nothing to fear
+            raise ModelError(error.cause, code=error.code, cure=error.cure).at(file=path.name) from error
+        head, size = b"", 0
     kind = _kind(head, size)
     if not kind and path.suffix.lower() in PICKLE_SUFFIXES:
         kind = f"a {path.suffix.lower()} file, usually a pickle"

@@ -101,10 +101,15 @@ def _alone(function: Callable[[Item], Value], item: Item, memory: int | None) ->
 def _attempt_limited(
     function: Callable[[Item], Value], item: Item, memory: int | None
 ) -> Outcome[Item, Value]:
-    if memory is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
-    return _attempt(function, item)
+    if memory is None:
+        return _attempt(function, item)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = [limit for limit in (memory, *before) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(allowed), before[1]))
+    try:
+        return _attempt(function, item)
+    finally:  # the process goes on to other work
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _attempt(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Value]:
