@@ -232,18 +232,11 @@ class _Run:
 
     def restore(self, state: TrainingState) -> None:
         """Take over a state."""
-        weights = [x for group in self.optimizer.param_groups for x in group["params"]]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, x in _part(state, "optimizer/").items():
-            number, kind = name.split("/")
-            # Moments take the memory order of their weights: the norm of a sum depends on its order.
-            like = weights[int(number)] if x.ndim else x
-            moments.setdefault(int(number), {})[kind] = torch.empty_like(like).copy_(x)
         groups = self.optimizer.state_dict()["param_groups"]
         try:
             self.network.load_state_dict(_part(state, "network/"))
-            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        except (RuntimeError, ValueError) as error:
+            self.optimizer.load_state_dict({"state": self._moments(state), "param_groups": groups})
+        except (RuntimeError, ValueError, IndexError) as error:
             msg = f"the training state belongs to another network: {str(error).splitlines()[0]}"
             raise ModelError(msg, cure="resume with the settings the training began with") from error
         self.epoch = state.epoch
@@ -254,6 +247,16 @@ class _Run:
             scale = self.scaler.state_dict()
             scale |= {"scale": state.meta["loss_scale"], "_growth_tracker": state.meta["loss_scale_growth"]}
             self.scaler.load_state_dict(scale)
+
+    def _moments(self, state: TrainingState) -> dict[int, dict[str, Tensor]]:
+        weights = [x for group in self.optimizer.param_groups for x in group["params"]]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, x in _part(state, "optimizer/").items():
+            number, kind = name.split("/")
+            # Moments take the memory order of their weights: the norm of a sum depends on its order.
+            like = weights[int(number)] if x.ndim else x
+            moments.setdefault(int(number), {})[kind] = torch.empty_like(like).copy_(x)
+        return moments
 
 
 def _optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:

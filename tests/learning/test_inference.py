@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lymphct.core.arrays import FloatArray
+from lymphct.learning.inference import InferenceSettings, gaussian, sliding_window_logits
+from lymphct.learning.unet import ConvNorm, SegmentationNetwork, UNet, UNetSettings
+
+UNET = UNetSettings(features=(12, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))
+PATCH = (16, 20, 8)
+SHAPE = (20, 50, 30)
+
+
+class Gated(nn.Module):
+    """The smallest network with an attention head: x · A, convolution, norm, LeakyReLU, convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = UNet(2, UNET)
+        self.block = ConvNorm((12, 12), kernel=1)
+        self.last = nn.Conv3d(12, 2, 1)
+        self.windows = 0
+
+    def forward(self, image: Tensor, attention: Tensor) -> list[Tensor]:
+        self.windows += len(image)
+        return [self.last(self.block(self.unet(image)[0] * attention))]
+
+    def background_logits(self) -> Tensor | None:
+        return self.last(self.block(torch.zeros(1, 12, 2, 2, 2)))[0, :, 0, 0, 0]  # type: ignore[no-any-return] # a module
+
+
+class Echo(nn.Module):
+    """Returns the image itself, so that every weight and sum can be checked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, image: Tensor, _attention: Tensor | None = None) -> list[Tensor]:
+        self.shapes.append(tuple(image.shape))
+        return [image]
+
+
+def _gated() -> Gated:
+    torch.manual_seed(0)
+    network = Gated()
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=0.3)
+    return network
+
+
+def _scene(shape: tuple[int, int, int] = SHAPE) -> tuple[FloatArray, FloatArray]:
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(2, *shape)).astype(np.float32)
+    attention = np.zeros(shape, np.float32)
+    attention[-8:-2, -18:-6, 4:10] = rng.uniform(0.1, 1, size=(6, 12, 6))
+    return image, attention
+
+
+def _settings(**changes: object) -> InferenceSettings:
+    return InferenceSettings.model_validate(changes)
+
+
+@pytest.mark.parametrize("window_batch", [1, 3, 4])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_skipping_windows_without_attention_changes_no_bit(window_batch: int, precision: str) -> None:
+    network = _gated()
+    image, attention = _scene()
+    settings = {"window_batch": window_batch, "precision": precision}
+    skipped = sliding_window_logits(network, image, attention, PATCH, _settings(**settings))
+    few, network.windows = network.windows, 0
+    plain = _settings(**settings, skip_without_attention=False)
+    everything = sliding_window_logits(network, image, attention, PATCH, plain)
+    assert torch.equal(skipped, everything)
+    assert few < 0.5 * network.windows
+
+
+def test_skipping_changes_no_bit_when_mirrored_padded_or_stored_with_channels_last() -> None:
+    network = _gated().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # not in torch's stubs
+    image, attention = _scene((20, 44, 12))
+    images = [
+        sliding_window_logits(
+            network, image, attention, PATCH, _settings(mirroring=True, skip_without_attention=skip)
+        )
+        for skip in (True, False)
+    ]
+    assert torch.equal(*images)
+    assert tuple(images[0].shape) == (2, 20, 44, 12)
+
+
+def test_a_patient_without_any_attention_costs_one_pass_and_gets_the_constant() -> None:
+    network = _gated()
+    image, _ = _scene()
+    logits = sliding_window_logits(
+        network, image, np.zeros(SHAPE, np.float32), PATCH, _settings(window_batch=1)
+    )
+    assert network.windows == 1
+    constant = network.background_logits()
+    assert constant is not None
+    torch.testing.assert_close(logits, constant.detach()[:, None, None, None].expand_as(logits))
+
+
+def test_box_mode_runs_fewer_windows_and_agrees_where_windows_are_the_same() -> None:
+    network = _gated()
+    image, attention = _scene()
+    sliding_window_logits(network, image, attention, PATCH, _settings(window_batch=1))
+    exact, network.windows = network.windows, 0
+    logits = sliding_window_logits(network, image, attention, PATCH, _settings(mode="box", window_batch=1))
+    assert 0 < network.windows < exact
+    constant = network.background_logits()
+    assert constant is not None
+    assert torch.equal(
+        logits[:, :10, :20], constant.detach()[:, None, None, None].expand_as(logits[:, :10, :20])
+    )
+    # One patch alone: both modes see the same single window.
+    small, bright = image[:, :8, :20, :16], np.ones((8, 20, 16), np.float32)
+    both = [sliding_window_logits(network, small, bright, PATCH, _settings(mode=m)) for m in ("box", "exact")]
+    assert torch.equal(*both)
+
+
+def test_box_mode_without_attention_runs_nothing() -> None:
+    network = _gated()
+    image, attention = _scene()
+    logits = sliding_window_logits(network, image, 0 * attention, PATCH, _settings(mode="box"))
+    assert network.windows == 0
+    assert tuple(logits.shape) == (2, *SHAPE)
+
+
+def test_a_network_without_attention_heads_runs_every_window() -> None:
+    torch.manual_seed(0)
+    network = SegmentationNetwork(2, 3, UNET)
+    image, attention = _scene()
+    with_map = sliding_window_logits(network, image, 0 * attention, PATCH, _settings(mode="box"))
+    without = sliding_window_logits(network, image, None, PATCH, _settings())
+    assert torch.equal(with_map, without)
+    assert tuple(without.shape) == (3, *SHAPE)
+    assert without.dtype == torch.float32
+
+
+def test_the_weighted_mean_of_equal_predictions_is_the_prediction() -> None:
+    image, _ = _scene()
+    network = Echo()
+    logits = sliding_window_logits(network, image, None, PATCH, _settings(mirroring=True))
+    np.testing.assert_allclose(logits.numpy(), image, atol=1e-5)
+    assert set(network.shapes) == {(4, 2, 8, 20, 16)}  # every pass has the same shape
+
+
+def test_an_image_smaller_than_the_patch_is_padded_and_cut_back() -> None:
+    image = np.stack([np.full((5, 12, 9), 2.0), np.arange(540.0).reshape(5, 12, 9)]).astype(np.float32)
+    logits = sliding_window_logits(Echo(), image, None, PATCH, _settings())
+    np.testing.assert_allclose(logits.numpy(), image, rtol=1e-6)
+
+
+def test_the_grid_covers_the_image_at_half_steps() -> None:
+    image = np.zeros((2, 12, 30, 16), np.float32)
+    network = Echo()
+    sliding_window_logits(network, image, None, PATCH, _settings(window_batch=1))
+    assert len(network.shapes) == 2 * 2 * 1  # k: 0, 4 · j: 0, 10 · i: 0
+
+
+def test_the_network_returns_to_the_mode_it_was_in() -> None:
+    network = Echo().train()
+    sliding_window_logits(network, np.zeros((2, 8, 20, 16), np.float32), None, PATCH, _settings())
+    assert network.training
+
+
+def test_gaussian_weights_peak_in_the_middle_and_have_the_width_of_nnunet() -> None:
+    weight = gaussian((9, 17, 33), 0.125)
+    assert weight.argmax() == weight.numel() // 2
+    assert weight[4, 8, 16] == 1
+    assert weight.min() > 0
+    offset = 33 / 8
+    assert weight[4, 8, 20].item() == pytest.approx(np.exp(-0.5 * (4 / offset) ** 2), rel=1e-5)
+    torch.testing.assert_close(weight, weight.flip(0, 1, 2))

@@ -1,0 +1,136 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from lymphct.core.arrays import LabelArray
+from lymphct.learning.augmentation import AugmentationSettings
+from lymphct.learning.cases import TrainingCase
+from lymphct.learning.losses import LossSettings
+from lymphct.learning.patches import Batch, SamplingSettings
+from lymphct.learning.segmentation import (
+    SegmentationTrainingSettings,
+    batch_loss,
+    fit_segmentation,
+    mean_dice,
+)
+from lymphct.learning.training import TrainingSettings
+from lymphct.learning.unet import SegmentationNetwork, UNetSettings, initialize
+
+MakeCase = Callable[..., TrainingCase]
+UNET = UNetSettings(features=(8, 12, 16), strides=((1, 1, 1), (2, 2, 2), (2, 2, 1)))
+
+
+def _settings(**training: object) -> SegmentationTrainingSettings:
+    fast = {"epochs": 2, "iterations_per_epoch": 20, "optimizer": "adamw", "learning_rate": 5e-3}
+    return SegmentationTrainingSettings(
+        unet=UNET,
+        sampling=SamplingSettings(patch_size=(24, 24, 16)),
+        augmentation=AugmentationSettings.preset("flips"),
+        training=TrainingSettings.model_validate(fast | training),
+    )
+
+
+def _network() -> SegmentationNetwork:
+    network = SegmentationNetwork(2, 2, UNET)
+    initialize(network, torch.Generator().manual_seed(0))
+    return network
+
+
+def test_one_case_is_learned_in_a_few_seconds(make_case: MakeCase) -> None:
+    case = make_case(0)
+    records = list(
+        fit_segmentation(_network(), [case], [case], _settings(epochs=4, validate_every=4), seed=0)
+    )
+    assert records[-1].score is not None
+    assert records[-1].score > 0.9
+    assert records[-1].loss < records[0].loss
+
+
+def test_a_resumed_segmentation_training_equals_an_uninterrupted_one(make_case: MakeCase) -> None:
+    cases, settings = [make_case(0), make_case(1)], _settings(iterations_per_epoch=3)
+    whole = list(fit_segmentation(_network(), cases, cases[:1], settings, seed=4))
+    torch.manual_seed(99)
+    (rest,) = fit_segmentation(_network(), cases, cases[:1], settings, seed=4, state=whole[0].state)
+    assert rest.score == whole[1].score
+    for name, x in whole[1].state.tensors.items():
+        assert torch.equal(rest.state.tensors[name], x), name
+
+
+def test_without_validation_patients_no_score_is_given(make_case: MakeCase) -> None:
+    settings = _settings(epochs=1, iterations_per_epoch=1)
+    (record,) = fit_segmentation(_network(), [make_case(0)], [], settings, seed=0)
+    assert record.score is None
+
+
+class Fixed(nn.Module):
+    """Calls a voxel class n where the first channel is n."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: Tensor, _attention: Tensor | None = None) -> list[Tensor]:
+        return [torch.stack([-((image[:, 0] - n) ** 2) for n in range(4)], dim=1)]
+
+
+def _case(prediction: list[int], truth: list[int]) -> TrainingCase:
+    def spread(values: list[int]) -> LabelArray:
+        array = np.zeros((16, 32, 24), np.uint8)
+        array[0, 0, : len(values)] = values
+        return array
+
+    return TrainingCase(
+        patient="p",
+        image=spread(prediction)[None].astype(np.float32),
+        labels=spread(truth),
+        attention=None,
+        fill=0.0,
+    )
+
+
+def test_the_score_is_the_dice_of_the_voxels_of_all_patients_averaged_over_classes() -> None:
+    cases = [_case([1, 1, 2, 0], [1, 2, 2, 0]), _case([0, 1, 0, 0], [0, 0, 0, 0])]
+    # class 1: one common voxel, 3 found, 1 drawn; class 2: one common, 1 found, 2 drawn; class 3: nowhere
+    expected = (2 / 4 + 2 / 3) / 2
+    assert mean_dice(Fixed(), cases, _settings()) == pytest.approx(expected)
+
+
+def test_unlabelled_voxels_are_not_scored_and_nothing_to_find_scores_1() -> None:
+    assert mean_dice(Fixed(), [_case([1, 2], [1, 255])], _settings()) == 1.0
+    assert mean_dice(Fixed(), [_case([0, 0], [0, 0])], _settings()) == 1.0
+    assert mean_dice(Fixed(), [], _settings()) == 1.0
+
+
+def test_validation_can_be_limited_to_the_first_patients(make_case: MakeCase) -> None:
+    calls = []
+    for limit in (1, None):
+        settings = _settings(epochs=1, iterations_per_epoch=1).model_copy(update={"validation_cases": limit})
+        network = _network()
+        seen: list[int] = []
+        network.register_forward_hook(lambda module, *_, seen=seen: seen.append(int(module.training)))
+        list(fit_segmentation(network, [make_case(0)], [make_case(n) for n in range(3)], settings, seed=0))
+        calls.append(seen.count(0))
+    assert calls[1] == 3 * calls[0] > 0
+
+
+def test_the_loss_shows_the_network_image_and_attention() -> None:
+    class Spy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, image: Tensor, attention: Tensor) -> list[Tensor]:
+            return [self.scale * torch.cat([image, attention], dim=1)]
+
+    labels = torch.ones(1, 2, 2, 2, dtype=torch.long)
+    batch = Batch(torch.zeros(1, 1, 2, 2, 2), labels, torch.full((1, 1, 2, 2, 2), 20.0))
+    assert batch_loss(LossSettings())(Spy(), batch).item() == pytest.approx(-1.0, abs=1e-3)
+
+
+def test_a_patch_that_the_strides_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"patch_size \(24, 24, 15\) must be a multiple .* \(4, 4, 2\)"):
+        SegmentationTrainingSettings(unet=UNET, sampling=SamplingSettings(patch_size=(24, 24, 15)))
