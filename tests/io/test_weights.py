@@ -42,13 +42,15 @@ def test_tensors_come_back_as_they_were_and_always_in_the_same_bytes() -> None:
     view = torch.arange(12.0).reshape(3, 4).T
     tensors = {
         "network/b": view,
-        "best/b": view,  # shares its memory
+        "best/b": view,
+        "network/c": torch.ones(4),
         "rng": torch.tensor([1, 2], dtype=torch.uint8),
         "step": torch.tensor(7),
         "none": torch.zeros(0, 3),
         "flag": torch.tensor([True, False]),
         "half": torch.ones(3, dtype=torch.bfloat16),
     }
+    tensors["best/c"] = tensors["network/c"]  # one memory under two names
     content = pack_tensors(tensors)
     back = unpack_tensors(content)
     assert back.keys() == tensors.keys()
