@@ -23,19 +23,23 @@ DUODENUM: Final = tube(
     (-26, -9, -76, 9), (-4, -11, -76, 8), (16, -12, -72, 8.5), (23, -18, -60, 9),
 )
 PANCREAS_BODY: Final = tube(
-    (-27, -18, -54, 11), (-26, -20, -40, 13.5), (-20, -26, -27, 11), (-6, -31, -22, 9.5), (14, -27, -13, 10.5),
-    (30, -13, -6, 10.5), (42, 3, -2, 9.5), (49, 15, -1, 8),
+    (-27, -18, -54, 11), (-26, -20, -40, 13.5), (-20, -26, -27, 11), (-6, -31, -22, 9.5),
+    (14, -27, -13, 10.5), (30, -13, -6, 10.5), (42, 3, -2, 9.5), (49, 15, -1, 8),
 )
 UNCINATE_PROCESS: Final = tube((-26, -18, -48, 11), (-14, -12, -54, 8), (-8, -12, -55, 6))
 AORTA: Final = tube(
-    (10, 24, 120, 10), (8, 21, 70, 9.8), (3, 13, 30, 9.5), (-1, 9.5, 0, 9.3), (-1.5, 8.5, -45, 8.8), (-2, 10, -101, 8.3),
+    (10, 24, 120, 10), (8, 21, 70, 9.8), (3, 13, 30, 9.5), (-1, 9.5, 0, 9.3), (-1.5, 8.5, -45, 8.8),
+    (-2, 10, -101, 8.3),
 )
 INFERIOR_VENA_CAVA: Final = tube(
     (-16, -4, 120, 10), (-18, -2, 66, 11), (-21, 5, 25, 10), (-22, 9, -30, 10), (-20, 11, -104, 9.5),
 )
-PORTAL_VEIN: Final = tube((-9, -21, -28, 6.5), (-16, -18, -14, 6.5), (-27, -14, 8, 6.5), (-37, -11, 28, 6))
+PORTAL_VEIN: Final = tube(
+    (-9.5, -21.5, -31, 6.5), (-16, -18, -14, 6.5), (-27, -14, 8, 6.5), (-37, -11, 28, 6),
+)
 SPLENIC_VEIN: Final = tube(
-    (-9, -21, -26, 5), (4, -17.5, -21, 4.2), (18, -11, -14, 4), (33, 2, -8, 4), (42, 15, -4, 3.8), (50, 24, 0, 3.5),
+    (-9, -21, -26, 5), (4, -17.5, -21, 4.2), (18, -11, -14, 4), (33, 2, -8, 4), (42, 15, -4, 3.8),
+    (50, 24, 0, 3.5),
 )
 SUPERIOR_MESENTERIC_VEIN: Final = tube(
     (-9, -21, -27, 6), (-11, -23, -45, 5.8), (-11, -28, -72, 5.5), (-10, -33, -110, 5), (-8, -36, -150, 3),
@@ -50,7 +54,8 @@ SPLENIC_ARTERY: Final = tube(
     (53, 25, 8, 2.4),
 )
 LEFT_GASTRIC_ARTERY: Final = tube(
-    (0, -12, 3, 2), (1, -11, 14, 1.9), (4, -12, 24, 1.8), (8, -20, 26, 1.7), (9, -30, 16, 1.6), (7, -35, 4, 1.5),
+    (0, -12, 3, 2), (1, -11, 14, 1.9), (4, -12, 24, 1.8), (8, -20, 26, 1.7), (9, -30, 16, 1.6),
+    (7, -35, 4, 1.5),
 )
 HEPATIC_ARTERY: Final = tube(
     (0, -14, 3, 2.6), (-10, -20, 2, 2.5), (-20, -25, 4, 2.5), (-27, -25, 12, 2.4), (-34, -21, 26, 2.3),
@@ -72,7 +77,10 @@ RENAL_VEINS: Final = (
     tube((-18, 6, -30, 4), (-2, -3, -30, 3.2), (14, 8, -32, 3.6), (30, 28, -36, 3.2)),
 )
 ILIAC_ARTERIES: Final = tuple(
-    tube((-2, 10, -100, 6.5), (side * 17, 14, -140, 5), (side * 40, 4, -220, 4.5), (side * 48, -20, -300, 4), step=5)
+    tube(
+        (-2, 10, -100, 6.5), (side * 17, 14, -140, 5), (side * 40, 4, -220, 4.5), (side * 48, -20, -300, 4),
+        step=5,
+    )
     for side in (-1, 1)
 )
 ILIAC_VEINS: Final = (
@@ -107,15 +115,15 @@ DESCENDING_COLON: Final = tube(
     (0, 20, -250, 11), (0, 40, -300, 13), step=4,
 )
 JEJUNUM: Final = (
-    tube((23, -18, -60, 9), (34, -26, -54, 9), (44, -14, -62, 9), (40, -2, -72, 9), (30, -12, -80, 9), step=4),
-    tube((48, -24, -74, 9), (40, -36, -84, 9), (26, -40, -88, 9), (30, -24, -98, 9), (46, -8, -94, 9), step=4),
+    tube((23, -18, -60, 9), (34, -26, -54, 9), (44, -14, -62, 9), (40, -2, -72, 9), (30, -12, -80, 9)),
+    tube((48, -24, -74, 9), (40, -36, -84, 9), (26, -40, -88, 9), (30, -24, -98, 9), (46, -8, -94, 9)),
 )
 # fmt: on
 
 RIGHT_KIDNEY: Final = Ellipsoid((-43, 36, -46), (18, 21, 39), turn=20, tilt=-8)
 LEFT_KIDNEY: Final = Ellipsoid((38, 38, -36), (17, 20, 39), turn=-20, tilt=-8)
-SPLEEN: Final = Ellipsoid((55, 29, 13), (19, 34, 46), turn=38)
-SPLEEN_HOLLOW: Final = Ellipsoid((36, 12, 6), (19, 24, 36), turn=30)
+SPLEEN: Final = Ellipsoid((54, 30, 12), (21, 37, 50), turn=38)
+SPLEEN_HOLLOW: Final = Ellipsoid((34, 11, 4), (19, 24, 36), turn=30)
 LIVER_RIGHT: Final = Ellipsoid((-42, 2, 14), (44, 66, 76))
 LIVER_LEFT: Final = Ellipsoid((-6, -30, 46), (56, 32, 30))
 LIVER_AROUND: Final = Ellipsoid((-25, -5, 14), (82, 72, 85))
@@ -124,9 +132,9 @@ BLADDER: Final = Ellipsoid((0, -18, -285), (34, 26, 30))
 
 PANCREAS: Final = (PANCREAS_BODY, UNCINATE_PROCESS)
 SOLID_VESSELS: Final = (
+    (Structure.SUPERIOR_MESENTERIC_VEIN, SUPERIOR_MESENTERIC_VEIN, "portal"),
     (Structure.PORTAL_AND_SPLENIC_VEIN, PORTAL_VEIN, "portal"),
     (Structure.PORTAL_AND_SPLENIC_VEIN, SPLENIC_VEIN, "portal"),
-    (Structure.SUPERIOR_MESENTERIC_VEIN, SUPERIOR_MESENTERIC_VEIN, "portal"),
     (Structure.AORTA, AORTA, "artery"),
     (Structure.LEFT_GASTRIC_ARTERY, LEFT_GASTRIC_ARTERY, "artery"),
     (Structure.HEPATIC_ARTERY_COMMON_AND_PROPER, HEPATIC_ARTERY, "artery"),

@@ -20,7 +20,7 @@ def paint_bowel(canvas: Canvas, tissues: Tissues, rng: np.random.Generator) -> N
         _paint_loop(canvas, tissues, path, ("stool", float(rng.uniform(0.0, 7.0))))
     loops = [*atlas.JEJUNUM, *_small_bowel(rng, bottom=float(canvas.world[0, 0, 0, 2]))]
     for path in loops:
-        _paint_loop(canvas, tissues, path, ("fluid", float(rng.uniform(2.0, 12.0))))
+        _paint_loop(canvas, tissues, path, ("fluid", float(rng.uniform(5.0, 14.0))))
     canvas.paint(atlas.BLADDER, tissues["fluid"])
 
 

@@ -1,7 +1,7 @@
 """A patient being painted: HU of both phases, labels and where fat is left."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,10 @@ from lymphct.core.geometry import Geometry
 from lymphct.phantom.shapes import Shape
 
 Box = tuple[slice, slice, slice]
+
+
+_OTHERS: Final = ((1, 2), (0, 2), (0, 1))
+"""The two axes beside each axis."""
 
 
 class Tissue(NamedTuple):
@@ -70,8 +74,7 @@ class Canvas:
             return None
         parts = []
         for axis in range(3):
-            first, second = (a for a in range(3) if a != axis)
-            hits = np.flatnonzero(near.any(axis=second).any(axis=first))
+            hits = np.flatnonzero(np.logical_or.reduce(near, axis=_OTHERS[axis]))
             start, stop = max(int(hits[0]) * 4 - 4, 0), min(int(hits[-1]) * 4 + 5, self.grid.shape[axis])
             parts.append(slice(start, stop))
         return (parts[0], parts[1], parts[2])

@@ -68,7 +68,7 @@ class PhaseShift:
     local: Waves
 
     def push(self, points: FloatArray) -> FloatArray:
-        """Return v, mm, at points (i, j, k, 3): full among the organs, nothing at the spine, little at the skin."""
+        """Return v, mm, at points (i, j, k, 3): nothing at the spine, little at the skin."""
         depth = np.clip((SPINE_FRONT - points[..., 1]) / (SPINE_FRONT - FREE_FROM), 0.0, 1.0)
         level = (points[..., 0] / SKIN[0]) ** 2 + ((points[..., 1] - PIVOT[1]) / SKIN[1]) ** 2
         wall = np.clip((1.15 - level) / 0.65, 0.0, 1.0)

@@ -40,7 +40,7 @@ class PhantomSettings(Settings):
     size: SizeName = "tiny"
     """Name of the voxel grid; METHOD §13 (`paper` has the spacing of Sec. IV-A.2)."""
     mode: Literal["paper", "unbiased"] = "paper"
-    """Node counts: `paper` as printed (Sec. IV-A.1; they leak the label), `unbiased` equal in both classes."""
+    """Node counts: `paper` as printed (Sec. IV-A.1; they leak the label), `unbiased` alike in both."""
     phase_shift: bool = True
     """Whether breathing moves the arterial phase against the venous one; METHOD §13."""
     contrast: Literal["clear", "subtle"] = "clear"

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from lymphct.core.arrays import Vector3
-from lymphct.core.terms import Structure as S
+from lymphct.core.terms import Structure
 from lymphct.phantom.tumor import TumorSite
 
 
@@ -23,7 +23,7 @@ class Station:
     """
 
     number: str
-    structure: S
+    structure: Structure
     low: Vector3
     high: Vector3
 
@@ -31,20 +31,20 @@ class Station:
 STATIONS: Final = {
     station.number: station
     for station in (
-        Station("1", S.ESOPHAGUS, (-40, -50, 15), (20, 50, 80)),
-        Station("3", S.STOMACH, (-35, -60, -20), (30, 20, 45)),
-        Station("6", S.STOMACH, (-50, -70, -70), (15, 0, -24)),
-        Station("7", S.LEFT_GASTRIC_ARTERY, (-40, -60, -5), (40, 30, 50)),
-        Station("8", S.HEPATIC_ARTERY_COMMON_AND_PROPER, (-60, -60, -20), (5, 20, 45)),
-        Station("9", S.CELIAC_TRUNK_AND_SPLENIC_ARTERY, (-22, -45, -15), (22, 20, 30)),
-        Station("10", S.SPLEEN, (22, -30, -50), (80, 60, 60)),
-        Station("11", S.CELIAC_TRUNK_AND_SPLENIC_ARTERY, (4, -45, -15), (70, 50, 35)),
-        Station("12", S.DUODENUM, (-60, -60, -16), (-5, 15, 30)),
-        Station("13", S.DUODENUM, (-75, -22, -95), (5, 30, -8)),
-        Station("14", S.SUPERIOR_MESENTERIC_ARTERY, (-30, -60, -110), (35, 10, -8)),
-        Station("16", S.AORTA, (-35, -6, -110), (40, 50, 25)),
-        Station("17", S.DUODENUM, (-75, -70, -95), (5, -16, -8)),
-        Station("18", S.PANCREAS, (-5, -60, -60), (65, 30, -5)),
+        Station("1", Structure.ESOPHAGUS, (-40, -50, 15), (20, 50, 80)),
+        Station("3", Structure.STOMACH, (-35, -60, -20), (30, 20, 45)),
+        Station("6", Structure.STOMACH, (-50, -70, -70), (15, 0, -24)),
+        Station("7", Structure.LEFT_GASTRIC_ARTERY, (-40, -60, -5), (40, 30, 50)),
+        Station("8", Structure.HEPATIC_ARTERY_COMMON_AND_PROPER, (-60, -60, -20), (5, 20, 45)),
+        Station("9", Structure.CELIAC_TRUNK_AND_SPLENIC_ARTERY, (-22, -45, -15), (22, 20, 30)),
+        Station("10", Structure.SPLEEN, (22, -30, -50), (80, 60, 60)),
+        Station("11", Structure.CELIAC_TRUNK_AND_SPLENIC_ARTERY, (4, -45, -15), (70, 50, 35)),
+        Station("12", Structure.DUODENUM, (-60, -60, -16), (-5, 15, 30)),
+        Station("13", Structure.DUODENUM, (-75, -22, -95), (5, 30, -8)),
+        Station("14", Structure.SUPERIOR_MESENTERIC_ARTERY, (-30, -60, -110), (35, 10, -8)),
+        Station("16", Structure.AORTA, (-35, -6, -110), (40, 50, 25)),
+        Station("17", Structure.DUODENUM, (-75, -70, -95), (5, -16, -8)),
+        Station("18", Structure.PANCREAS, (-5, -60, -60), (65, 30, -5)),
     )
 }
 

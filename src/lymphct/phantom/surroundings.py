@@ -46,11 +46,12 @@ class Surroundings:
         distance = self.distances.get(station.structure)
         if distance is None:
             return np.zeros(self.free.shape, dtype=bool)
-        return self.free & self.inner & (distance <= PAPER_BANDS[station.structure].d_max)
+        within: BoolArray = self.free & self.inner & (distance <= PAPER_BANDS[station.structure].d_max)
+        return within
 
     def belongs_to(self, station: Station) -> BoolArray:
         """Tell where the station's structure is the nearest one, inside the station's region."""
-        region = (self.nearest == station.structure) & self.free
+        region: BoolArray = (self.nearest == station.structure) & self.free
         for axis in range(3):
             along = self.atlas[..., axis]
             region &= (along >= station.low[axis]) & (along <= station.high[axis])

@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from lymphct.core.arrays import BoolArray, FloatArray
 from lymphct.core.terms import Structure
+from lymphct.phantom.atlas import PANCREAS
 from lymphct.phantom.canvas import Box, Canvas, Tissue
 from lymphct.phantom.deformation import Waves, draw_waves
-from lymphct.phantom.atlas import PANCREAS
 from lymphct.phantom.shapes import Ellipsoid, Tube
 
 TumorSite = Literal["head/uncinate", "body/tail"]
@@ -18,6 +18,8 @@ TumorSite = Literal["head/uncinate", "body/tail"]
 MEDIAN_DIAMETER: Final = 30.0
 LOG_SD_DIAMETER: Final = 0.35
 DIAMETER_LIMITS: Final = (14.0, 60.0)
+BULGE: Final = (4.0, 0.15)
+"""How far a tumor reaches beyond the pancreas, mm: a constant and a share of its diameter."""
 TEXTURE_SD: Final = 16.0
 TEXTURE_SLOPE: Final = 0.45
 
@@ -89,6 +91,8 @@ def paint_tumor(canvas: Canvas, tumor: Tumor, tissue: Tissue) -> BoolArray:
         return mask
     points = canvas.atlas[box]
     distance = tumor.body.distance(points) + tumor.surface.at(points)[..., 0]
+    pancreas = np.minimum.reduce([part.distance(points) for part in PANCREAS])
+    distance = np.maximum(distance, pancreas - np.float32(BULGE[0] + BULGE[1] * tumor.diameter))
     allowed = (canvas.labels[box] == Structure.PANCREAS) | (canvas.fat[box] > 0)
     pieces, _ = ndimage.label((distance < 0) & allowed)
     largest = np.bincount(pieces.ravel())[1:].argmax() + 1
