@@ -82,8 +82,8 @@ def _ids(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
     for patient in patients:
         name = patient.patient_id
         if not PATIENT_ID.fullmatch(name) or _RESERVED.fullmatch(name):
-            # A refused id is quoted nowhere else: it may be a path, or a patient's name.
-            cause = f"the patient_id {name[:40]!r} is not allowed" if name else "the patient_id is missing"
+            # A refused id is not quoted: it may be a patient's name.
+            cause = "the patient_id is not allowed" if name else "the patient_id is missing"
             cure = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
             yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure))
             continue

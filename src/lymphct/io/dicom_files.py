@@ -147,10 +147,9 @@ def _parse(content: bytes, syntax: str, limits: DicomLimits) -> Dataset:
     if syntax == "1.2.840.10008.1.2.1.99":
         msg = "deflated DICOM files (transfer syntax) are not supported"
         raise InputError(msg, code="E_SYNTAX", cure="export without compression")
+    stream = BytesIO(content)
     try:
-        dataset: Dataset = read_partial(
-            BytesIO(content), stop_when=_guard(len(content), limits), specific_tags=_TAGS
-        )
+        dataset: Dataset = read_partial(stream, stop_when=_guard(stream, limits), specific_tags=_TAGS)
     except InputError:
         raise
     except (Exception, RecursionError):  # noqa: BLE001 - pydicom raises many types, and quotes tags in them
@@ -158,16 +157,18 @@ def _parse(content: bytes, syntax: str, limits: DicomLimits) -> Dataset:
     return dataset
 
 
-def _guard(size: int, limits: DicomLimits) -> Callable[[BaseTag, str | None, int], bool]:
-    count = 0
+def _guard(stream: BytesIO, limits: DicomLimits) -> Callable[[BaseTag, str | None, int], bool]:
+    """Return what pydicom asks before it reads each value; it would take what is left of a cut-off one."""
+    count, size = 0, len(stream.getbuffer())
 
     def stop(tag: BaseTag, _kind: str | None, length: int) -> bool:
         nonlocal count
         count += 1
         if count > limits.elements:
             refuse_damaged(f"more than {limits.elements} data elements, the limit")
-        if length not in (_UNDEFINED_LENGTH, None) and length > size:
-            refuse_damaged(f"an element claims {length} bytes in a file of {size} (truncated?)")
+        left = size - stream.tell()
+        if length != _UNDEFINED_LENGTH and length > left:
+            refuse_damaged(f"an element claims {length} bytes where {left} are left (truncated?)")
         return int(tag) >> 16 >= _PIXEL_GROUP
 
     return stop
@@ -176,6 +177,9 @@ def _guard(size: int, limits: DicomLimits) -> Callable[[BaseTag, str | None, int
 def _kind(dataset: Dataset) -> str:
     """Tell a slice from the other objects that lie in exported folders."""
     sop_class = element_text(dataset, "SOPClassUID")
+    if not element_text(dataset, "Modality") and sop_class in {"", _CT_IMAGE}:
+        # Every object states its modality: this may be a slice that was cut off, and must not be left out.
+        refuse_damaged("the DICOM header states no modality (truncated?)")
     if element_text(dataset, "Modality") != "CT" or (
         sop_class not in {"", _CT_IMAGE} and sop_class not in _ENHANCED
     ):

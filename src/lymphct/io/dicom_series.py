@@ -96,7 +96,7 @@ def _spread(rows: Sequence[tuple[float, ...]]) -> float:
 def _even_step(heights: DoubleArray, limits: DicomLimits) -> float:
     """Return the slice spacing, mm, from positions along the normal in rising order."""
     gaps = np.diff(heights)
-    step = float(np.median(gaps))
+    step = float(np.percentile(gaps, 50, method="lower"))
     duplicates = int(np.count_nonzero(gaps <= limits.position_tolerance * max(step, 1e-3)))
     if duplicates:
         msg = f"duplicate slices: {duplicates} at the same position as another (two phases in one series?)"

@@ -67,12 +67,12 @@ def _guess(low: float, high: float) -> str:
 
 def _require_tissue(sample: AnyArray) -> None:
     in_body = int(np.count_nonzero(sample > _SOFT_TISSUE[0]))
+    dense = int(np.count_nonzero(sample > _DENSE)) / max(in_body, 1)
+    if dense > 0.25:
+        _refuse(f"{100 * dense:.0f} % of the body is denser than {_DENSE:g} HU (shifted by +1024?)")
     soft = np.count_nonzero((sample > _SOFT_TISSUE[0]) & (sample < _SOFT_TISSUE[1])) / sample.size
     if soft < 0.02:
         _refuse(f"only {100 * soft:.2g} % of the voxels are soft tissue (-200 to 300 HU)")
-    dense = int(np.count_nonzero(sample > _DENSE)) / in_body
-    if dense > 0.25:
-        _refuse(f"{100 * dense:.0f} % of the body is denser than {_DENSE:g} HU (shifted by +1024?)")
 
 
 def _padding_notice(sample: AnyArray) -> tuple[Notice, ...]:

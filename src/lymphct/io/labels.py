@@ -27,6 +27,7 @@ Scheme = Literal["lymphct", "totalsegmentator"] | Path
 """Whose numbers a label map uses: ours, TotalSegmentator v2 `total`, or a YAML file `name: number`."""
 
 _LARGEST_NUMBER: Final = 65_535
+_LONGEST_NAMES: Final = 65_536
 
 _TOTALSEGMENTATOR_NAMES: Final = {
     "kidney_right": Structure.RIGHT_KIDNEY,
@@ -110,9 +111,12 @@ def read_label_names(path: Path) -> dict[int, Structure]:
         InputError: not such a file, an unknown name, a name or a number given twice.
 
     """
+    text = read_text(path)
+    if len(text) > _LONGEST_NAMES:  # the parser takes minutes for a hostile megabyte
+        raise _bad_names("is too long").at(file=path.name)
     try:
         # compose, not load: the tree still shows a key that stands twice.
-        root = yaml.compose(read_text(path), Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError):
         raise _bad_names("is not valid YAML").at(file=path.name) from None
     if not isinstance(root, yaml.MappingNode) or not root.value:
