@@ -1,6 +1,7 @@
 """Training of a segmentation network, shared by structures, tumor and lymph nodes."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Self
 
 import torch
@@ -70,9 +71,7 @@ def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name t
     """
     sampler = PatchSampler(cases, settings.sampling, settings.augmentation, seed)
     scored = validation[: settings.validation_cases]
-    validate: Callable[[nn.Module], float] | None = None
-    if scored:
-        validate = lambda net: mean_dice(net, scored, settings)  # noqa: E731 - the loop calls it with the network
+    validate = partial(mean_dice, cases=scored, settings=settings) if scored else None
     yield from train(
         network,
         sampler.batch,
