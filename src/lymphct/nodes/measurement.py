@@ -70,8 +70,9 @@ def _measure_voxels(nodes: NodeMap, ct: Multiphase) -> list[Node]:
 def short_axis(mask: BoolArray, geometry: Geometry) -> float:
     """Return the short axis of one node, mm, as measured on axial images (RECIST 1.1).
 
-    On the axial slice with the largest area (the first of equal ones): the extent perpendicular to the
-    longest diameter. Pixels count with the middles of their edges, so a disc of diameter D measures about D.
+    On the axial slice with the largest area (the first of equal ones): the longest chord of the convex hull
+    perpendicular to its longest diameter. Pixels count with the middles of their edges, so a disc of diameter
+    D measures about D.
     """
     axial = int(np.argmax(np.abs(np.asarray(geometry.direction)[2])))
     slices = np.moveaxis(mask, axial, 0)
@@ -82,9 +83,13 @@ def short_axis(mask: BoolArray, geometry: Geometry) -> float:
     outline = edges[ConvexHull(edges).vertices]
     lengths = distance.cdist(outline, outline)
     start, stop = np.unravel_index(int(np.argmax(lengths)), lengths.shape)
-    along = (outline[stop] - outline[start]) / lengths[start, stop]
-    across = outline @ np.array([-along[1], along[0]])
-    return float(across.max() - across.min())
+    x, y = (outline[stop] - outline[start]) / lengths[start, stop]
+    # From one end of the longest diameter to the other, the outline rises along x on both sides of it.
+    turned = np.roll(outline @ np.array([[x, -y], [y, x]]), -start, axis=0)
+    end = (stop - start) % len(turned)
+    side = np.interp(turned[:, 0], turned[: end + 1, 0], turned[: end + 1, 1])
+    other = np.concatenate([turned[:1], turned[:end:-1], turned[end : end + 1]])
+    return float(np.abs(side - np.interp(turned[:, 0], other[:, 0], other[:, 1])).max())
 
 
 def _place(node: Node, row: int, around: Surroundings) -> Node:

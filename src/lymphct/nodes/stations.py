@@ -16,9 +16,9 @@ from lymphct.nodes.proximity import Extent
 S = Structure
 Extents = Mapping[Structure, Extent]
 
-TRUNK_REACH = 15.0
+TRUNK_REACH = 10.0
 """mm to the left of the aorta's axis up to which a node at the celiac trunk is 9, beyond it 11."""
-LIGAMENT_REACH = 15.0
+LIGAMENT_REACH = 20.0
 """mm from the hepatic artery within which a node above the pancreatic head is 12."""
 PYLORUS_REACH = 8.0
 """mm from the stomach within which a node before the duodenum is 5 or 6."""

@@ -1,0 +1,156 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from pydantic import ValidationError
+
+from lymphct.core.errors import GeometryMismatchError, InputError
+from lymphct.core.patient import Multiphase, NodeMap
+from lymphct.learning.augmentation import AugmentationSettings, SpatialTransform
+from lymphct.learning.channels import network_channels
+from lymphct.nodes.crops import (
+    NOT_A_NODE,
+    IdentificationCase,
+    NodeSampler,
+    NodeSamplingSettings,
+    cut_crop,
+    identification_case,
+)
+
+NONE = np.zeros((2, 3), dtype=np.int64)
+SAMPLING = NodeSamplingSettings(
+    crop_size=(16, 12, 8),
+    batch_size=6,
+    box_jitter=(1, 2),
+    augmentation=AugmentationSettings.preset("none"),
+)
+
+
+@pytest.fixture
+def case(image: Multiphase, nodes: NodeMap, ct: Multiphase) -> IdentificationCase:
+    return identification_case("p1", network_channels(image), nodes, ct)
+
+
+def test_a_crop_is_centred_on_its_node_and_shows_the_image(
+    case: IdentificationCase, image: Multiphase
+) -> None:
+    # Node 2 is the sphere around voxel (9, 9, 7).
+    crop = cut_crop(case, 1, (10, 8, 6), SpatialTransform(), NONE)
+    assert crop.image.shape == (2, 6, 8, 10)
+    assert_array_equal(crop.image[1], image.venous.array[4:14, 5:13, 4:10].transpose(2, 1, 0))
+    assert crop.mask[3, 4, 5] == 1
+
+
+def test_outside_the_image_lies_the_fill(case: IdentificationCase, nodes: NodeMap) -> None:
+    crop = cut_crop(case, 1, (40, 40, 40), SpatialTransform(), NONE)
+    assert_array_equal(crop.image[:, :, 0], case.fill)
+    assert crop.mask.sum() == (nodes.instances.array == 2).sum()
+
+
+def test_the_box_encloses_the_node_and_is_widened_within_the_crop(case: IdentificationCase) -> None:
+    tight = cut_crop(case, 1, (16, 16, 16), SpatialTransform(), NONE)
+    found = np.argwhere(tight.mask)
+    assert_array_equal(tight.box, [found.min(axis=0), found.max(axis=0) + 1])
+    margins = np.array([[1, 2, 3], [2, 1, 0]])
+    wide = cut_crop(case, 1, (16, 16, 16), SpatialTransform(), margins)
+    assert_array_equal(wide.box - tight.box, [[-1, -2, -3], [2, 1, 0]])
+    widest = cut_crop(case, 1, (16, 16, 16), SpatialTransform(), margins + 99)
+    assert_array_equal(widest.box, [[0, 0, 0], [16, 16, 16]])
+
+
+def test_other_nodes_are_not_in_the_mask(case: IdentificationCase) -> None:
+    crop = cut_crop(case, 0, (60, 60, 40), SpatialTransform(), NONE)
+    assert crop.mask.sum() == (case.instances == case.labels[0]).sum()
+
+
+def test_image_and_mask_turn_together(case: IdentificationCase) -> None:
+    quarter = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    crop = cut_crop(case, 0, (16, 16, 16), SpatialTransform(quarter, (True, False, False)), NONE)
+    plain = cut_crop(case, 0, (16, 16, 16), SpatialTransform(), NONE)
+    assert crop.mask.sum() == plain.mask.sum()
+    # Node 1 is dark, HU 40 within fat of −100: intensities follow the mask.
+    assert_allclose(crop.image[1][crop.mask > 0].mean(), plain.image[1][plain.mask > 0].mean(), atol=1e-3)
+
+
+def test_a_tiny_node_lost_in_turning_is_shown_as_it_lies(case: IdentificationCase) -> None:
+    instances = np.zeros_like(case.instances)
+    instances[10, 10, 10] = 9
+    box = (slice(10, 11), slice(10, 11), slice(10, 11))
+    tiny = replace(case, instances=instances, labels=(9,), boxes=(box,), classes=(1,))
+    shrunk = 40.0 * np.eye(3)  # a patch voxel takes every fortieth voxel
+    crop = cut_crop(tiny, 0, (4, 4, 4), SpatialTransform(shrunk), NONE)
+    assert crop.mask.sum() == 1
+    assert_array_equal(crop.image, cut_crop(tiny, 0, (4, 4, 4), SpatialTransform(), NONE).image)
+
+
+def test_half_of_a_batch_is_positive(case: IdentificationCase) -> None:
+    for iteration in range(4):
+        batch = NodeSampler([case], SAMPLING, 2, seed=1).batch(iteration)
+        assert sorted(batch.classes.tolist()) == [0, 0, 0, 1, 1, 1]
+        assert batch.image.shape == (6, 2, 8, 12, 16)
+        assert batch.mask.shape == (6, 1, 8, 12, 16)
+        assert batch.features.shape == (6, 7)
+        assert bool((batch.box[:, 0] < batch.box[:, 1]).all())
+
+
+def test_a_batch_depends_on_seed_and_iteration_alone(case: IdentificationCase) -> None:
+    sampling = NodeSamplingSettings(crop_size=(16, 12, 8), batch_size=4)
+    first, second = NodeSampler([case], sampling, 2, seed=1), NodeSampler([case], sampling, 2, seed=1)
+    first.batch(0)
+    assert (first.batch(7).image == second.batch(7).image).all()
+    assert not (first.batch(8).image == second.batch(7).image).all()
+    other = NodeSampler([case], sampling, 2, seed=2)
+    assert not (other.batch(7).image == second.batch(7).image).all()
+
+
+def test_the_order_of_the_patients_does_not_matter(case: IdentificationCase) -> None:
+    brighter = replace(case, patient="p2", image=case.image + 1)
+    one = NodeSampler([case, brighter], SAMPLING, 2, seed=1).batch(3)
+    two = NodeSampler([brighter, case], SAMPLING, 2, seed=1).batch(3)
+    assert (one.image == two.image).all()
+
+
+def test_phase_dropout_hides_the_arterial_phase_and_its_features(case: IdentificationCase) -> None:
+    hidden = SAMPLING.model_copy(update={"phase_dropout": 1.0})
+    batch = NodeSampler([case], hidden, 2, seed=1).batch(0)
+    assert bool((batch.image[:, 0] == 0).all())
+    assert bool(batch.features[:, 1:4].isnan().all())
+    assert not batch.features[:, 4:].isnan().any()
+    assert case.image[0].any()
+
+
+def test_three_classes_take_equal_shares(
+    image: Multiphase, nodes: NodeMap, ct: Multiphase, case: IdentificationCase
+) -> None:
+    unknown = NodeMap(
+        instances=nodes.instances, nodes=tuple(replace(node, node_class=None) for node in nodes.nodes)
+    )
+    false_positives = identification_case("p2", network_channels(image), unknown, ct)
+    batch = NodeSampler([case, false_positives], SAMPLING, 3, seed=1).batch(0)
+    assert sorted(batch.classes.tolist()) == [0, 0, 1, 1, 2, 2]
+
+
+def test_nodes_without_class_need_the_third_class(case: IdentificationCase) -> None:
+    unknown = replace(case, classes=(0, 1, NOT_A_NODE, 1))
+    with pytest.raises(InputError, match="p1: 1 lymph nodes have no class"):
+        NodeSampler([unknown], SAMPLING, 2, seed=1)
+
+
+def test_every_class_needs_an_example(case: IdentificationCase) -> None:
+    with pytest.raises(InputError, match="got 4 negative, 0 positive"):
+        NodeSampler([replace(case, classes=(0, 0, 0, 0))], SAMPLING, 2, seed=1)
+    with pytest.raises(InputError, match="got 0 negative, 0 positive"):
+        NodeSampler([], SAMPLING, 2, seed=1)
+    with pytest.raises(InputError, match="2 positive, 0 not a lymph node"):
+        NodeSampler([case], SAMPLING, 3, seed=1)
+
+
+def test_channels_on_another_grid_are_refused(image: Multiphase, nodes: NodeMap, ct: Multiphase) -> None:
+    with pytest.raises(GeometryMismatchError, match="the channel lies on another voxel grid"):
+        identification_case("p1", [image.venous.cropped((0, 0, 0), (4, 4, 4))], nodes, ct)
+
+
+def test_the_jitter_goes_from_few_to_many() -> None:
+    with pytest.raises(ValidationError, match="from the fewest to the most voxels"):
+        NodeSamplingSettings(box_jitter=(8, 4))
