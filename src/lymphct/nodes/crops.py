@@ -186,6 +186,9 @@ def cut_crop(
     if len(found) == 0 and transform.matrix is not None:
         # Turning can lose a node of a few voxels; it is then shown as it lies.
         return cut_crop(case, number, size, SpatialTransform(None, transform.mirrored), margins)
+    if len(found) == 0:
+        # A component wider than the crop can be hollow in the middle: then the whole crop is its box.
+        found = np.array([[0, 0, 0], [n - 1 for n in patch]])
     low = np.maximum(found.min(axis=0) - margins[0], 0)
     high = np.minimum(found.max(axis=0) + 1 + margins[1], patch)
     return Crop(image, mask, np.stack([low, high]))
