@@ -30,8 +30,8 @@ def test_every_problem_is_told_at_once_with_its_line_and_cure(tmp_path: Path) ->
     )
     assert [str(problem) for problem in problems] == [
         (
-            "line 2: the patient_id is not allowed [E_PATIENT_ID] - use 1 to 64 letters, digits, dots, hyphens "
-            "or underscores, a letter or digit first"
+            "line 2: the patient_id is not allowed [E_PATIENT_ID] - use 1 to 64 letters, digits, dots, "
+            "hyphens or underscores, a letter or digit first"
         ),
         "line 3: p1: n_status is 'yes' [E_LABELS] - write 0 (no metastasis), 1 (metastasis) or nothing",
         "line 3: p1: missing.nii: venous: no such file [E_MISSING] - check the path",
@@ -43,8 +43,8 @@ def test_every_problem_is_told_at_once_with_its_line_and_cure(tmp_path: Path) ->
         ),
         "line 5: P1: n_status is missing [E_MISSING] - fill in n_status",
         (
-            "line 5: P1: arterial and venous phase are the same file [E_SAME_FILE] - give both phases, or leave "
-            "arterial blank"
+            "line 5: P1: arterial and venous phase are the same file [E_SAME_FILE] - give both phases, or "
+            "leave arterial blank"
         ),
     ]
     assert [problem.scope for problem in problems if problem.line == 3] == ["cohort", "patient"]

@@ -403,7 +403,7 @@ def test_a_folder_that_may_not_be_listed_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_anatomical_limits_come_before_the_pixels(make_series: Maker, small: AnyArray) -> None:
-    folder = rewritten(make_series(small), lambda content: content[:-60] + b"\0" * 60)
+    folder = make_series(small, edit=at(1, PixelData=None))
     with pytest.raises(InputError, match=r"voxels in plane 6"):
         read_dicom(folder, anatomy=AnatomicalLimits())
 
@@ -438,3 +438,46 @@ def test_numbers_that_are_none_are_damage(make_series: Maker, small: AnyArray, k
     folder = make_series(small, edit=at(1, **{keyword: [1, 2]}))
     with pytest.raises(InputError, match=f"the DICOM element {keyword} is no whole number"):
         read_dicom(folder)
+
+
+def test_text_where_a_number_belongs_is_refused_and_never_quoted(make_series: Maker, small: AnyArray) -> None:
+    folder = make_series(small, edit=at(1, RescaleSlope="123456"))
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"123456", b"CANARY"))
+    with pytest.raises(InputError, match=r"no valid rescale to HU \(RescaleSlope\)") as caught:
+        read_dicom(folder)
+    assert "CANARY" not in str(caught.value)
+
+
+def test_an_element_of_impossible_length_is_damage(make_series: Maker, small: AnyArray) -> None:
+    def odd_rows(content: bytes) -> bytes:
+        return content.replace(b"\x28\0\x10\0US\2\0\5\0", b"\x28\0\x10\0US\3\0\5\0\0")
+
+    with pytest.raises(InputError, match="the DICOM element Rows cannot be read") as caught:
+        read_dicom(rewritten(make_series(small), odd_rows))
+    # What pydicom said may quote tags: not even a traceback shows it.
+    assert caught.value.__suppress_context__
+
+
+def line_of_refusal(read: Callable[[], object]) -> str:
+    try:
+        read()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def test_random_damage_never_ends_in_anything_but_one_line(make_series: Maker, small: AnyArray) -> None:
+    folder = make_series(small)
+    path = sorted(folder.iterdir())[2]
+    content = path.read_bytes()
+    rng = np.random.default_rng(11)
+    lines = []
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(132, len(content), 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged[: rng.integers(200, 2 * len(content))])
+        lines.append(line_of_refusal(lambda: read_dicom(folder)))
+    assert sum(bool(line) for line in lines) > 20
+    assert all(len(line.splitlines()) <= 1 and "CANARY" not in line for line in lines)

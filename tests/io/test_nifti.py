@@ -304,3 +304,26 @@ def test_check_grid_speaks_before_any_voxel_is_read(make_nifti: Maker) -> None:
 
 def test_the_array_is_in_c_order(make_nifti: Maker, body: AnyArray) -> None:
     assert read_volume(make_nifti(body)).array.flags.c_contiguous
+
+
+def line_of_refusal(read: Callable[[], object]) -> str:
+    try:
+        read()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def test_random_damage_of_the_header_never_ends_in_anything_but_one_line(make_nifti: Maker) -> None:
+    path = make_nifti(np.zeros((9, 8, 7), np.int16), name="image.nii")
+    content = path.read_bytes()
+    rng = np.random.default_rng(7)
+    lines = []
+    for _ in range(200):
+        damaged = bytearray(content)
+        for place in rng.integers(0, 352, 3):
+            damaged[place] = rng.choice([0, 127, 128, 255])
+        path.write_bytes(damaged)
+        lines.append(line_of_refusal(lambda: read_volume(path)))
+    assert sum(bool(line) for line in lines) > 40
+    assert all(len(line.splitlines()) <= 1 for line in lines)

@@ -66,9 +66,6 @@ def _stored(header: SliceHeader, limits: DicomLimits) -> AnyArray:
             raise
         except Exception:  # noqa: BLE001 - decoders raise many types
             refuse_damaged(f"the {header.syntax} pixels cannot be decoded (truncated?)")
-    columns, rows = header.shape
-    if stored.shape != (rows, columns):
-        refuse_damaged(f"the pixels are {stored.shape}, the header says {(rows, columns)}")
     return stored
 
 

@@ -79,7 +79,8 @@ def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> Nift
         msg = f"incomplete or damaged file: voxels would begin at byte {offset:g} (vox_offset)"
         raise InputError(msg, code="E_HEADER", cure="export the image again")
     slope, intercept = _scaling(float(fields["scl_slope"]), float(fields["scl_inter"]))
-    geometry, notices = _geometry(fields, shape, limits)
+    with np.errstate(invalid="ignore"):  # NaN is looked for there
+        geometry, notices = _geometry(fields, shape, limits)
     check_safety(geometry, limits)
     return NiftiHeader(
         geometry=geometry,
