@@ -1,0 +1,83 @@
+"""`lymphct phantom` and `lymphct check`: make a cohort, check a cohort."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lymphct.cli.context import GLOBALS, progress_bar
+
+
+class Size(StrEnum):
+    """Voxel grids of the phantoms."""
+
+    NANO = "nano"
+    TINY = "tiny"
+    TALL = "tall"
+    SMALL = "small"
+    PAPER = "paper"
+
+
+class Mode(StrEnum):
+    """How node counts depend on the label."""
+
+    PAPER = "paper"
+    UNBIASED = "unbiased"
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("phantom")(phantom)
+    app.command("check")(check)
+
+
+def phantom(
+    out: Annotated[
+        Path, typer.Argument(help="Folder of the cohort: cohort.csv, truth.json, a folder per patient.")
+    ],
+    patients: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    size: Annotated[Size, typer.Option(help="Voxel grid.")] = Size.TINY,
+    mode: Annotated[Mode, typer.Option(help="unbiased: node counts do not tell the status.")] = Mode.PAPER,
+    center: Annotated[
+        str, typer.Option(help="discovery, external1, external2 or a name of your own.")
+    ] = "discovery",
+    phase_shift: Annotated[Switch, typer.Option(help="Breathing between the phases.")] = Switch.ON,
+    first: Annotated[int, typer.Option(min=0, help="Index of the first patient.")] = 0,
+) -> None:
+    """Generate synthetic patients with known truth."""
+    from lymphct.phantom.settings import PhantomSettings
+    from lymphct.workflow.phantoms import PhantomCohort, write_phantoms
+
+    settings = PhantomSettings(
+        size=size.value, mode=mode.value, center=center, phase_shift=phase_shift is Switch.ON
+    )
+    cohort = PhantomCohort(folder=out, settings=settings, seed=GLOBALS.seed, patients=patients, first=first)
+    with progress_bar("phantoms", patients) as advance:
+        manifest = write_phantoms(cohort, jobs=GLOBALS.jobs, progress=advance)
+    typer.echo(str(manifest))
+
+
+def check(
+    cohort: Annotated[Path, typer.Argument(help="Manifest, cohort.csv.")],
+    labels: Annotated[
+        str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
+    ] = "lymphct",
+) -> None:
+    """Report every problem of a manifest at once, each with its cure."""
+    from lymphct.workflow.checking import check_manifest
+
+    problems = check_manifest(cohort, labels=labels, jobs=GLOBALS.jobs)
+    for problem in problems:
+        typer.echo(str(problem))
+    if problems:
+        typer.echo(f"{len(problems)} problems", err=True)
+        raise typer.Exit(3)
+    typer.echo("no problems")

@@ -1,0 +1,107 @@
+"""What every command shares: the global options, logging, and how an error ends the program."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GLOBAL_WITH_VALUE = ("--config", "--set", "--device", "--jobs", "--seed")
+GLOBAL_SWITCHES = ("--version", "--debug", "-v", "--verbose", "-q", "--quiet")
+
+
+@dataclass(slots=True)
+class Globals:
+    """The options that hold for every command."""
+
+    config: str | None = None
+    overrides: list[str] = field(default_factory=list)
+    device: str = "auto"
+    jobs: int = 1
+    seed: int = 0
+    debug: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def show_progress(self) -> bool:
+        """Tell whether progress bars make sense: someone watches and did not ask for silence."""
+        return sys.stderr.isatty() and not self.quiet
+
+
+GLOBALS = Globals()
+"""Filled by the callback of the command line before a command runs."""
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Move global options before the command, so that they may stand anywhere.
+
+    >>> hoisted(["phantom", "OUT", "--seed", "3", "--size", "nano"])
+    ['--seed', '3', 'phantom', 'OUT', '--size', 'nano']
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    pending = list(arguments)
+    while pending:
+        word = pending.pop(0)
+        if word == "--":
+            rest += [word, *pending]
+            break
+        if word in GLOBAL_WITH_VALUE:
+            front.append(word)
+            front += pending[:1]
+            del pending[:1]
+        elif word in GLOBAL_SWITCHES or word.startswith(tuple(f"{name}=" for name in GLOBAL_WITH_VALUE)):
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def start_logging() -> None:
+    """Send one line per message to stderr: warnings always, progress notes unless `-q`, details with `-v`."""
+    level = logging.DEBUG if GLOBALS.verbose else logging.WARNING if GLOBALS.quiet else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(levelname)s %(message)s"))
+    root = logging.getLogger("lymphct")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    root.propagate = False
+
+
+class _OneLine(logging.Formatter):
+    """Text from outside must not drive the terminal: control characters are shown, not sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in line)
+
+
+def existing(path: Path, what: str) -> Path:
+    """Return `path` if it exists.
+
+    Raises:
+        InputError: there is nothing at this path.
+
+    """
+    from lymphct.core.errors import InputError  # noqa: PLC0415 - only needed on use
+
+    if not path.exists():
+        msg = f"{what} not found: {path.name}"
+        raise InputError(msg, code="E_MISSING", cure="check the path")
+    return path
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar on an interactive terminal; call what is yielded after each step with its name."""
+    if not GLOBALS.show_progress:
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only on a terminal
+    from rich.progress import Progress  # noqa: PLC0415 - only on a terminal
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda name: bars.update(task, advance=1, description=f"{title}: {name}")

@@ -1,0 +1,187 @@
+"""Fig. 2 as one function: from a two-phase CT to the probability of lymph node metastasis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from lymphct.config import Config
+from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Multiphase, Notice, Prediction, SearchState
+from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass
+from lymphct.core.volume import Volume
+from lymphct.imaging.preprocess import resample, resample_labels
+from lymphct.metastasis.aggregation import positive_volume
+from lymphct.metastasis.prediction import predict_status
+from lymphct.workflow.alignment import align, nodes_as_acquired, nodes_on_grid
+from lymphct.workflow.cascade import Findings, Given, Stopwatch, examine
+from lymphct.workflow.fusion import status_patches
+from lymphct.workflow.inputs import PatientInput
+from lymphct.workflow.models import Models
+
+DEFAULT_THRESHOLD: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Score:
+    """Probability and threshold; both None where the score is withheld, with the reason."""
+
+    probability: float | None
+    threshold: float | None
+    reason: Notice | None = None
+
+
+def predict_patient(
+    patient: PatientInput, models: Models, config: Config, *, fill_structures: bool = False
+) -> Prediction:
+    """Follow Fig. 2 from a multiphase CT to the probability of lymph node metastasis.
+
+    Args:
+        patient: CT and, optionally, structures, tumor and nodes drawn by somebody else.
+        models: the bundle.
+        config: settings of the attention and of notices; the networks bring their own.
+        fill_structures: let the network add structures the given label map lacks.
+
+    Returns:
+        Everything on the venous grid as acquired.
+
+    Raises:
+        InputError: the arterial phase is missing and the bundle cannot do without.
+        ModelError: the bundle lacks a network that is needed.
+
+    """
+    watch = Stopwatch()
+    require_phases(patient, models)
+    with watch.stage("alignment"):
+        ct = align(patient.venous, patient.arterial, models.spacing)  # Sec. IV-A.2
+        given = given_on_grid(patient, ct, fill_structures=fill_structures)
+    found = examine(ct, given, models, config.attention, watch)  # Sec. III-A
+    with watch.stage("status"):
+        score = predict_score(found, models)  # Sec. III-B, Eq. 6, Eq. 7
+    notices = (*_notices(patient, found, models, config), *([score.reason] if score.reason else []))
+    with watch.stage("output"):
+        return as_acquired(patient, found, score, notices, watch, filled=fill_structures)
+
+
+def require_phases(patient: PatientInput, models: Models) -> None:
+    """Refuse a patient without arterial phase when the networks never saw one (METHOD §3).
+
+    Raises:
+        InputError: that is so.
+
+    """
+    if patient.arterial is None and not models.info.phase_dropout:
+        msg = "the arterial phase is missing and the bundle was trained with both phases"
+        cure = "give --arterial, or a bundle trained with phase dropout"
+        raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient.patient_id)
+
+
+def given_on_grid(patient: PatientInput, ct: Multiphase, *, fill_structures: bool) -> Given:
+    """Bring what the user drew onto the working grid."""
+    grid = ct.venous.geometry
+    return Given(
+        structures=None if patient.structures is None else resample_labels(patient.structures, grid),
+        tumor=None if patient.tumor is None else resample_labels(patient.tumor, grid),
+        nodes=None if patient.nodes is None else nodes_on_grid(patient.nodes, grid),
+        fill_structures=fill_structures,
+    )
+
+
+def predict_score(found: Findings, models: Models) -> _Score:
+    """Predict the status of the patient, or say why not (Sec. III-B)."""
+    if models.metastasis is None:
+        return _withheld("no_status_model", "the bundle has no status network: score not computed")
+    if not found.searched:
+        return _withheld(
+            "no_structures",
+            "none of the ten guiding structures was found: lymph nodes not searched, score not computed",
+        )
+    if not np.any(found.tumor.array):
+        return _withheld("no_tumor", "no tumor in the mask: score not computed")
+    settings = models.metastasis.settings
+    volume = positive_volume(found.nodes, settings.volume)  # mm³, Eq. 6
+    patches = status_patches(found, settings, models.intensity)
+    return _Score(
+        probability=predict_status(models.metastasis.network, patches, volume),
+        threshold=models.info.thresholds.get("patient", DEFAULT_THRESHOLD),
+    )
+
+
+def _withheld(code: str, text: str) -> _Score:
+    return _Score(probability=None, threshold=None, reason=Notice(code=code, text=text))
+
+
+def _notices(patient: PatientInput, found: Findings, models: Models, config: Config) -> list[Notice]:
+    notices = []
+    if models.info.notice:
+        notices.append(Notice(code="bundle", text=models.info.notice))
+    notices += patient.notices
+    if patient.arterial is None:
+        text = "no arterial phase was given: the networks saw the venous phase alone"
+        notices.append(Notice(code="no_arterial", text=text))
+    notices += _about_structures(patient, found, config)
+    if found.searched and not found.nodes.nodes:
+        notices.append(Notice(code="no_nodes", text="0 nodes found", value=0))
+    elif found.searched and not _positive(found):
+        notices.append(Notice(code="no_positive_nodes", text="0 nodes predicted positive", value=0))
+    return notices
+
+
+def _about_structures(patient: PatientInput, found: Findings, config: Config) -> list[Notice]:
+    missing = [structure for structure in GUIDING_STRUCTURES if structure not in found.used]
+    if not missing or not found.used:
+        return []
+    names = ", ".join(structure.title for structure in missing)
+    text = f"{len(found.used)} of {len(GUIDING_STRUCTURES)} guiding structures present; missing: {names}"
+    few = len(missing) > config.cascade.tolerated_missing_structures
+    source = "given" if patient.structures is not None else "found"
+    code = f"few_structures_{source}" if few else "missing_structures"
+    return [Notice(code=code, text=text, value=len(found.used))]
+
+
+def _positive(found: Findings) -> int:
+    return sum(node.node_class is NodeClass.POSITIVE for node in found.nodes.nodes)
+
+
+def as_acquired(
+    patient: PatientInput,
+    found: Findings,
+    score: _Score,
+    notices: Sequence[Notice],
+    watch: Stopwatch,
+    *,
+    filled: bool = False,
+) -> Prediction:
+    """Bring everything back onto the venous grid as acquired.
+
+    Masks the user gave come back as they were given; the attention map is interpolated linearly, never by a
+    cubic kernel that would spread it beyond its borders (METHOD §5).
+    """
+    grid = patient.venous.geometry
+    nodes = nodes_as_acquired(found.nodes, grid)
+    if patient.nodes is not None:
+        nodes = replace(nodes, instances=patient.nodes.instances)
+    return Prediction(
+        probability=score.probability,
+        threshold=score.threshold,
+        nodes=nodes,
+        search=SearchState.SEARCHED if found.searched else SearchState.NOT_SEARCHED,
+        structures=_drawn_or(patient.structures, found.structures, grid, filled=filled),
+        tumor=_drawn_or(patient.tumor, found.tumor, grid),
+        attention=resample(found.attention, grid),
+        structures_used=found.used,
+        notices=tuple(notices),
+        seconds=watch.seconds,
+    )
+
+
+def _drawn_or(drawn: Volume | None, found: Volume, grid: Geometry, *, filled: bool = False) -> Volume:
+    """Return the user's own mask voxel by voxel; where nothing was drawn, what the networks added."""
+    if drawn is not None and not filled:
+        return drawn
+    back = resample_labels(found, grid)
+    if drawn is None:
+        return back
+    return drawn.with_array(np.where(drawn.array > 0, drawn.array, back.array))

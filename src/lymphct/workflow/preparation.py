@@ -1,0 +1,180 @@
+"""A cohort on the working grid: read, checked and resampled once, then kept as memory maps."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lymphct.attention.mapping import AttentionSettings, Bands, attention_map, merge_tumor
+from lymphct.core.arrays import Vector3
+from lymphct.core.patient import Multiphase, Node, NodeMap
+from lymphct.core.terms import NodeClass
+from lymphct.core.volume import Volume
+from lymphct.imaging.preprocess import resample_labels
+from lymphct.io.cohort import PatientRecord
+from lymphct.io.fingerprint import code_version, digest_input, fingerprint
+from lymphct.io.images import Scheme
+from lymphct.io.jsonfile import JSON, read_json, write_json
+from lymphct.io.store import committed_folder, is_current
+from lymphct.io.volumes import load_volumes, save_volumes
+from lymphct.io.worker import Outcome, map_patients
+from lymphct.nodes.measurement import measure_nodes
+from lymphct.workflow.alignment import align, nodes_on_grid
+from lymphct.workflow.inputs import PatientInput, files_of, read_patient
+
+logger = logging.getLogger(__name__)
+
+NODES_FILE = "nodes.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedPatient:
+    """One patient on the working grid.
+
+    Attributes:
+        patient_id: pseudonymous id.
+        ct: HU, int16.
+        structures: label map; None where nobody drew.
+        tumor: mask; None likewise.
+        nodes: drawn lymph nodes; None likewise.
+
+    """
+
+    patient_id: str
+    ct: Multiphase
+    structures: Volume | None
+    tumor: Volume | None
+    nodes: NodeMap | None
+
+    def labels_for_attention(self) -> Volume | None:
+        """Return the structures with the tumor counted as pancreas; None without structures."""
+        if self.structures is None or self.tumor is None:
+            return self.structures
+        return merge_tumor(self.structures, self.tumor)
+
+    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+        """Return the attention map of the drawn structures; None without them."""
+        labels = self.labels_for_attention()
+        return None if labels is None else attention_map(labels, bands, settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """How patients are prepared, and where."""
+
+    folder: Path
+    spacing: Vector3
+    labels: Scheme = "lymphct"
+
+    def place(self, patient_id: str) -> Path:
+        """Return the folder of one patient."""
+        return self.folder / patient_id
+
+
+def prepare_cohort(
+    records: Sequence[PatientRecord], preparation: Preparation, *, jobs: int = 1
+) -> Iterator[Outcome[PatientRecord, Path]]:
+    """Prepare each patient, in turn or side by side; patients that are up to date cost nothing."""
+    preparation.folder.mkdir(parents=True, exist_ok=True)
+    return map_patients(_Preparer(preparation), records, jobs=jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparer:
+    preparation: Preparation
+
+    def __call__(self, record: PatientRecord) -> Path:
+        return prepare_patient(record, self.preparation)
+
+
+def prepare_patient(record: PatientRecord, preparation: Preparation) -> Path:
+    """Read one patient, bring everything onto the working grid and commit it; return its folder."""
+    target = preparation.place(record.patient_id)
+    origin = fingerprint(
+        {role: digest_input(path) for role, path in files_of(record).items()},
+        {"spacing": list(preparation.spacing), "labels": str(preparation.labels)},
+        code_version("core", "imaging", "io"),
+    )
+    if is_current(target, origin):
+        return target
+    prepared = on_working_grid(read_patient(record, labels=preparation.labels), preparation.spacing)
+    with committed_folder(target, origin) as staging:
+        save_volumes(staging, _volumes(prepared))
+        write_json(staging / NODES_FILE, _node_records(prepared.nodes))
+    logger.info("%s: prepared on a grid of %s voxels", record.patient_id, prepared.ct.venous.geometry.shape)
+    return target
+
+
+def on_working_grid(patient: PatientInput, spacing: Vector3) -> PreparedPatient:
+    """Resample CT and drawn masks of a patient."""
+    ct = align(patient.venous, patient.arterial, spacing)
+    grid = ct.venous.geometry
+    return PreparedPatient(
+        patient_id=patient.patient_id,
+        ct=Multiphase(
+            venous=_whole_hu(ct.venous), arterial=None if ct.arterial is None else _whole_hu(ct.arterial)
+        ),
+        structures=None if patient.structures is None else resample_labels(patient.structures, grid),
+        tumor=None if patient.tumor is None else resample_labels(patient.tumor, grid),
+        nodes=None if patient.nodes is None else nodes_on_grid(patient.nodes, grid),
+    )
+
+
+def load_prepared(folder: Path) -> PreparedPatient:
+    """Read a prepared patient back; images are memory maps."""
+    volumes = load_volumes(folder)
+    ct = Multiphase(venous=volumes["venous"], arterial=volumes.get("arterial"))
+    structures = volumes.get("structures")
+    nodes = None
+    if "nodes" in volumes:
+        drawn = NodeMap(instances=volumes["nodes"], nodes=_read_nodes(folder))
+        blank = volumes["nodes"].with_array(np.zeros(ct.venous.geometry.shape, np.uint8))
+        nodes = measure_nodes(drawn, ct, blank if structures is None else structures)
+    return PreparedPatient(
+        patient_id=folder.name, ct=ct, structures=structures, tumor=volumes.get("tumor"), nodes=nodes
+    )
+
+
+def _volumes(prepared: PreparedPatient) -> dict[str, Volume]:
+    found = {
+        "venous": prepared.ct.venous,
+        "arterial": prepared.ct.arterial,
+        "structures": prepared.structures,
+        "tumor": prepared.tumor,
+        "nodes": None if prepared.nodes is None else prepared.nodes.instances,
+    }
+    return {name: volume for name, volume in found.items() if volume is not None}
+
+
+def _node_records(nodes: NodeMap | None) -> JSON:
+    return [
+        {
+            "label": node.label,
+            "class": None if node.node_class is None else node.node_class.label,
+            "station": node.station,
+        }
+        for node in (() if nodes is None else nodes.nodes)
+    ]
+
+
+def _read_nodes(folder: Path) -> tuple[Node, ...]:
+    classes = {node_class.label: node_class for node_class in NodeClass}
+    records: Any = read_json(folder / NODES_FILE)  # written by `_node_records`
+    return tuple(
+        Node(
+            label=entry["label"],
+            volume=0.0,
+            center=(0.0, 0.0, 0.0),
+            node_class=classes.get(entry["class"]),
+            station=entry["station"],
+        )
+        for entry in records
+    )
+
+
+def _whole_hu(phase: Volume) -> Volume:
+    # Half a HU is far below the noise, and int16 halves the memory of a cohort.
+    return phase.with_array(np.clip(np.rint(phase.array), -1024, 32767).astype(np.int16))
