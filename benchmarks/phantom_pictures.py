@@ -1,4 +1,4 @@
-"""Draw one synthetic patient: three planes in two phases, with and without outlines; print seconds per patient.
+"""Draw one synthetic patient in three planes and two phases, plain and outlined; print seconds per patient.
 
 Radiological display: the patient's right is on the left of the picture. Window -160 to 240 HU.
 Outlines: structures in many colors, tumor red, positive nodes yellow, negative nodes green.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import colors as mpl_colors
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -78,7 +79,7 @@ def focus(patient: PhantomPatient) -> Index3:
 
 def plane_of(array: AnyArray, view: tuple[int, Index3]) -> AnyArray:
     axis, middle = view
-    plane = np.take(array, middle[axis], axis=axis).T
+    plane: AnyArray = np.take(array, middle[axis], axis=axis).T
     return plane if axis == 2 else plane[::-1]
 
 
@@ -97,8 +98,8 @@ def show(panel: Axes, image: AnyArray, patient: PhantomPatient, view: tuple[int,
 
 def outline(panel: Axes, patient: PhantomPatient, view: tuple[int, Index3]) -> None:
     labels = plane_of(patient.structures.array, view)
-    colors = mpl.colormaps["tab20"]
-    masks = [(labels == s, colors(s % 20), 0.9) for s in Structure]
+    palette = mpl.colormaps["tab20"]
+    masks = [(labels == s, mpl_colors.to_hex(palette(s % 20)), 0.9) for s in Structure]
     masks.append((plane_of(patient.tumor.array, view) > 0, "red", 1.6))
     instances = plane_of(patient.nodes.instances.array, view)
     for node in patient.nodes.nodes:
