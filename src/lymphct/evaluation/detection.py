@@ -11,17 +11,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lymphct.core.arrays import DoubleArray, LabelArray
 from lymphct.core.errors import InputError, UsageError
-from lymphct.evaluation.layout import contiguous, paired_labels
+from lymphct.evaluation.label_kernels import IntArray, joint_runs
+from lymphct.evaluation.layout import contiguous, paired_labels, require_not_negative
 
 MatchingRule = Literal["maximum", "greedy"]
-IntArray = npt.NDArray[np.int64]
 
 
 class MatchedPair(NamedTuple):
@@ -127,7 +126,8 @@ class _JointHistogram(NamedTuple):
 
 def _joint_histogram(prediction: LabelArray, truth: LabelArray) -> _JointHistogram:
     maps = contiguous(*paired_labels(prediction, truth), (1.0, 1.0, 1.0))
-    p, t, lengths = _runs(maps[0].reshape(-1), maps[1].reshape(-1))
+    p, t, lengths = joint_runs(maps[0].reshape(-1), maps[1].reshape(-1))
+    require_not_negative(min(int(p.min(initial=0)), int(t.min(initial=0))))
     p_labels, p_index = np.unique(p, return_inverse=True)
     t_labels, t_index = np.unique(t, return_inverse=True)
     # Sparse sums: runs of the same pair of labels add up.
@@ -146,26 +146,6 @@ def _sizes(labels: IntArray, index: IntArray, lengths: IntArray) -> dict[int, in
     sizes = np.zeros(labels.size, dtype=np.int64)
     np.add.at(sizes, index, lengths)
     return {label: size for label, size in zip(labels.tolist(), sizes.tolist(), strict=True) if label}
-
-
-@njit(cache=True)
-def _runs(
-    prediction: LabelArray, truth: LabelArray
-) -> tuple[IntArray, IntArray, IntArray]:  # pragma: no cover
-    """Return label pairs and lengths of all runs in which not both labels are 0 (compiled)."""
-    runs = np.empty((1024, 3), dtype=np.int64)
-    count, place, size = 0, 0, prediction.size
-    while place < size:
-        p, t = prediction[place], truth[place]
-        first = place
-        while place < size and prediction[place] == p and truth[place] == t:
-            place += 1
-        if p != 0 or t != 0:
-            if count == len(runs):
-                runs = np.concatenate((runs, np.empty_like(runs)))
-            runs[count, 0], runs[count, 1], runs[count, 2] = p, t, place - first
-            count += 1
-    return (runs[:count, 0].copy(), runs[:count, 1].copy(), runs[:count, 2].copy())
 
 
 def _candidates(overlaps: _JointHistogram, iou: float) -> list[MatchedPair]:

@@ -44,7 +44,8 @@ def paired_labels(prediction: AnyArray, truth: AnyArray) -> tuple[LabelArray, La
 
     Raises:
         GeometryMismatchError: the shapes differ.
-        InputError: labels are not whole numbers, or negative.
+        InputError: labels are not whole numbers; negative ones are refused here or, where nothing was
+            copied, by the compiled pass that meets them.
 
     """
     require_same_shape(prediction, truth)
@@ -52,17 +53,27 @@ def paired_labels(prediction: AnyArray, truth: AnyArray) -> tuple[LabelArray, La
         if labels.dtype.kind not in "bui":
             msg = f"labels of the {name} are of type {labels.dtype}, not whole numbers"
             raise InputError(msg, code="E_LABELS", cure="round them or give the label map, not a probability")
-        if labels.dtype.kind == "i" and labels.size and int(labels.min()) < 0:
-            msg = f"the {name} holds the negative label {int(labels.min())}"
-            raise InputError(msg, code="E_LABELS")
     if prediction.dtype == truth.dtype and prediction.dtype in (np.uint8, np.uint16, np.int32):
         return (prediction, truth)
+    require_not_negative(min(int(np.min(labels, initial=0)) for labels in (prediction, truth)))
     largest = max(int(np.max(labels, initial=0)) for labels in (prediction, truth))
     if largest > np.iinfo(np.int64).max:
         msg = f"label {largest} is beyond the range of 64-bit integers"
         raise InputError(msg, code="E_LABELS")
     kind = next(k for k in (np.uint8, np.uint16, np.int32, np.int64) if largest <= np.iinfo(k).max)
     return (prediction.astype(kind, copy=False), truth.astype(kind, copy=False))
+
+
+def require_not_negative(lowest: int) -> None:
+    """Raise when the lowest label of a pair of maps is negative.
+
+    Raises:
+        InputError: it is.
+
+    """
+    if lowest < 0:
+        msg = f"a label map holds the negative label {lowest}"
+        raise InputError(msg, code="E_LABELS", cure="0 is the background, labels begin at 1")
 
 
 def is_column_major(prediction: AnyArray, truth: AnyArray) -> bool:

@@ -9,12 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-from lymphct.core.arrays import BoolArray, LabelArray, Vector3
+from lymphct.core.arrays import AnyArray, LabelArray, Vector3
 from lymphct.core.errors import InputError
-from lymphct.evaluation.layout import contiguous, masks_as_labels, paired_labels, require_spacing
+from lymphct.evaluation.label_kernels import scan
+from lymphct.evaluation.layout import (
+    contiguous,
+    masks_as_labels,
+    paired_labels,
+    require_not_negative,
+    require_spacing,
+)
 from lymphct.evaluation.surface_kernels import LabelBox
 from lymphct.evaluation.surfaces import SurfaceDefinition, SurfaceSettings, distances_in_box
 
@@ -116,8 +121,8 @@ class ScoreSummary:
 
 
 def segmentation_scores(
-    prediction: BoolArray,
-    truth: BoolArray,
+    prediction: AnyArray,
+    truth: AnyArray,
     spacing: Vector3,
     *,
     tolerance: float = 2.0,
@@ -199,12 +204,12 @@ def label_counts(prediction: LabelArray, truth: LabelArray, labels: Iterable[int
     return dict(zip(wanted, counts, strict=True))
 
 
-def voxel_counts(prediction: BoolArray, truth: BoolArray) -> VoxelCounts:
+def voxel_counts(prediction: AnyArray, truth: AnyArray) -> VoxelCounts:
     """Count the voxels of two masks; any value but 0 is inside."""
     return label_counts(*masks_as_labels(prediction, truth), [1])[1]
 
 
-def dice(prediction: BoolArray, truth: BoolArray) -> float:
+def dice(prediction: AnyArray, truth: AnyArray) -> float:
     """Return the Dice coefficient of two masks, 0 to 1; NaN when both are empty."""
     return voxel_counts(prediction, truth).dice
 
@@ -250,55 +255,13 @@ def _wanted(labels: Iterable[int]) -> list[int]:
 def _counts_and_boxes(
     prediction: LabelArray, truth: LabelArray, wanted: Sequence[int]
 ) -> tuple[list[VoxelCounts], list[LabelBox]]:
-    present = [label for label in wanted if label <= np.iinfo(prediction.dtype).max]
-    slots = np.zeros(max(present, default=0) + 1, dtype=np.int64)
-    slots[present] = np.arange(1, len(present) + 1)
-    numbers, starts, stops = _scan(prediction, truth, slots, len(present) + 1)
-    counts, boxes = [], []
-    for label in wanted:
-        slot = int(slots[label]) if label < slots.size else 0
-        if slot and numbers[slot, :2].any():
-            p, t, both = numbers[slot].tolist()
-            counts.append(VoxelCounts(p, t, both))
-            boxes.append(LabelBox(label, tuple(starts[slot].tolist()), tuple(stops[slot].tolist())))
-        else:
-            counts.append(VoxelCounts(0, 0, 0))
-            boxes.append(LabelBox(label, (0, 0, 0), (0, 0, 0)))
+    numbers, starts, stops, lowest = scan(prediction, truth, np.array(wanted, dtype=np.int64))
+    require_not_negative(lowest)
+    counts = [VoxelCounts(*row) for row in numbers.tolist()]
+    boxes = [
+        LabelBox(label, tuple(start), tuple(stop)) if any(row) else LabelBox(label, (0, 0, 0), (0, 0, 0))
+        for label, row, start, stop in zip(
+            wanted, numbers.tolist(), starts.tolist(), stops.tolist(), strict=True
+        )
+    ]
     return (counts, boxes)
-
-
-@njit(cache=True)
-def _scan(
-    prediction: LabelArray, truth: LabelArray, slots: npt.NDArray[np.int64], n_slots: int
-) -> tuple[
-    npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]
-]:  # pragma: no cover - compiled
-    """Count voxels (prediction, truth, both) and bound both together, per slot; run by run along k."""
-    ni, nj, nk = prediction.shape
-    counts = np.zeros((n_slots, 3), dtype=np.int64)
-    starts = np.full((n_slots, 3), np.iinfo(np.int64).max, dtype=np.int64)
-    stops = np.zeros((n_slots, 3), dtype=np.int64)
-    for i in range(ni):
-        for j in range(nj):
-            k = 0
-            while k < nk:
-                p, t = prediction[i, j, k], truth[i, j, k]
-                first = k
-                while k < nk and prediction[i, j, k] == p and truth[i, j, k] == t:
-                    k += 1
-                if p == 0 and t == 0:
-                    continue
-                p_slot = slots[p] if p < slots.size else 0
-                t_slot = slots[t] if t < slots.size else 0
-                counts[p_slot, 0] += k - first
-                counts[t_slot, 1] += k - first
-                if p == t:
-                    counts[p_slot, 2] += k - first
-                for slot in (p_slot, t_slot):
-                    starts[slot, 0] = min(starts[slot, 0], i)
-                    starts[slot, 1] = min(starts[slot, 1], j)
-                    starts[slot, 2] = min(starts[slot, 2], first)
-                    stops[slot, 0] = max(stops[slot, 0], i + 1)
-                    stops[slot, 1] = max(stops[slot, 1], j + 1)
-                    stops[slot, 2] = max(stops[slot, 2], k)
-    return (counts, starts, stops)

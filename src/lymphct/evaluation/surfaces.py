@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import NonNegativeFloat
 from scipy.spatial import KDTree
 
-from lymphct.core.arrays import BoolArray, DoubleArray, Index3, LabelArray, Vector3
+from lymphct.core.arrays import AnyArray, DoubleArray, Index3, LabelArray, Vector3
 from lymphct.core.settings import Settings
 from lymphct.evaluation.layout import contiguous, masks_as_labels, require_spacing
 from lymphct.evaluation.surface_elements import element_areas
@@ -119,9 +119,9 @@ def _weighted_percentile(distances: DoubleArray, weights: DoubleArray, percent: 
 
 
 def surface_distances(
-    prediction: BoolArray, truth: BoolArray, spacing: Vector3, *, definition: SurfaceDefinition = "voxels"
+    prediction: AnyArray, truth: AnyArray, spacing: Vector3, *, definition: SurfaceDefinition = "voxels"
 ) -> SurfaceDistances:
-    """Measure all distances between the surfaces of two masks of one grid.
+    """Measure all distances between the surfaces of two masks of one grid; any value but 0 is inside.
 
     Raises:
         GeometryMismatchError: the shapes differ.
