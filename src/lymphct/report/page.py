@@ -1,0 +1,248 @@
+"""The page of one patient: a single HTML file that needs no network, no server and no script."""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import JsonValue
+
+from lymphct.core.patient import Multiphase, Node, Prediction, SearchState
+from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass
+from lymphct.report.colors import CLASS_COLORS, STRUCTURE_COLORS, TUMOR_COLOR, hex_color, node_color
+from lymphct.report.context import ReportContext
+from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
+from lymphct.report.gallery import MOST_NODES, Overview, node_pictures, overview, ranked
+from lymphct.report.tables import (
+    PHANTOM_WARNING,
+    RESEARCH_USE,
+    fixed,
+    largest_positive_volume,
+    missing_structures,
+    positive_nodes,
+    predicted_n_status,
+)
+
+WITHHOLDING: Final = ("no_structures", "no_tumor")
+"""Notices that say why a score is withheld (DESIGN §3)."""
+
+MISSING: Final = "–"
+"""Stands for a value that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCard:
+    """One lymph node as the page shows it: record, class, call in words, colour, values, pictures if any."""
+
+    node: Node
+    kind: str
+    call: str
+    color: str
+    values: Mapping[str, str]
+    pictures: tuple[Picture, ...]
+
+
+def write_patient_page(folder: Path, prediction: Prediction, ct: Multiphase, context: ReportContext) -> Path:
+    """Write `report.html` into a folder.
+
+    Args:
+        folder: where the page goes.
+        prediction: all its images lie on the grid of the venous phase.
+        ct: HU, venous phase as acquired, the arterial phase on its grid or None.
+        context: who, with which models, after which checks.
+
+    Raises:
+        GeometryMismatchError: an image lies on another grid than the venous phase.
+
+    """
+    path = folder / "report.html"
+    page = patient_page(prediction, ct, context)
+    path.write_bytes(page.encode("utf-8", errors="backslashreplace"))
+    return path
+
+
+def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext) -> str:
+    """Return the page as text; equal inputs give equal text.
+
+    Raises:
+        GeometryMismatchError: an image lies on another grid than the venous phase.
+
+    """
+    scene = Scene.of(prediction, ct)
+    nodes = ranked(prediction.nodes.nodes)
+    slices = overview(scene)
+    style = _style()
+    return (
+        _templates()
+        .get_template("patient.html")
+        .render(
+            style=style,
+            policy=_policy(style),
+            context=context,
+            bundle={name: plain(value) for name, value in context.bundle.items()},
+            phantom_warning=PHANTOM_WARNING,
+            research_use=RESEARCH_USE,
+            notices=[(notice.code, notice.text, plain(notice.value)) for notice in prediction.notices],
+            structures=_structures(prediction),
+            score=_score(prediction),
+            search=_search(prediction),
+            overview=slices,
+            legend=_legend(slices),
+            cards=[_card(scene, node, with_pictures=row < MOST_NODES) for row, node in enumerate(nodes)],
+            has_arterial=ct.arterial is not None,
+            window=f"{WINDOW[0]:.0f} to {WINDOW[1]:.0f} HU".replace("-", "−"),
+            heat=[(f"{share:.0%}", hex_color(color), opacity) for share, color, opacity in _heat_stops()],
+            seconds={name: fixed(value, 1) for name, value in prediction.seconds.items()},
+            total_seconds=fixed(math.fsum(prediction.seconds.values()), 1),
+            checks=[_check(check) for check in context.checks],
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("lymphct.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _style() -> str:
+    return files("lymphct.report").joinpath("templates/patient.css").read_text(encoding="utf-8")
+
+
+def _policy(style: str) -> str:
+    """Allow the pictures in the page and this one style, nothing else: no script, no network."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _structures(prediction: Prediction) -> dict[str, object]:
+    missing = missing_structures(prediction)
+    return {
+        "found": len(GUIDING_STRUCTURES) - len(missing),
+        "wanted": len(GUIDING_STRUCTURES),
+        "missing": [structure.title for structure in missing],
+    }
+
+
+def _score(prediction: Prediction) -> dict[str, object]:
+    """Word the patient's score; a withheld one says why."""
+    status = predicted_n_status(prediction)
+    reasons = [notice.text for notice in prediction.notices if notice.code in WITHHOLDING]
+    return {
+        "probability": _number(prediction.probability, 2),
+        "share": prediction.probability,
+        "threshold": _number(prediction.threshold, 2),
+        "cut": prediction.threshold,
+        "status": None if status is None else ("predicted N−", "predicted N+")[status],
+        "reasons": reasons,
+    }
+
+
+def _search(prediction: Prediction) -> dict[str, object]:
+    total, positive = len(prediction.nodes.nodes), len(positive_nodes(prediction))
+    return {
+        "searched": prediction.search is SearchState.SEARCHED,
+        "total": total,
+        "positive": positive,
+        "largest": fixed(largest_positive_volume(prediction), 0),
+    }
+
+
+def _legend(slices: Overview) -> list[tuple[str, str, str]]:
+    """Return kind, colour and name of everything that is drawn as an outline."""
+    entries = [
+        (f"node {c.label}", hex_color(CLASS_COLORS[c]), f"node, predicted {c.label}") for c in NodeClass
+    ]
+    entries.append(("tumor", hex_color(TUMOR_COLOR), "tumor"))
+    entries += [("structure", hex_color(STRUCTURE_COLORS[s]), s.title) for s in slices.structures]
+    return entries
+
+
+def _heat_stops() -> list[tuple[float, tuple[int, int, int], str]]:
+    palette = heat_palette()
+    stops = range(0, len(palette), 8)
+    return [
+        (
+            stop / (len(palette) - 1),
+            (int(palette[stop, 0]), int(palette[stop, 1]), int(palette[stop, 2])),
+            fixed(float(palette[stop, 3]) / 255, 3),
+        )
+        for stop in stops
+    ]
+
+
+def _card(scene: Scene, node: Node, *, with_pictures: bool) -> NodeCard:
+    node_class = node.node_class
+    return NodeCard(
+        node=node,
+        kind="uncalled" if node_class is None else node_class.label,
+        call="not called" if node_class is None else f"predicted {node_class.label}",
+        color=hex_color(node_color(node_class)),
+        values=_values(node),
+        pictures=tuple(node_pictures(scene, node)) if with_pictures else (),
+    )
+
+
+def _values(node: Node) -> dict[str, str]:
+    """Write what is known of a node, for readers."""
+    x, y, z = (_number(value, 1) for value in node.center)
+    return {
+        "probability": _number(node.probability, 2),
+        "volume": _number(node.volume, 0),
+        "short_axis": _number(node.short_axis, 1),
+        "nearest": MISSING if node.nearest_structure is None else node.nearest_structure.title,
+        "distance": _number(node.distance, 1),
+        "station": node.station or MISSING,
+        "hu_arterial": _number(node.hu_arterial, 0),
+        "hu_venous": _number(node.hu_venous, 0),
+        "x": x,
+        "y": y,
+        "z": z,
+    }
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return MISSING if value is None else fixed(value, decimals).replace("-", "−")
+
+
+def _check(check: Mapping[str, JsonValue]) -> dict[str, str]:
+    passed = check.get("passed")
+    verdict = "passed" if passed is True else "failed" if passed is False else "not done"
+    return {
+        "name": plain(check.get("name")),
+        "verdict": verdict,
+        "value": plain(check.get("value")),
+        "text": plain(check.get("text")),
+    }
+
+
+def plain(value: JsonValue) -> str:
+    """Write any value of a record as text.
+
+    >>> plain(None), plain(True), plain(0.25), plain(["a", 1])
+    ('–', 'yes', '0.25', '["a", 1]')
+    """
+    match value:
+        case None | "":
+            return MISSING
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return value
+        case _:
+            return json.dumps(value, sort_keys=True, ensure_ascii=False)
