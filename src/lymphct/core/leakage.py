@@ -28,7 +28,14 @@ class Fitted(Generic[T_co]):
 
 
 def require_unseen(fitted_on: Iterable[str], patients: Iterable[str]) -> None:
-    """Raise `LeakageError` when something fitted on `fitted_on` would be applied to one of them."""
+    """Raise `LeakageError` when something fitted on `fitted_on` would be applied to one of them.
+
+    >>> require_unseen({"case1", "case2"}, "case3")
+
+    A lone id may stand for one patient: its letters are no ids.
+    """
+    fitted_on = {fitted_on} if isinstance(fitted_on, str) else fitted_on
+    patients = {patients} if isinstance(patients, str) else patients
     seen = sorted(frozenset(fitted_on) & frozenset(patients))
     if seen:
         named = ", ".join(seen[:3]) + (" …" if len(seen) > 3 else "")

@@ -22,12 +22,16 @@ class AxisOrder:
         first = [0, 0, 0]
         for axis, flip in zip(self.axes, self.flipped, strict=True):
             first[axis] = geometry.shape[axis] - 1 if flip else 0
+        a, b, c = self.axes
         signs = np.where(self.flipped, -1.0, 1.0)
-        affine = np.eye(4)
-        affine[:3, :3] = geometry.affine[:3, list(self.axes)] * signs
-        affine[:3, 3] = geometry.world(first)
-        shape = tuple(geometry.shape[axis] for axis in self.axes)
-        return Geometry.from_affine(affine, (shape[0], shape[1], shape[2]))
+        x, y, z = (np.asarray(geometry.direction)[:, [a, b, c]] * signs).tolist()
+        origin_x, origin_y, origin_z = geometry.world(first).tolist()
+        return Geometry(
+            shape=(geometry.shape[a], geometry.shape[b], geometry.shape[c]),
+            spacing=(geometry.spacing[a], geometry.spacing[b], geometry.spacing[c]),
+            origin=(origin_x, origin_y, origin_z),
+            direction=((x[0], x[1], x[2]), (y[0], y[1], y[2]), (z[0], z[1], z[2])),
+        )
 
     def apply(self, volume: Volume) -> Volume:
         """Return the same image with reordered axes."""

@@ -69,7 +69,7 @@ SNOMED_CODES: Final = {
     Structure.PORTAL_AND_SPLENIC_VEIN: "32764006",
     Structure.SUPERIOR_MESENTERIC_VEIN: "90771006",
     Structure.RIGHT_ADRENAL: "29392005",
-    Structure.LEFT_ADRENAL: "38360001",
+    Structure.LEFT_ADRENAL: "12003004",
 }
 """SNOMED CT concept of each structure; a structure of two vessels carries the code of the first."""
 
