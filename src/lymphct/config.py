@@ -49,7 +49,7 @@ class Config(Settings):
     metastasis: MetastasisSettings = MetastasisSettings()
     """The status of the patient (Sec. III-B)."""
     cascade: CascadeSettings = CascadeSettings()
-    """The cascade as a whole."""
+    """The cascade as a whole. Not stated in the paper."""
 
 
 def parse_config(text: str, overrides: Sequence[str] = ()) -> Config:

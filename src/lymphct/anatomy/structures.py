@@ -1,4 +1,4 @@
-"""The nineteen organs and vessels, ten of which guide the attention (Sec. III-A.1, Sec. IV-C, Table III)."""
+"""The nineteen organs and vessels, ten of which guide the attention (Sec. III-A.1, Sec. IV-C, Tab. III)."""
 
 from collections.abc import Iterator, Sequence
 

@@ -24,7 +24,7 @@ class StatusSamplingSettings(Settings):
     norm of the volume needs two."""
     phase_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of draws whose arterial channel is set to 0, the mean of normalised CT, so that patients without
-    that phase can be predicted. Not in the paper; 0 as all its patients have both phases."""
+    that phase can be predicted. Not stated in the paper; 0 as all its patients have both phases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

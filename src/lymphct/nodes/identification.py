@@ -1,4 +1,4 @@
-"""Stage 2 — is a lymph node positive? Whole network fine-tuned from stage 1 (Sec. III-A.2, Table IV)."""
+"""Stage 2 — is a lymph node positive? Whole network fine-tuned from stage 1 (Sec. III-A.2, Tab. IV)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -54,8 +54,8 @@ class IdentificationSettings(Settings):
     """Probability from which a node is called positive. Not stated in the paper; chosen on validation
     patients where a bundle says so."""
     rejection_threshold: Probability = 0.5
-    """With three classes: probability of "not a lymph node" above which a node is dropped. Not from the
-    paper."""
+    """With three classes: probability of "not a lymph node" above which a node is dropped. Not stated
+    in the paper; METHOD §7."""
     prediction_batch: PositiveInt = 4
     """Nodes per forward pass in prediction. Not stated in the paper; changes speed and memory only."""
 

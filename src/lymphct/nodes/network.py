@@ -125,8 +125,8 @@ class IdentificationHeadSettings(Settings):
     hidden: PositiveInt = 32
     """Width of the hidden layer. Not stated in the paper; the authors' code."""
     node_features: bool = True
-    """Feed volume and HU statistics of the node's core beside the learned features. Not from the paper:
-    instance norm discards absolute HU. Off in the preset `paper`."""
+    """Feed volume and HU statistics of the node's core beside the learned features. Not stated in the paper:
+    instance norm discards absolute HU (METHOD §7). Off in the preset `paper`."""
     multi_scale: bool = False
     """Average the decoder features of every scale over the box, not of the finest alone.
     Not stated in the paper; the authors' code uses the finest."""

@@ -1,4 +1,4 @@
-"""What the chart says of a synthetic patient (Table I, METHOD §13)."""
+"""What the chart says of a synthetic patient (Tab. I, METHOD §13)."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -50,7 +50,7 @@ class PhantomSettings(Settings):
     prevalence: Probability | None = None
     """Share of N+ patients; None takes that of the center, .469 for unknown ones (Sec. IV-A.1)."""
     head_share: Probability = 0.63
-    """Share of tumors in head or uncinate process; METHOD §13 after Table I."""
+    """Share of tumors in head or uncinate process; METHOD §13 after Tab. I."""
     texture_shift: float = 0.28
     """Half the distance between the means of the tumor's texture latent in N+ and N-; METHOD §13."""
     noise_arterial: NonNegativeFloat = 12.0
