@@ -1,0 +1,62 @@
+"""Every setting says where its value comes from (the reference page and `config show` print it)."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+
+import pytest
+from pydantic import ValidationError
+
+import lymphct
+from lymphct.config import Config, described
+from lymphct.core.settings import Settings
+
+SOURCE = re.compile(r"(Sec\. [IVX]+|Eq\. \d|Tab\. [IVX]+|[Nn]ot stated in the paper|METHOD §\d|DESIGN §\d)")
+
+
+def settings_classes() -> list[type[Settings]]:
+    """Import the whole package and return every group of settings."""
+    for module in pkgutil.walk_packages(lymphct.__path__, "lymphct."):
+        importlib.import_module(module.name)
+    return sorted(set(_below(Settings)), key=lambda group: (group.__module__, group.__qualname__))
+
+
+def _below(group: type[Settings]) -> Iterator[type[Settings]]:
+    for child in group.__subclasses__():
+        if child.__module__.startswith("lymphct."):
+            yield child
+        yield from _below(child)
+
+
+def test_every_setting_says_where_its_value_comes_from() -> None:
+    unsourced = [
+        f"{group.__module__}.{group.__qualname__}.{name}: {field.description}"
+        for group in settings_classes()
+        for name, field in group.model_fields.items()
+        if not SOURCE.search(" ".join((field.description or "").split()))
+    ]
+    assert unsourced == []
+
+
+def test_every_group_of_settings_is_frozen_and_refuses_unknown_names() -> None:
+    for group in settings_classes():
+        assert group.model_config.get("frozen") is True, group
+        assert group.model_config.get("extra") == "forbid", group
+
+
+def test_a_setting_cannot_be_changed_after_it_was_made() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().attention.border = 4.0  # type: ignore[misc] # this is what must fail
+
+
+def test_the_reference_lists_every_setting_once() -> None:
+    names = [name for name, _, _ in described(Config())]
+    assert len(names) == len(set(names))
+    assert {
+        "imaging.spacing",
+        "attention.border",
+        "nodes.loss.tversky_beta",
+        "metastasis.network.codewords",
+    } <= set(names)
+    assert all(source for _, _, source in described(Config()))
