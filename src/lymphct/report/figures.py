@@ -29,7 +29,7 @@ WINDOW: Final = (-160.0, 240.0)
 LARGEST_SIDE: Final = 640
 """Pixels; larger slices are averaged down, a page shows no more."""
 HEAT_LEVELS: Final = 32
-HEAT_OPACITY: Final = 0.62
+HEAT_OPACITY: Final = 0.5
 """Opacity of attention 1; it falls to nothing at attention 0."""
 
 

@@ -143,14 +143,23 @@ def _score(prediction: Prediction) -> dict[str, object]:
     """Word the patient's score; a withheld one says why."""
     status = predicted_n_status(prediction)
     reasons = [notice.text for notice in prediction.notices if notice.code in WITHHOLDING]
+    decimals = _decimals(prediction.probability, prediction.threshold)
     return {
-        "probability": _number(prediction.probability, 2),
+        "probability": _number(prediction.probability, decimals),
         "share": prediction.probability,
-        "threshold": _number(prediction.threshold, 2),
+        "threshold": _number(prediction.threshold, decimals),
         "cut": prediction.threshold,
         "status": None if status is None else ("predicted N−", "predicted N+")[status],
         "reasons": reasons,
     }
+
+
+def _decimals(probability: float | None, threshold: float | None) -> int:
+    """Return the decimals, two or more, that show on which side of the threshold a probability lies."""
+    if probability is None or threshold is None or probability == threshold:
+        return 2
+    apart = (d for d in range(2, 6) if fixed(probability, d) != fixed(threshold, d))
+    return next(apart, 6)
 
 
 def _search(prediction: Prediction) -> dict[str, object]:

@@ -1,0 +1,117 @@
+"""The page in a real browser: it shows its pictures, complains about nothing and asks the network nothing."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from lymphct.core.arrays import AnyArray
+from lymphct.core.patient import Multiphase, Prediction
+from lymphct.report.context import ReportContext
+from lymphct.report.page import write_patient_page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDTH, HEIGHT = 1280, 2600
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the page with")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a browser showed (rows, columns, red-green-blue, 0 to 1), said, and asked for."""
+
+    picture: AnyArray
+    console: list[str]
+    requests: list[str]
+
+
+def visit(page: Path, folder: Path) -> Visit:
+    assert CHROMIUM is not None
+    picture, netlog = folder / "page.png", folder / "net.json"
+    finished = subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--host-resolver-rules=MAP * ~NOTFOUND",  # a browser's own errands fail at once
+            "--hide-scrollbars",
+            "--enable-logging=stderr",
+            f"--user-data-dir={folder / 'profile'}",
+            f"--log-net-log={netlog}",
+            f"--window-size={WIDTH},{HEIGHT}",
+            f"--screenshot={picture}",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    said = finished.stderr.decode(errors="replace").splitlines()
+    return Visit(
+        picture=imread(picture)[..., :3],
+        console=[line for line in said if "CONSOLE" in line],
+        requests=addresses(json.loads(netlog.read_text(encoding="utf-8"))),
+    )
+
+
+def addresses(netlog: dict[str, Any]) -> list[str]:
+    """Return what the page asked for; requests of the browser itself have no origin."""
+    started = netlog["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
+    starts = [event.get("params", {}) for event in netlog["events"] if event["type"] == started]
+    return [start["url"] for start in starts if start.get("initiator", "not an origin") != "not an origin"]
+
+
+@pytest.fixture(scope="module")
+def page(
+    tmp_path_factory: pytest.TempPathFactory, prediction: Prediction, ct: Multiphase, context: ReportContext
+) -> Path:
+    return write_patient_page(tmp_path_factory.mktemp("page"), prediction, ct, context)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory, page: Path) -> Visit:
+    return visit(page, tmp_path_factory.mktemp("visit"))
+
+
+def test_the_browser_has_nothing_to_complain_about_and_asks_the_network_nothing(shown: Visit) -> None:
+    assert shown.console == []
+    assert shown.requests == []
+
+
+def test_the_browser_shows_text_pictures_outlines_and_attention(shown: Visit) -> None:
+    assert shown.picture.shape == (HEIGHT, WIDTH, 3)
+    darkest, brightest = shown.picture.max(axis=2), shown.picture.min(axis=2)
+    assert (brightest > 0.98).mean() > 0.3  # paper
+    assert (darkest < 0.02).mean() > 0.02  # air around the body
+    red, green, blue = np.moveaxis(shown.picture, 2, 0)
+    assert np.count_nonzero((green > 0.8) & (red < 0.4) & (blue < 0.5)) > 300  # tumor
+    assert np.count_nonzero((red > 0.9) & (green < 0.4) & (blue < 0.3)) > 300  # predicted positive
+    assert np.count_nonzero((blue > 0.9) & (green > 0.6) & (red < 0.4)) > 150  # predicted negative
+    assert ((red - blue) > 0.15).mean() > 0.05  # attention
+
+
+INTRUDER = '<script>1</script><img alt="" src="http://localhost:9/x.png">'
+
+
+def test_a_script_or_a_foreign_picture_would_be_noticed(tmp_path: Path, page: Path) -> None:
+    """The browser enforces the policy, and this test would see a request if it did not."""
+    text = page.read_text(encoding="utf-8").replace("<main>", f"<main>{INTRUDER}")
+    guarded, open_to_all = tmp_path / "guarded.html", tmp_path / "open.html"
+    guarded.write_text(text, encoding="utf-8")
+    open_to_all.write_text(text.replace("Content-Security-Policy", "X"), encoding="utf-8")
+    refused = visit(guarded, tmp_path)
+    said = " ".join(refused.console)
+    assert "inline script" in said
+    assert "img-src" in said
+    assert "http://localhost:9/x.png" not in refused.requests
+    assert "http://localhost:9/x.png" in visit(open_to_all, tmp_path).requests

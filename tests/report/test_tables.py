@@ -1,0 +1,197 @@
+import csv
+import json
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lymphct.core.errors import LymphctError
+from lymphct.core.patient import NodeMap, Prediction, SearchState
+from lymphct.report.context import ReportContext
+from lymphct.report.tables import (
+    predicted_n_status,
+    result_record,
+    safe_text,
+    write_nodes,
+    write_result,
+)
+
+RESULT_KEYS = {
+    "schema",
+    "patient_id",
+    "probability",
+    "threshold",
+    "predicted_n_status",
+    "nodes_search",
+    "nodes_total",
+    "nodes_positive",
+    "largest_positive_volume_mm3",
+    "structures_used",
+    "structures_missing",
+    "notices",
+    "checks",
+    "seconds",
+    "bundle",
+    "versions",
+    "research_use",
+}
+COLUMNS = (
+    "node,class,probability,volume_mm3,short_axis_mm,nearest_structure,distance_mm,station,"
+    "hu_arterial,hu_venous,x_mm,y_mm,z_mm"
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def without_nodes(prediction: Prediction, **changes: Any) -> Prediction:
+    instances = prediction.nodes.instances
+    empty = NodeMap(instances=instances.with_array(0 * instances.array), nodes=())
+    return replace(prediction, nodes=empty, **changes)
+
+
+def with_first_node(prediction: Prediction, **changes: Any) -> Prediction:
+    first, *others = prediction.nodes.nodes
+    nodes = replace(prediction.nodes, nodes=(replace(first, **changes), *others))
+    return replace(prediction, nodes=nodes)
+
+
+def test_the_result_has_exactly_the_agreed_keys(
+    tmp_path: Path, prediction: Prediction, context: ReportContext
+) -> None:
+    found = read(write_result(tmp_path, prediction, context))
+    assert set(found) == RESULT_KEYS
+    assert list(found) == sorted(found)
+    assert found["patient_id"] == "case-7"
+    assert found["probability"] == 0.684
+    assert found["predicted_n_status"] == 1
+    assert (found["nodes_search"], found["nodes_total"], found["nodes_positive"]) == ("searched", 3, 2)
+    assert found["largest_positive_volume_mm3"] == max(n.volume for n in prediction.nodes.nodes[1:])
+    assert "aorta" in found["structures_used"]
+    assert found["structures_missing"] == ["left_gastric_artery"]
+    assert found["notices"][0] == {
+        "code": "structures_missing",
+        "text": "one structure is missing",
+        "value": 1.0,
+    }
+    assert [check["passed"] for check in found["checks"]] == [True, False, None]
+    assert found["bundle"]["sha256"] == "ab" * 32
+    assert found["research_use"].startswith("Research use only.")
+
+
+def test_a_phantom_bundle_marks_every_result_as_meaningless_for_patients(
+    prediction: Prediction, context: ReportContext
+) -> None:
+    phantom = replace(context, bundle={**context.bundle, "is_phantom": True})
+    assert "meaningless for patients" in str(result_record(prediction, phantom)["research_use"])
+    assert "meaningless" not in str(result_record(prediction, context)["research_use"])
+
+
+def test_a_withheld_score_is_null(tmp_path: Path, prediction: Prediction, context: ReportContext) -> None:
+    found = read(write_result(tmp_path, replace(prediction, probability=None), context))
+    assert found["probability"] is None
+    assert found["predicted_n_status"] is None
+    assert found["threshold"] == 0.47
+
+
+def test_the_threshold_itself_is_called_positive(prediction: Prediction) -> None:
+    assert predicted_n_status(replace(prediction, probability=0.47)) == 1
+    assert predicted_n_status(replace(prediction, probability=math.nextafter(0.47, 0))) == 0
+    assert predicted_n_status(replace(prediction, threshold=None)) is None
+
+
+def test_nodes_that_were_not_searched_are_null_not_zero(
+    prediction: Prediction, context: ReportContext
+) -> None:
+    unsearched = result_record(without_nodes(prediction, search=SearchState.NOT_SEARCHED), context)
+    assert unsearched["nodes_search"] == "not searched"
+    counts = ("nodes_total", "nodes_positive", "largest_positive_volume_mm3")
+    assert [unsearched[key] for key in counts] == [None, None, None]
+    none_found = result_record(without_nodes(prediction), context)
+    assert [none_found[key] for key in counts] == [0, 0, 0.0]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_never_reaches_the_result(
+    tmp_path: Path, prediction: Prediction, context: ReportContext, value: float
+) -> None:
+    with pytest.raises(LymphctError, match="not finite: probability, seconds"):
+        write_result(tmp_path, replace(prediction, probability=value, seconds={"nodes": value}), context)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nodes_are_written_in_the_agreed_columns(tmp_path: Path, prediction: Prediction) -> None:
+    shuffled = replace(prediction.nodes, nodes=prediction.nodes.nodes[::-1])
+    text = write_nodes(tmp_path, replace(prediction, nodes=shuffled)).read_text()
+    lines = text.splitlines()
+    assert lines[0] == COLUMNS
+    first = prediction.nodes.nodes[0]
+    place = ",".join(f"{value:.2f}" for value in first.center)
+    assert lines[1] == f"1,negative,0.200000,{first.volume:.2f},10.00,pancreas,0.00,8a,60.0,80.0,{place}"
+    assert [line.split(",")[1] for line in lines[1:]] == ["negative", "positive", "positive"]
+    assert text.endswith("\n")
+
+
+def test_what_is_not_known_of_a_node_is_blank(tmp_path: Path, prediction: Prediction) -> None:
+    unknown = ("node_class", "probability", "short_axis", "nearest_structure", "distance", "hu_arterial")
+    bare = with_first_node(prediction, station="", hu_venous=None, **dict.fromkeys(unknown))
+    cells = write_nodes(tmp_path, bare).read_text().splitlines()[1].split(",")
+    assert [cells[i] for i in (1, 2, 4, 5, 6, 7, 8, 9)] == [""] * 8
+    assert all(cells[i] for i in (0, 3, 10, 11, 12))
+
+
+def test_without_nodes_the_table_has_its_header(tmp_path: Path, prediction: Prediction) -> None:
+    assert write_nodes(tmp_path, without_nodes(prediction)).read_text() == COLUMNS + "\n"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_text_that_begins_like_a_formula_gets_an_apostrophe(
+    tmp_path: Path, prediction: Prediction, start: str
+) -> None:
+    hostile = f'{start}cmd|" /C calc",1'
+    path = write_nodes(tmp_path, with_first_node(prediction, station=hostile))
+    rows = list(csv.reader(StringIO(path.read_bytes().decode(), newline="")))
+    assert rows[1][7] == "'" + hostile
+    assert len(rows) == 4
+
+
+def test_negative_numbers_stay_numbers(tmp_path: Path, prediction: Prediction) -> None:
+    far = with_first_node(prediction, center=(-12.5, -0.0, 3.0), hu_venous=-42.0)
+    cells = write_nodes(tmp_path, far).read_text().splitlines()[1].split(",")
+    assert cells[9:] == ["-42.0", "-12.50", "0.00", "3.00"]
+
+
+def test_harmless_text_stays_as_it_is() -> None:
+    assert safe_text("16a2-inter") == "16a2-inter"
+    assert safe_text("") == ""
+
+
+def test_broken_text_does_not_stop_the_table(tmp_path: Path, prediction: Prediction) -> None:
+    path = write_nodes(tmp_path, with_first_node(prediction, station="8\ud800"))
+    assert "8\\ud800" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_measure_that_is_not_finite_never_reaches_the_table(
+    tmp_path: Path, prediction: Prediction, value: float
+) -> None:
+    with pytest.raises(LymphctError, match="distance_mm of lymph node 1 is not finite"):
+        write_nodes(tmp_path, with_first_node(prediction, distance=value))
+    assert not list(tmp_path.iterdir())
+
+
+def test_equal_predictions_give_equal_files(
+    tmp_path: Path, prediction: Prediction, context: ReportContext
+) -> None:
+    written = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        paths = (write_result(folder, prediction, context), write_nodes(folder, prediction))
+        written.append([path.read_bytes() for path in paths])
+    assert written[0] == written[1]
