@@ -1,9 +1,11 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lymphct.core.patient import Multiphase, Node, Prediction
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Multiphase, Node, NodeMap, Prediction
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.core.volume import Volume
 from lymphct.report.figures import Scene
@@ -113,3 +115,24 @@ def test_large_nodes_get_larger_pictures_up_to_a_limit() -> None:
     assert crop_side(replace(node(1), volume=33510.3)) == pytest.approx(80.0, abs=0.01)
     assert crop_side(replace(node(1), volume=1e7)) == LARGEST_CROP
     assert crop_side(replace(node(1), volume=0.0)) == CROP_SIDE
+
+
+def test_pictures_need_little_memory_beyond_the_images(prediction: Prediction) -> None:
+    grid = Geometry(
+        shape=(150, 160, 140), spacing=(1.0, 1.2, 0.9), direction=((0, -1, 0), (-1, 0, 0), (0, 0, -1))
+    )
+    hu = Volume(array=np.zeros(grid.shape, dtype=np.int16), geometry=grid)
+    mask = hu.with_array(np.ones(grid.shape, dtype=np.uint8))
+    large = replace(
+        prediction,
+        structures=mask,
+        tumor=mask,
+        attention=hu.with_array(np.ones(grid.shape, dtype=np.float32)),
+        nodes=NodeMap(instances=hu.with_array(np.zeros(grid.shape, dtype=np.int32)), nodes=()),
+    )
+    tracemalloc.start()
+    overview(Scene.of(large, Multiphase(venous=hu, arterial=hu)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # One mask of the volume is looked through; copies of all images would be 14 bytes a voxel.
+    assert peak < 2.5 * hu.array.size

@@ -78,7 +78,7 @@ def test_the_page_says_first_what_matters_first(
     bundle = {**context.bundle, "is_phantom": True, "notice": "Made by the demonstration."}
     text = Reader(patient_page(prediction, ct, replace(context, bundle=bundle))).text
     order = [
-        "Patient case-7",
+        "patient case-7",
         "meaningless for patients",
         "Made by the demonstration.",
         "Research use only",
