@@ -4,11 +4,14 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lymphct.cli.context import GLOBALS
+
+if TYPE_CHECKING:
+    from lymphct.attention.mapping import AttentionSettings
 
 logger = logging.getLogger(__name__)
 
@@ -30,34 +33,57 @@ def attention(
         ),
     ] = "lymphct",
     bands: Annotated[
-        Path | None, typer.Option(help="YAML file of distance bands, mm; default: Tab. II of the paper.")
+        Path | None, typer.Option(help="YAML file of distance bands, mm; default: Table II of the paper.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Compute the attention map on the label map's own grid."""
-    from lymphct.attention.mapping import attention_map, structures_present
-    from lymphct.config import parse_bands
+    from lymphct.attention.mapping import PAPER_BANDS, attention_map, structures_present
     from lymphct.core.terms import GUIDING_STRUCTURES
     from lymphct.io.images import read_labels, write_volume
+    from lymphct.io.labels import label_scheme
     from lymphct.io.store import check_writable_file
-    from lymphct.workflow.settings import load_config
 
-    config = load_config(GLOBALS.config, GLOBALS.overrides)
+    _check_target(out, structures)
     check_writable_file(out)
+    settings = _settings()
+    if bands is None:
+        chosen = PAPER_BANDS
+    else:
+        from lymphct.workflow.settings import load_bands
+
+        chosen = load_bands(bands)
     started = time.perf_counter()
-    label_map = read_labels(structures, scheme=labels)
-    chosen = parse_bands(bands) if bands else config.attention.bands
-    result = attention_map(label_map, chosen, config.attention)
-    write_volume(out, result)
-    used = structures_present(label_map)
-    missing = [s.label for s in GUIDING_STRUCTURES if s not in used]
-    summary = {
-        "structures_used": [s.label for s in used],
-        "structures_missing": missing,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    label_map = read_labels(structures, scheme=label_scheme(labels))
+    write_volume(out, attention_map(label_map, chosen, settings))
+    present = structures_present(label_map)
+    # A structure without a band of the user's counts as background.
+    used = [s.label for s in GUIDING_STRUCTURES if s in present and s in chosen]
+    missing = [s.label for s in GUIDING_STRUCTURES if s not in present]
+    seconds = round(time.perf_counter() - started, 3)
     if as_json:
-        typer.echo(json.dumps(summary))
+        typer.echo(json.dumps({"structures_used": used, "structures_missing": missing, "seconds": seconds}))
     logger.info("attention map from %d of %d structures", len(used), len(GUIDING_STRUCTURES))
     if missing:
         logger.warning("missing structures: %s", ", ".join(missing))
+
+
+def _check_target(out: Path, structures: Path) -> None:
+    from lymphct.core.errors import UsageError
+
+    if not out.name.endswith(".nii.gz"):
+        msg = "the attention map is written as .nii.gz"
+        raise UsageError(msg, cure=f"--out {out.name.split('.')[0]}.nii.gz").at(file=out.name)
+    if out.exists() and structures.exists() and out.samefile(structures):
+        msg = "--out is the file of the structures"
+        raise UsageError(msg, cure="choose another name").at(file=out.name)
+
+
+def _settings() -> "AttentionSettings":
+    from lymphct.attention.mapping import AttentionSettings
+
+    if GLOBALS.config is None and not GLOBALS.overrides:
+        return AttentionSettings()  # all settings together would load torch: seconds for a command of one
+    from lymphct.workflow.settings import load_config
+
+    return load_config(GLOBALS.config, GLOBALS.overrides).attention

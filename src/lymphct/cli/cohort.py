@@ -1,5 +1,6 @@
 """`lymphct phantom` and `lymphct check`: make a cohort, check a cohort."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -70,14 +71,21 @@ def check(
     labels: Annotated[
         str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
     ] = "lymphct",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Report every problem of a manifest at once, each with its cure."""
+    """Report every problem of a manifest and its images at once, each with its cure."""
+    from lymphct.io.cohort import read_manifest
+    from lymphct.io.labels import label_scheme
     from lymphct.workflow.checking import check_manifest
 
-    problems = check_manifest(cohort, labels=labels, jobs=GLOBALS.jobs)
-    for problem in problems:
-        typer.echo(str(problem))
+    patients = sum(not record.is_excluded for record in read_manifest(cohort).patients)
+    with progress_bar("patients", patients) as advance:
+        problems = check_manifest(cohort, labels=label_scheme(labels), jobs=GLOBALS.jobs, progress=advance)
+    if as_json:
+        typer.echo(json.dumps({"patients": patients, "problems": [p.record() for p in problems]}))
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+        typer.echo(f"{len(problems) or 'no'} problems in {patients} patients")
     if problems:
-        typer.echo(f"{len(problems)} problems", err=True)
         raise typer.Exit(3)
-    typer.echo("no problems")

@@ -49,9 +49,9 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
             rest += [word, *pending]
             break
         if word in GLOBAL_WITH_VALUE:
-            front.append(word)
-            front += pending[:1]
-            del pending[:1]
+            if not pending:  # nothing may follow, so that the parser says what is missing
+                return [*front, word]
+            front += [word, pending.pop(0)]
         elif word in GLOBAL_SWITCHES or word.startswith(tuple(f"{name}=" for name in GLOBAL_WITH_VALUE)):
             front.append(word)
         else:
@@ -71,11 +71,21 @@ def start_logging() -> None:
 
 
 class _OneLine(logging.Formatter):
-    """Text from outside must not drive the terminal: control characters are shown, not sent."""
+    """Text from outside must not drive the terminal or look like a line of ours."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in line)
+        line = one_line(super().format(record))
+        # A traceback keeps its lines; it is shown only on request.
+        return line if record.exc_info is None else super().format(record)
+
+
+def one_line(text: str) -> str:
+    r"""Return text with its line breaks and control characters shown, not sent.
+
+    >>> print(one_line("a\nb"))
+    a\nb
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def existing(path: Path, what: str) -> Path:
@@ -85,7 +95,7 @@ def existing(path: Path, what: str) -> Path:
         InputError: there is nothing at this path.
 
     """
-    from lymphct.core.errors import InputError  # noqa: PLC0415 - only needed on use
+    from lymphct.core.errors import InputError
 
     if not path.exists():
         msg = f"{what} not found: {path.name}"
@@ -99,8 +109,8 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
     if not GLOBALS.show_progress:
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415 - only on a terminal
-    from rich.progress import Progress  # noqa: PLC0415 - only on a terminal
+    from rich.console import Console
+    from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(title, total=total)

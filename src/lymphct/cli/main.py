@@ -3,24 +3,31 @@
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from lymphct.cli.context import GLOBALS, hoisted, start_logging
-from lymphct.core.errors import LymphctError
+from lymphct.cli.context import GLOBALS, hoisted, one_line, start_logging
+from lymphct.core.errors import EnvironmentProblemError, LymphctError, UsageError
+from lymphct.io.disk import environment_errors
 
-app = typer.Typer(
-    name="lymphct",
-    help="Find lymph nodes in two-phase abdominal CT, call each positive or negative, and predict the "
-    "LN-metastasis status of a patient with pancreatic cancer. For research, not a medical device.",
-    epilog="Global options may stand before or after the command.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+
+def new_app() -> typer.Typer:
+    """Return the program with its global options and without commands."""
+    app = typer.Typer(
+        name="lymphct",
+        help="Find lymph nodes in two-phase abdominal CT, call each positive or negative, and predict the "
+        "LN-metastasis status of a patient with pancreatic cancer. For research, not a medical device.",
+        epilog="Global options may stand before or after the command.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(set_globals)
+    return app
 
 
 def _print_version(value: bool) -> None:
@@ -31,11 +38,9 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def set_globals(
     config: Annotated[
-        str | None,
-        typer.Option(help="Settings: a YAML file, or a preset (paper, phantom_tiny, phantom_nano)."),
+        str | None, typer.Option(help="Settings: a YAML file, or a preset such as paper or phantom_tiny.")
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, e.g. nodes.threshold=0.4; repeatable.")
@@ -45,7 +50,7 @@ def set_globals(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -62,41 +67,60 @@ def run(arguments: list[str] | None = None) -> None:
     """Run one command and leave with the exit code of DESIGN §3."""
     from lymphct.cli import commands
 
+    app = new_app()
     commands.register(app)
-    signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(_exit_code(hoisted(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(exit_code(app, sys.argv[1:] if arguments is None else arguments))
 
 
-def _exit_code(arguments: list[str]) -> int:
+def exit_code(app: typer.Typer, arguments: list[str]) -> int:
+    """Run one command of `app`; say on stderr in one line what went wrong; return the exit code."""
+    previous = signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = app(arguments, standalone_mode=False)
-    except LymphctError as error:
-        return _fail(f"error: {error}", error.exit_code)
+        with environment_errors():
+            return int(app(hoisted(arguments), standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
-    except MemoryError:
-        return _fail("error: out of memory [E_MEMORY] - close other programs or lower --jobs", 6)
     except SystemExit as stop:
         return int(stop.code or 0)
-    except Exception as error:
-        # Usage errors of the parser know their message and their exit code 2.
-        show = getattr(error, "show", None)
-        if show is not None:
-            show()
-            return int(getattr(error, "exit_code", 2))
-        name = type(error).__name__
-        return _fail(
-            f"error: this is a bug: {name}: {error} [E_BUG] - run again with --debug and report it", 1
-        )
-    return int(code or 0)
+    except Exception as error:  # noqa: BLE001 - the last door: whatever arrives becomes one line and a code
+        return _report(error)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminated(signum: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _report(error: Exception) -> int:
+    if isinstance(error, LymphctError):
+        return _fail(f"error: {error}", error.exit_code)
+    if isinstance(error, ImportError):
+        msg = f"the library {error.name or '?'} does not load"
+        missing = EnvironmentProblemError(msg, code="E_LIBRARY", cure="see `lymphct doctor`")
+        return _fail(f"error: {missing}", missing.exit_code)
+    # A usage error of the parser, whichever library typer has it from, formats its own message.
+    message = getattr(error, "format_message", None)
+    if message is None:
+        return _fail(f"error: {_bug(error)}", 1)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message(), err=True)
+        return UsageError.exit_code
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "lymphct"
+    return _fail(f"error: {UsageError(message(), cure=f'see {command} --help')}", UsageError.exit_code)
+
+
+def _bug(error: Exception) -> LymphctError:
+    """Name the type and the place of an unforeseen error; its text stays out, it may quote a file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    cure = "run it again with --debug and report it"
+    return LymphctError(f"this is a bug: {type(error).__name__}{place}", cure=cure)
 
 
 def _fail(line: str, code: int) -> int:
     if GLOBALS.debug:
         traceback.print_exc()
-    print(line.replace("\n", " "), file=sys.stderr)
+    typer.echo(one_line(line), err=True)
     return code
-
-
-def _terminated(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)

@@ -39,6 +39,17 @@ _TOTALSEGMENTATOR_NAMES: Final = {
 """TotalSegmentator's file names that differ from ours."""
 
 
+def label_scheme(text: str) -> Scheme:
+    """Return the scheme a user names: `lymphct`, `totalsegmentator`, or the path of a YAML file.
+
+    >>> label_scheme("totalsegmentator")
+    'totalsegmentator'
+    """
+    if text == "lymphct" or text == "totalsegmentator":  # noqa: PLR1714 - the type checker follows equality
+        return text
+    return Path(text)
+
+
 def read_labels(path: Path, *, scheme: Scheme = "lymphct", grid: Geometry | None = None) -> Volume:
     """Read organs and vessels.
 

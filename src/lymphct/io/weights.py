@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lymphct.core.errors import InputError, ModelError
+from lymphct.io.disk import read_bounded
 from lymphct.io.jsonfile import JSON, parse_json
 from lymphct.io.regular_file import open_regular
 
@@ -122,6 +123,20 @@ def unpack_tensors(content: bytes) -> dict[str, "torch.Tensor"]:
     from safetensors.torch import load  # noqa: PLC0415 - imports torch
 
     return dict(load(content))
+
+
+def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
+    """Read a safetensors file that is no part of a bundle, such as ImageNet weights; float32.
+
+    Raises:
+        ModelError: a pickle, damaged, or values that are not finite.
+        InputError: missing or not readable.
+
+    """
+    refuse_pickle(path)
+    tensors = to_single(unpack_tensors(read_bounded(path, LARGEST_WEIGHTS)))
+    require_finite(tensors)
+    return tensors
 
 
 def check_header(content: bytes) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import NoReturn
 
 import numpy as np
 
@@ -116,7 +117,7 @@ def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
     if given.structures is not None and not given.fill_structures:
         return given.structures
     if models.structures is None:
-        raise _lacking("structures", "give --structures")
+        _refuse(lacking="structures", cure="give --structures")
     found = segment_structures(models.structures.network, image, models.structures.settings)
     if given.structures is None:
         return found
@@ -136,7 +137,7 @@ def find_tumor(image: Multiphase, given: Given, models: Models) -> Volume:
     if given.tumor is not None:
         return given.tumor
     if models.tumor is None:
-        raise _lacking("tumor", "give --tumor")
+        _refuse(lacking="tumor", cure="give --tumor")
     return segment_tumor(models.tumor.network, image, models.tumor.settings)
 
 
@@ -150,7 +151,7 @@ def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Model
     if given.nodes is not None:
         return given.nodes
     if models.nodes is None:
-        raise _lacking("nodes", "give --nodes")
+        _refuse(lacking="nodes", cure="give --nodes")
     return segment_nodes(models.nodes.network, image, attention, models.nodes.settings)
 
 
@@ -164,7 +165,7 @@ def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models
     if all(node.node_class is not None for node in nodes.nodes):
         return nodes
     if models.identification is None:
-        raise _lacking("identification", "use a bundle with all stages")
+        _refuse(lacking="identification", cure="use a bundle with all stages")
     return identify_nodes(models.identification.network, image, ct, nodes, models.identification.settings)
 
 
@@ -173,6 +174,6 @@ def _no_nodes(image: Multiphase) -> NodeMap:
     return NodeMap(instances=image.venous.with_array(empty), nodes=())
 
 
-def _lacking(part: str, cure: str) -> ModelError:
-    msg = f"the bundle has no {part} network"
-    return ModelError(msg, code="E_PART", cure=cure)
+def _refuse(*, lacking: str, cure: str) -> NoReturn:
+    msg = f"the bundle has no {lacking} network"
+    raise ModelError(msg, code="E_PART", cure=cure)

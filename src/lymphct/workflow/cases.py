@@ -46,10 +46,8 @@ def segmentation_cases(run: Run, part: Part, label: LabelName) -> list[TrainingC
 def _target(patient: PreparedPatient, label: LabelName) -> Volume | None:
     if label == "structures":
         return patient.structures
-    if label == "tumor":
-        mask = patient.tumor
-    else:
-        mask = None if patient.nodes is None else patient.nodes.instances
+    instances = None if patient.nodes is None else patient.nodes.instances
+    mask = patient.tumor if label == "tumor" else instances
     return None if mask is None else mask.with_array((mask.array > 0).astype(np.uint8))
 
 

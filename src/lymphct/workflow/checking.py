@@ -13,6 +13,7 @@ from lymphct.io.cohort import PatientRecord, read_manifest
 from lymphct.io.cohort_check import PATIENT_ID, check_cohort
 from lymphct.io.images import Scheme, read_ct, read_labels, read_mask, read_nodes
 from lymphct.io.jsonfile import JSON
+from lymphct.io.labels import read_label_names
 from lymphct.io.worker import map_patients
 from lymphct.workflow.inputs import PatientInput, read_patient
 
@@ -83,9 +84,11 @@ def check_manifest(
         The problems in the order of the lines; none when work can start.
 
     Raises:
-        InputError: the manifest itself cannot be read as a table.
+        InputError: the manifest is no table, or the numbering no list of names.
 
     """
+    if isinstance(labels, Path):
+        read_label_names(labels)  # a wrong list of names is no patient's fault
     cohort = read_manifest(path)
     problems = [Problem.of(problem.error, problem.line) for problem in check_cohort(cohort)]
     records = [_readable(record) for record in cohort.patients if not record.is_excluded]

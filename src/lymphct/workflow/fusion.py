@@ -1,4 +1,4 @@
-"""What the status network learns from: tumor patches and node volumes predicted for unseen patients (METHOD §9)."""
+"""What the status network learns from: patches and volumes predicted for unseen patients (METHOD §9)."""
 
 import logging
 from dataclasses import dataclass

@@ -17,8 +17,7 @@ from lymphct.io.images import (
     read_mask,
     read_nodes,
 )
-
-IMAGE_ROLES = ("venous", "arterial", "structures", "tumor", "nodes")
+from lymphct.io.node_masks import sidecar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +45,10 @@ class PatientInput:
 
 
 def files_of(record: PatientRecord) -> dict[str, Path]:
-    """Return the image files a patient has, by role."""
-    paths = {role: getattr(record, role) for role in IMAGE_ROLES}
-    return {role: path for role, path in paths.items() if path is not None}
+    """Return the files a patient has, by role; a node map brings the JSON file beside it."""
+    files = record.paths
+    described = None if record.nodes is None else sidecar(record.nodes)
+    return files | ({"nodes_json": described} if described is not None and described.exists() else {})
 
 
 def read_patient(record: PatientRecord, *, labels: Scheme = "lymphct") -> PatientInput:

@@ -145,7 +145,7 @@ def _positive(found: Findings) -> int:
     return sum(node.node_class is NodeClass.POSITIVE for node in found.nodes.nodes)
 
 
-def as_acquired(
+def as_acquired(  # noqa: PLR0913 - the last names its role
     patient: PatientInput,
     found: Findings,
     score: _Score,

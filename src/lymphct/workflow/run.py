@@ -14,6 +14,7 @@ from lymphct.core.errors import InputError, UsageError
 from lymphct.core.terms import Phase
 from lymphct.evaluation.folds import split_for_training_all
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, fit_intensity
+from lymphct.io.bundle_info import BundleInfo
 from lymphct.io.cohort import PatientRecord
 from lymphct.io.jsonfile import read_json, write_json
 from lymphct.workflow.alignment import Intensity
@@ -116,7 +117,7 @@ def split_cohort(records: Sequence[PatientRecord], seed: int) -> dict[str, Patie
 
     """
     taking_part = [r for r in records if r.cells.get("split") != "test" and not r.is_excluded]
-    strata = {r.patient_id: f"{r.n_status} {r.cells.get('tumor_location', '')}" for r in taking_part}
+    strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
     split = split_for_training_all(strata, seed)
     groups: Mapping[Part, Sequence[str]] = {
         "train": split.train,
@@ -125,15 +126,22 @@ def split_cohort(records: Sequence[PatientRecord], seed: int) -> dict[str, Patie
         "fusion_validation": split.fusion_validation,
     }
     part_of = {name: part for part, names in groups.items() for name in names}
-    return {r.patient_id: PatientPlan(part=part_of[r.patient_id], n_status=_status(r)) for r in taking_part}
+    return {r.patient_id: PatientPlan(part=part_of[r.patient_id], n_status=r.n_status) for r in taking_part}
 
 
-def _status(record: PatientRecord) -> int | None:
-    return None if record.n_status is None else int(record.n_status)
-
-
-def begin_run(folder: Path, name: str, records: Sequence[PatientRecord], config: Config, seed: int) -> Run:
+def begin_run(  # noqa: PLR0913 - the last is an option
+    folder: Path,
+    name: str,
+    records: Sequence[PatientRecord],
+    config: Config,
+    seed: int,
+    *,
+    init: BundleInfo | None = None,
+) -> Run:
     """Split the prepared cohort, fit what is fitted before any network, and write the plan.
+
+    Intensity statistics and bands of `init`, a bundle whose networks are taken over, stay as they are: those
+    networks know no others.
 
     Raises:
         UsageError: the folder holds a run with other settings, patients or seed.
@@ -146,11 +154,15 @@ def begin_run(folder: Path, name: str, records: Sequence[PatientRecord], config:
     plan = Plan(
         name=name,
         seed=seed,
-        is_phantom=any(record.cells.get("synthetic") == "1" for record in records),
+        is_phantom=any(record.is_synthetic for record in records),
         phase_dropout=config.nodes.sampling.phase_dropout > 0,
         config=config,
-        intensity=_fitted_intensity(training, config),
-        bands=_fitted_bands(training, config),
+        intensity=_fitted_intensity(training, config)
+        if init is None
+        else {phase: (s.low, s.high, s.mean, s.sd) for phase, s in init.intensity.items()},
+        bands=_fitted_bands(training, config)
+        if init is None
+        else {name: (b.d_min, b.d_max) for name, b in init.bands.items()},
         patients=patients,
     )
     if (folder / PLAN_FILE).exists():

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from lymphct.config import Config
-from lymphct.core.errors import InputError
-from lymphct.io.bundle import write_bundle
+from lymphct.core.errors import InputError, LeakageError, ModelError
+from lymphct.io.bundle import Bundle, read_bundle, update_bundle_part, write_bundle
 from lymphct.io.bundle_info import BundleInfo, DistanceBand, PhaseIntensity, hash_patient
 from lymphct.io.cohort import PatientRecord
 from lymphct.io.fingerprint import code_version
@@ -18,7 +18,7 @@ from lymphct.io.images import Scheme
 from lymphct.io.worker import map_patients
 from lymphct.workflow.preparation import Preparation, prepare_cohort
 from lymphct.workflow.run import Run, StageName, begin_run
-from lymphct.workflow.training import Progress, StageJob, train_stage
+from lymphct.workflow.training import PARTS_OF_STAGE, Progress, StageJob, train_stage
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ CHAINS: Sequence[tuple[StageName, ...]] = (("nodes", "identification"), ("struct
 """Stages that do not wait for one another can be trained side by side."""
 
 PHANTOM_NOTICE = (
-    "The models were trained on synthetic phantoms. They serve to learn the tool and to test an installation; "
-    "their output is meaningless for patients."
+    "The models were trained on synthetic phantoms. They serve to learn the tool and to test an "
+    "installation; their output is meaningless for patients."
 )
 
 
@@ -44,6 +44,7 @@ class TrainingOrder:
         labels: numbering of the structures in the cohort's files.
         device: on which the networks run.
         jobs: processes side by side.
+        init: bundle whose parts are taken over where this run trains none; fitted on other patients.
         resume: go on with a run that was interrupted.
         pretrained: ImageNet weights for the status network.
 
@@ -57,6 +58,7 @@ class TrainingOrder:
     labels: Scheme = "lymphct"
     device: str = "auto"
     jobs: int = 1
+    init: Path | None = None
     resume: bool = False
     pretrained: Mapping[str, torch.Tensor] | None = None
 
@@ -84,9 +86,37 @@ def train_all(order: TrainingOrder, progress: Progress | None = None) -> Path:
 
 def train_one(order: TrainingOrder, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
-    start_run(order)
+    run = start_run(order)
+    if order.init is not None:
+        take_over(run, read_bundle(order.init), stage)
     train_stage(_job(order, stage), progress)
     return order.folder / "bundle"
+
+
+def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
+    """Copy the parts of another bundle into the run's, except the stage that is to be trained.
+
+    Raises:
+        LeakageError: the status network would be fed by networks that learned from its patients.
+        ModelError: the other bundle works at another spacing.
+
+    """
+    if stage == "metastasis":
+        for name in run.plan.ids(*PARTS_OF_STAGE[stage]):
+            if bundle.info.has_seen(name):
+                msg = "the bundle given with --init was fitted on this patient"
+                raise LeakageError(msg, cure="leave the patient out, or train all stages here").at(
+                    patient=name
+                )
+    if bundle.info.spacing != run.plan.config.imaging.spacing:
+        msg = (
+            f"the bundle works at {bundle.info.spacing} mm, this run at {run.plan.config.imaging.spacing} mm"
+        )
+        raise ModelError(msg, cure="set imaging.spacing to that of the bundle")
+    present = read_bundle(run.bundle).info.parts
+    for name, part in bundle.info.parts.items():
+        if name != stage and name not in present:
+            update_bundle_part(run.bundle, name, part, bundle.weights[name])
 
 
 def start_run(order: TrainingOrder) -> Run:
@@ -102,9 +132,10 @@ def start_run(order: TrainingOrder) -> Run:
     if failures:
         msg = f"{len(failures)} of {len(order.records)} patients cannot be read; the first: {failures[0]}"
         raise InputError(msg, code="E_COHORT", cure="run `lymphct check`, then correct or exclude them")
-    run = begin_run(order.folder, order.name, order.records, order.config, order.seed)
+    init = None if order.init is None else read_bundle(order.init).info
+    run = begin_run(order.folder, order.name, order.records, order.config, order.seed, init=init)
     if not (run.bundle / "bundle.json").exists():
-        write_bundle(run.bundle, _empty_info(run), {}, model_card(run))
+        write_bundle(run.bundle, _empty_info(run, init), {}, model_card(run))
     return run
 
 
@@ -130,10 +161,12 @@ def _job(order: TrainingOrder, stage: StageName) -> StageJob:
     )
 
 
-def _empty_info(run: Run) -> BundleInfo:
+def _empty_info(run: Run, init: BundleInfo | None) -> BundleInfo:
     plan = run.plan
-    # A random key: whoever holds the bundle can check an id he knows, but not guess ids he does not.
-    salt = secrets.token_hex(16) if not plan.is_phantom else f"phantom-{plan.seed:08d}"
+    # A random key: whoever holds the bundle can check an id he knows, but not guess ids he does not. Parts
+    # that are taken over bring hashes made with their bundle's key.
+    salt = f"phantom-{plan.seed:08d}" if plan.is_phantom else secrets.token_hex(16)
+    salt = salt if init is None else init.salt
     fitted = tuple(sorted(hash_patient(name, salt) for name in plan.ids("train")))
     return BundleInfo(
         name=plan.name,
@@ -144,7 +177,7 @@ def _empty_info(run: Run) -> BundleInfo:
             for name, (low, high, mean, sd) in plan.intensity.items()
         },
         bands={name: DistanceBand(d_min=low, d_max=high) for name, (low, high) in plan.bands.items()},
-        fitted_on={"intensity": fitted},
+        fitted_on={"intensity": fitted} if init is None else init.fitted_on,
         phase_dropout=plan.phase_dropout,
         is_phantom=plan.is_phantom,
         notice=PHANTOM_NOTICE if plan.is_phantom else "",
@@ -156,16 +189,12 @@ def model_card(run: Run) -> str:
     """Return the first version of the card: what the bundle was trained on and what it is not."""
     plan = run.plan
     kind = "synthetic phantoms" if plan.is_phantom else "patients"
-    lines = [
-        f"# {plan.name}",
-        "",
+    trained_on = (
         f"Trained by lymphct on {len(plan.ids('train'))} {kind} for structures, tumor and lymph nodes "
-        f"(and {len(plan.ids('validation'))} for their thresholds), and on "
-        f"{len(plan.ids('fusion_train'))} others for the metastasis status "
-        f"(and {len(plan.ids('fusion_validation'))} for its threshold). Seed {plan.seed}.",
-        "",
-        PHANTOM_NOTICE if plan.is_phantom else "",
-        "For research. Not a medical device.",
-        "",
-    ]
-    return "\n".join(lines)
+        f"(and {len(plan.ids('validation'))} for their thresholds), and on {len(plan.ids('fusion_train'))} "
+        f"others for the metastasis status (and {len(plan.ids('fusion_validation'))} for its threshold). "
+        f"Seed {plan.seed}."
+    )
+    notice = PHANTOM_NOTICE if plan.is_phantom else ""
+    lines = [f"# {plan.name}", trained_on, notice, "For research. Not a medical device."]
+    return "\n\n".join(line for line in lines if line) + "\n"

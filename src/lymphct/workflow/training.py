@@ -236,7 +236,7 @@ def _follow(
     return state
 
 
-def _add_part(  # noqa: PLR0913 - each is a part of the description
+def _add_part(  # noqa: PLR0913, PLR0917 - each is a part of the description
     run: Run,
     stage: StageName,
     network: nn.Module,

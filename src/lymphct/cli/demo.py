@@ -1,0 +1,53 @@
+"""`lymphct demo`: see every stage at work on phantoms."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lymphct.cli.context import GLOBALS
+
+logger = logging.getLogger(__name__)
+
+DEMO_RECIPE = "phantom_demo"
+TRAINING_PATIENTS = 30
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("lymphct-demo"),
+    train: Annotated[
+        bool, typer.Option("--train", help="Train every stage first (up to 20 minutes).")
+    ] = False,
+    patients: Annotated[int, typer.Option(min=3, help="How many to predict.")] = 3,
+) -> None:
+    """Generate phantom patients, find and call their lymph nodes, predict their status; a report for each."""
+    from lymphct.cli.predict import print_outcome
+    from lymphct.cli.train import training_progress
+    from lymphct.workflow.demonstration import Demonstration, demonstrate
+    from lymphct.workflow.settings import load_config
+
+    began = time.perf_counter()
+    config = load_config(GLOBALS.config or (DEMO_RECIPE if train else None), GLOBALS.overrides)
+    show = Demonstration(
+        out=out,
+        config=config,
+        patients=patients,
+        training_patients=TRAINING_PATIENTS if train else 0,
+        device=GLOBALS.device,
+        jobs=GLOBALS.jobs,
+    )
+    with training_progress() as progress:
+        outcome = demonstrate(show, step=logger.info, progress=progress)
+    print_outcome(outcome)
+    for name in outcome.results:
+        typer.echo(f"report: {out / name / 'report.html'}")
+    logger.info("done in %.0f s", time.perf_counter() - began)
+    if outcome.failures:
+        raise typer.Exit(4)

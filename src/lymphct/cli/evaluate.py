@@ -1,0 +1,151 @@
+"""`lymphct evaluate`: masks of any tool against truth."""
+
+import json
+import logging
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lymphct.cli.context import GLOBALS, progress_bar
+
+logger = logging.getLogger(__name__)
+
+Prediction = Annotated[Path, typer.Option(help="NIfTI file, or a folder of them.")]
+Truth = Annotated[Path, typer.Option(help="NIfTI file, or a folder with the same file names.")]
+Out = Annotated[Path, typer.Option(help="Folder of the result; an older one there is replaced.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
+
+
+class Surface(StrEnum):
+    """What a surface is."""
+
+    VOXELS = "voxels"
+    ELEMENTS = "elements"
+
+
+class Rule(StrEnum):
+    """How competing matches are settled."""
+
+    MAXIMUM = "maximum"
+    GREEDY = "greedy"
+
+
+class Components(StrEnum):
+    """Which maps are split into connected parts."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Measure masks of any tool against truth.", no_args_is_help=True)
+    group.command("segmentation")(segmentation)
+    group.command("instances")(instances)
+    app.add_typer(group, name="evaluate")
+
+
+def segmentation(
+    prediction: Prediction,
+    truth: Truth,
+    out: Out,
+    label: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Number to score; repeatable. Default: every number that occurs."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Score organs and vessels by name; both files are numbered as lymphct, totalsegmentator "
+            "or a YAML file says."
+        ),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Of the NSD, mm.")] = 2.0,
+    surface: Annotated[
+        Surface,
+        typer.Option(
+            help="voxels: boundary voxels, as MONAI; elements: weighted by area, as DeepMind's "
+            "surface-distance."
+        ),
+    ] = Surface.VOXELS,
+    as_json: AsJson = False,
+) -> None:
+    """Dice, recall, precision and surface distances of label maps, per label, per case and pooled."""
+    from lymphct.core.errors import UsageError
+    from lymphct.evaluation.surfaces import SurfaceSettings
+    from lymphct.io.labels import label_scheme
+    from lymphct.workflow.evaluation import pair_files
+    from lymphct.workflow.segmentation_evaluation import SegmentationOrder, evaluate_segmentation
+
+    if label and labels is not None:
+        msg = "--label and --labels exclude each other"
+        raise UsageError(msg, cure="give numbers, or how the structures are numbered")
+    order = SegmentationOrder(
+        labels=tuple(sorted(set(label or ()))),
+        scheme=None if labels is None else label_scheme(labels),
+        surface=SurfaceSettings(tolerance=tolerance, definition=surface.value),
+    )
+    pairs = pair_files(prediction, truth)
+    with progress_bar("cases", len(pairs)) as advance:
+        record = evaluate_segmentation(pairs, order, out, jobs=GLOBALS.jobs, progress=advance)
+    typer.echo(json.dumps(record) if as_json else _segmentation_table(record))
+    logger.info("written to %s", out)
+
+
+def _segmentation_table(record: dict[str, Any]) -> str:
+    lines = [f"{'label':34}{'cases':>6}{'Dice':>8}{'pooled':>8}{'ASD mm':>8}{'HD95 mm':>9}"]
+    for name, scores in record["labels"].items():
+        mean = {metric: scores["mean"][metric]["mean"] for metric in ("dice", "asd", "hd95")}
+        line = (
+            f"{name:34}{scores['cases']:>6}{_number(mean['dice']):>8}{_number(scores['pooled']['dice']):>8}"
+        )
+        lines.append(f"{line}{_number(mean['asd'], 2):>8}{_number(mean['hd95'], 2):>9}")
+    return "\n".join(lines)
+
+
+def instances(
+    prediction: Prediction,
+    truth: Truth,
+    out: Out,
+    iou: Annotated[
+        float, typer.Option(help="Smallest intersection over union of a match, above 0 to 1.")
+    ] = 0.3,
+    rule: Annotated[
+        Rule, typer.Option(help="maximum: largest total IoU; greedy: best pair first.")
+    ] = Rule.MAXIMUM,
+    components: Annotated[
+        Components,
+        typer.Option(
+            help="auto: a map of 0 and 1 is split into its 26-connected parts, any other map is taken as an "
+            "instance map; always: every map is split into connected parts of equal number; never: none is."
+        ),
+    ] = Components.AUTO,
+    as_json: AsJson = False,
+) -> None:
+    """Recall, precision and F of lymph nodes, matched one to one."""
+    from lymphct.workflow.evaluation import pair_files
+    from lymphct.workflow.instance_evaluation import InstanceOrder, evaluate_instances
+
+    order = InstanceOrder(iou=iou, rule=rule.value, components=components.value)
+    pairs = pair_files(prediction, truth)
+    with progress_bar("cases", len(pairs)) as advance:
+        record = evaluate_instances(pairs, order, out, jobs=GLOBALS.jobs, progress=advance)
+    typer.echo(json.dumps(record) if as_json else _instance_table(record))
+    logger.info("written to %s", out)
+
+
+def _instance_table(record: dict[str, Any]) -> str:
+    pooled, mean = record["pooled"], record["mean"]
+    counts = ", ".join(f"{pooled[n]} {n.replace('_', ' ')}" for n in pooled if n.endswith("s"))
+    lines = [f"{mean['cases']} cases: {counts}"]
+    for name, ratios in (("pooled", pooled), ("mean over cases", mean)):
+        values = ", ".join(f"{ratio} {_number(ratios[ratio])}" for ratio in ("recall", "precision", "f"))
+        lines.append(f"{name}: {values}")
+    return "\n".join(lines)
+
+
+def _number(value: float | None, decimals: int = 3) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"

@@ -1,0 +1,148 @@
+"""`lymphct predict`: one patient from options, or a whole manifest."""
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lymphct.cli.context import GLOBALS, progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lymphct.workflow.prediction import CohortOutcome, PredictionOrder
+
+logger = logging.getLogger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("predict")(predict)
+
+
+def predict(
+    cohort: Annotated[
+        Path | None, typer.Argument(help="Manifest, cohort.csv; instead of the options of one patient.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
+    venous: Annotated[Path | None, typer.Option(help="Venous phase: NIfTI file or DICOM folder.")] = None,
+    arterial: Annotated[Path | None, typer.Option(help="Arterial phase: NIfTI file or DICOM folder.")] = None,
+    structures: Annotated[
+        Path | None, typer.Option(help="Label map of organs and vessels, or a folder of <structure>.nii.gz.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
+    ] = "lymphct",
+    tumor: Annotated[Path | None, typer.Option(help="Tumor mask.")] = None,
+    nodes: Annotated[Path | None, typer.Option(help="Drawn lymph nodes instead of stage 1.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Models; default: the shipped phantom bundle.")] = None,
+    patient_id: Annotated[
+        str, typer.Option(help="Pseudonym in results; never taken from files.")
+    ] = "patient",
+    fill_structures: Annotated[
+        bool, typer.Option("--fill-structures", help="Let the model add structures the file lacks.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Find and call lymph nodes, predict the LN-metastasis status."""
+    if out is None:
+        msg = "--out is needed"
+        raise typer.BadParameter(msg)
+    if (cohort is None) == (venous is None):
+        msg = "give either a manifest or --venous"
+        raise typer.BadParameter(msg)
+    from lymphct.io.bundle import shipped_bundle_path
+    from lymphct.io.labels import label_scheme
+    from lymphct.workflow.prediction import PredictionOrder
+    from lymphct.workflow.settings import load_config
+
+    order = PredictionOrder(
+        bundle=(bundle or shipped_bundle_path()).resolve(),
+        config=load_config(GLOBALS.config, GLOBALS.overrides),
+        labels=label_scheme(labels),
+        fill_structures=fill_structures,
+        device=GLOBALS.device,
+    )
+    if cohort is not None:
+        _predict_manifest(cohort, order, out, as_json=as_json)
+        return
+    given = {
+        "venous": venous,
+        "arterial": arterial,
+        "structures": structures,
+        "tumor": tumor,
+        "nodes": nodes,
+    }
+    result = _predict_one(patient_id, {k: v for k, v in given.items() if v is not None}, order, out)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        typer.echo(summary_line(result))
+
+
+def _predict_one(
+    patient_id: str, given: "Mapping[str, Path]", order: "PredictionOrder", out: Path
+) -> dict[str, Any]:
+    from lymphct.io.cohort import PatientRecord
+    from lymphct.workflow.prediction import predict_single
+
+    cells = {"patient_id": patient_id, **{name: str(path) for name, path in given.items()}}
+    record = PatientRecord(
+        patient_id=patient_id,
+        venous=given["venous"],
+        arterial=given.get("arterial"),
+        structures=given.get("structures"),
+        tumor=given.get("tumor"),
+        nodes=given.get("nodes"),
+        cells=cells,
+    )
+    return predict_single(record, order, out)
+
+
+def _predict_manifest(cohort: Path, order: "PredictionOrder", out: Path, *, as_json: bool) -> None:
+    from lymphct.io.cohort import read_manifest
+    from lymphct.workflow.prediction import predict_cohort
+
+    manifest = read_manifest(cohort)
+    with progress_bar("patients", len(manifest.patients)) as advance:
+        outcome = predict_cohort(manifest, order, out, jobs=GLOBALS.jobs, progress=advance)
+    if as_json:
+        typer.echo((out / "summary.json").read_text(encoding="utf-8"))
+    else:
+        print_outcome(outcome)
+    if outcome.failures:
+        from lymphct.core.errors import CohortPartlyFailedError
+
+        names = ", ".join(sorted(outcome.failures))
+        msg = f"{len(outcome.failures)} of {len(manifest.patients)} patients failed: {names}"
+        raise CohortPartlyFailedError(msg, cure="see failures.jsonl")
+
+
+def print_outcome(outcome: "CohortOutcome") -> None:
+    """Print a line per patient."""
+    for result in outcome.results.values():
+        typer.echo(summary_line(result))
+    for name, error in outcome.failures.items():
+        typer.echo(f"{name}: failed: {error.cause} [{error.code}]")
+
+
+def summary_line(result: "Mapping[str, Any]") -> str:
+    """Say in one line what a result record says."""
+    probability = result["probability"]
+    score = (
+        "score withheld"
+        if probability is None
+        else f"probability of LN metastasis {probability:.3f} (threshold {result['threshold']:.3f})"
+    )
+    found = result["nodes_total"]
+    nodes = (
+        "nodes not searched"
+        if found is None
+        else f"{found} nodes, {result['nodes_positive']} predicted positive"
+    )
+    used, missing = len(result["structures_used"]), len(result["structures_missing"])
+    lines = [f"{result['patient_id']}: {score}; {nodes}; {used} of {used + missing} guiding structures"]
+    lines += [f"  notice: {notice['text']}" for notice in result["notices"]]
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""`lymphct doctor`, `lymphct models`, `lymphct config`: is everything in order, and how is it set?"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lymphct.cli.context import GLOBALS
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+MARKS = {"ok": "ok    ", "absent": "-     ", "failed": "FAILED"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("doctor")(doctor)
+    models = typer.Typer(help="Model bundles.", no_args_is_help=True)
+    models.callback()(_group)
+    models.command("verify")(verify)
+    app.add_typer(models, name="models")
+    config = typer.Typer(help="Settings.", no_args_is_help=True)
+    config.callback()(_group)
+    config.command("show")(show)
+    app.add_typer(config, name="config")
+
+
+def _group() -> None:
+    """Make a typer of one command a group, so that the command keeps its name."""
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at what is installed, the device, optional parts and the shipped bundle."""
+    from dataclasses import asdict
+
+    from lymphct.workflow.installation import examine
+
+    findings = []
+    for finding in examine(GLOBALS.device):
+        findings.append(finding)
+        if not as_json:
+            typer.echo(f"{MARKS[finding.state]} {finding.group:8} {finding.name:14} {finding.text}")
+    if as_json:
+        typer.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+    worst = next((finding.exit_code for finding in findings if finding.exit_code), 0)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")], as_json: AsJson = False
+) -> None:
+    """Check a bundle: files, digests, tensors, and that its networks can be built from it."""
+    from lymphct.workflow.installation import verified_bundle
+
+    checked = verified_bundle(bundle)
+    if as_json:
+        typer.echo(json.dumps({"bundle": bundle.name, "checked": checked}))
+    else:
+        for line in checked:
+            typer.echo(f"ok  {line}")
+
+
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the values; usable as --config.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of settings.")] = False,
+) -> None:
+    """Show every setting with its value and where the value comes from."""
+    from lymphct.config import Config, described
+    from lymphct.core.errors import UsageError
+    from lymphct.workflow.settings import load_config
+
+    if as_json and schema:
+        msg = "--json and --schema exclude each other"
+        raise UsageError(msg, cure="give one of them")
+    config = load_config(GLOBALS.config, GLOBALS.overrides)
+    if schema:
+        typer.echo(json.dumps(Config.model_json_schema(), indent=1))
+    elif as_json:
+        typer.echo(config.model_dump_json(indent=1))
+    else:
+        values = config.model_dump(mode="json")
+        for name, _, source in described(config):
+            typer.echo(f"{name} = {json.dumps(_at(values, name))}\n    {source}")
+
+
+def _at(values: object, name: str) -> object:
+    for part in name.split("."):
+        values = values[part] if isinstance(values, dict) else None
+    return values
