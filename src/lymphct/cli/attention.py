@@ -33,7 +33,7 @@ def attention(
         ),
     ] = "lymphct",
     bands: Annotated[
-        Path | None, typer.Option(help="YAML file of distance bands, mm; default: Table II of the paper.")
+        Path | None, typer.Option(help="YAML file of distance bands, mm; default: Tab. II of the paper.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
