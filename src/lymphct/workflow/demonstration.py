@@ -10,6 +10,7 @@ from lymphct.io.cohort import read_manifest, write_manifest
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.workflow.phantoms import PhantomCohort, write_phantoms
 from lymphct.workflow.prediction import CohortOutcome, PredictionOrder, predict_cohort
+from lymphct.workflow.run import PLAN_FILE
 from lymphct.workflow.train_all import TrainingOrder, train_all
 from lymphct.workflow.training import Progress
 
@@ -56,7 +57,7 @@ def demonstrate(
                 config=demo.config,
                 device=demo.device,
                 jobs=demo.jobs,
-                resume=True,
+                resume=(demo.out / "run" / PLAN_FILE).exists(),
             ),
             progress,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lymphct.config import Config
-from lymphct.core.errors import InputError, LeakageError, ModelError
+from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
 from lymphct.io.bundle import Bundle, read_bundle, update_bundle_part, write_bundle
 from lymphct.io.bundle_info import BundleInfo, DistanceBand, PhaseIntensity, hash_patient
 from lymphct.io.cohort import PatientRecord
@@ -17,7 +17,7 @@ from lymphct.io.fingerprint import code_version
 from lymphct.io.images import Scheme
 from lymphct.io.worker import map_patients
 from lymphct.workflow.preparation import Preparation, prepare_cohort
-from lymphct.workflow.run import Run, StageName, begin_run
+from lymphct.workflow.run import PLAN_FILE, Run, StageName, begin_run
 from lymphct.workflow.training import PARTS_OF_STAGE, Progress, StageJob, train_stage
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ def train_all(order: TrainingOrder, progress: Progress | None = None) -> Path:
         InputError: patients cannot be read; the first reason is given.
 
     """
+    _require_begun(order, order.folder / PLAN_FILE)
     start_run(order)
     chains = [_Chain(order, stages) for stages in CHAINS]
     if order.jobs > 1:
@@ -84,8 +85,15 @@ def train_all(order: TrainingOrder, progress: Progress | None = None) -> Path:
     return order.folder / "bundle"
 
 
+def _require_begun(order: TrainingOrder, trace: Path) -> None:
+    if order.resume and not trace.exists():
+        msg = f"there is nothing to resume in {order.folder.name}"
+        raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")
+
+
 def train_one(order: TrainingOrder, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
+    _require_begun(order, order.folder / "stages" / stage)
     run = start_run(order)
     if order.init is not None:
         take_over(run, read_bundle(order.init), stage)

@@ -60,7 +60,7 @@ class StageJob:
         folder: of the run, begun by `begin_run`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         jobs: processes that examine patients for the status network side by side.
-        resume: go on from the last checkpoint; without one it is an error.
+        resume: go on from the last checkpoint where there is one.
         pretrained: ImageNet weights for the status network; None starts from random ones.
 
     """
