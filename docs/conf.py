@@ -5,12 +5,13 @@ holds a comment that is replaced when the page is read.
 """
 
 import importlib.metadata
+import re
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
 import typer
 from sphinx.application import Sphinx
+from typer.testing import CliRunner
 
 from lymphct.cli import commands
 from lymphct.cli.main import new_app
@@ -38,10 +39,6 @@ html_show_sphinx = False
 
 SETTINGS_MARK = "<!-- every setting: written by docs/conf.py -->"
 COMMANDS_MARK = "<!-- every command: written by docs/conf.py -->"
-HELP_OPTION = "--help"
-
-Parsed = Any
-"""A command or parameter of the parser that typer brings along; its types are private."""
 
 
 def settings_text() -> str:
@@ -71,61 +68,28 @@ def _cell(text: str) -> str:
 
 
 def commands_text() -> str:
-    """Return a section per command: how it is called, what it does, its arguments and options."""
+    """Return a section per command: what `--help` says."""
     app = new_app()
     commands.register(app)
-    group: Parsed = typer.main.get_command(app)
-    lines = ["", "## Options of every command", "", _parameters(group)]
-    for path, command in leaves(group, ("lymphct",)):
-        usage = " ".join([*path, *command.collect_usage_pieces(command.context_class(command))])
-        title = " ".join(path[1:])
-        lines += [
-            "",
-            f"## {title}",
-            "",
-            "```text",
-            usage,
-            "```",
-            "",
-            command.help or "",
-            "",
-            _parameters(command),
-        ]
+    lines = ["", "## Options of every command", "", _help(app, ())]
+    for words in command_words(app):
+        lines += ["", f"## {' '.join(words)}", "", _help(app, words)]
     return "\n".join(lines)
 
 
-def leaves(command: Parsed, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Parsed]]:
-    """Yield every command below a group with the words that call it."""
-    children = getattr(command, "commands", None)
-    if children is None:
-        yield path, command
-        return
-    for name in children:
-        yield from leaves(children[name], (*path, name))
+def command_words(app: typer.Typer) -> Iterator[tuple[str, ...]]:
+    """Yield the words that call each command, groups unfolded."""
+    for command in app.registered_commands:
+        yield (str(command.name),)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            for words in command_words(group.typer_instance):
+                yield (str(group.name), *words)
 
 
-def _parameters(command: Parsed) -> str:
-    rows = []
-    for parameter in command.params:
-        if HELP_OPTION in parameter.opts:
-            continue
-        names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-        if parameter.param_type_name == "argument":
-            names = f"`{parameter.name.upper()}`"
-        choices = getattr(parameter.type, "choices", ())
-        meaning = getattr(parameter, "help", None) or ""
-        if choices:
-            meaning += " One of " + ", ".join(f"`{getattr(one, 'value', one)}`" for one in choices) + "."
-        rows.append(f"| {names} | {_cell(meaning)} | {_default(parameter)} |")
-    return "\n".join(["| name | meaning | default |", "|-|-|-|", *rows]) if rows else "No options of its own."
-
-
-def _default(parameter: Parsed) -> str:
-    if parameter.required:
-        return "required"
-    if parameter.default is None or parameter.default is False or callable(parameter.default):
-        return ""
-    return f"`{getattr(parameter.default, 'value', parameter.default)}`"
+def _help(app: typer.Typer, words: tuple[str, ...]) -> str:
+    shown = CliRunner().invoke(app, [*words, "--help"], prog_name="lymphct", env={"COLUMNS": "100"})
+    return f"```text\n{shown.output.strip()}\n```"
 
 
 def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
@@ -134,6 +98,13 @@ def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
             source[0] = source[0].replace(mark, text())
 
 
+def _escape_bars(*arguments: object) -> None:
+    """Keep |A| in docstrings from being taken for a substitution of reStructuredText."""
+    lines: list[str] = arguments[-1]  # type: ignore[assignment] # Sphinx passes the docstring last
+    lines[:] = [re.sub(r"(?<!`)\|(?!`)", r"\\|", line) for line in lines]
+
+
 def setup(sphinx: Sphinx) -> None:
     """Fill the marked pages whenever they are read."""
     sphinx.connect("source-read", _fill)
+    sphinx.connect("autodoc-process-docstring", _escape_bars)
