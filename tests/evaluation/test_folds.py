@@ -2,7 +2,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lymphct.core.errors import InputError, UsageError
@@ -18,6 +18,7 @@ def cohort(n: int) -> dict[str, str]:
 
 
 @given(cohorts, seeds)
+@settings(deadline=None, max_examples=40)
 def test_every_patient_is_in_exactly_one_part_of_the_cascade_split(
     patients: dict[str, str], seed: int
 ) -> None:
@@ -28,6 +29,7 @@ def test_every_patient_is_in_exactly_one_part_of_the_cascade_split(
 
 
 @given(cohorts, seeds, st.integers(2, 6))
+@settings(deadline=None, max_examples=40)
 def test_every_patient_is_tested_once_and_never_trained_on_in_that_fold(
     patients: dict[str, str], seed: int, n_folds: int
 ) -> None:
@@ -39,6 +41,7 @@ def test_every_patient_is_tested_once_and_never_trained_on_in_that_fold(
 
 
 @given(cohorts, seeds, st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=40)
 def test_the_order_of_the_manifest_changes_no_split(
     patients: dict[str, str], seed: int, chance: Random
 ) -> None:
@@ -50,6 +53,7 @@ def test_the_order_of_the_manifest_changes_no_split(
 
 
 @given(cohorts, seeds)
+@settings(deadline=None, max_examples=40)
 def test_test_parts_hold_each_stratum_within_one_patient_of_its_share(
     patients: dict[str, str], seed: int
 ) -> None:

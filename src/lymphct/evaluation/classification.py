@@ -176,7 +176,7 @@ def checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, Do
     if truth.ndim != 1 or truth.shape != values.shape or not truth.size:
         msg = f"{truth.shape} labels and {values.shape} scores do not make one score per label"
         raise InputError(msg, code="E_SCORES")
-    if not np.isin(truth, (0, 1)).all():
+    if not ((truth == 0) | (truth == 1)).all():
         msg = f"labels must be 0 or 1, got {np.unique(truth)[:5].tolist()}"
         raise InputError(msg, code="E_SCORES")
     if not np.isfinite(values).all():
