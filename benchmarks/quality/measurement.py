@@ -1,0 +1,166 @@
+"""One unseen patient through the cascade: what every part finds against the truth, as one record."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import process_time
+from typing import Final
+
+import numpy as np
+import torch
+from benchmarks.quality.arms import BORDERS, Arms, Source
+from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_code, models_of
+
+from lymphct.core.terms import NodeClass, Structure
+from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_counts
+from lymphct.io.fingerprint import fingerprint
+from lymphct.io.jsonfile import JSON
+from lymphct.learning.channels import network_channels
+from lymphct.learning.inference import Precision
+from lymphct.metastasis.aggregation import positive_volume
+from lymphct.metastasis.prediction import predict_status
+from lymphct.nodes.crops import identification_case
+from lymphct.nodes.identification import positive_share, predict_classes
+from lymphct.workflow.alignment import normalized
+from lymphct.workflow.cascade import Findings, Given, Stopwatch, examine, find_structures, find_tumor
+from lymphct.workflow.fusion import status_patches
+from lymphct.workflow.models import Models
+from lymphct.workflow.patient import predict_score
+
+PARTS: Final = ("structures", "tumor", "nodes", "identification", "metastasis")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What is measured, on whom; called with the index of a patient.
+
+    Attributes:
+        bundle: folder of the bundle.
+        without_attention: folder of a bundle whose stage 1 was trained without attention; None leaves it out.
+        cohort: the patients, none of whom the bundles have seen.
+        parts: networks to measure, all of them in the bundle.
+        sources: whose structures guide stage 1.
+        arm_patients: on the first so many, stage 1 is also run with true structures and without attention.
+        precision: of the sliding windows; None as the bundle says.
+        device: on which the networks run.
+        work: folder of the records.
+
+    """
+
+    bundle: Path
+    without_attention: Path | None = None
+    cohort: Cohort
+    parts: tuple[str, ...] = PARTS
+    sources: tuple[Source, ...] = ("predicted", "truth")
+    arm_patients: int = 0
+    precision: Precision | None = None
+    device: str = "cpu"
+    work: Path
+
+    def __call__(self, index: int) -> Record:
+        """Return the record of a patient, measured now or before.
+
+        Raises:
+            LeakageError: the bundle was fitted on this patient.
+
+        """
+        with_arms = index < self.arm_patients
+        other = None
+        if with_arms and self.without_attention is not None:
+            other = models_of(self.without_attention, self.precision, self.device)
+        models = models_of(self.bundle, self.precision, self.device)
+        settings: dict[str, JSON] = {
+            "phantoms": self.cohort.phantoms.model_dump(mode="json"),
+            "seed": self.cohort.seed,
+            "parts": list(self.parts),
+            "sources": list(self.sources),
+            "with_arms": with_arms,
+            "precision": self.precision,
+        }
+        inputs = {} if other is None else {"without_attention": other.digest}
+        origin = fingerprint(inputs, settings, measuring_code(), models.digest)
+        arms = Arms(models=models, other=other, sources=self.sources, with_truth=with_arms)
+        return kept_record(self.work, origin, index, lambda: self._measured(index, models, arms))
+
+    def _measured(self, index: int, models: Models, arms: Arms) -> dict[str, JSON]:
+        torch.set_num_threads(1)
+        watch, began = Stopwatch(), process_time()
+        with watch.stage("phantom"):
+            subject = self.cohort.subject(index, models.spacing)
+        models.require_unseen(subject.patient_id)
+        record: dict[str, JSON] = {"patient": subject.patient_id, "n_status": subject.n_status}
+        found = self._anatomy(subject, models, watch)
+        record |= _against_truth(found, subject.truth)
+        if "nodes" in self.parts:
+            record["stage1"], nodes = arms.measure(subject, found, watch)
+            found = replace(found, nodes=nodes)
+        if "identification" in self.parts:
+            with watch.stage("stage 2, true nodes"):
+                record["stage2"] = _stage2(subject, models)
+        if set(PARTS[:4]) <= set(self.parts):
+            with watch.stage("stage 2, status"):
+                findings = examine(subject.ct, found, models, BORDERS, Stopwatch())
+                record["status"] = _status(findings, models, with_score="metastasis" in self.parts)
+        record["seconds"] = {**watch.seconds, "CPU": round(process_time() - began, 3)}
+        return record
+
+    def _anatomy(self, subject: Subject, models: Models, watch: Stopwatch) -> Given:
+        image = normalized(subject.ct, models.intensity)
+        structures = tumor = None
+        if "structures" in self.parts:
+            with watch.stage("structures"):
+                structures = find_structures(image, Given(), models)
+        if "tumor" in self.parts:
+            with watch.stage("tumor"):
+                tumor = find_tumor(image, Given(), models)
+        return Given(structures=structures, tumor=tumor)
+
+
+def _against_truth(found: Given, truth: Given) -> dict[str, JSON]:
+    record: dict[str, JSON] = {}
+    if found.structures is not None and truth.structures is not None:
+        counts = label_counts(found.structures.array, truth.structures.array, Structure)
+        record["structures"] = {Structure(n).label: _three(c) for n, c in counts.items()}
+    if found.tumor is not None and truth.tumor is not None:
+        record["tumor"] = _three(voxel_counts(found.tumor.array, truth.tumor.array))
+    return record
+
+
+def _three(counts: VoxelCounts) -> list[JSON]:
+    return [counts.prediction, counts.truth, counts.both]
+
+
+def _stage2(subject: Subject, models: Models) -> dict[str, JSON]:
+    """Return class, probability of being positive and features of each true node (Sec. III-A.2)."""
+    if models.identification is None:
+        return {}
+    network, settings = models.identification.network, models.identification.settings
+    image = normalized(subject.ct, models.intensity)
+    case = identification_case(subject.patient_id, network_channels(image), subject.nodes, subject.ct)
+    share = positive_share(predict_classes(network, case, settings))
+    return {
+        "positive": [node.node_class is NodeClass.POSITIVE for node in subject.nodes.nodes],
+        "probability": share.tolist(),
+        "volume_mm3": [node.volume for node in subject.nodes.nodes],
+        "features": case.features.tolist(),
+    }
+
+
+def _status(found: Findings, models: Models, *, with_score: bool) -> dict[str, JSON]:
+    """Return the scores of the patient: combined, lymph nodes alone, tumor alone, and two controls."""
+    kind = "largest" if models.metastasis is None else models.metastasis.settings.volume
+    record: dict[str, JSON] = {
+        "positive_volume_mm3": positive_volume(found.nodes, kind),
+        "nodes": len(found.nodes.nodes),
+        "tumor_mm3": float(found.tumor.array.sum(dtype=np.int64)) * found.tumor.geometry.voxel_volume,
+    }
+    if models.metastasis is None or not with_score:
+        return record
+    score = predict_score(found, models)
+    record["probability"] = score.probability
+    record["withheld"] = None if score.reason is None else score.reason.code
+    if score.probability is not None:
+        network, settings = models.metastasis.network, models.metastasis.settings
+        patches = status_patches(found, settings, models.intensity)
+        # With the volume hidden: what the fused network makes of the tumor alone.
+        record["probability_tumor"] = predict_status(network, patches, 0.0)
+    return record
