@@ -75,8 +75,9 @@ def match_instances(
     """Match predicted with true instances one to one; 0 is background, any other number an instance.
 
     `maximum` pairs instances so that the sum of their IoU is largest (the paper names no rule); `greedy`
-    takes the pair of largest IoU first (ties: lower labels). At the paper's IoU of 0.3 the first never finds
-    fewer pairs on objects of voxels that we know of; above 0.5 both are the same.
+    takes the pair of largest IoU first (ties: lower labels). Above an IoU of 0.5 both are the same. The
+    largest sum may have fewer pairs than possible, but only far below the paper's 0.3 or on chains of about
+    a dozen nodes that overlap one another.
 
     Args:
         prediction: instance map, [i, j, k].
