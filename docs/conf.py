@@ -8,9 +8,12 @@ import importlib.metadata
 import re
 from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 import typer
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import Config as NapoleonConfig
+from sphinx.ext.napoleon import GoogleDocstring
 from typer.testing import CliRunner
 
 from lymphct.cli import commands
@@ -22,20 +25,22 @@ author = "The lymphct developers"
 copyright = "the lymphct developers, Apache-2.0"
 release = version = importlib.metadata.version("lymphct")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_default_options = {"exclude-members": "model_config"}
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 90
 default_role = "code"
-napoleon_use_ivar = True
-nitpicky = False
 
 html_theme = "furo"
 html_title = f"lymphct {release}"
 html_show_sphinx = False
+
+NAPOLEON = NapoleonConfig(napoleon_use_ivar=True)
 
 SETTINGS_MARK = "<!-- every setting: written by docs/conf.py -->"
 COMMANDS_MARK = "<!-- every command: written by docs/conf.py -->"
@@ -98,13 +103,17 @@ def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
             source[0] = source[0].replace(mark, text())
 
 
-def _escape_bars(*arguments: object) -> None:
-    """Keep |A| in docstrings from being taken for a substitution of reStructuredText."""
-    lines: list[str] = arguments[-1]  # type: ignore[assignment] # Sphinx passes the docstring last
+def _format_docstring(sphinx: Sphinx, *arguments: Any) -> None:  # noqa: ANN401 - as Sphinx passes them
+    """Turn Google sections into fields; a setting's text is text, whatever colons it holds."""
+    what, name, thing, options, lines = arguments
+    # |A| is no substitution of reStructuredText here.
     lines[:] = [re.sub(r"(?<!`)\|(?!`)", r"\\|", line) for line in lines]
+    if what not in {"attribute", "data", "property"}:
+        google = GoogleDocstring(lines, NAPOLEON, sphinx, what, name, thing, options)
+        lines[:] = google.lines()
 
 
 def setup(sphinx: Sphinx) -> None:
     """Fill the marked pages whenever they are read."""
     sphinx.connect("source-read", _fill)
-    sphinx.connect("autodoc-process-docstring", _escape_bars)
+    sphinx.connect("autodoc-process-docstring", _format_docstring)
