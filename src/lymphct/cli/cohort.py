@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lymphct.cli.context import GLOBALS, progress_bar
+from lymphct.cli.context import GLOBALS, counted, progress_bar
 
 
 class Size(StrEnum):
@@ -86,6 +86,6 @@ def check(
     else:
         for problem in problems:
             typer.echo(str(problem))
-        typer.echo(f"{len(problems) or 'no'} problems in {patients} patients")
+        typer.echo(f"{counted(len(problems), 'problem')} in {counted(patients, 'patient')}")
     if problems:
         raise typer.Exit(3)

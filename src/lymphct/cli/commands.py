@@ -7,5 +7,5 @@ from lymphct.cli import attention, cohort, demo, evaluate, predict, system, trai
 
 def register(app: typer.Typer) -> None:
     """Add every command to the program."""
-    for module in (demo, system, cohort, attention, train, predict, evaluate):
+    for module in (demo, predict, train, evaluate, attention, cohort, system):
         module.register(app)

@@ -88,6 +88,15 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many there are, in words that can stand in a sentence.
+
+    >>> counted(0, "problem"), counted(1, "problem"), counted(3, "problem")
+    ('no problems', '1 problem', '3 problems')
+    """
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
 def existing(path: Path, what: str) -> Path:
     """Return `path` if it exists.
 

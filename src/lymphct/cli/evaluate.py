@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS, progress_bar
+from lymphct.cli.context import GLOBALS, counted, progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +139,9 @@ def instances(
 
 def _instance_table(record: dict[str, Any]) -> str:
     pooled, mean = record["pooled"], record["mean"]
-    counts = ", ".join(f"{pooled[n]} {n.replace('_', ' ')}" for n in pooled if n.endswith("s"))
-    lines = [f"{mean['cases']} cases: {counts}"]
+    names = ("true positive", "false positive", "false negative")
+    counts = [counted(pooled[f"{name.replace(' ', '_')}s"], name) for name in names]
+    lines = [f"{counted(mean['cases'], 'case')}: {', '.join(counts)}"]
     for name, ratios in (("pooled", pooled), ("mean over cases", mean)):
         values = ", ".join(f"{ratio} {_number(ratios[ratio])}" for ratio in ("recall", "precision", "f"))
         lines.append(f"{name}: {values}")

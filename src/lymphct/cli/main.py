@@ -77,7 +77,7 @@ def exit_code(app: typer.Typer, arguments: list[str]) -> int:
     previous = signal.signal(signal.SIGTERM, _terminated)
     try:
         with environment_errors():
-            return int(app(hoisted(arguments), standalone_mode=False) or 0)
+            return int(app(hoisted(arguments), prog_name="lymphct", standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
     except SystemExit as stop:

@@ -1,0 +1,113 @@
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lymphct.core.geometry import Geometry
+from lymphct.core.terms import Structure
+from lymphct.core.volume import Volume
+from lymphct.io.images import write_volume
+
+Program = Callable[..., Any]
+
+GRID = Geometry(shape=(12, 10, 8), spacing=(0.68, 0.7, 0.8), origin=(1.0, 2.0, 3.0))
+
+
+def write(path: Path, array: Any) -> Path:
+    write_volume(path, Volume(array=array, geometry=GRID))
+    return path
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> tuple[Path, Path]:
+    """A true mask with labels 4 and 5 and a prediction that is one voxel too long in label 4."""
+    truth = np.zeros(GRID.shape, dtype=np.uint8)
+    truth[1:4, 2:6, 2:6] = 4
+    truth[7:10, 2:6, 2:6] = 5
+    prediction = truth.copy()
+    prediction[4, 2:6, 2:6] = 4
+    return (write(tmp_path / "prediction.nii.gz", prediction), write(tmp_path / "truth.nii.gz", truth))
+
+
+def test_segmentation_prints_the_result_it_writes(
+    lymphct: Program, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    given = ["--prediction", masks[0], "--truth", masks[1], "--out", tmp_path / "new" / "result"]
+    result = lymphct("evaluate", "segmentation", *given, "--json")
+    assert result.code == 0
+    record = json.loads(result.out)
+    assert record == json.loads((tmp_path / "new" / "result" / "segmentation.json").read_text())
+    assert record["labels"]["4"]["pooled"]["dice"] == pytest.approx(6 / 7)
+    assert record["labels"]["5"]["mean"]["dice"]["mean"] == 1.0
+    table = lymphct("evaluate", "segmentation", *given).out.splitlines()
+    assert [line.split()[:3] for line in table[1:]] == [["4", "1", "0.857"], ["5", "1", "1.000"]]
+
+
+def test_structures_are_scored_by_name(lymphct: Program, masks: tuple[Path, Path], tmp_path: Path) -> None:
+    given = ["--prediction", masks[0], "--truth", masks[1], "--out", tmp_path / "r", "--labels", "lymphct"]
+    record = json.loads(lymphct("evaluate", "segmentation", *given, "--json").out)
+    assert list(record["labels"]) == [Structure.AORTA.label, Structure.PANCREAS.label]
+
+
+def test_labels_to_score_are_given_one_way_only(
+    lymphct: Program, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    given = ["--prediction", masks[0], "--truth", masks[1], "--out", tmp_path / "r"]
+    record = json.loads(lymphct("evaluate", "segmentation", *given, "--label", 5, "--json").out)
+    assert list(record["labels"]) == ["5"]
+    result = lymphct("evaluate", "segmentation", *given, "--label", 5, "--labels", "lymphct")
+    assert result.code == 2
+    assert "--label and --labels exclude each other" in result.err
+
+
+def test_instances_are_split_counted_and_listed(
+    lymphct: Program, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    given = ["--prediction", masks[0], "--truth", masks[1], "--out", tmp_path / "r"]
+    result = lymphct("evaluate", "instances", *given, "--iou", 0.8)
+    assert result.code == 0
+    assert result.out.splitlines() == [
+        "1 case: 1 true positive, 1 false positive, 1 false negative",
+        "pooled: recall 0.500, precision 0.500, f 0.500",
+        "mean over cases: recall 0.500, precision 0.500, f 0.500",
+    ]
+    with (tmp_path / "r" / "instances_pairs.csv").open() as file:
+        rows = [(row["prediction"], row["truth"], row["iou"]) for row in csv.DictReader(file)]
+    assert rows == [("5", "5", "1.0"), ("", "4", ""), ("4", "", "")]
+
+
+def test_an_iou_that_is_none_is_a_wrong_use(
+    lymphct: Program, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    given = ["--prediction", masks[0], "--truth", masks[1], "--out", tmp_path / "r"]
+    result = lymphct("evaluate", "instances", *given, "--iou", 1.5)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "an IoU of 1.5 cannot be demanded" in result.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_masks_without_a_partner_are_listed(lymphct: Program, tmp_path: Path) -> None:
+    for folder, name in (("p", "a"), ("p", "b"), ("t", "b"), ("t", "c")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write(tmp_path / folder / f"{name}.nii.gz", np.zeros(GRID.shape, dtype=np.uint8))
+    result = lymphct(
+        "evaluate", "instances", "--prediction", tmp_path / "p", "--truth", tmp_path / "t", "--out", "r"
+    )
+    assert result.code == 3
+    assert "2 masks have no partner of equal name: a (no truth), c (no prediction)" in result.err
+
+
+def test_a_folder_that_holds_something_else_is_not_replaced(
+    lymphct: Program, masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "notes.txt").write_text("mine")
+    result = lymphct(
+        "evaluate", "instances", "--prediction", masks[0], "--truth", masks[1], "--out", tmp_path / "r"
+    )
+    assert result.code == 5
+    assert (tmp_path / "r" / "notes.txt").read_text() == "mine"

@@ -1,0 +1,126 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lymphct.config import Config
+from lymphct.workflow import installation
+from lymphct.workflow.installation import Finding
+
+Program = Callable[..., Any]
+
+
+def test_each_setting_is_shown_with_its_value_and_its_source(lymphct: Program) -> None:
+    result = lymphct("config", "show", "--set", "nodes.threshold=0.4")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert "Sec. IV-A.2" in lines[lines.index("imaging.spacing = [0.68, 0.68, 0.8]") + 1]
+    assert "nodes.threshold = 0.4" in lines
+    sources = lines[1::2]
+    assert all(line.startswith("    ") and len(line) > 10 for line in sources)
+
+
+def test_the_values_are_json_that_can_be_given_back(lymphct: Program, tmp_path: Path) -> None:
+    shown = lymphct("config", "show", "--json", "--config", "phantom_tiny", "--set", "attention.border=2")
+    values = json.loads(shown.out)
+    assert values["attention"]["border"] == 2.0
+    assert values["imaging"]["spacing"] == [2.0, 2.0, 2.5]
+    (tmp_path / "mine.yaml").write_text(shown.out)
+    again = lymphct("config", "show", "--json", "--config", tmp_path / "mine.yaml")
+    assert json.loads(again.out) == values
+
+
+def test_the_schema_is_that_of_all_settings(lymphct: Program) -> None:
+    shown = json.loads(lymphct("config", "show", "--schema").out)
+    assert set(shown["properties"]) == set(Config.model_fields)
+    result = lymphct("config", "show", "--schema", "--json")
+    assert result.code == 2
+    assert "--json and --schema exclude each other" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["--set", "nodes.treshold=0.4"],
+            "setting nodes.treshold: Extra inputs are not permitted",
+        ),
+        (["--set", "attention.border=-1"], "setting attention.border: Input should be greater than 0"),
+        (["--set", "attention.border"], "--set takes key=value, got 'attention.border'"),
+        (["--config", "phantom_huge"], "phantom_huge: neither a file nor a preset (paper, phantom_"),
+    ],
+)
+def test_wrong_settings_are_one_line_with_code_2(lymphct: Program, arguments: list[str], words: str) -> None:
+    result = lymphct("config", "show", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert words in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_settings_that_are_not_yaml_name_the_file_and_the_line(lymphct: Program, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("nodes:\n  threshold: [1\n")
+    result = lymphct("config", "show", "--config", tmp_path / "bad.yaml")
+    assert result.code == 2
+    assert (
+        result.err
+        == "error: bad.yaml: the settings are not valid YAML (line 3) [E_YAML] - correct the file\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x80\x04K\x01.", "weights.pt: a pickle"),
+        (b"PK\x03\x04 and more", "weights.pt: a"),
+        (b"no model at all", "weights.pt: a .pt file, usually a pickle"),
+        (None, "weights.pt: no such model bundle"),
+    ],
+)
+def test_whatever_is_no_bundle_has_code_7(
+    lymphct: Program, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    path = tmp_path / "weights.pt"
+    if content is not None:
+        path.write_bytes(content)
+    result = lymphct("models", "verify", path)
+    assert (result.code, result.out) == (7, "")
+    assert words in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_what_was_checked_is_printed(
+    lymphct: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(installation, "verified_bundle", lambda folder: [f"{folder.name}: fine", "tensors"])
+    assert lymphct("models", "verify", tmp_path / "b").out == "ok  b: fine\nok  tensors\n"
+    shown = json.loads(lymphct("models", "verify", tmp_path / "b", "--json").out)
+    assert shown == {"bundle": "b", "checked": ["b: fine", "tensors"]}
+
+
+FINDINGS = [
+    Finding(group="library", name="torch", state="ok", text="2.13"),
+    Finding(group="optional", name="dask", state="absent", text="absent"),
+]
+
+
+@pytest.mark.parametrize("fault", [0, 6, 7])
+def test_the_doctor_ends_with_the_code_of_the_first_fault(
+    lymphct: Program, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    found = list(FINDINGS)
+    if fault:
+        found += [
+            Finding(group="bundle", name="b", state="failed", text="damaged", exit_code=fault),
+            Finding(group="device", name="d", state="failed", text="gone", exit_code=1),
+        ]
+    monkeypatch.setattr(installation, "examine", lambda device: iter(found) if device == "cpu" else None)
+    result = lymphct("doctor", "--device", "cpu")
+    assert result.code == fault
+    assert result.out.splitlines()[:2] == [
+        "ok     library  torch          2.13",
+        "-      optional dask           absent",
+    ]
+    shown = json.loads(lymphct("doctor", "--device", "cpu", "--json").out)
+    assert [finding["name"] for finding in shown["findings"]] == [finding.name for finding in found]
