@@ -147,7 +147,7 @@ def test_a_refused_file_leaves_nothing_behind(
     cut = tmp_path / "venous.nii.gz"
     cut.write_bytes(record.venous.read_bytes()[:5000])
     out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"phantom-5-0000: venous\.nii\.gz"):
+    with pytest.raises(InputError, match=r"phantom-9-0000: venous\.nii\.gz"):
         predict_single(replace(record, venous=cut), how, out)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("out") or "staging" in path.name]
 
@@ -199,11 +199,11 @@ def test_a_bad_patient_never_stops_the_others(cohort: Cohort, how: PredictionOrd
     )
     out = tmp_path / "out"
     outcome = predict_cohort(replace(cohort, patients=records), how, out)
-    assert set(outcome.results) == {"phantom-5-0000", "phantom-5-0003"}
-    assert set(outcome.failures) == {"phantom-5-0001", "phantom-5-0002"}
+    assert set(outcome.results) == {"phantom-9-0000", "phantom-9-0003"}
+    assert set(outcome.failures) == {"phantom-9-0001", "phantom-9-0002"}
     summary = json.loads((out / "summary.json").read_text())
     assert [entry["state"] for entry in summary["patients"]] == ["done", "failed", "failed", "done"]
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert {failure["patient_id"] for failure in failures} == set(outcome.failures)
     assert all(failure["exit_code"] == 3 for failure in failures)
-    assert isinstance(outcome.failures["phantom-5-0001"], LymphctError)
+    assert isinstance(outcome.failures["phantom-9-0001"], LymphctError)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -99,8 +98,6 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
             has_arterial=ct.arterial is not None,
             window=f"{WINDOW[0]:.0f} to {WINDOW[1]:.0f} HU".replace("-", "−"),
             heat=[(f"{share:.0%}", hex_color(color), opacity) for share, color, opacity in _heat_stops()],
-            seconds={name: fixed(value, 1) for name, value in prediction.seconds.items()},
-            total_seconds=fixed(math.fsum(prediction.seconds.values()), 1),
             checks=[_check(check) for check in context.checks],
         )
     )

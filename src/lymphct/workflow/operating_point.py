@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 from torch import nn
 
-from lymphct.core.errors import InputError
 from lymphct.core.settings import Settings
 from lymphct.core.volume import Volume
 from lymphct.evaluation.classification import auc, fit_threshold
@@ -105,11 +104,12 @@ def choose_identification(run: Run, network: nn.Module, validation: Sequence[Ide
         positive_share(probabilities[classes != NOT_A_NODE]),
         classes[classes != NOT_A_NODE] == POSITIVE,
     )
-    try:
-        score = auc(positive, share)
-    except InputError as one_class:
-        logger.warning("identification: no threshold chosen, %s", one_class.cause)
-        return settings, {}, {}
+    if len(set(positive.tolist())) < 2:
+        logger.warning(
+            "identification: validation nodes of one class only, the threshold stays %s", settings.threshold
+        )
+        return settings, {}, {"node_positive": settings.threshold}
+    score = auc(positive, share)
     threshold = settings.threshold
     if run.plan.config.cascade.choose_thresholds:
         threshold = fit_threshold(share, positive, [case.patient for case in judged]).value
@@ -123,11 +123,10 @@ def choose_status(run: Run, network: nn.Module, validation: Sequence[StatusCase]
     patients = [case.patient for case in validation]
     scores = [predict_status(network, case.patches, case.volume) for case in validation]
     volumes = [case.volume for case in validation]
-    try:
-        reached = {"auc": auc(truth, scores), "auc_volume": auc(truth, volumes)}
-    except InputError as one_class:
-        logger.warning("metastasis: no threshold chosen, %s", one_class.cause)
+    if len(set(truth)) < 2:
+        logger.warning("metastasis: validation patients of one class only, the threshold stays 0.5")
         return settings, {}, {"patient": 0.5}
+    reached = {"auc": auc(truth, scores), "auc_volume": auc(truth, volumes)}
     thresholds = {
         "patient": fit_threshold(scores, truth, patients).value,
         "largest_positive_volume_mm3": fit_volume_threshold(volumes, truth, patients).value,
