@@ -45,9 +45,8 @@ def label_scheme(text: str) -> Scheme:
     >>> label_scheme("totalsegmentator")
     'totalsegmentator'
     """
-    if text == "lymphct" or text == "totalsegmentator":  # noqa: PLR1714 - the type checker follows equality
-        return text
-    return Path(text)
+    named: dict[str, Scheme] = {"lymphct": "lymphct", "totalsegmentator": "totalsegmentator"}
+    return named.get(text) or Path(text)
 
 
 def read_labels(path: Path, *, scheme: Scheme = "lymphct", grid: Geometry | None = None) -> Volume:
