@@ -29,7 +29,7 @@ from benchmarks.quality.measurement import PARTS, Measurement
 from benchmarks.quality.stage1 import stage1_tables
 from benchmarks.quality.status import status_tables
 from benchmarks.quality.subjects import Cohort, NodeExamples, Record, models_of
-from benchmarks.quality.tables import Table, aims_table, write_between_marks
+from benchmarks.quality.tables import Table, aims_table, around_marks, write_between_marks
 
 from lymphct.core.errors import LymphctError, UsageError
 from lymphct.io.bundle import shipped_bundle_path
@@ -59,7 +59,7 @@ class Quality:
         """Return the report for readers."""
         parts = [self.method, *(table.markdown() for table in self.tables)]
         if self.missing:
-            parts.append("\n".join(["### Not measured", "", *(f"- {line}" for line in self.missing)]))
+            parts.append("\n".join(["## Not measured", "", *(f"- {line}" for line in self.missing)]))
         return "\n\n".join(parts)
 
 
@@ -68,6 +68,8 @@ def main() -> None:
     logging.getLogger("lymphct").setLevel(logging.WARNING)
     torch.set_num_threads(1)
     try:
+        if options.write:
+            around_marks(options.docs)  # better now than after an hour of measuring
         quality, plan = measure(options)
         print(quality.markdown())
         print("seconds per patient:", quality.seconds_per_patient, file=sys.stderr)

@@ -293,5 +293,5 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     expected = "before\n<!-- quality:begin -->\n\nnew\n\n<!-- quality:end -->\nafter\n"
     assert page.read_text(encoding="utf-8") == expected
     page.write_text("no marks", encoding="utf-8")
-    with pytest.raises(UsageError, match="no place for the table"):
+    with pytest.raises(UsageError, match="no place for the tables"):
         write_between_marks(page, "new")

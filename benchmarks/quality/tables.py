@@ -34,7 +34,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [f"### {self.title}", ""]
+        lines = [f"## {self.title}", ""]
         lines += ["| " + " | ".join(self.columns) + " |"]
         lines += ["| " + " | ".join(["---"] + ["---:"] * (len(self.columns) - 1)) + " |"]
         lines += ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in self.rows]
@@ -112,13 +112,24 @@ def write_between_marks(document: Path, text: str) -> None:
         UsageError: the document is missing or lacks a mark.
 
     """
-    old = document.read_text(encoding="utf-8") if document.exists() else ""
-    before, begin, rest = old.partition(BEGIN)
+    before, after = around_marks(document)
+    replace_file(document, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}".encode())
+
+
+def around_marks(document: Path) -> tuple[str, str]:
+    """Return what stands before and after the marks.
+
+    Raises:
+        UsageError: the document is missing or lacks a mark.
+
+    """
+    content = document.read_text(encoding="utf-8") if document.exists() else ""
+    before, begin, rest = content.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        msg = f"{document.name} has no place for the table"
+        msg = f"{document.name} has no place for the tables"
         raise UsageError(msg, cure=f"give it the lines {BEGIN} and {END}")
-    replace_file(document, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}".encode())
+    return before, after
 
 
 def _text(cell: Cell) -> str:
