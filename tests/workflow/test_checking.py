@@ -16,7 +16,8 @@ ROLES = ("arterial", "venous", "structures", "tumor", "nodes")
 
 
 def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:1500])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
 
 
 @pytest.fixture
