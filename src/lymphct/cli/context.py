@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 GLOBAL_WITH_VALUE = ("--config", "--set", "--device", "--jobs", "--seed")
 GLOBAL_SWITCHES = ("--version", "--debug", "-v", "--verbose", "-q", "--quiet")
@@ -95,21 +94,6 @@ def counted(number: int, what: str) -> str:
     ('no problems', '1 problem', '3 problems')
     """
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
-
-
-def existing(path: Path, what: str) -> Path:
-    """Return `path` if it exists.
-
-    Raises:
-        InputError: there is nothing at this path.
-
-    """
-    from lymphct.core.errors import InputError
-
-    if not path.exists():
-        msg = f"{what} not found: {path.name}"
-        raise InputError(msg, code="E_MISSING", cure="check the path")
-    return path
 
 
 @contextmanager
