@@ -9,8 +9,13 @@ from lymphct.core.terms import Structure
 from lymphct.workflow.settings import LONGEST_SETTINGS, load_bands, load_config, preset_names
 
 
-def test_without_a_name_the_values_are_those_of_the_paper() -> None:
-    assert load_config(None) == load_config("paper") == Config()
+def test_without_a_name_the_defaults_hold() -> None:
+    assert load_config(None) == Config()
+
+
+def test_the_preset_of_the_paper_leaves_out_what_goes_beyond_it() -> None:
+    assert Config().identification.head.node_features
+    assert not load_config("paper").identification.head.node_features
 
 
 def test_every_preset_is_valid_and_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

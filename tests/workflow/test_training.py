@@ -131,6 +131,11 @@ def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
     assert taken.info.parts["tumor"] != given.info.parts["tumor"]
 
 
+def test_training_everything_takes_nothing_over(bundle: Path, order: TrainingOrder, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing is taken over from --init"):
+        train_all(replace(order, folder=tmp_path / "run", init=bundle))
+
+
 def test_checkpoints_hold_the_whole_state(bundle: Path) -> None:
     saved = load_checkpoint(bundle.parent / "stages" / "structures")
     assert saved is not None

@@ -10,7 +10,7 @@ from lymphct.core.errors import InputError, LymphctError, UsageError
 from lymphct.io.textfile import read_text
 
 PAPER = "paper"
-"""Name of the preset without a file: the defaults of `Config`, which are the values of the paper."""
+"""Name of the preset that keeps to the paper where the defaults of `Config` go beyond it."""
 
 LONGEST_SETTINGS = 65_536
 """Characters; the parser takes minutes for a hostile megabyte, and all settings together are a tenth."""
@@ -21,14 +21,15 @@ _SUFFIX = ".yaml"
 def preset_names() -> tuple[str, ...]:
     """Return the names `load_config` knows, the paper's first."""
     found = (entry.name for entry in _recipes().iterdir() if entry.name.endswith(_SUFFIX))
-    return (PAPER, *sorted(name.removesuffix(_SUFFIX) for name in found))
+    others = {name.removesuffix(_SUFFIX) for name in found} - {PAPER}
+    return (PAPER, *sorted(others))
 
 
 def load_config(name: str | None, overrides: Sequence[str] = ()) -> Config:
     """Return the settings of a preset or of a YAML file, with overrides such as `nodes.threshold=0.4`.
 
     Args:
-        name: a preset (see `preset_names`) or the path of a YAML file; None for the values of the paper.
+        name: a preset (see `preset_names`) or the path of a YAML file; None for the defaults.
         overrides: `key=value`, applied in their order.
 
     Raises:
@@ -37,7 +38,7 @@ def load_config(name: str | None, overrides: Sequence[str] = ()) -> Config:
         InputError: the file cannot be read as text.
 
     """
-    if name is None or name == PAPER:
+    if name is None:
         return parse_config("", overrides)
     if name in preset_names():
         return parse_config((_recipes() / f"{name}{_SUFFIX}").read_text(encoding="utf-8"), overrides)

@@ -73,6 +73,9 @@ def train_all(order: TrainingOrder, progress: Progress | None = None) -> Path:
 
     """
     _require_begun(order, order.folder / PLAN_FILE)
+    if order.init is not None:
+        msg = "all stages are trained here, nothing is taken over from --init"
+        raise UsageError(msg, cure="leave out --init, or name the one stage to train")
     start_run(order)
     chains = [_Chain(order, stages) for stages in CHAINS]
     if order.jobs > 1:
