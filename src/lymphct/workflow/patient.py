@@ -60,7 +60,7 @@ def predict_patient(
     found = examine(ct, given, models, config.attention, watch)  # Sec. III-A
     with watch.stage("status"):
         score = predict_score(found, models)  # Sec. III-B, Eq. 6, Eq. 7
-    notices = (*_notices(patient, found, models, config), *([score.reason] if score.reason else []))
+    notices = _notices(patient, found, score, models, config)
     with watch.stage("output"):
         return as_acquired(patient, found, score, notices, watch, filled=fill_structures)
 
@@ -113,10 +113,15 @@ def _withheld(code: str, text: str) -> _Score:
     return _Score(probability=None, threshold=None, reason=Notice(code=code, text=text))
 
 
-def _notices(patient: PatientInput, found: Findings, models: Models, config: Config) -> list[Notice]:
+def _notices(
+    patient: PatientInput, found: Findings, score: _Score, models: Models, config: Config
+) -> list[Notice]:
+    """Collect the notices, most important first: what the models are, why there is no score, the rest."""
     notices = []
     if models.info.notice:
         notices.append(Notice(code="bundle", text=models.info.notice))
+    if score.reason is not None:
+        notices.append(score.reason)
     notices += patient.notices
     if patient.arterial is None:
         text = "no arterial phase was given: the networks saw the venous phase alone"
