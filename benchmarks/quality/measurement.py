@@ -111,7 +111,7 @@ class Measurement:
                 structures = find_structures(image, Given(), models)
         if "tumor" in self.parts:
             with watch.stage("tumor"):
-                tumor = find_tumor(image, Given(), models)
+                tumor = find_tumor(image, structures, Given(), models)
         return Given(structures=structures, tumor=tumor)
 
 

@@ -92,3 +92,20 @@ def test_the_settings_survive_json() -> None:
     assert again == SETTINGS
     weights = build_tumor_network(SETTINGS, seed=3).state_dict()
     build_tumor_network(again).load_state_dict(weights, strict=True)
+
+
+def test_a_component_away_from_the_pancreas_is_no_tumor_however_large(
+    bright: Bright, structures: Volume
+) -> None:
+    image = image_with(structures, [(2, 5), (10, 16)])
+    pancreas = np.zeros(structures.array.shape, dtype=np.uint8)
+    pancreas[0:2, 5:10, 5:10] = 1
+    near = segment_tumor(bright, image, SETTINGS, structures.with_array(pancreas))
+    assert np.flatnonzero(near.array.any(axis=(1, 2))).tolist() == [2, 3, 4]
+
+
+def test_without_a_pancreas_every_component_may_be_the_tumor(bright: Bright, structures: Volume) -> None:
+    image = image_with(structures, [(2, 5), (10, 16)])
+    absent = structures.with_array(np.zeros(structures.array.shape, dtype=np.uint8))
+    found = segment_tumor(bright, image, SETTINGS, absent)
+    assert np.flatnonzero(found.array.any(axis=(1, 2))).tolist() == list(range(10, 16))

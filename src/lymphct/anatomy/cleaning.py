@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from lymphct.core.arrays import AnyArray, LabelArray
+from lymphct.core.arrays import AnyArray, BoolArray, LabelArray
 
 CORNERS = np.ones((3, 3, 3), dtype=bool)
 """26-connectivity."""
@@ -28,3 +28,11 @@ def keep_large_components(labels: AnyArray, share: float) -> LabelArray:
         too_small[0] = False
         cleaned[box][too_small[components]] = 0
     return cleaned
+
+
+def keep_components_touching(mask: BoolArray, region: BoolArray) -> BoolArray:
+    """Keep the 26-connected components of a mask that share a voxel with `region`."""
+    components, _ = ndimage.label(mask, structure=CORNERS)
+    touching = np.unique(components[region & mask])
+    kept: BoolArray = np.isin(components, touching[touching > 0])
+    return kept

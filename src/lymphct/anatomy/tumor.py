@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from pydantic import NonNegativeFloat
 
-from lymphct.anatomy.cleaning import keep_large_components
+from lymphct.anatomy.cleaning import keep_components_touching, keep_large_components
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
+from lymphct.imaging.distance import signed_distance
 from lymphct.learning.augmentation import Probability
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.channels import network_image
@@ -29,6 +31,9 @@ class TumorSettings(SegmentationTrainingSettings):
     component_share: Probability = 1.0
     """Components with less than this share of the largest are removed; 1 keeps the largest alone, as the
     patients have one tumor. Not stated in the paper."""
+    pancreas_reach: NonNegativeFloat = 5.0
+    """Components farther than this from the pancreas are removed before the largest is chosen, mm: PDAC
+    arises from it. Not stated in the paper."""
     min_volume: NonNegativeFloat = 100.0
     """A smaller tumor counts as not found, mm³ (a sphere of 6 mm). Not stated in the paper."""
 
@@ -60,20 +65,34 @@ def fit_tumor(  # noqa: PLR0913 - seed and state are keywords, as in `fit_segmen
     return fit_segmentation(network, cases, validation, settings, seed=seed, state=state)
 
 
-def segment_tumor(network: SegmentationNetwork, image: Multiphase, settings: TumorSettings) -> Volume:
+def segment_tumor(
+    network: SegmentationNetwork,
+    image: Multiphase,
+    settings: TumorSettings,
+    pancreas: Volume | None = None,
+) -> Volume:
     """Return the tumor mask of a patient, uint8 0/1; empty when no tumor of `min_volume` is found.
 
     Args:
         network: trained on tumors.
         image: normalised CT; a missing arterial phase is zero for the network.
         settings: patch size, inference, threshold, cleaning.
+        pancreas: mask on the same grid, non-zero inside; None or empty leaves every component in the choice.
+
+    Raises:
+        GeometryMismatchError: the pancreas lies on another grid.
 
     """
     logits = sliding_window_logits(
         network, network_image(image), None, settings.sampling.patch_size, settings.inference
     )
     probability = from_network(torch.sigmoid(logits[1] - logits[0]).numpy())
-    mask = keep_large_components(probability > settings.threshold, settings.component_share)
+    candidates = probability > settings.threshold
+    if pancreas is not None and np.any(pancreas.array):
+        pancreas.require_same_grid(image.venous, name="pancreas mask", reference="venous phase")
+        reach = signed_distance(pancreas.array != 0, pancreas.geometry.spacing) <= settings.pancreas_reach
+        candidates = keep_components_touching(candidates, reach)
+    mask = keep_large_components(candidates, settings.component_share)
     volume = float(mask.sum(dtype="int64")) * image.venous.geometry.voxel_volume
     if volume < settings.min_volume:
         mask[:] = 0

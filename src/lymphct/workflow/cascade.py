@@ -86,7 +86,7 @@ def examine(
     with watch.stage("structures"):
         structures = find_structures(image, given, models)  # Sec. III-A.1
     with watch.stage("tumor"):
-        tumor = find_tumor(image, given, models)  # Sec. IV-B
+        tumor = find_tumor(image, structures, given, models)  # Sec. IV-B
     with watch.stage("attention"):
         guiding = merge_tumor(structures, tumor)
         attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
@@ -127,8 +127,8 @@ def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
     return given.structures.with_array(filled.astype(np.uint8))
 
 
-def find_tumor(image: Multiphase, given: Given, models: Models) -> Volume:
-    """Take the given tumor mask or the network's.
+def find_tumor(image: Multiphase, structures: Volume | None, given: Given, models: Models) -> Volume:
+    """Take the given tumor mask or the network's, the latter at the pancreas only.
 
     Raises:
         ModelError: nothing was given and the bundle has no tumor network.
@@ -138,7 +138,10 @@ def find_tumor(image: Multiphase, given: Given, models: Models) -> Volume:
         return given.tumor
     if models.tumor is None:
         _refuse(lacking="tumor", cure="give --tumor")
-    return segment_tumor(models.tumor.network, image, models.tumor.settings)
+    pancreas = None
+    if structures is not None:
+        pancreas = structures.with_array(structures.array == Structure.PANCREAS)
+    return segment_tumor(models.tumor.network, image, models.tumor.settings, pancreas)
 
 
 def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Models) -> NodeMap:
