@@ -59,7 +59,7 @@ def predict_patient(
         given = given_on_grid(patient, ct, fill_structures=fill_structures)
     found = examine(ct, given, models, config.attention, watch)  # Sec. III-A
     with watch.stage("status"):
-        score = predict_score(found, models)  # Sec. III-B, Eq. 6, Eq. 7
+        score = predict_score(found, models, drawn=patient.tumor is not None)  # Sec. III-B, Eq. 6, Eq. 7
     notices = _notices(patient, found, score, models, config)
     with watch.stage("output"):
         return as_acquired(patient, found, score, notices, watch, filled=fill_structures)
@@ -89,8 +89,8 @@ def given_on_grid(patient: PatientInput, ct: Multiphase, *, fill_structures: boo
     )
 
 
-def predict_score(found: Findings, models: Models) -> _Score:
-    """Predict the status of the patient, or say why not (Sec. III-B)."""
+def predict_score(found: Findings, models: Models, *, drawn: bool = False) -> _Score:
+    """Predict the status of the patient, or say why not (Sec. III-B); `drawn`: the tumor mask was given."""
     if models.metastasis is None:
         return _withheld("no_status_model", "the bundle has no status network: score not computed")
     if not found.searched:
@@ -99,7 +99,8 @@ def predict_score(found: Findings, models: Models) -> _Score:
             "none of the ten guiding structures was found: lymph nodes not searched, score not computed",
         )
     if not np.any(found.tumor.array):
-        return _withheld("no_tumor", "no tumor in the mask: score not computed")
+        where = "in the mask" if drawn else "found"
+        return _withheld("no_tumor", f"no tumor {where}: score not computed")
     settings = models.metastasis.settings
     volume = positive_volume(found.nodes, settings.volume)  # mm³, Eq. 6
     patches = status_patches(found, settings, models.intensity)
