@@ -63,6 +63,7 @@ def test_a_crop_beside_the_image_holds_only_the_fill(start: tuple[int, int, int]
 
 
 def test_images_on_one_grid_are_accepted() -> None:
+    assert numbered().geometry.matches(numbered().geometry)
     numbered().require_same_grid(numbered(), name="mask", reference="CT")
 
 

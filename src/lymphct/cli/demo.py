@@ -32,9 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("lymphct-demo"),
-    train: Annotated[
-        bool, typer.Option("--train", help="Train every stage first (up to 20 minutes).")
-    ] = False,
+    train: Annotated[bool, typer.Option("--train", help="Train every stage first, on 30 phantoms.")] = False,
     patients: Annotated[int, typer.Option(min=3, help="How many to predict.")] = 3,
 ) -> None:
     """Generate phantom patients, find and call their lymph nodes, predict their status; a report for each."""
