@@ -1,0 +1,180 @@
+"""DEEDS: dense displacement sampling on a tree (Heinrich et al., MICCAI 2013), between arrays.
+
+Every level reads all voxels. It warps each image by what is known, describes it, lets every control point
+choose among L³ displacements, in both directions, and pulls the two results towards inverses.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray, FloatArray
+from lymphct.core.errors import InputError
+from lymphct.imaging.registration.affine import AIR, align_affine
+from lymphct.imaging.registration.belief import propagate
+from lymphct.imaging.registration.cost import data_cost, grid_shape, mean_distance
+from lymphct.imaging.registration.deeds_settings import DeedsSettings, Level
+from lymphct.imaging.registration.descriptor import describe
+from lymphct.imaging.registration.field import ControlField, make_consistent, resample_nodes, warp
+from lymphct.imaging.registration.tree import spanning_tree
+
+__all__ = ["ControlField", "DeedsResult", "deeds"]
+
+LEAST_VOXELS = 16
+"""An axis with fewer voxels has no room for the coarsest control grid and its search."""
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeedsResult:
+    """What was found between two arrays.
+
+    Attributes:
+        forward: u, voxels: warped(x) = moving(A x + u(x)).
+        backward: v, voxels: the fixed array at x + v(x) shows what the affinely aligned moving one shows at x.
+        affine: A, shape (4, 4), voxels; the identity unless asked for.
+        distance_before: mean descriptor distance of the two arrays, 0 … 60.
+        distance_after: the same with the moving array warped.
+
+    """
+
+    forward: ControlField
+    backward: ControlField
+    affine: DoubleArray
+    distance_before: float
+    distance_after: float
+
+
+def deeds(  # noqa: PLR0913 - two images, settings and four keywords that name their role
+    fixed: FloatArray,
+    moving: FloatArray,
+    settings: DeedsSettings | None = None,
+    *,
+    affine: bool = False,
+    valid: BoolArray | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> DeedsResult:
+    """Find the displacement that carries the moving array onto the fixed one (Sec. IV-A.2).
+
+    Args:
+        fixed: HU; nearly isotropic voxels, since displacements are counted in them.
+        moving: HU, on the grid of `fixed`.
+        settings: levels and smoothness; the defaults of DEEDS when left out.
+        affine: whether to align the arrays as a whole first.
+        valid: voxels of `moving` that were really seen; the others are padding. All when left out.
+        threads: how many share the work; the result does not depend on it.
+        progress: told the stage and the share done in [0, 1].
+
+    Raises:
+        InputError: the arrays do not share a shape, have an axis of fewer than 16 voxels, hold a value that
+            is not finite, or show nothing (all voxels alike).
+
+    """
+    settings = settings or DeedsSettings()
+    fixed, moving = _checked(fixed, "fixed"), _checked(moving, "moving")
+    if fixed.shape != moving.shape:
+        msg = f"the fixed array has {fixed.shape} voxels, the moving one {moving.shape}"
+        raise InputError(msg, cure="resample the moving image onto the grid of the fixed one first")
+    report = progress or (lambda _stage, _share: None)
+    matrix = np.eye(4)
+    if affine:
+        report("affine", 0.0)
+        matrix = align_affine(fixed, moving, settings, threads=threads)
+    aligned = warp(moving, None, matrix, outside=AIR, threads=threads) if affine else moving
+    pair = _Pair(fixed, moving, aligned, matrix, threads)
+    nothing = np.zeros((3, 1, 1, 1), dtype=np.float32)
+    forward = backward = ControlField(nothing, settings.grid_spacing[0])
+    words = pair.describe(settings.levels[0].descriptor_radius)
+    for number, level in enumerate(settings.levels):
+        report("deeds", number / len(settings.levels))
+        if words.radius != level.descriptor_radius:
+            words = pair.describe(level.descriptor_radius)
+        forward, backward = _refine(pair, words, (forward, backward), level, settings)
+    report("deeds", 1.0)
+    before, after = _distances(pair, words, forward)
+    return DeedsResult(forward, backward, matrix, before, after)
+
+
+def _checked(array: FloatArray, name: str) -> FloatArray:
+    if array.ndim != 3 or min(array.shape) < LEAST_VOXELS:
+        msg = f"the {name} array has {array.shape} voxels; registration needs {LEAST_VOXELS} along each of 3 axes"
+        raise InputError(msg, cure="lower the spacing of the work grid, or leave the registration out")
+    image = np.ascontiguousarray(array, dtype=np.float32)
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite([low, high]).all():
+        msg = f"the {name} array holds values that are not finite"
+        raise InputError(msg, cure="replace them by air, -1024 HU")
+    if low == high:
+        msg = f"all voxels of the {name} array are {low:g}: there is nothing to register"
+        raise InputError(msg, cure="check that the image covers the body")
+    return image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Words:
+    radius: int
+    fixed: AnyArray
+    aligned: AnyArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """What stays the same over the levels."""
+
+    fixed: FloatArray
+    moving: FloatArray
+    aligned: FloatArray
+    affine: DoubleArray
+    threads: int
+
+    def describe(self, radius: int) -> _Words:
+        return _Words(
+            radius,
+            describe(self.fixed, radius, threads=self.threads),
+            describe(self.aligned, radius, threads=self.threads),
+        )
+
+
+def _refine(
+    pair: _Pair,
+    words: _Words,
+    fields: tuple[ControlField, ControlField],
+    level: Level,
+    settings: DeedsSettings,
+) -> tuple[ControlField, ControlField]:
+    """Let one level choose its labels in both directions, then make the directions agree."""
+    shape = grid_shape((pair.fixed.shape[0], pair.fixed.shape[1], pair.fixed.shape[2]), level.spacing)
+    start = [ControlField(resample_nodes(field.displacement, shape), level.spacing) for field in fields]
+    # Always the original images are warped: warping a warped one would blur it at every level.
+    warped = warp(pair.moving, start[0], pair.affine, threads=pair.threads)
+    found = [_match(pair, (pair.fixed, words.fixed), warped, start[0], level)]
+    warped = warp(pair.fixed, start[1], threads=pair.threads)
+    found.append(_match(pair, (pair.aligned, words.aligned), warped, start[1], level))
+    unit = np.float32(level.spacing)
+    a, b = make_consistent(found[0] / unit, found[1] / unit, settings.consistency_iterations)
+    return ControlField(a * unit, level.spacing), ControlField(b * unit, level.spacing)
+
+
+def _match(
+    pair: _Pair,
+    target: tuple[FloatArray, AnyArray],
+    warped: FloatArray,
+    start: ControlField,
+    level: Level,
+) -> FloatArray:
+    """Return the total displacement of one direction, (3, n0, n1, n2), voxels."""
+    image, words = target
+    seen = describe(warped, level.descriptor_radius, threads=pair.threads)
+    cost = data_cost(words, seen, level, threads=pair.threads)
+    tree = spanning_tree(image, level.spacing)
+    return propagate(cost, tree, start.displacement, level, threads=pair.threads)
+
+
+def _distances(pair: _Pair, words: _Words, forward: ControlField) -> tuple[float, float]:
+    before = describe(pair.moving, words.radius, threads=pair.threads)
+    warped = warp(pair.moving, forward, pair.affine, threads=pair.threads)
+    after = describe(warped, words.radius, threads=pair.threads)
+    return mean_distance(words.fixed, before), mean_distance(words.fixed, after)
