@@ -127,7 +127,7 @@ class _JointHistogram(NamedTuple):
 
 def _joint_histogram(prediction: LabelArray, truth: LabelArray) -> _JointHistogram:
     maps = contiguous(*paired_labels(prediction, truth), (1.0, 1.0, 1.0))
-    p, t, lengths = joint_runs(maps[0].reshape(-1), maps[1].reshape(-1))
+    p, t, lengths = joint_runs(maps[0], maps[1])
     require_not_negative(min(int(p.min(initial=0)), int(t.min(initial=0))))
     p_labels, p_index = np.unique(p, return_inverse=True)
     t_labels, t_index = np.unique(t, return_inverse=True)

@@ -88,10 +88,10 @@ def is_column_major(prediction: AnyArray, truth: AnyArray) -> bool:
 def contiguous(
     prediction: LabelArray, truth: LabelArray, spacing: Vector3
 ) -> tuple[LabelArray, LabelArray, Vector3]:
-    """Return both maps C-contiguous and the spacing of their axes; axes are reversed if that saves a copy."""
+    """Return both maps C-contiguous, aligned, and their spacing; axes are reversed if that saves a copy."""
     if is_column_major(prediction, truth):
-        return (prediction.T, truth.T, (spacing[2], spacing[1], spacing[0]))
-    return (np.ascontiguousarray(prediction), np.ascontiguousarray(truth), spacing)
+        prediction, truth, spacing = (prediction.T, truth.T, (spacing[2], spacing[1], spacing[0]))
+    return (np.require(prediction, None, ["C", "A"]), np.require(truth, None, ["C", "A"]), spacing)
 
 
 def _as_bool(mask: AnyArray) -> AnyArray:

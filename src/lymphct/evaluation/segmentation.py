@@ -75,6 +75,7 @@ class SegmentationScores:
         volume_truth_mm3: mm³.
         volume_prediction_mm3: mm³.
         asd: mean surface distance from the prediction to the truth, mm (as printed in Tab. III).
+        asd_from_truth: the other direction, mm.
         assd: mean over the elements of both surfaces, mm.
         hd: Hausdorff distance, mm (Tab. III).
         hd95: the larger of both directions' 95th percentiles, mm.
@@ -88,6 +89,7 @@ class SegmentationScores:
     volume_truth_mm3: float
     volume_prediction_mm3: float
     asd: float
+    asd_from_truth: float
     assd: float
     hd: float
     hd95: float
@@ -182,6 +184,7 @@ def label_scores(
             volume_truth_mm3=count.truth * voxel_volume,
             volume_prediction_mm3=count.prediction * voxel_volume,
             asd=distances.asd,
+            asd_from_truth=distances.asd_from_truth,
             assd=distances.assd,
             hd=distances.hd,
             hd95=distances.hd_percentile(95.0),

@@ -69,6 +69,11 @@ class SurfaceDistances:
         return _mean(self.prediction_to_truth, self.prediction_weights)
 
     @property
+    def asd_from_truth(self) -> float:
+        """Return the mean distance from the truth to the prediction, mm: large where parts were missed."""
+        return _mean(self.truth_to_prediction, self.truth_weights)
+
+    @property
     def assd(self) -> float:
         """Return the mean over the elements of both surfaces, mm; not the mean of the two means."""
         return _mean(*self._pooled())

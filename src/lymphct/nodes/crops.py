@@ -24,8 +24,9 @@ from lymphct.learning.augmentation import (
     move,
 )
 from lymphct.learning.tensors import reversed_axes, to_network
+from lymphct.nodes.components import Box
 from lymphct.nodes.features import FEATURES, node_features
-from lymphct.nodes.measurement import Box, node_boxes
+from lymphct.nodes.measurement import node_boxes
 
 NEGATIVE, POSITIVE, NOT_A_NODE = 0, 1, 2
 """Numbers of the classes in the output of the network."""

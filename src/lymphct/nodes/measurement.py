@@ -3,17 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import ConvexHull, distance
 
-from lymphct.core.arrays import AnyArray, BoolArray
+from lymphct.core.arrays import BoolArray, LabelArray
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.volume import Volume
+from lymphct.nodes.components import Box, components_by_label
 from lymphct.nodes.proximity import Surroundings, find_surroundings
 from lymphct.nodes.stations import guess_station, nearest_structure
-
-Box = tuple[slice, slice, slice]
 
 
 def measure_nodes(nodes: NodeMap, ct: Multiphase, structures: Volume) -> NodeMap:
@@ -35,29 +33,30 @@ def measure_nodes(nodes: NodeMap, ct: Multiphase, structures: Volume) -> NodeMap
     return NodeMap(instances=nodes.instances, nodes=placed)
 
 
-def node_boxes(instances: AnyArray) -> dict[int, Box]:
+def node_boxes(instances: LabelArray) -> dict[int, Box]:
     """Return the smallest box of each instance in a node map, by label."""
-    found = ndimage.find_objects(instances.astype(np.int32, copy=False))
-    return {label: (box[0], box[1], box[2]) for label, box in enumerate(found, start=1) if box is not None}
+    parts = components_by_label(instances)
+    return {label: parts.box(part) for part, label in enumerate(parts.values.tolist())}
 
 
 def _measure_voxels(nodes: NodeMap, ct: Multiphase) -> list[Node]:
     geometry = nodes.instances.geometry
-    boxes = node_boxes(nodes.instances.array)
+    parts = components_by_label(nodes.instances.array)
+    part_of = {label: part for part, label in enumerate(parts.values.tolist())}
     measured = []
     for node in nodes.nodes:
-        box = boxes.get(node.label)
-        if box is None:  # a record without voxels keeps what it says
+        part = part_of.get(node.label)
+        if part is None:  # a record without voxels keeps what it says
             measured.append(node)
             continue
+        box = parts.box(part)
         mask = nodes.instances.array[box] == node.label
-        first = [part.start for part in box]
-        center = geometry.world(np.argwhere(mask).mean(axis=0) + first)
+        center = geometry.world(parts.centers[part])
         arterial = None if ct.arterial is None else float(ct.arterial.array[box][mask].mean())
         measured.append(
             replace(
                 node,
-                volume=float(mask.sum() * geometry.voxel_volume),
+                volume=float(parts.voxels[part] * geometry.voxel_volume),
                 center=(float(center[0]), float(center[1]), float(center[2])),
                 short_axis=short_axis(mask, geometry),
                 hu_arterial=arterial,
