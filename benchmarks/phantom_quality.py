@@ -13,7 +13,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -100,6 +100,9 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
     parser.add_argument("--phase-shift", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument(
+        "--registration", choices=("deeds", "none"), help="of the phases; default: the bundle's"
+    )
     parser.add_argument("--seed", type=int, default=TEST_SEED)
     parser.add_argument(
         "--precision", choices=get_args(Precision), help="of the windows; default: the bundle's"
@@ -121,7 +124,7 @@ def measure(options: argparse.Namespace) -> tuple[Quality, Measurement]:
     baseline = None
     models = models_of(plan.bundle, plan.precision, plan.device)
     if "identification" in plan.parts and options.baseline_patients:
-        others = Cohort(phantoms=plan.cohort.phantoms, seed=BASELINE_SEED)
+        others = replace(plan.cohort, seed=BASELINE_SEED)
         examples = NodeExamples(cohort=others, spacing=models.spacing, work=plan.work)
         indices = range(options.baseline_patients)
         baseline = fit_baseline(worked_through("for logistic regression", examples, indices, options.jobs))
@@ -175,7 +178,11 @@ def plan_of(options: argparse.Namespace) -> tuple[Measurement, list[str]]:
     plan = Measurement(
         bundle=bundle,
         without_attention=other,
-        cohort=Cohort(phantoms=phantoms, seed=options.seed),
+        cohort=Cohort(
+            phantoms=phantoms,
+            seed=options.seed,
+            registration=options.registration or models.info.registration,
+        ),
         parts=parts,
         sources=sources,
         arm_patients=options.arm_patients,
@@ -230,7 +237,8 @@ def method_text(plan: Measurement, models: Models, records: Sequence[Record]) ->
     return (
         f"Bundle `{models.info.name}` (digest `{models.digest[:12]}`, parts {', '.join(plan.parts)}) on "
         f"{len(records)} unseen synthetic patients of size `{phantoms.size}`, node counts "
-        f"`{phantoms.mode}`, {shift} phase shift, seed {plan.cohort.seed}; windows at {precision}, compared "
+        f"`{phantoms.mode}`, {shift} phase shift, registration `{plan.cohort.registration}`, "
+        f"seed {plan.cohort.seed}; windows at {precision}, compared "
         f"with the truth on the working grid of {grid} mm. Intervals are 95 % percentiles of 1,000 bootstrap "
         f"resamples of the patients."
     )
@@ -256,6 +264,7 @@ def report(quality: Quality, plan: Measurement, options: argparse.Namespace) -> 
         },
         "phantoms": plan.cohort.phantoms.model_dump(mode="json"),
         "seed": plan.cohort.seed,
+        "registration": plan.cohort.registration,
         "patients": options.patients,
         "arm_patients": options.arm_patients,
         "parts": list(plan.parts),

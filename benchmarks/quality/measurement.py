@@ -71,6 +71,7 @@ class Measurement:
         settings: dict[str, JSON] = {
             "phantoms": self.cohort.phantoms.model_dump(mode="json"),
             "seed": self.cohort.seed,
+            "registration": self.cohort.registration,
             "parts": list(self.parts),
             "sources": list(self.sources),
             "with_arms": with_arms,

@@ -15,7 +15,9 @@ from torch import nn
 from lymphct.core.arrays import Vector3
 from lymphct.core.patient import Multiphase, NodeMap
 from lymphct.core.terms import NodeClass
+from lymphct.imaging.registration.registering import RegistrationSettings
 from lymphct.io.bundle import read_bundle
+from lymphct.io.bundle_info import RegistrationName
 from lymphct.io.fingerprint import PACKAGE_FOLDER, code_version, digest_file, fingerprint, fingerprint_key
 from lymphct.io.jsonfile import JSON, read_json, write_json
 from lymphct.learning.inference import Precision
@@ -53,10 +55,11 @@ S = TypeVar("S", bound=SegmentationTrainingSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """Synthetic patients, told apart by their index."""
+    """Synthetic patients, told apart by their index, their phases brought together by `registration`."""
 
     phantoms: PhantomSettings
     seed: int
+    registration: RegistrationName = "none"
 
     def subject(self, index: int, spacing: Vector3) -> "Subject":
         """Make a patient and bring phases and truth onto the working grid, as `lymphct predict` would."""
@@ -69,7 +72,8 @@ class Cohort:
             tumor=phantom.tumor,
             nodes=phantom.nodes,
         )
-        ct = align(patient.venous, patient.arterial, spacing)
+        how = RegistrationSettings(method=self.registration)
+        ct = align(patient.venous, patient.arterial, spacing, how).ct
         truth = given_on_grid(patient, ct, fill_structures=False)
         return Subject(patient_id=patient.patient_id, n_status=phantom.n_status, ct=ct, truth=truth)
 
@@ -105,6 +109,7 @@ class NodeExamples:
         settings: dict[str, JSON] = {
             "phantoms": self.cohort.phantoms.model_dump(mode="json"),
             "seed": self.cohort.seed,
+            "registration": self.cohort.registration,
             "spacing": list(self.spacing),
         }
         origin = fingerprint({}, settings, measuring_code())

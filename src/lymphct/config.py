@@ -12,6 +12,7 @@ from lymphct.attention.mapping import AttentionSettings, Bands, bands_from_mappi
 from lymphct.core.errors import UsageError
 from lymphct.core.settings import Settings
 from lymphct.imaging.preprocess import ImagingSettings
+from lymphct.imaging.registration.registering import RegistrationSettings
 from lymphct.metastasis.prediction import MetastasisSettings
 from lymphct.nodes.identification import IdentificationSettings
 from lymphct.nodes.segmentation import NodeSegmentationSettings
@@ -36,6 +37,8 @@ class Config(Settings):
 
     imaging: ImagingSettings = ImagingSettings()
     """The grid on which all stages work (Sec. IV-A.2)."""
+    registration: RegistrationSettings = RegistrationSettings()
+    """How the arterial phase is brought onto the venous one (Sec. IV-A.2)."""
     attention: AttentionSettings = AttentionSettings()
     """Where lymph nodes are looked for (Eq. 1, Eq. 2)."""
     structures: StructureSettings = StructureSettings()

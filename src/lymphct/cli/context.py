@@ -5,9 +5,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 GLOBAL_WITH_VALUE = ("--config", "--set", "--device", "--jobs", "--seed")
 GLOBAL_SWITCHES = ("--version", "--debug", "-v", "--verbose", "-q", "--quiet")
+
+
+class Registration(StrEnum):
+    """How the arterial phase is brought onto the venous one."""
+
+    DEEDS = "deeds"
+    NONE = "none"
 
 
 @dataclass(slots=True)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS, progress_bar
+from lymphct.cli.context import GLOBALS, Registration, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lymphct.workflow.prediction import CohortOutcome, PredictionOrder
+    from lymphct.workflow.cohort import CohortOutcome
+    from lymphct.workflow.prediction import PredictionOrder
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ def predict(
     tumor: Annotated[Path | None, typer.Option(help="Tumor mask.")] = None,
     nodes: Annotated[Path | None, typer.Option(help="Drawn lymph nodes instead of stage 1.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Models; default: the shipped phantom bundle.")] = None,
+    registration: Annotated[
+        Registration | None,
+        typer.Option(help="Arterial to venous phase; default: as the bundle was trained."),
+    ] = None,
     patient_id: Annotated[
         str, typer.Option(help="Pseudonym in results; never taken from files.")
     ] = "patient",
@@ -63,7 +68,9 @@ def predict(
         config=load_config(GLOBALS.config, GLOBALS.overrides),
         labels=label_scheme(labels),
         fill_structures=fill_structures,
+        registration=None if registration is None else registration.value,
         device=GLOBALS.device,
+        threads=GLOBALS.jobs if cohort is None else 1,
     )
     if cohort is not None:
         _predict_manifest(cohort, order, out, as_json=as_json)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from pydantic import JsonValue
+
 from lymphct.core.arrays import Vector3
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.core.volume import Volume
@@ -36,6 +38,24 @@ class Notice:
     code: str
     text: str
     value: float | str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Something that was looked at before a result may be trusted.
+
+    Attributes:
+        name: what was looked at.
+        passed: the verdict; None when it was not looked at.
+        value: what was measured, one number or several by name; None when nothing was.
+        text: what it means.
+
+    """
+
+    name: str
+    passed: bool | None
+    value: JsonValue = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +120,7 @@ class Prediction:
         structures_used: guiding structures present.
         notices: what a reader must know, most important first.
         seconds: wall time per stage.
+        checks: what was looked at on the way.
 
     """
 
@@ -113,3 +134,4 @@ class Prediction:
     structures_used: tuple[Structure, ...]
     notices: tuple[Notice, ...]
     seconds: dict[str, float]
+    checks: tuple[Check, ...] = ()

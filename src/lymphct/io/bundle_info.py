@@ -11,6 +11,7 @@ from lymphct.core.terms import STRUCTURES_BY_NAME
 
 PartName = Literal["structures", "tumor", "nodes", "identification", "metastasis"]
 PhaseName = Literal["arterial", "venous"]
+RegistrationName = Literal["deeds", "none", "convexadam", "deeds-binary"]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 PatientHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
@@ -65,6 +66,9 @@ class BundleInfo(Settings):
     """Key of the hashes of patient ids. Not stated in the paper; chosen per bundle."""
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     """Voxel spacing of the networks along i, j, k, mm (Sec. IV-A.2; coarser in small bundles)."""
+    registration: RegistrationName = "none"
+    """How the arterial phases of the training patients were registered (Sec. IV-A.2); a bundle that does not
+    say was trained without registration."""
     intensity: dict[PhaseName, PhaseIntensity] = Field(default_factory=dict)
     """Intensity statistics per phase (Sec. IV-A.2)."""
     bands: dict[str, DistanceBand] = Field(default_factory=dict)

@@ -8,8 +8,9 @@ from lymphct.config import Config
 from lymphct.io.bundle import shipped_bundle_path
 from lymphct.io.cohort import read_manifest, write_manifest
 from lymphct.phantom.settings import PhantomSettings
+from lymphct.workflow.cohort import CohortOutcome
 from lymphct.workflow.phantoms import PhantomCohort, write_phantoms
-from lymphct.workflow.prediction import CohortOutcome, PredictionOrder, predict_cohort
+from lymphct.workflow.prediction import PredictionOrder, predict_cohort
 from lymphct.workflow.run import PLAN_FILE
 from lymphct.workflow.train_all import TrainingOrder, train_all
 from lymphct.workflow.training import Progress

@@ -24,6 +24,7 @@ from lymphct.workflow.alignment import Intensity
 from lymphct.workflow.cascade import Findings, Given, Stopwatch, examine
 from lymphct.workflow.devices import chosen_device
 from lymphct.workflow.models import load_models
+from lymphct.workflow.preparation import IMAGES
 from lymphct.workflow.run import Part, Run
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class _Examiner:
         bundle = read_bundle(run.bundle)
         target = run.folder / "fusion" / patient_id
         origin = fingerprint(
-            {"prepared": digest_file(run.prepared / patient_id / DONE_FILE)},
+            {"prepared": digest_file(run.prepared / patient_id / IMAGES / DONE_FILE)},
             {
                 "metastasis": run.plan.config.metastasis.model_dump(mode="json"),
                 "weights": {name: bundle.info.parts[name].sha256 for name in CASCADE_PARTS},  # type: ignore[index] # names of parts

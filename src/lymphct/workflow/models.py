@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -16,7 +18,7 @@ from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.settings import Settings
 from lymphct.core.terms import STRUCTURES_BY_NAME, Phase
 from lymphct.imaging.preprocess import IntensityStatistics
-from lymphct.io.bundle import Bundle
+from lymphct.io.bundle import Bundle, read_bundle
 from lymphct.io.bundle_info import BundleInfo
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.metastasis.network import StatusNetwork
@@ -25,6 +27,7 @@ from lymphct.nodes.identification import IdentificationSettings, build_identific
 from lymphct.nodes.network import IdentificationNetwork, NodeNetwork
 from lymphct.nodes.segmentation import NodeSegmentationSettings, build_node_network
 from lymphct.workflow.alignment import Intensity
+from lymphct.workflow.devices import chosen_device
 
 N = TypeVar("N", bound=nn.Module)
 S = TypeVar("S", bound=Settings)
@@ -79,6 +82,21 @@ class Models:
         if self.info.has_seen(patient_id):
             msg = "the bundle was fitted on this patient"
             raise LeakageError(msg, cure="evaluate on other patients").at(patient=patient_id)
+
+
+@cache
+def models_in(folder: Path, device: str) -> Models:
+    """Return the networks of a bundle's folder, read once in a process.
+
+    Args:
+        folder: of the bundle.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ModelError: the bundle is refused.
+
+    """
+    return load_models(read_bundle(folder), chosen_device(device))
 
 
 def load_models(bundle: Bundle, device: torch.device) -> Models:

@@ -13,13 +13,16 @@ from lymphct.core.patient import Multiphase, Notice, Prediction, SearchState
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
+from lymphct.imaging.registration.registering import RegistrationSettings
+from lymphct.io.bundle_info import RegistrationName
 from lymphct.metastasis.aggregation import positive_volume
 from lymphct.metastasis.prediction import predict_status
-from lymphct.workflow.alignment import align, nodes_as_acquired, nodes_on_grid
+from lymphct.workflow.alignment import Aligned, align, nodes_as_acquired, nodes_on_grid
 from lymphct.workflow.cascade import Findings, Given, Stopwatch, examine
 from lymphct.workflow.fusion import status_patches
 from lymphct.workflow.inputs import PatientInput
 from lymphct.workflow.models import Models
+from lymphct.workflow.registration_quality import registration_check
 
 DEFAULT_THRESHOLD: Final = 0.5
 
@@ -33,49 +36,62 @@ class _Score:
     reason: Notice | None = None
 
 
-def predict_patient(
-    patient: PatientInput, models: Models, config: Config, *, fill_structures: bool = False
+def predict_patient(  # noqa: PLR0913 - the last three are options
+    patient: PatientInput,
+    models: Models,
+    config: Config,
+    *,
+    fill_structures: bool = False,
+    registration: RegistrationName | None = None,
+    threads: int = 1,
 ) -> Prediction:
     """Follow Fig. 2 from a multiphase CT to the probability of lymph node metastasis.
 
     Args:
         patient: CT and, optionally, structures, tumor and nodes drawn by somebody else.
         models: the bundle.
-        config: settings of the attention and of notices; the networks bring their own.
+        config: settings of the attention, the registration and of notices; the networks bring their own.
         fill_structures: let the network add structures the given label map lacks.
+        registration: method; None = as the bundle was trained, whatever `config` says.
+        threads: of the registration; the result does not depend on them.
 
     Returns:
         Everything on the venous grid as acquired.
 
     Raises:
-        InputError: the arterial phase is missing and the bundle cannot do without.
+        InputError: the arterial phase is missing and the bundle cannot do without; or the phases show
+            different regions.
         ModelError: the bundle lacks a network that is needed.
 
     """
     watch = Stopwatch()
-    require_phases(patient, models)
+    require_phases(patient.patient_id, patient.arterial, models)
     with watch.stage("alignment"):
-        ct = align(patient.venous, patient.arterial, models.spacing)  # Sec. IV-A.2
-        given = given_on_grid(patient, ct, fill_structures=fill_structures)
-    found = examine(ct, given, models, config.attention, watch)  # Sec. III-A
+        how = config.registration.model_copy(update={"method": registration or models.info.registration})
+        aligned = align(patient.venous, patient.arterial, models.spacing, how, threads=threads)  # Sec. IV-A.2
+        given = given_on_grid(patient, aligned.ct, fill_structures=fill_structures)
+    found = examine(aligned.ct, given, models, config.attention, watch)  # Sec. III-A
     with watch.stage("status"):
         score = predict_score(found, models, drawn=patient.tumor is not None)  # Sec. III-B, Eq. 6, Eq. 7
+    patient = replace(patient, notices=(*patient.notices, *_about_registration(aligned, how, models)))
     notices = _notices(patient, found, score, models, config)
     with watch.stage("output"):
-        return as_acquired(patient, found, score, notices, watch, filled=fill_structures)
+        prediction = as_acquired(patient, found, score, notices, watch, filled=fill_structures)
+    check = registration_check(aligned)
+    return prediction if check is None else replace(prediction, checks=(check,))
 
 
-def require_phases(patient: PatientInput, models: Models) -> None:
+def require_phases(patient_id: str, arterial: Volume | None, models: Models) -> None:
     """Refuse a patient without arterial phase when the networks never saw one (METHOD §3).
 
     Raises:
         InputError: that is so.
 
     """
-    if patient.arterial is None and not models.info.phase_dropout:
+    if arterial is None and not models.info.phase_dropout:
         msg = "the arterial phase is missing and the bundle was trained with both phases"
         cure = "give --arterial, or a bundle trained with phase dropout"
-        raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient.patient_id)
+        raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient_id)
 
 
 def given_on_grid(patient: PatientInput, ct: Multiphase, *, fill_structures: bool) -> Given:
@@ -112,6 +128,14 @@ def predict_score(found: Findings, models: Models, *, drawn: bool = False) -> _S
 
 def _withheld(code: str, text: str) -> _Score:
     return _Score(probability=None, threshold=None, reason=Notice(code=code, text=text))
+
+
+def _about_registration(aligned: Aligned, how: RegistrationSettings, models: Models) -> tuple[Notice, ...]:
+    trained = models.info.registration
+    if aligned.ct.arterial is None or how.method == trained:
+        return aligned.notices
+    text = f"the phases were registered by method {how.method}, those of the bundle's training by {trained}"
+    return (*aligned.notices, Notice(code="registration_differs", text=text, value=how.method))
 
 
 def _notices(

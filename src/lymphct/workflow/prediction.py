@@ -3,33 +3,32 @@
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lymphct.config import Config
-from lymphct.core.errors import LymphctError
 from lymphct.core.patient import Multiphase, Prediction
 from lymphct.imaging.preprocess import resample
 from lymphct.io.bundle import read_bundle
+from lymphct.io.bundle_info import RegistrationName
 from lymphct.io.cohort import Cohort, PatientRecord
 from lymphct.io.cohort_check import require_usable
 from lymphct.io.fingerprint import code_version, digest_input, fingerprint, require_unchanged
 from lymphct.io.images import Scheme, write_volume
-from lymphct.io.jsonfile import JSON, append_json_line, read_json, write_json
+from lymphct.io.jsonfile import JSON, read_json
 from lymphct.io.store import committed_folder, is_current, locked
-from lymphct.io.worker import map_patients
 from lymphct.nodes.instances import class_map
 from lymphct.report.colors import write_color_tables
 from lymphct.report.context import ReportContext
 from lymphct.report.page import write_patient_page
 from lymphct.report.tables import write_nodes, write_result
 from lymphct.workflow.alignment import AIR
-from lymphct.workflow.devices import chosen_device
+from lymphct.workflow.cohort import CohortOutcome, Result, work_through, write_outcome
 from lymphct.workflow.inputs import PatientInput, files_of, read_patient
-from lymphct.workflow.models import Models, load_models
+from lymphct.workflow.models import Models, models_in
 from lymphct.workflow.patient import predict_patient
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,9 @@ class PredictionOrder:
         config: settings of attention and notices.
         labels: numbering of given structures.
         fill_structures: let the network add structures the given files lack.
+        registration: method; None = as the bundle was trained.
         device: on which the networks run.
+        threads: of the registration of one patient.
 
     """
 
@@ -55,15 +56,9 @@ class PredictionOrder:
     config: Config
     labels: Scheme = "lymphct"
     fill_structures: bool = False
+    registration: RegistrationName | None = None
     device: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class CohortOutcome:
-    """What became of each patient: result records by id, errors by id."""
-
-    results: Mapping[str, Mapping[str, Any]]
-    failures: Mapping[str, LymphctError]
+    threads: int = 1
 
 
 def predict_single(record: PatientRecord, order: PredictionOrder, target: Path) -> dict[str, Any]:
@@ -99,25 +94,11 @@ def predict_cohort(
     """
     broken = require_usable(cohort)
     read_bundle(order.bundle)  # a bundle that is refused is no patient's failure
-    wanted = [r for r in cohort.patients if not r.is_excluded and r.patient_id not in broken]
-    results: dict[str, Mapping[str, Any]] = {}
-    failures: dict[str, LymphctError] = dict(broken)
     with locked(out):
-        for outcome in map_patients(_CohortPredictor(order, out), wanted, jobs=jobs):
-            name = outcome.item.patient_id
-            if outcome.error is None and outcome.value is not None:
-                results[name] = outcome.value
-            else:
-                failures[name] = _named(outcome.error, name)
-                logger.error("%s", failures[name])
-            if progress is not None:
-                progress(name)
-        _write_summary(out, cohort, results, failures)
-    return CohortOutcome(results, failures)
-
-
-def _named(error: LymphctError | None, patient_id: str) -> LymphctError:
-    return (error or LymphctError("no result")).at(patient=patient_id)
+        work = _CohortPredictor(order, out)
+        outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
+        write_outcome(out, cohort, outcome, _told)
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +113,7 @@ class _CohortPredictor:
 def _predict_to(record: PatientRecord, order: PredictionOrder, target: Path) -> dict[str, Any]:
     files = files_of(record)
     digests = {role: digest_input(path) for role, path in files.items()}
-    models = _models(order.bundle, order.device)
+    models = models_in(order.bundle, order.device)
     origin = fingerprint(
         digests,
         {
@@ -140,23 +121,26 @@ def _predict_to(record: PatientRecord, order: PredictionOrder, target: Path) -> 
             "config": order.config.model_dump(mode="json"),
             "labels": str(order.labels),
             "fill_structures": order.fill_structures,
+            "registration": order.registration,
         },
         code_version(),
         models.digest,
     )
     if not is_current(target, origin):
         patient = read_patient(record, labels=order.labels)
-        prediction = predict_patient(patient, models, order.config, fill_structures=order.fill_structures)
+        prediction = predict_patient(
+            patient,
+            models,
+            order.config,
+            fill_structures=order.fill_structures,
+            registration=order.registration,
+            threads=order.threads,
+        )
         with committed_folder(target, origin) as staging:
             write_prediction(staging, prediction, patient, models)
             require_unchanged(files, digests)
     stored: Any = read_json(target / RESULT_FILE)
     return dict(stored)
-
-
-@cache
-def _models(bundle: Path, device: str) -> Models:
-    return load_models(read_bundle(bundle), chosen_device(device))
 
 
 def write_prediction(folder: Path, prediction: Prediction, patient: PatientInput, models: Models) -> None:
@@ -198,6 +182,7 @@ def report_context(patient: PatientInput, prediction: Prediction, models: Models
                 "text": "" if swapped is None else swapped.text,
             },
         ]
+    checks += [asdict(check) for check in prediction.checks]
     info = models.info
     return ReportContext(
         patient_id=patient.patient_id,
@@ -219,45 +204,10 @@ def installed_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **versions}
 
 
-def _write_summary(
-    out: Path,
-    cohort: Cohort,
-    results: Mapping[str, Mapping[str, Any]],
-    failures: Mapping[str, LymphctError],
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "summary.json", summary_record(cohort.patients, results, failures))
-    failed = out / "failures.jsonl"
-    failed.unlink(missing_ok=True)
-    for name, error in failures.items():
-        append_json_line(
-            failed,
-            {
-                "patient_id": name,
-                "code": error.code,
-                "exit_code": error.exit_code,
-                "cause": error.cause,
-                "message": str(error),
-            },
-        )
-
-
-def summary_record(
-    records: Sequence[PatientRecord],
-    results: Mapping[str, Mapping[str, Any]],
-    failures: Mapping[str, LymphctError],
-) -> dict[str, JSON]:
-    """Return `summary.json`: a line per patient, in the order of the manifest."""
+def _told(result: Result) -> dict[str, JSON]:
+    """Return what the summary of a cohort says of a patient."""
     keys = ("probability", "threshold", "predicted_n_status", "nodes_total", "nodes_positive")
-    patients: list[JSON] = []
-    for record in records:
-        name = record.patient_id
-        if name in results:
-            entry = {key: results[name][key] for key in keys}
-            notices = [notice["code"] for notice in results[name]["notices"]]
-            patients.append({"patient_id": name, "state": "done", "notices": notices, **entry})
-        elif name in failures:
-            patients.append({"patient_id": name, "state": "failed", "code": failures[name].code})
-        else:
-            patients.append({"patient_id": name, "state": "excluded"})
-    return {"schema": 1, "done": len(results), "failed": len(failures), "patients": patients}
+    return {
+        "notices": [notice["code"] for notice in result["notices"]],
+        **{key: result[key] for key in keys},
+    }

@@ -1,10 +1,10 @@
-"""A cohort on the working grid: read, checked and resampled once, then kept as memory maps."""
+"""A patient on the working grid: read, checked, registered and resampled once, then kept as memory maps."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,20 +14,26 @@ from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample_labels
+from lymphct.imaging.registration.registering import RegistrationSettings
 from lymphct.io.cohort import PatientRecord
-from lymphct.io.fingerprint import code_version, digest_input, fingerprint
+from lymphct.io.fingerprint import code_version, digest_input, fingerprint, require_unchanged
 from lymphct.io.images import Scheme
 from lymphct.io.jsonfile import JSON, read_json, write_json
 from lymphct.io.store import committed_folder, is_current
 from lymphct.io.volumes import load_volumes, save_volumes
 from lymphct.io.worker import Outcome, map_patients
 from lymphct.nodes.measurement import measure_nodes
-from lymphct.workflow.alignment import align, nodes_on_grid
+from lymphct.workflow.alignment import Aligned, align, nodes_on_grid
 from lymphct.workflow.inputs import PatientInput, files_of, read_patient
+from lymphct.workflow.registration_quality import registration_record
 
 logger = logging.getLogger(__name__)
 
-NODES_FILE = "nodes.json"
+IMAGES: Final = "images"
+"""Folder of a prepared patient's images within the patient's own."""
+NODES_FILE: Final = "nodes.json"
+ALIGNMENT_FILE: Final = "alignment.json"
+"""How the phases were brought together, and what a reader of the files must know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +69,19 @@ class PreparedPatient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
-    """How patients are prepared, and where."""
+    """How patients are prepared, and where.
+
+    Attributes:
+        folder: receives a folder per patient.
+        spacing: of the working grid, mm.
+        registration: of the arterial to the venous phase.
+        labels: numbering of the structures in the cohort's files.
+
+    """
 
     folder: Path
     spacing: Vector3
+    registration: RegistrationSettings
     labels: Scheme = "lymphct"
 
     def place(self, patient_id: str) -> Path:
@@ -91,26 +106,46 @@ class _Preparer:
 
 
 def prepare_patient(record: PatientRecord, preparation: Preparation) -> Path:
-    """Read one patient, bring everything onto the working grid and commit it; return its folder."""
-    target = preparation.place(record.patient_id)
+    """Read one patient, bring everything onto the working grid and commit it; return the patient's folder.
+
+    Raises:
+        InputError: a file is refused, or the phases do not belong together; nothing is left behind.
+
+    """
+    place = preparation.place(record.patient_id)
+    files = files_of(record)
+    digests = {role: digest_input(path) for role, path in files.items()}
     origin = fingerprint(
-        {role: digest_input(path) for role, path in files_of(record).items()},
-        {"spacing": list(preparation.spacing), "labels": str(preparation.labels)},
+        digests,
+        {
+            "spacing": list(preparation.spacing),
+            "labels": str(preparation.labels),
+            "registration": preparation.registration.model_dump(mode="json"),
+        },
         code_version("core", "imaging", "io"),
     )
-    if is_current(target, origin):
-        return target
-    prepared = on_working_grid(read_patient(record, labels=preparation.labels), preparation.spacing)
-    with committed_folder(target, origin) as staging:
+    if is_current(place / IMAGES, origin):
+        return place
+    patient = read_patient(record, labels=preparation.labels)
+    aligned = align(patient.venous, patient.arterial, preparation.spacing, preparation.registration)
+    prepared = on_working_grid(patient, aligned.ct)
+    place.mkdir(parents=True, exist_ok=True)
+    with committed_folder(place / IMAGES, origin) as staging:
         save_volumes(staging, _volumes(prepared))
         write_json(staging / NODES_FILE, _node_records(prepared.nodes))
+        write_json(staging / ALIGNMENT_FILE, _alignment_record(patient, aligned))
+        require_unchanged(files, digests)
     logger.info("%s: prepared on a grid of %s voxels", record.patient_id, prepared.ct.venous.geometry.shape)
-    return target
+    if aligned.registration is not None:
+        took = aligned.registration
+        logger.info("%s: phases registered by %s in %.1f s", record.patient_id, took.method, took.seconds)
+    for notice in aligned.notices:
+        logger.warning("%s: %s", record.patient_id, notice.text)
+    return place
 
 
-def on_working_grid(patient: PatientInput, spacing: Vector3) -> PreparedPatient:
-    """Resample CT and drawn masks of a patient."""
-    ct = align(patient.venous, patient.arterial, spacing)
+def on_working_grid(patient: PatientInput, ct: Multiphase) -> PreparedPatient:
+    """Round both phases to whole HU and resample the drawn masks onto their grid."""
     grid = ct.venous.geometry
     return PreparedPatient(
         patient_id=patient.patient_id,
@@ -123,8 +158,9 @@ def on_working_grid(patient: PatientInput, spacing: Vector3) -> PreparedPatient:
     )
 
 
-def load_prepared(folder: Path) -> PreparedPatient:
-    """Read a prepared patient back; images are memory maps."""
+def load_prepared(place: Path) -> PreparedPatient:
+    """Read a prepared patient back from the patient's folder; images are memory maps."""
+    folder = place / IMAGES
     volumes = load_volumes(folder)
     ct = Multiphase(venous=volumes["venous"], arterial=volumes.get("arterial"))
     structures = volumes.get("structures")
@@ -134,8 +170,23 @@ def load_prepared(folder: Path) -> PreparedPatient:
         blank = volumes["nodes"].with_array(np.zeros(ct.venous.geometry.shape, np.uint8))
         nodes = measure_nodes(drawn, ct, blank if structures is None else structures)
     return PreparedPatient(
-        patient_id=folder.name, ct=ct, structures=structures, tumor=volumes.get("tumor"), nodes=nodes
+        patient_id=place.name, ct=ct, structures=structures, tumor=volumes.get("tumor"), nodes=nodes
     )
+
+
+def load_alignment(place: Path) -> Mapping[str, Any]:
+    """Return how the phases of a prepared patient were brought together: `registration` and `notices`."""
+    record: Any = read_json(place / IMAGES / ALIGNMENT_FILE)  # written by `_alignment_record`
+    return dict(record)
+
+
+def _alignment_record(patient: PatientInput, aligned: Aligned) -> dict[str, JSON]:
+    report = aligned.registration
+    return {
+        "has_arterial": aligned.ct.arterial is not None,
+        "registration": None if report is None else registration_record(report),
+        "notices": [asdict(notice) for notice in (*patient.notices, *aligned.notices)],
+    }
 
 
 def _volumes(prepared: PreparedPatient) -> dict[str, Volume]:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lymphct.attention.mapping import PAPER_BANDS, Bands, bands_from_mapping, fit_bands
 from lymphct.config import Config
@@ -48,6 +48,15 @@ class Plan(BaseModel):
     intensity: dict[str, tuple[float, float, float, float]]
     bands: dict[str, tuple[float, float]]
     patients: dict[str, PatientPlan]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begun_without_registration(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        # A plan that does not say was made before phases were registered, not by today's default.
+        config = values.get("config") if isinstance(values, dict) else None
+        if isinstance(config, dict) and "registration" not in config:
+            return {**values, "config": {**config, "registration": {"method": "none"}}}
+        return values
 
     def ids(self, *parts: Part) -> tuple[str, ...]:
         """Return the patients of some parts, sorted."""

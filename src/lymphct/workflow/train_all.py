@@ -16,7 +16,9 @@ from lymphct.io.cohort import PatientRecord
 from lymphct.io.fingerprint import code_version
 from lymphct.io.images import Scheme
 from lymphct.io.worker import map_patients
+from lymphct.workflow.memory import affordable_jobs, worker_memory
 from lymphct.workflow.preparation import Preparation, prepare_cohort
+from lymphct.workflow.registration_table import write_registration_table
 from lymphct.workflow.run import PLAN_FILE, Run, StageName, begin_run
 from lymphct.workflow.training import PARTS_OF_STAGE, Progress, StageJob, train_stage
 
@@ -109,7 +111,7 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
 
     Raises:
         LeakageError: the status network would be fed by networks that learned from its patients.
-        ModelError: the other bundle works at another spacing.
+        ModelError: the other bundle works at another spacing or on phases registered otherwise.
 
     """
     if stage == "metastasis":
@@ -119,11 +121,14 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
                 raise LeakageError(msg, cure="leave the patient out, or train all stages here").at(
                     patient=name
                 )
-    if bundle.info.spacing != run.plan.config.imaging.spacing:
-        msg = (
-            f"the bundle works at {bundle.info.spacing} mm, this run at {run.plan.config.imaging.spacing} mm"
-        )
+    config = run.plan.config
+    if bundle.info.spacing != config.imaging.spacing:
+        msg = f"the bundle works at {bundle.info.spacing} mm, this run at {config.imaging.spacing} mm"
         raise ModelError(msg, cure="set imaging.spacing to that of the bundle")
+    trained, here = bundle.info.registration, config.registration.method
+    if trained != here:
+        msg = f"the bundle was trained on phases registered by method {trained}, this run uses {here}"
+        raise ModelError(msg, cure=f"--set registration.method={trained}")
     present = read_bundle(run.bundle).info.parts
     for name, part in bundle.info.parts.items():
         if name != stage and name not in present:
@@ -133,16 +138,21 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
 def start_run(order: TrainingOrder) -> Run:
     """Prepare the cohort, settle who is trained on, and lay an empty bundle."""
     preparation = Preparation(
-        folder=order.folder / "prepared", spacing=order.config.imaging.spacing, labels=order.labels
+        folder=order.folder / "prepared",
+        spacing=order.config.imaging.spacing,
+        registration=order.config.registration,
+        labels=order.labels,
     )
+    jobs = affordable_jobs(order.jobs, worker_memory(order.records, preparation))
     failures = []
-    for outcome in prepare_cohort(order.records, preparation, jobs=order.jobs):
+    for outcome in prepare_cohort(order.records, preparation, jobs=jobs):
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])
     if failures:
         msg = f"{len(failures)} of {len(order.records)} patients cannot be read; the first: {failures[0]}"
         raise InputError(msg, code="E_COHORT", cure="run `lymphct check`, then correct or exclude them")
+    write_registration_table(preparation, order.records)
     init = None if order.init is None else read_bundle(order.init).info
     run = begin_run(order.folder, order.name, order.records, order.config, order.seed, init=init)
     if not (run.bundle / "bundle.json").exists():
@@ -183,6 +193,7 @@ def _empty_info(run: Run, init: BundleInfo | None) -> BundleInfo:
         name=plan.name,
         salt=salt,
         spacing=plan.config.imaging.spacing,
+        registration=plan.config.registration.method,
         intensity={
             name: PhaseIntensity(low=low, high=high, mean=mean, sd=sd)
             for name, (low, high, mean, sd) in plan.intensity.items()
@@ -204,7 +215,7 @@ def model_card(run: Run) -> str:
         f"Trained by lymphct on {len(plan.ids('train'))} {kind} for structures, tumor and lymph nodes "
         f"(and {len(plan.ids('validation'))} for their thresholds), and on {len(plan.ids('fusion_train'))} "
         f"others for the metastasis status (and {len(plan.ids('fusion_validation'))} for its threshold). "
-        f"Seed {plan.seed}."
+        f"Arterial phases registered by method {plan.config.registration.method}. Seed {plan.seed}."
     )
     notice = PHANTOM_NOTICE if plan.is_phantom else ""
     lines = [f"# {plan.name}", trained_on, notice, "For research. Not a medical device."]
