@@ -90,6 +90,53 @@ def test_an_iou_that_is_none_is_a_wrong_use(
     assert not (tmp_path / "r").exists()
 
 
+def test_detection_maps_are_scored_by_confidence(lymphct: Program, tmp_path: Path) -> None:
+    truth = np.zeros(GRID.shape, dtype=np.uint8)
+    truth[1:4, 2:6, 2:6] = 1
+    detection = truth * np.float32(0.7)
+    detection[8:10, 8:10, 1:3] = 0.2
+    given = [
+        "--prediction", write(tmp_path / "p.nii.gz", detection),
+        "--truth", write(tmp_path / "t.nii.gz", truth),
+        "--out", tmp_path / "r",
+    ]  # fmt: skip
+    result = lymphct("evaluate", "instances", *given, "--confidence")
+    assert result.code == 0
+    assert result.out.splitlines()[-1] == "by confidence: average precision 1.000, AUC of cases -"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("fractions", "the prediction holds fractional values"),
+        ("negative", "the prediction holds values from -1 to"),
+        ("grid", "the prediction lies on another voxel grid than the truth"),
+        ("damaged", "[E_"),
+    ],
+)
+def test_what_is_no_mask_of_this_grid_is_refused(
+    lymphct: Program, masks: tuple[Path, Path], tmp_path: Path, kind: str, words: str
+) -> None:
+    bad = tmp_path / "bad.nii.gz"
+    labels = np.zeros(GRID.shape, dtype=np.int16)
+    labels[2:5, 2:5, 2:5] = 3
+    if kind == "fractions":
+        write(bad, labels / np.float32(7))
+    elif kind == "negative":
+        write(bad, labels - np.int16(1))
+    elif kind == "grid":
+        coarse = Geometry(shape=GRID.shape, spacing=(0.68, 0.7, 0.9), origin=GRID.origin)
+        write_volume(bad, Volume(array=labels, geometry=coarse))
+    else:
+        bad.write_bytes(masks[0].read_bytes()[:-40])
+    given = ["--prediction", bad, "--truth", masks[1], "--out", tmp_path / "r"]
+    for command in ("segmentation", "instances"):
+        result = lymphct("evaluate", command, *given)
+        assert (result.code, result.err.count("\n")) == (3, 1)
+        assert words in result.err
+    assert not (tmp_path / "r").exists()
+
+
 def test_masks_without_a_partner_are_listed(lymphct: Program, tmp_path: Path) -> None:
     for folder, name in (("p", "a"), ("p", "b"), ("t", "b"), ("t", "c")):
         (tmp_path / folder).mkdir(exist_ok=True)

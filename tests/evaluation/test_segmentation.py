@@ -146,7 +146,7 @@ def test_the_surface_definition_and_tolerance_are_settings() -> None:
 
 
 def scores_with(dice_value: float, hd: float) -> SegmentationScores:
-    same = dict.fromkeys(("recall", "precision", "asd", "assd", "hd95", "nsd"), 1.0)
+    same = dict.fromkeys(("recall", "precision", "asd", "asd_from_truth", "assd", "hd95", "nsd"), 1.0)
     return SegmentationScores(dice=dice_value, hd=hd, volume_truth_mm3=1.0, volume_prediction_mm3=1.0, **same)
 
 

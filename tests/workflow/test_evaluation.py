@@ -234,6 +234,82 @@ def test_instances_are_matched_pooled_and_averaged(tmp_path: Path) -> None:
     assert written(tmp_path / "out", "instances")["pooled"]["true_positives"] == 1
 
 
+def test_candidates_of_a_detection_map_are_traced_by_their_confidence(tmp_path: Path) -> None:
+    node, other = box((0, 0, 0), (3, 3, 3)), box((8, 8, 6), (11, 11, 9))
+    second = box((0, 0, 4), (3, 3, 7))  # IoU 9 / 45 with a node from 2 to 6: a duplicate at 0.2
+    long_node = box((0, 0, 0), (3, 3, 6))
+    sure, unsure = np.float32(0.9), np.float32(0.4)
+    maps: dict[str, tuple[AnyArray, AnyArray]] = {
+        "one": (node * sure + second * unsure, long_node),
+        "two": (node * unsure + other * sure, other),
+        "none": (node * sure, np.zeros(GRID.shape, dtype=np.uint8)),
+    }
+    pairs = write_cases(tmp_path, maps)
+    order = InstanceOrder(iou=0.2, confidence=True)
+    evaluate_instances(pairs, order, tmp_path / "out")
+    record = written(tmp_path / "out", "instances")
+    # At 0.9: two hits and one false positive in three cases; at 0.4 two more false positives.
+    assert record["confidence"] == {
+        "average_precision": pytest.approx(2 / 3),
+        "sensitivity_at_false_positives": {
+            "0.125": 0.0, "0.25": 0.0, "0.5": 1.0, "1": 1.0, "2": 1.0, "4": 1.0, "8": 1.0
+        },
+        "case_auc": 0.5,
+    }  # fmt: skip
+    assert record["cases"]["two"]["confidences"] == {"1": pytest.approx(0.4), "2": pytest.approx(0.9)}
+    with (tmp_path / "out" / "instances_froc.csv").open() as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    assert [row["threshold"] for row in rows] == pytest.approx([0.9, 0.4])
+    assert [row["false_positives_per_case"] for row in rows] == pytest.approx([1 / 3, 1.0])
+    with (tmp_path / "out" / "instances_pairs.csv").open() as file:
+        outcomes = [(row["case"], row["outcome"], row["confidence"][:3]) for row in csv.DictReader(file)]
+    assert outcomes == [
+        ("none", "spurious", "0.8"),
+        ("one", "matched", "0.8"),
+        ("one", "duplicate", "0.4"),
+        ("two", "matched", "0.8"),
+        ("two", "spurious", "0.4"),
+    ]
+    kinder = InstanceOrder(iou=0.2, confidence=True, ignore_duplicates=True)
+    evaluate_instances(pairs, kinder, tmp_path / "kinder")
+    found = written(tmp_path / "kinder", "instances")
+    assert (record["pooled"]["false_positives"], found["pooled"]["false_positives"]) == (3, 2)
+    assert found["cases"]["one"]["duplicates"] == 1
+
+
+def test_without_true_nodes_there_is_no_curve(tmp_path: Path) -> None:
+    empty = np.zeros(GRID.shape, dtype=np.uint8)
+    pairs = write_cases(tmp_path, {"a": (box((0, 0, 0), (2, 2, 2)) * np.float32(0.5), empty)})
+    evaluate_instances(pairs, InstanceOrder(confidence=True), tmp_path / "out")
+    found = written(tmp_path / "out", "instances")["confidence"]
+    assert (found["average_precision"], found["case_auc"]) == (None, None)
+    assert set(found["sensitivity_at_false_positives"].values()) == {None}
+    assert not (tmp_path / "out" / "instances_froc.csv").exists()
+
+
+def test_maps_that_are_no_detection_maps_are_refused(tmp_path: Path) -> None:
+    good = box((0, 0, 0), (2, 2, 2))
+    soft = np.linspace(0, 1, good.size).astype(np.float32).reshape(good.shape)
+    negative = good * np.float32(-0.5)
+    pairs = write_cases(tmp_path, {"n": (negative, good), "s": (soft, good)})
+    order = InstanceOrder(confidence=True)
+    with pytest.raises(InputError, match=r"^n: n\.nii\.gz: the prediction holds confidences from -0\.5 to"):
+        evaluate_instances(pairs[:1], order, tmp_path / "out")
+    with pytest.raises(InputError, match=r"^s: s\.nii\.gz: a connected part holds confidences from"):
+        evaluate_instances(pairs[1:], order, tmp_path / "out")
+
+
+def test_empty_maps_have_no_labels_to_score(tmp_path: Path) -> None:
+    empty = np.zeros(GRID.shape, dtype=np.uint8)
+    pairs = write_cases(tmp_path, {"a": (empty, empty)})
+    evaluate_segmentation(pairs, SegmentationOrder(), tmp_path / "out")
+    assert written(tmp_path / "out")["labels"] == {}
+    evaluate_segmentation(pairs, SegmentationOrder(labels=(1,)), tmp_path / "out")
+    label = written(tmp_path / "out")["labels"]["1"]
+    assert label["mean"]["dice"]["undefined"] == 1
+    assert label["pooled"]["dice"] is None
+
+
 def test_the_same_evaluation_writes_the_same_bytes(tmp_path: Path) -> None:
     mask = box((1, 1, 1), (3, 3, 3))
     pairs = write_cases(tmp_path, {"a": (mask, mask), "b": (mask, mask)})

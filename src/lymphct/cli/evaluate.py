@@ -123,13 +123,34 @@ def instances(
             "instance map; always: every map is split into connected parts of equal number; never: none is."
         ),
     ] = Components.AUTO,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Predictions are detection maps: each connected part is a candidate whose voxels hold its "
+            "confidence. Adds FROC, average precision and the AUC of whole cases.",
+        ),
+    ] = False,
+    ignore_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-duplicates",
+            help="A second prediction of a node that is matched already is no false positive.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recall, precision and F of lymph nodes, matched one to one."""
     from lymphct.workflow.evaluation import pair_files
     from lymphct.workflow.instance_evaluation import InstanceOrder, evaluate_instances
 
-    order = InstanceOrder(iou=iou, rule=rule.value, components=components.value)
+    order = InstanceOrder(
+        iou=iou,
+        rule=rule.value,
+        components=components.value,
+        confidence=confidence,
+        ignore_duplicates=ignore_duplicates,
+    )
     pairs = pair_files(prediction, truth)
     with progress_bar("cases", len(pairs)) as advance:
         record = evaluate_instances(pairs, order, out, jobs=GLOBALS.jobs, progress=advance)
@@ -145,6 +166,10 @@ def _instance_table(record: dict[str, Any]) -> str:
     for name, ratios in (("pooled", pooled), ("mean over cases", mean)):
         values = ", ".join(f"{ratio} {_number(ratios[ratio])}" for ratio in ("recall", "precision", "f"))
         lines.append(f"{name}: {values}")
+    if "confidence" in record:
+        found = record["confidence"]
+        precision, area = _number(found["average_precision"]), _number(found["case_auc"])
+        lines.append(f"by confidence: average precision {precision}, AUC of cases {area}")
     return "\n".join(lines)
 
 

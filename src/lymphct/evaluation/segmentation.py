@@ -12,7 +12,7 @@ import numpy as np
 
 from lymphct.core.arrays import AnyArray, LabelArray, Vector3
 from lymphct.core.errors import InputError
-from lymphct.evaluation.label_kernels import scan
+from lymphct.evaluation.label_kernels import joint_runs, scan
 from lymphct.evaluation.layout import (
     contiguous,
     masks_as_labels,
@@ -205,6 +205,25 @@ def label_counts(prediction: LabelArray, truth: LabelArray, labels: Iterable[int
     maps = contiguous(*paired_labels(prediction, truth), (1.0, 1.0, 1.0))
     counts, _ = _counts_and_boxes(maps[0], maps[1], wanted)
     return dict(zip(wanted, counts, strict=True))
+
+
+def labels_present(prediction: LabelArray, truth: LabelArray, *, most: int = 256) -> list[int]:
+    """List the labels that occur in either of two label maps, ascending, without the background.
+
+    Raises:
+        GeometryMismatchError: the shapes differ.
+        InputError: labels are not whole numbers or negative, or there are more than `most` of them.
+
+    """
+    prediction, truth, _ = contiguous(*paired_labels(prediction, truth), (1.0, 1.0, 1.0))
+    found: set[int] = set()
+    for pair in zip(prediction, truth, strict=True):  # slab by slab: an image has as many runs as voxels
+        found.update(np.unique(joint_runs(*pair)[:2]).tolist())
+        if len(found) > most:
+            msg = f"more than {most} different numbers: an image instead of a label map?"
+            raise InputError(msg, code="E_LABELS", cure="give label maps, or name the labels: --label N")
+    require_not_negative(min(found, default=0))
+    return sorted(found - {0})
 
 
 def voxel_counts(prediction: AnyArray, truth: AnyArray) -> VoxelCounts:

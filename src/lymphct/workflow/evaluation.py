@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,15 @@ from lymphct.core.orientation import reordered_like
 from lymphct.core.volume import Volume
 from lymphct.io.fingerprint import code_version, digest_file, fingerprint
 from lymphct.io.images import Scheme
-from lymphct.io.jsonfile import JSON
+from lymphct.io.jsonfile import JSON, write_json
 from lymphct.io.labels import read_labels
 from lymphct.io.masks import read_whole_numbers
+from lymphct.io.nifti import read_nifti
 from lymphct.io.store import committed_folder, environment_errors, replace_file
 from lymphct.io.worker import map_patients
 from lymphct.report.tables import safe_text
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -89,16 +93,20 @@ def _case(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
-def read_pair(pair: MaskPair, scheme: Scheme | None = None) -> tuple[Volume, Volume]:
+def read_pair(
+    pair: MaskPair, scheme: Scheme | None = None, *, is_confidence: bool = False
+) -> tuple[Volume, Volume]:
     """Read the predicted and the true mask of a case, the prediction in the axis order of the truth.
 
     Args:
         pair: the files; only the safety limits apply (DESIGN §4).
         scheme: numbering of both as structures; None keeps their numbers.
+        is_confidence: the prediction holds confidences from 0 on instead of labels.
 
     Raises:
         InputError: a damaged file, values that are not whole numbers from 0 on or that the scheme does not
-            know, or another voxel lattice; the message names the case and the file.
+            know, confidences that are negative or not finite, or another voxel lattice; the message names
+            the case and the file.
 
     """
 
@@ -109,7 +117,7 @@ def read_pair(pair: MaskPair, scheme: Scheme | None = None) -> tuple[Volume, Vol
 
     try:
         truth = read(pair.truth, "truth")
-        prediction = read(pair.prediction, "prediction")
+        prediction = _confidences(pair.prediction) if is_confidence else read(pair.prediction, "prediction")
         try:
             same = reordered_like(prediction, truth.geometry, name="prediction", reference_name="truth")
         except InputError as error:
@@ -117,6 +125,17 @@ def read_pair(pair: MaskPair, scheme: Scheme | None = None) -> tuple[Volume, Vol
     except LymphctError as error:
         raise error.at(patient=pair.case) from error.__cause__
     return (same, truth)
+
+
+def _confidences(path: Path) -> Volume:
+    image = read_nifti(path)
+    for notice in image.notices:
+        logger.warning("%s: %s", path.name, notice.text)
+    low, high = float(image.volume.array.min()), float(image.volume.array.max())
+    if not (low >= 0 and np.isfinite(high)):
+        msg = f"the prediction holds confidences from {low:g} to {high:g}"
+        raise InputError(msg, code="E_SCORES", cure="give finite values from 0 on").at(file=path.name)
+    return image.volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +175,60 @@ def score_pairs(
     return scored
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A CSV file: None is a blank cell, text never reads as a formula."""
+
+    heading: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Generic[Result]):
+    """One kind of evaluation: how a case is scored, and what is written about all of them.
+
+    Attributes:
+        name: of the JSON file, without suffix; its schema is `lymphct-<name>-1`.
+        settings: written into the record, so that it says how it was made.
+        score: measures one case; it travels to worker processes.
+        record: what the JSON says about all cases.
+        tables: name without suffix → CSV file.
+
+    """
+
+    name: str
+    settings: Mapping[str, JSON]
+    score: Callable[[MaskPair], Result]
+    record: Callable[[Sequence[Scored[Result]]], dict[str, JSON]]
+    tables: Callable[[Sequence[Scored[Result]]], Mapping[str, Table]]
+
+
+def evaluate(
+    evaluation: Evaluation[Result],
+    pairs: Sequence[MaskPair],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, JSON]:
+    """Score all pairs, write the JSON and the tables into `folder`, return what the JSON holds.
+
+    Raises:
+        LymphctError: a case is refused; nothing is written.
+        OutputInUseError: the folder holds something else than an older evaluation.
+
+    """
+    with _evaluation_folder(folder, pairs, evaluation.settings) as (staging, record):
+        cases = score_pairs(pairs, evaluation.score, jobs=jobs, progress=progress)
+        record |= {"schema": f"lymphct-{evaluation.name}-1", **evaluation.record(cases)}
+        write_json(staging / f"{evaluation.name}.json", record)
+        for name, table in evaluation.tables(cases).items():
+            replace_file(staging / f"{name}.csv", _csv(table))
+    return record
+
+
 @contextmanager
-def evaluation_folder(
+def _evaluation_folder(
     folder: Path, pairs: Sequence[MaskPair], settings: Mapping[str, JSON]
 ) -> Iterator[tuple[Path, dict[str, JSON]]]:
     """Yield an empty folder that becomes `folder` when the block ends without error, and a record to fill.
@@ -182,16 +253,11 @@ def evaluation_folder(
         yield staging, {"settings": dict(settings), "code": code, "inputs": dict(digests)}
 
 
-def write_table(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file: None is a blank cell, text never reads as a formula."""
-    replace_file(path, _csv(heading, rows))
-
-
-def _csv(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+def _csv(table: Table) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heading)
-    for row in rows:
+    writer.writerow(table.heading)
+    for row in table.rows:
         writer.writerow(safe_text(cell) if isinstance(cell, str) else cell for cell in row)
     return text.getvalue().encode("utf-8", errors="backslashreplace")
 

@@ -6,9 +6,6 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
-import numpy as np
-
-from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
 from lymphct.core.terms import Structure
 from lymphct.evaluation.segmentation import (
@@ -16,20 +13,13 @@ from lymphct.evaluation.segmentation import (
     VoxelCounts,
     label_counts,
     label_scores,
+    labels_present,
     summarize,
 )
 from lymphct.evaluation.surfaces import SurfaceSettings
 from lymphct.io.images import Scheme
-from lymphct.io.jsonfile import JSON, write_json
-from lymphct.workflow.evaluation import (
-    MaskPair,
-    Scored,
-    evaluation_folder,
-    finite,
-    read_pair,
-    score_pairs,
-    write_table,
-)
+from lymphct.io.jsonfile import JSON
+from lymphct.workflow.evaluation import Evaluation, MaskPair, Scored, Table, evaluate, finite, read_pair
 
 MOST_LABELS = 256
 """More different numbers in a file mean that it is an image, not a label map."""
@@ -72,7 +62,7 @@ def score_case(pair: MaskPair, order: SegmentationOrder) -> CaseScores:
     """
     prediction, truth = read_pair(pair, order.scheme)
     try:
-        labels = order.labels or sorted(_present(prediction.array) | _present(truth.array))
+        labels = order.labels or labels_present(prediction.array, truth.array, most=MOST_LABELS)
     except InputError as error:
         raise error.at(patient=pair.case) from None
     scores = label_scores(
@@ -83,17 +73,6 @@ def score_case(pair: MaskPair, order: SegmentationOrder) -> CaseScores:
         scores={order.name_of(label): value for label, value in scores.items()},
         counts={order.name_of(label): value for label, value in counts.items()},
     )
-
-
-def _present(array: AnyArray) -> set[int]:
-    """Return the numbers above 0 in a map."""
-    found: set[int] = set()
-    for slab in array:  # slab by slab: sorting a whole CT takes gigabytes
-        found |= set(np.unique(slab).tolist())
-        if len(found) > MOST_LABELS:
-            msg = f"more than {MOST_LABELS} different numbers: an image instead of a label map?"
-            raise InputError(msg, code="E_LABELS", cure="give label maps, or name the labels: --label N")
-    return found - {0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +107,20 @@ def evaluate_segmentation(
         "scheme": None if order.scheme is None else str(order.scheme),
         **order.surface.model_dump(mode="json"),
     }
-    with evaluation_folder(folder, pairs, settings) as (staging, record):
-        cases = score_pairs(pairs, _Scorer(order), jobs=jobs, progress=progress)
-        record["schema"] = "lymphct-segmentation-1"
-        record["labels"] = {name: _label(cases, name) for name in _names(cases)}
-        record["cases"] = {
+    evaluation = Evaluation(
+        name="segmentation", settings=settings, score=_Scorer(order), record=_record, tables=_tables
+    )
+    return evaluate(evaluation, pairs, folder, jobs=jobs, progress=progress)
+
+
+def _record(cases: Sequence[Scored[CaseScores]]) -> dict[str, JSON]:
+    return {
+        "labels": {name: _label(cases, name) for name in _names(cases)},
+        "cases": {
             case.case: {name: dict(scores.record()) for name, scores in case.result.scores.items()}
             for case in cases
-        }
-        write_json(staging / "segmentation.json", record)
-        write_table(staging / "segmentation.csv", _COLUMNS, _rows(cases))
-    return record
+        },
+    }
 
 
 def _names(cases: Sequence[Scored[CaseScores]]) -> list[str]:
@@ -175,9 +157,10 @@ _METRICS = tuple(column.name for column in fields(SegmentationScores))
 _COLUMNS = ("case", "label", *_METRICS)
 
 
-def _rows(cases: Sequence[Scored[CaseScores]]) -> list[list[object]]:
-    return [
+def _tables(cases: Sequence[Scored[CaseScores]]) -> dict[str, Table]:
+    rows = [
         [case.case, name, *(scores.record()[metric] for metric in _METRICS)]
         for case in cases
         for name, scores in case.result.scores.items()
     ]
+    return {"segmentation": Table(_COLUMNS, rows)}
