@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ from lymphct.core.terms import NodeClass
 from lymphct.learning.channels import network_channels
 from lymphct.learning.training import TrainingSettings, best_weights
 from lymphct.learning.unet import UNetSettings
-from lymphct.nodes.crops import IdentificationCase, NodeSamplingSettings, identification_case
+from lymphct.nodes.crops import POSITIVE, IdentificationCase, NodeSamplingSettings, identification_case
+from lymphct.nodes.features import fit_logistic_baseline
 from lymphct.nodes.identification import (
     IdentificationSettings,
     build_identification_network,
     fit_identification,
     fit_statistics,
     identify_nodes,
+    positive_share,
     predict_classes,
     set_statistics,
     validation_score,
@@ -110,6 +113,26 @@ def test_a_fresh_mask_branch_changes_nothing() -> None:
     assert isinstance(network.mask_branch, MaskBranch)
     gain = network.mask_branch(torch.randint(0, 2, (1, 1, 4, 5, 6)).float())
     assert torch.equal(gain, torch.ones(1, 4, 4, 5, 6))
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_training_can_start_from_logistic_regression(
+    case: IdentificationCase, outputs: Literal[2, 3]
+) -> None:
+    head = IdentificationHeadSettings(classes=outputs, logistic_start=True)
+    still = SETTINGS.training.model_copy(update={"learning_rate": 1e-30, "iterations_per_epoch": 1})
+    settings = SETTINGS.model_copy(update={"head": head, "training": still})
+    known = replace(case, classes=tuple(number % outputs for number in range(len(case.classes))))
+    network = build_identification_network(settings)
+    list(fit_identification(network, [known], [], settings, seed=1))
+    judged = np.asarray(known.classes) < 2
+    positive = np.asarray(known.classes)[judged] == POSITIVE
+    baseline = fit_logistic_baseline(known.features[judged], positive, ["p1"] * positive.size).value
+    # Training draws as many positive nodes as negative ones; the baseline knows their share.
+    odds = baseline.predict(known.features) / (1 - baseline.predict(known.features))
+    odds *= (~positive).sum() / positive.sum()
+    share = positive_share(predict_classes(network, known, settings))
+    np.testing.assert_allclose(share, odds / (1 + odds), rtol=1e-4)
 
 
 def test_the_threshold_decides_the_class(

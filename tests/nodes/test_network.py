@@ -13,6 +13,7 @@ from lymphct.nodes.network import (
     NodeNetwork,
     attention_pyramid,
     box_average,
+    mask_average,
 )
 
 UNET = UNetSettings(features=(4, 6, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 1), (2, 2, 1)))
@@ -175,6 +176,7 @@ def test_boxes_are_averaged_at_each_scale() -> None:
         IdentificationHeadSettings(node_features=False),
         IdentificationHeadSettings(classes=3, multi_scale=True),
         IdentificationHeadSettings(mask_branch=True),
+        IdentificationHeadSettings(mask_average=True, logistic_start=True),
     ],
 )
 def test_every_option_of_the_classifier_gives_one_row_per_node(
@@ -184,6 +186,13 @@ def test_every_option_of_the_classifier_gives_one_row_per_node(
     logits = identification(head)(image, mask, box, torch.zeros(2, len(FEATURES)))
     assert logits.shape == (2, head.classes)
     assert bool(torch.isfinite(logits).all())
+
+
+def test_the_average_over_the_node_leaves_its_box_out() -> None:
+    x = torch.arange(8.0).reshape(1, 1, 2, 2, 2)
+    mask = torch.zeros(1, 1, 2, 2, 2)
+    mask[0, 0, 0, 0, 1] = mask[0, 0, 1, 1, 1] = 1
+    assert mask_average(x, mask).tolist() == [[4.0]]
 
 
 def test_only_features_within_the_box_count(image: Tensor) -> None:

@@ -31,7 +31,7 @@ from lymphct.nodes.crops import (
     cut_crop,
     identification_case,
 )
-from lymphct.nodes.features import FeatureStatistics, fit_feature_statistics
+from lymphct.nodes.features import FeatureStatistics, fit_feature_statistics, fit_logistic_baseline
 from lymphct.nodes.instances import without_nodes
 from lymphct.nodes.network import IdentificationHeadSettings, IdentificationNetwork, MaskBranch
 
@@ -115,8 +115,9 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
 ) -> Iterator[EpochRecord]:
     """Train on drawn lymph nodes; the best epoch is the one with the highest validation AUC.
 
-    The statistics of the node features are fitted on `cases` and kept in the network. Without validation
-    nodes of both classes the score is minus their mean cross entropy; without any node there is none.
+    Statistics of the node features and the logistic regression to start from are fitted on `cases` and kept
+    in the network. Without validation nodes of both classes the score is minus their mean cross entropy;
+    without any node there is none.
 
     Raises:
         InputError: a class has no training node, or a node without class meets a network of two classes.
@@ -124,6 +125,7 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
     """
     sampler = NodeSampler(cases, settings.sampling, settings.head.classes, seed)
     set_statistics(network, fit_statistics(cases).value)
+    _start_from_baseline(network, cases)
     judged = [case for case in validation if case.labels]
 
     def score(candidate: nn.Module) -> float:
@@ -137,6 +139,23 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
         validate=score if judged else None,
         state=state,
     )
+
+
+def _start_from_baseline(network: IdentificationNetwork, cases: Sequence[IdentificationCase]) -> None:
+    if network.baseline is None:
+        return
+    ordered = sorted(cases, key=lambda case: case.patient)
+    classes = np.concatenate([np.asarray(case.classes, dtype=np.int64) for case in ordered])
+    features = np.concatenate([case.features for case in ordered])
+    patients = [case.patient for case in ordered]
+    judged = classes != NOT_A_NODE
+    positive = classes[judged] == POSITIVE
+    baseline = fit_logistic_baseline(features[judged], positive, patients).value
+    # Batches hold as many positive nodes as negative ones, whatever their share in the cohort.
+    balance = float(np.log((~positive).sum() / positive.sum()))
+    device = next(network.parameters()).device
+    weights = torch.from_numpy(baseline.weights).float().to(device)
+    network.start_from_baseline(weights, baseline.intercept + balance)
 
 
 def fit_statistics(cases: Sequence[IdentificationCase]) -> Fitted[FeatureStatistics]:

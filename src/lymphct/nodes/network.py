@@ -132,6 +132,13 @@ class IdentificationHeadSettings(Settings):
     Not stated in the paper; the authors' code uses the finest."""
     mask_branch: bool = False
     """Let the mask of the node weigh the decoder features. Not stated in the paper; off."""
+    mask_average: bool = False
+    """Average the finest decoder features also over the node itself, not over its box alone.
+    Not stated in the paper; off."""
+    logistic_start: bool = False
+    """Add the logit of logistic regression on the node features: fitted on the training nodes, then trained
+    on with the network, whose own logits start at 0. Needs `node_features`. Not stated in the paper
+    (decision 0020)."""
 
 
 class MaskBranch(nn.Module):
@@ -170,12 +177,13 @@ class IdentificationNetwork(nn.Module):
         self.settings = head
         self.unet = UNet(in_channels, unet)
         counts = self.unet.feature_counts
-        learned = sum(counts) if head.multi_scale else counts[0]
+        learned = (sum(counts) if head.multi_scale else counts[0]) + head.mask_average * counts[0]
         given = len(FEATURES) if head.node_features else 0
         self.mask_branch = MaskBranch(counts[0]) if head.mask_branch else None
         self.classifier = nn.Sequential(
             nn.Linear(learned + given, head.hidden), nn.LeakyReLU(LEAK), nn.Linear(head.hidden, head.classes)
         )
+        self.baseline = nn.Linear(given, head.classes) if given and head.logistic_start else None
         self.register_buffer("feature_mean", torch.zeros(len(FEATURES)))
         self.register_buffer("feature_sd", torch.ones(len(FEATURES)))
 
@@ -197,11 +205,36 @@ class IdentificationNetwork(nn.Module):
             box_average(x, box, stride)
             for x, stride in zip(decoded[:scales], self.unet.strides[:scales], strict=True)
         ]
+        if self.settings.mask_average:
+            pooled.append(mask_average(decoded[0], mask))
+        standard = torch.nan_to_num((features - self.feature_mean) / self.feature_sd, nan=0.0)
         if self.settings.node_features:
-            standard = (features - self.feature_mean) / self.feature_sd
-            pooled.append(torch.nan_to_num(standard, nan=0.0).to(pooled[0].dtype))
+            pooled.append(standard.to(pooled[0].dtype))
         logits: Tensor = self.classifier(torch.cat(pooled, dim=1))
-        return logits
+        return logits if self.baseline is None else logits + self.baseline(standard)
+
+    @torch.no_grad()
+    def start_from_baseline(self, weights: Tensor, intercept: float) -> None:
+        """Let the logits be those of a logistic regression on standardised node features, until trained on.
+
+        Args:
+            weights: (7,) of the logit of positive against negative.
+            intercept: of the same logit.
+
+        """
+        if self.baseline is None:
+            return
+        halves = weights.new_tensor([-0.5, 0.5])
+        for parameter in (*self.classifier[-1].parameters(), *self.baseline.parameters()):
+            parameter.zero_()
+        self.baseline.weight[:2] = halves[:, None] * weights
+        self.baseline.bias[:2] = halves * intercept
+
+
+def mask_average(x: Tensor, mask: Tensor) -> Tensor:
+    """Average features (b, c, k, j, i) over the voxels of a non-empty mask (b, 1, k, j, i): (b, c)."""
+    average: Tensor = (x * mask).sum(dim=(2, 3, 4)) / mask.sum(dim=(2, 3, 4)).clamp(min=1.0)
+    return average
 
 
 def box_average(x: Tensor, box: Tensor, stride: Index3) -> Tensor:
