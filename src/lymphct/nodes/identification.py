@@ -124,8 +124,10 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
 
     """
     sampler = NodeSampler(cases, settings.sampling, settings.head.classes, seed)
-    set_statistics(network, fit_statistics(cases).value)
-    _start_from_baseline(network, cases)
+    statistics = fit_statistics(cases).value
+    set_statistics(network, statistics)
+    if network.baseline is not None:
+        _start_from_baseline(network, cases, statistics)
     judged = [case for case in validation if case.labels]
 
     def score(candidate: nn.Module) -> float:
@@ -141,9 +143,9 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
     )
 
 
-def _start_from_baseline(network: IdentificationNetwork, cases: Sequence[IdentificationCase]) -> None:
-    if network.baseline is None:
-        return
+def _start_from_baseline(
+    network: IdentificationNetwork, cases: Sequence[IdentificationCase], statistics: FeatureStatistics
+) -> None:
     ordered = sorted(cases, key=lambda case: case.patient)
     classes = np.concatenate([np.asarray(case.classes, dtype=np.int64) for case in ordered])
     features = np.concatenate([case.features for case in ordered])
@@ -151,11 +153,14 @@ def _start_from_baseline(network: IdentificationNetwork, cases: Sequence[Identif
     judged = classes != NOT_A_NODE
     positive = classes[judged] == POSITIVE
     baseline = fit_logistic_baseline(features[judged], positive, patients).value
+    # The baseline is standardised by lymph nodes alone, the network by everything it is shown.
+    own = baseline.statistics
+    weights = baseline.weights * statistics.sd / own.sd
+    shift = float((baseline.weights * (statistics.mean - own.mean) / own.sd).sum())
     # Batches hold as many positive nodes as negative ones, whatever their share in the cohort.
     balance = float(np.log((~positive).sum() / positive.sum()))
-    device = next(network.parameters()).device
-    weights = torch.from_numpy(baseline.weights).float().to(device)
-    network.start_from_baseline(weights, baseline.intercept + balance)
+    on_device = torch.from_numpy(weights).float().to(next(network.parameters()).device)
+    network.start_from_baseline(on_device, baseline.intercept + shift + balance)
 
 
 def fit_statistics(cases: Sequence[IdentificationCase]) -> Fitted[FeatureStatistics]:
