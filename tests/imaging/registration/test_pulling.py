@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from lymphct.core.arrays import DoubleArray
+from lymphct.core.arrays import BoolArray, DoubleArray
 from lymphct.imaging.registration import pulling
 from lymphct.imaging.registration.pulling import (
     Mapping,
@@ -41,8 +41,8 @@ def expected_places(mapping: Mapping) -> DoubleArray:
     return found
 
 
-def outside(at: DoubleArray, size: tuple[int, int, int]) -> DoubleArray:
-    far: DoubleArray = np.any((at < -0.5) | (at > np.array(size)[:, None] - 0.5), axis=0)
+def outside(at: DoubleArray, size: tuple[int, int, int]) -> BoolArray:
+    far: BoolArray = np.any((at < -0.5) | (at > np.array(size)[:, None] - 0.5), axis=0)
     return far
 
 

@@ -50,6 +50,9 @@ class RegistrationSettings(Settings):
     """Flagged below: least determinant in the body. Not stated in the paper (DEEDS §2)."""
     largest_inconsistency_mm: PositiveFloat = 3.0
     """Flagged above: 95th percentile of the miss there and back, mm. Not stated in the paper (DEEDS §2)."""
+    largest_distance: PositiveFloat = 16.0
+    """Flagged above: mean descriptor distance after registration, 0 to 60. Not stated in the paper; pairs of
+    known truth end at 5 to 13, two patients or noise at 22 to 25."""
     least_overlap: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
     """Flagged below: share of the fixed body inside the moving image. Not stated in the paper; below it most
     of the field is extrapolated."""
@@ -229,6 +232,11 @@ def _flags(quality: Quality, overlap: float, settings: RegistrationSettings) -> 
     moved = settings.method != "none"
     if moved and before is not None and after is not None and after >= before > 0.0:
         flags.append(f"the images do not agree better than before (distance {before:.3g}, now {after:.3g})")
+    if moved and after is not None and after > settings.largest_distance:
+        limit = settings.largest_distance
+        flags.append(
+            f"the images show little in common (distance {after:.3g}, limit {limit:g}): one patient?"
+        )
     if overlap < settings.least_overlap:
         limit = settings.least_overlap
         flags.append(f"only {100 * overlap:.0f} % of the body lie in both images (limit {100 * limit:.0f} %)")
