@@ -125,14 +125,12 @@ def _arguments(settings: DeedsSettings) -> list[str]:
 
 def _read_displacements(path: Path, nodes: tuple[int, ...]) -> FloatArray:
     """Read float32 numbers: the component along j, then i, then k, each with i fastest (DEEDS §1.9)."""
-    count = 3 * int(np.prod(nodes))
-    if not path.exists():
-        msg = "the program wrote no displacements"
-        raise EnvironmentProblemError(msg, code="E_DEEDS_BIN", cure="try the program by hand")
-    content = read_bounded(path, count * _FLOAT_BYTES + 1)
-    if len(content) != count * _FLOAT_BYTES:
-        msg = f"the program wrote {len(content)} bytes of displacements, {count * _FLOAT_BYTES} were expected"
+    expected = 3 * int(np.prod(nodes)) * _FLOAT_BYTES
+    size = path.stat().st_size if path.exists() else 0
+    if size != expected:
+        msg = f"the program wrote {size} bytes of displacements, {expected} were expected"
         raise EnvironmentProblemError(msg, code="E_DEEDS_BIN", cure="is it deedsBCV?")
+    content = read_bounded(path, expected)
     along_j, along_i, along_k = np.frombuffer(content, dtype="<f4").reshape(3, *nodes[::-1])
     found = np.stack([part.T for part in (along_i, along_j, along_k)])
     if not np.isfinite(found).all():

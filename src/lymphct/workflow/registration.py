@@ -17,7 +17,7 @@ from lymphct.imaging.registration.registering import (
 from lymphct.imaging.registration.result import Registration, RegistrationReport
 from lymphct.io.deeds_binary import DeedsBinary
 from lymphct.io.fingerprint import code_version, digest_input, fingerprint, require_unchanged
-from lymphct.io.images import read_volume, write_volume
+from lymphct.io.images import read_image, write_volume
 from lymphct.io.jsonfile import JSON, read_json, write_json
 from lymphct.io.store import committed_folder, is_current, locked
 
@@ -79,11 +79,11 @@ def register_files(
 
 
 def _register_into(folder: Path, order: RegistrationOrder, progress: Progress | None) -> None:
-    fixed, moving = _read(order.fixed), _read(order.moving)
     settings = order.settings
     solver = None
     if settings.method == "deeds-binary":
         solver = DeedsBinary.from_environment(threads=order.threads)
+    fixed, moving = _read_pair(order)
     resources = Resources(threads=order.threads, progress=progress, solver=solver)
     attempted = register_with(fixed, moving, settings, resources)
     used = accepted(attempted, fixed, moving) if settings.fall_back else attempted
@@ -93,11 +93,12 @@ def _register_into(folder: Path, order: RegistrationOrder, progress: Progress | 
     write_json(folder / REPORT_FILE, report_record(attempted.report, used))
 
 
-def _read(path: Path) -> Volume:
-    try:
-        return read_volume(path)
-    except InputError as error:
-        raise error.at(file=path.name) from error.__cause__
+def _read_pair(order: RegistrationOrder) -> tuple[Volume, Volume]:
+    fixed, moving = read_image(order.fixed), read_image(order.moving)
+    if fixed.patient_key and moving.patient_key and fixed.patient_key != moving.patient_key:
+        msg = "the images belong to different patients (PatientID differs)"
+        raise InputError(msg, code="E_PATIENTS", cure="check that both series are of one patient")
+    return fixed.volume, moving.volume
 
 
 def report_record(attempted: RegistrationReport, used: Registration) -> dict[str, JSON]:
