@@ -105,7 +105,7 @@ class Registration:
         return Volume(array=warped, geometry=reference)
 
     def displacement(self, reference: Geometry) -> FloatArray:
-        """Return u, float32 (*reference.shape, 3), mm, LPS+: what p shows, the moving image has at p + u.
+        """Return u, float32 (i, j, k, 3), mm, LPS+: what `reference` has at p, the moving image has at p + u.
 
         The affine part is included.
         """
