@@ -26,7 +26,9 @@ class _Matches(NamedTuple):
 def align_affine(
     fixed: FloatArray, moving: FloatArray, settings: DeedsSettings, *, threads: int = 1
 ) -> DoubleArray:
-    """Return A, (4, 4) in voxels, such that moving(A x) lies on fixed(x); the identity without enough matches.
+    """Return A, (4, 4) in voxels, such that moving(A x) lies on fixed(x).
+
+    A level without enough matches leaves what the levels before it found, at first the identity.
 
     Args:
         fixed: HU, C order.
@@ -35,9 +37,9 @@ def align_affine(
         threads: how many share the work.
 
     """
-    affine = np.eye(4)
+    affine: DoubleArray = np.eye(4)
     for level in settings.affine_levels:
-        inverse = np.linalg.inv(affine)
+        inverse: DoubleArray = np.linalg.inv(affine).astype(np.float64)
         there = _match(fixed, warp(moving, None, affine, outside=AIR, threads=threads), level, threads)
         back = _match(moving, warp(fixed, None, inverse, outside=AIR, threads=threads), level, threads)
         # A block of the moving image at y, found at y + d in the warped fixed one, says that the sought
@@ -45,7 +47,7 @@ def align_affine(
         source = np.concatenate([there.source, _apply(inverse, back.found)])
         target = np.concatenate([there.found, _apply(inverse, back.source)])
         if len(source) < settings.affine_least_points:
-            return affine
+            continue  # a small image; finer levels have more blocks
         affine = affine @ fit_trimmed(source, target, settings.affine_rounds)
     return affine
 
@@ -65,7 +67,7 @@ def _match(image: FloatArray, warped: FloatArray, level: Level, threads: int) ->
     usable = _inner_blocks_with_tissue(image, g)
     usable &= least <= np.median(least[usable]) if usable.any() else usable
     nodes = np.argwhere(usable)
-    source = nodes * float(g) + (g - 1) // 2
+    source: DoubleArray = nodes * np.float64(g) + (g - 1) // 2
     steps = np.stack(np.unravel_index(label[usable], (level.labels,) * 3), axis=1) - level.radius
     return _Matches(source, source + steps * level.step)
 

@@ -13,10 +13,11 @@ from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray, FloatArray
 from lymphct.core.errors import InputError
 from lymphct.imaging.registration.affine import AIR, align_affine
 from lymphct.imaging.registration.belief import propagate
+from lymphct.imaging.registration.bits import UNSEEN
 from lymphct.imaging.registration.cost import data_cost, grid_shape, mean_distance
 from lymphct.imaging.registration.deeds_settings import DeedsSettings, Level
 from lymphct.imaging.registration.descriptor import describe
-from lymphct.imaging.registration.field import ControlField, make_consistent, resample_nodes, warp
+from lymphct.imaging.registration.field import ControlField, lands_on, make_consistent, resample_nodes, warp
 from lymphct.imaging.registration.tree import spanning_tree
 
 __all__ = ["ControlField", "DeedsResult", "deeds"]
@@ -33,7 +34,7 @@ class DeedsResult:
 
     Attributes:
         forward: u, voxels: warped(x) = moving(A x + u(x)).
-        backward: v, voxels: the fixed array at x + v(x) shows what the affinely aligned moving one shows at x.
+        backward: v, voxels: fixed(x + v(x)) shows what the affinely aligned moving array shows at x.
         affine: A, shape (4, 4), voxels; the identity unless asked for.
         distance_before: mean descriptor distance of the two arrays, 0 … 60.
         distance_after: the same with the moving array warped.
@@ -70,21 +71,20 @@ def deeds(  # noqa: PLR0913 - two images, settings and four keywords that name t
 
     Raises:
         InputError: the arrays do not share a shape, have an axis of fewer than 16 voxels, hold a value that
-            is not finite, or show nothing (all voxels alike).
+            is not finite, or show nothing (all voxels alike); or the control grid is coarser than they are.
 
     """
     settings = settings or DeedsSettings()
     fixed, moving = _checked(fixed, "fixed"), _checked(moving, "moving")
-    if fixed.shape != moving.shape:
-        msg = f"the fixed array has {fixed.shape} voxels, the moving one {moving.shape}"
-        raise InputError(msg, cure="resample the moving image onto the grid of the fixed one first")
+    _require_fit(fixed, moving, valid, settings)
     report = progress or (lambda _stage, _share: None)
     matrix = np.eye(4)
     if affine:
         report("affine", 0.0)
         matrix = align_affine(fixed, moving, settings, threads=threads)
     aligned = warp(moving, None, matrix, outside=AIR, threads=threads) if affine else moving
-    pair = _Pair(fixed, moving, aligned, matrix, threads)
+    valid = np.ones(moving.shape, dtype=np.bool_) if valid is None else np.ascontiguousarray(valid)
+    pair = _Pair(fixed, moving, aligned, matrix, valid if settings.field_of_view_rule else None, threads)
     nothing = np.zeros((3, 1, 1, 1), dtype=np.float32)
     forward = backward = ControlField(nothing, settings.grid_spacing[0])
     words = pair.describe(settings.levels[0].descriptor_radius)
@@ -100,7 +100,7 @@ def deeds(  # noqa: PLR0913 - two images, settings and four keywords that name t
 
 def _checked(array: FloatArray, name: str) -> FloatArray:
     if array.ndim != 3 or min(array.shape) < LEAST_VOXELS:
-        msg = f"the {name} array has {array.shape} voxels; registration needs {LEAST_VOXELS} along each of 3 axes"
+        msg = f"the {name} array has {array.shape} voxels; registration needs 3 axes of {LEAST_VOXELS}"
         raise InputError(msg, cure="lower the spacing of the work grid, or leave the registration out")
     image = np.ascontiguousarray(array, dtype=np.float32)
     low, high = float(image.min()), float(image.max())
@@ -113,6 +113,19 @@ def _checked(array: FloatArray, name: str) -> FloatArray:
     return image
 
 
+def _require_fit(
+    fixed: FloatArray, moving: FloatArray, valid: BoolArray | None, settings: DeedsSettings
+) -> None:
+    for name, array in (("moving", moving), ("valid", valid)):
+        if array is not None and array.shape != fixed.shape:
+            msg = f"the fixed array has {fixed.shape} voxels, the {name} one {array.shape}"
+            raise InputError(msg, cure="resample the moving image onto the grid of the fixed one first")
+    coarsest = max(*settings.grid_spacing, *settings.affine_grid_spacing)
+    if coarsest > min(fixed.shape):
+        msg = f"control points {coarsest} voxels apart do not fit into {fixed.shape} voxels"
+        raise InputError(msg, cure="lower grid_spacing, or the spacing of the work grid")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Words:
     radius: int
@@ -122,20 +135,48 @@ class _Words:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """What stays the same over the levels."""
+    """What stays the same over the levels.
+
+    `seen` are the voxels of the moving array that count, and None where the field of view is ignored.
+    """
 
     fixed: FloatArray
     moving: FloatArray
     aligned: FloatArray
     affine: DoubleArray
+    seen: BoolArray | None
     threads: int
 
     def describe(self, radius: int) -> _Words:
-        return _Words(
-            radius,
-            describe(self.fixed, radius, threads=self.threads),
-            describe(self.aligned, radius, threads=self.threads),
-        )
+        fixed = describe(self.fixed, radius, threads=self.threads)
+        aligned = describe(self.aligned, radius, threads=self.threads)
+        if self.seen is not None:
+            aligned[~lands_on(self.seen, None, self.affine, threads=self.threads)] |= np.uint64(UNSEEN)
+        return _Words(radius, fixed, aligned)
+
+    def describe_warped_moving(self, field: ControlField, radius: int) -> AnyArray:
+        warped = warp(self.moving, field, self.affine, threads=self.threads)
+        words = describe(warped, radius, threads=self.threads)
+        if self.seen is not None:
+            words[~lands_on(self.seen, field, self.affine, threads=self.threads)] |= np.uint64(UNSEEN)
+        return words
+
+    def describe_warped_fixed(self, field: ControlField, radius: int) -> AnyArray:
+        words = describe(warp(self.fixed, field, threads=self.threads), radius, threads=self.threads)
+        if self.seen is not None:
+            everywhere = np.ones(self.fixed.shape, dtype=np.bool_)
+            words[~lands_on(everywhere, field, threads=self.threads)] |= np.uint64(UNSEEN)
+        return words
+
+    def match(
+        self, target: tuple[FloatArray, AnyArray], other: AnyArray, start: ControlField, level: Level
+    ) -> FloatArray:
+        """Return the total displacement of one direction, (3, n0, n1, n2), voxels."""
+        image, words = target
+        skip = self.seen is not None
+        cost = data_cost(words, other, level, skip_unseen=skip, threads=self.threads)
+        tree = spanning_tree(image, level.spacing)
+        return propagate(cost, tree, start.displacement, level, threads=self.threads)
 
 
 def _refine(
@@ -147,30 +188,15 @@ def _refine(
 ) -> tuple[ControlField, ControlField]:
     """Let one level choose its labels in both directions, then make the directions agree."""
     shape = grid_shape((pair.fixed.shape[0], pair.fixed.shape[1], pair.fixed.shape[2]), level.spacing)
-    start = [ControlField(resample_nodes(field.displacement, shape), level.spacing) for field in fields]
+    u, v = (ControlField(resample_nodes(field.displacement, shape), level.spacing) for field in fields)
     # Always the original images are warped: warping a warped one would blur it at every level.
-    warped = warp(pair.moving, start[0], pair.affine, threads=pair.threads)
-    found = [_match(pair, (pair.fixed, words.fixed), warped, start[0], level)]
-    warped = warp(pair.fixed, start[1], threads=pair.threads)
-    found.append(_match(pair, (pair.aligned, words.aligned), warped, start[1], level))
+    other = pair.describe_warped_moving(u, level.descriptor_radius)
+    forward = pair.match((pair.fixed, words.fixed), other, u, level)
+    other = pair.describe_warped_fixed(v, level.descriptor_radius)
+    backward = pair.match((pair.aligned, words.aligned), other, v, level)
     unit = np.float32(level.spacing)
-    a, b = make_consistent(found[0] / unit, found[1] / unit, settings.consistency_iterations)
+    a, b = make_consistent(forward / unit, backward / unit, settings.consistency_iterations)
     return ControlField(a * unit, level.spacing), ControlField(b * unit, level.spacing)
-
-
-def _match(
-    pair: _Pair,
-    target: tuple[FloatArray, AnyArray],
-    warped: FloatArray,
-    start: ControlField,
-    level: Level,
-) -> FloatArray:
-    """Return the total displacement of one direction, (3, n0, n1, n2), voxels."""
-    image, words = target
-    seen = describe(warped, level.descriptor_radius, threads=pair.threads)
-    cost = data_cost(words, seen, level, threads=pair.threads)
-    tree = spanning_tree(image, level.spacing)
-    return propagate(cost, tree, start.displacement, level, threads=pair.threads)
 
 
 def _distances(pair: _Pair, words: _Words, forward: ControlField) -> tuple[float, float]:

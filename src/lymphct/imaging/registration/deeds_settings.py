@@ -1,10 +1,12 @@
 """What the user may set of DEEDS: the levels from coarse to fine and the weight of smoothness."""
 
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from lymphct.core.settings import Settings
+
+Spacing = Annotated[int, Field(ge=1, le=32)]
 
 
 class Level(NamedTuple):
@@ -37,7 +39,7 @@ class Level(NamedTuple):
 class DeedsSettings(Settings):
     """Discrete registration by self-similarity context and a minimum spanning tree (Sec. IV-A.2)."""
 
-    grid_spacing: tuple[PositiveInt, ...] = (8, 7, 6, 5, 4)
+    grid_spacing: tuple[Spacing, ...] = (8, 7, 6, 5, 4)
     """Voxels between control points, coarse to fine. Not stated in the paper; the default of DEEDS."""
     search_radius: tuple[PositiveInt, ...] = (8, 7, 6, 5, 4)
     """Label steps to each side, per level. Not stated in the paper; the default of DEEDS."""
@@ -47,9 +49,9 @@ class DeedsSettings(Settings):
     """Larger is smoother. Not stated in the paper; the default of DEEDS."""
     consistency_iterations: NonNegativeInt = 10
     """Rounds that pull the two directions towards inverses. Not stated in the paper; the default of DEEDS."""
-    field_of_view_rule: bool = False
-    """Ignore samples displaced out of the moving image. Not stated in the paper; measured."""
-    affine_grid_spacing: tuple[PositiveInt, ...] = (7, 6, 5, 4)
+    field_of_view_rule: bool = True
+    """Leave out voxels displaced beyond the moving image. Not stated in the paper; a choice we measured."""
+    affine_grid_spacing: tuple[Spacing, ...] = (7, 6, 5, 4)
     """The affine stage's `grid_spacing`. Not stated in the paper; the default of DEEDS."""
     affine_search_radius: tuple[PositiveInt, ...] = (5, 4, 3, 2)
     """The affine stage's `search_radius`. Not stated in the paper; the default of DEEDS."""

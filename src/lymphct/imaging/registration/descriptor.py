@@ -61,84 +61,92 @@ def describe(image: FloatArray, radius: int, *, threads: int = 1) -> AnyArray:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _describe_planes(image: FloatArray, r: int, start: int, stop: int, words: AnyArray) -> None:
-    """Describe the planes start … stop-1; patch distances live in a ring of the 2r+1 planes in reach."""
+    """Describe the planes start … stop-1; patch distances live in rings of the 2r+1 planes in reach."""
     n_i, n_j, n_k = image.shape
     size = 2 * r + 1
-    flat = np.zeros((6, size, n_j, n_k), dtype=np.float32)  # summed over the patch within a plane
-    flat_of = np.full(size, -1, dtype=np.int64)
-    deep = np.zeros((6, size, n_j, n_k), dtype=np.float32)  # over the whole patch
+    flat = np.zeros((size, 6, n_j * n_k), dtype=np.float32)  # summed over the patch within a plane
+    deep = np.zeros((size, 6, n_j * n_k), dtype=np.float32)  # over the whole patch
     square = np.zeros((n_j + 2 * r, n_k + 2 * r), dtype=np.float32)
     values = np.empty((CHANNELS, n_k), dtype=np.float32)
-    known = max(start - r, 0)
+    summed, known = max(start - 2 * r, 0), max(start - r, 0)
     for i in range(start, stop):
         while known <= min(i + r, n_i - 1):
-            for plane in range(max(known - r, 0), min(known + r, n_i - 1) + 1):
-                if flat_of[plane % size] != plane:
-                    for pair in range(6):
-                        _sum_in_plane(image, plane, r, _PAIRS[pair], square, flat[pair, plane % size])
-                    flat_of[plane % size] = plane
-            deep[:, known % size] = 0
+            while summed <= min(known + r, n_i - 1):
+                _sum_in_plane(image, summed, r, square, flat[summed % size])
+                summed += 1
+            deep[known % size] = 0
             for plane in range(max(known - r, 0), min(known + r, n_i - 1) + 1):
                 for pair in range(6):
-                    for j in range(n_j):
-                        total, part = deep[pair, known % size, j], flat[pair, plane % size, j]
-                        for k in range(n_k):
-                            total[k] += part[k]
+                    _add(flat[plane % size, pair], deep[known % size, pair])
             known += 1
         for j in range(n_j):
-            _gather_channels(deep, i, j, r, n_i, values)
+            _gather_channels(deep.reshape(size, 6, n_j, n_k), (i, j, n_i), r, values)
             _quantize(values, words[i, j])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _sum_in_plane(
-    image: FloatArray, i: int, r: int, pair: AnyArray, square: FloatArray, flat: FloatArray
-) -> None:
-    """Squared differences of plane i to the image shifted by `pair`, summed over patches within the plane."""
+def _sum_in_plane(image: FloatArray, i: int, r: int, square: FloatArray, flat: FloatArray) -> None:
+    """Squared differences of plane i to the shifted image, summed over patches within the plane, per pair."""
     n_i, n_j, n_k = image.shape
-    flat[:] = 0
-    other = i + pair[0] * r
-    if other < 0 or other >= n_i:
-        return
-    dj, dk = pair[1] * r, pair[2] * r
-    square[:] = 0
-    k0, k1 = max(0, -dk), min(n_k, n_k - dk)
-    for j in range(max(0, -dj), min(n_j, n_j - dj)):
-        here, there, row = image[i, j], image[other, j + dj], square[j + r]
-        for k in range(k0, k1):
-            difference = there[k + dk] - here[k]
-            row[k + r] = difference * difference
-    column = np.zeros(n_k + 2 * r, dtype=np.float32)
-    for j in range(n_j):
-        column[:] = 0
-        for offset in range(2 * r + 1):
-            row = square[j + offset]
-            for k in range(n_k + 2 * r):
-                column[k] += row[k]
-        total = flat[j]
-        for offset in range(2 * r + 1):
-            for k in range(n_k):
-                total[k] += column[k + offset]
+    column = np.empty(n_k + 2 * r, dtype=np.float32)
+    for pair in range(6):
+        total = flat[pair].reshape(n_j, n_k)
+        total[:] = 0
+        other = i + _PAIRS[pair, 0] * r
+        dj, dk = _PAIRS[pair, 1] * r, _PAIRS[pair, 2] * r
+        if other < 0 or other >= n_i:
+            continue
+        square[:] = 0
+        first, last = max(0, -dk), min(n_k, n_k - dk)
+        for j in range(max(0, -dj), min(n_j, n_j - dj)):
+            _square_difference(
+                image[i, j, first:last],
+                image[other, j + dj, first + dk : last + dk],
+                square[j + r, first + r : last + r],
+            )
+        for j in range(n_j):
+            column[:] = 0
+            for offset in range(2 * r + 1):
+                _add(square[j + offset], column)
+            for offset in range(2 * r + 1):
+                _add(column[offset : offset + n_k], total[j])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _gather_channels(deep: FloatArray, i: int, j: int, r: int, n_i: int, values: FloatArray) -> None:
+def _square_difference(here: FloatArray, there: FloatArray, square: FloatArray) -> None:
+    for k in range(square.size):
+        difference = there[k] - here[k]
+        square[k] = difference * difference
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add(values: FloatArray, total: FloatArray) -> None:
+    for k in range(total.size):
+        total[k] += values[k]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _gather_channels(deep: FloatArray, at: tuple[int, int, int], r: int, values: FloatArray) -> None:
     """Read the twelve patch distances around each voxel of a row; outside the image, that of the voxel."""
-    _, size, n_j, n_k = deep.shape
+    size, _, n_j, n_k = deep.shape
+    i, j, n_i = at
     for channel in range(CHANNELS):
         pair = _CHANNELS[channel, 0]
         at_i, at_j = i + _CHANNELS[channel, 1] * r, j + _CHANNELS[channel, 2] * r
-        dk = _CHANNELS[channel, 3] * r
-        here, target = deep[pair, i % size, j], values[channel]
+        # Along k the voxel looks back by r or not at all.
+        back = min(-_CHANNELS[channel, 3] * r, n_k)
+        here = deep[i % size, pair, j]
         if at_i < 0 or at_i >= n_i or at_j < 0 or at_j >= n_j:
-            target[:] = here
+            back = n_k
         else:
-            source = deep[pair, at_i % size, at_j]
-            first = min(-dk, n_k)  # dk is 0 or -r
-            for k in range(first):
-                target[k] = here[k]
-            for k in range(first, n_k):
-                target[k] = source[k + dk]
+            _copy(deep[at_i % size, pair, at_j, : n_k - back], values[channel, back:])
+        _copy(here[:back], values[channel, :back])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _copy(values: FloatArray, target: FloatArray) -> None:
+    for k in range(target.size):
+        target[k] = values[k]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from lymphct.core.arrays import DoubleArray, FloatArray, Index3
+from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray, Index3
 from lymphct.imaging.registration.slabs import in_slabs
 
 
@@ -44,7 +44,7 @@ def dense(control: ControlField, shape: Index3, *, threads: int = 1) -> FloatArr
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _expand(nodes: FloatArray, start: int, stop: int, result: FloatArray) -> None:
-    _, n_i, n_j, n_k = result.shape
+    _, n_i, n_j, _ = result.shape
     row = np.empty((3, nodes.shape[3]), dtype=np.float32)
     for i in range(start, stop):
         for j in range(n_j):
@@ -110,7 +110,8 @@ def _read(image: FloatArray, x: float, y: float, z: float) -> float:
     d = image[x1, y1, z0] + tz * (image[x1, y1, z1] - image[x1, y1, z0])
     a += ty * (b - a)
     c += ty * (d - c)
-    return a + tx * (c - a)
+    value: float = a + tx * (c - a)
+    return value
 
 
 def make_consistent(
@@ -164,7 +165,7 @@ def warp(
     result = np.empty(image.shape, dtype=np.float32)
     fill = np.float32(np.nan if outside is None else outside)
     in_slabs(
-        lambda start, stop: _warp(image, nodes, matrix, fill, (start, stop), result), len(image), threads
+        lambda start, stop: _warp(image, (nodes, matrix), fill, (start, stop), result), len(image), threads
     )
     return result
 
@@ -172,31 +173,66 @@ def warp(
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _warp(
     image: FloatArray,
-    nodes: FloatArray,
-    affine: DoubleArray,
+    where: tuple[FloatArray, DoubleArray],
     fill: float,
     part: tuple[int, int],
     result: FloatArray,
 ) -> None:
     n_i, n_j, n_k = image.shape
-    node_row = np.empty((3, nodes.shape[3]), dtype=np.float32)
-    u = np.empty((3, n_k), dtype=np.float32)
+    at = np.empty((3, n_k), dtype=np.float32)
     for i in range(part[0], part[1]):
         for j in range(n_j):
-            _node_row(nodes, i * (nodes.shape[1] / n_i), j * (nodes.shape[2] / n_j), node_row)
-            for c in range(3):
-                _expand_row(node_row[c], u[c])
-                base = affine[c, 0] * i + affine[c, 1] * j + affine[c, 3]
-                for k in range(n_k):
-                    u[c, k] += np.float32(base + affine[c, 2] * k)
+            _positions(where, (i, j), image.shape, at)
             row = result[i, j]
             for k in range(n_k):
-                row[k] = _read(image, u[0, k], u[1, k], u[2, k])
+                row[k] = _read(image, at[0, k], at[1, k], at[2, k])
             if not np.isnan(fill):
                 for k in range(n_k):
-                    x, y, z = u[0, k], u[1, k], u[2, k]
+                    x, y, z = at[0, k], at[1, k], at[2, k]
                     if min(x, y, z) < 0 or x > n_i - 1 or y > n_j - 1 or z > n_k - 1:
                         row[k] = fill
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _positions(
+    where: tuple[FloatArray, DoubleArray], row: tuple[int, int], shape: Index3, at: FloatArray
+) -> None:
+    """Write A x + u(x) of the voxels of one row."""
+    nodes, affine = where
+    i, j = row
+    node_row = np.empty((3, nodes.shape[3]), dtype=np.float32)
+    _node_row(nodes, i * (nodes.shape[1] / shape[0]), j * (nodes.shape[2] / shape[1]), node_row)
+    for c in range(3):
+        _expand_row(node_row[c], at[c])
+        base = affine[c, 0] * i + affine[c, 1] * j + affine[c, 3]
+        for k in range(shape[2]):
+            at[c, k] += np.float32(base + affine[c, 2] * k)
+
+
+def lands_on(
+    seen: BoolArray, field: ControlField | None, affine: DoubleArray | None = None, *, threads: int = 1
+) -> BoolArray:
+    """Return for every voxel x whether the voxel nearest to A x + u(x) exists and is one of `seen`."""
+    nodes = np.zeros((3, 1, 1, 1), dtype=np.float32) if field is None else field.displacement
+    matrix = np.ascontiguousarray(np.eye(4) if affine is None else affine, dtype=np.float64)
+    result = np.zeros(seen.shape, dtype=np.bool_)
+    in_slabs(lambda start, stop: _look(seen, (nodes, matrix), (start, stop), result), len(seen), threads)
+    return result
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _look(
+    seen: BoolArray, where: tuple[FloatArray, DoubleArray], part: tuple[int, int], result: BoolArray
+) -> None:
+    n_i, n_j, n_k = seen.shape
+    at = np.empty((3, n_k), dtype=np.float32)
+    for i in range(part[0], part[1]):
+        for j in range(n_j):
+            _positions(where, (i, j), seen.shape, at)
+            for k in range(n_k):
+                x, y, z = round(at[0, k]), round(at[1, k]), round(at[2, k])
+                if 0 <= x < n_i and 0 <= y < n_j and 0 <= z < n_k:
+                    result[i, j, k] = seen[x, y, z]
 
 
 def jacobian_determinant(displacement: FloatArray) -> FloatArray:

@@ -1,21 +1,39 @@
 """Share the work of a compiled loop between threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+
+Work = Callable[[int, int], object]
+"""Called with start and stop; writes to that part of its result only and lets go of the interpreter lock."""
+
+_PARTS_PER_THREAD = 4
+"""More parts than threads, because parts at the border of an image have less to do."""
 
 
-def in_slabs(work: Callable[[int, int], object], count: int, threads: int) -> None:
-    """Call `work(start, stop)` on parts that together make up range(count).
+def in_slabs(work: Work, count: int, threads: int) -> None:
+    """Call `work(start, stop)` on parts that together make up range(count), whatever their number."""
+    with sharing(threads) as share:
+        share(work, count)
 
-    `work` writes to its own part of the result only and lets go of the interpreter lock, so the answer does
-    not depend on the number of threads.
-    """
-    if threads <= 1 or count < 2:
-        work(0, count)
+
+@contextmanager
+def sharing(threads: int) -> Iterator[Callable[[Work, int], None]]:
+    """Yield a function like `in_slabs` that keeps its threads, for many short pieces of work."""
+    if threads <= 1:
+        yield lambda work, count: _call(work, 0, count)
         return
-    # More parts than threads: a part at the border of the image has less to do.
-    parts = min(count, 4 * threads)
-    edges = [count * part // parts for part in range(parts + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, *edge) for edge in zip(edges[:-1], edges[1:], strict=True)]:
-            done.result()
+
+        def share(work: Work, count: int) -> None:
+            parts = max(min(count, _PARTS_PER_THREAD * threads), 1)
+            edges = [count * part // parts for part in range(parts + 1)]
+            for done in [pool.submit(work, start, stop) for start, stop in pairwise(edges)]:
+                done.result()
+
+        yield share
+
+
+def _call(work: Work, start: int, stop: int) -> None:
+    work(start, stop)
