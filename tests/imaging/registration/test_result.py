@@ -1,5 +1,6 @@
 """A registration answers for any grid: fields in mm, images read once, labels by the nearest voxel."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +133,20 @@ def test_one_thread_and_two_give_the_same_bits() -> None:
     image = smooth(OTHER)
     assert_array_equal(one.warp_image(image, WORK).array, two.warp_image(image, WORK).array)
     assert_array_equal(one.displacement(OTHER), two.displacement(OTHER))
+
+
+def test_warping_needs_little_beside_its_output() -> None:
+    found = registration(affine=AFFINE)
+    large = Geometry(shape=(160, 150, 100), spacing=(0.68, 0.68, 0.8), origin=(-60.0, -50.0, -10.0))
+    image = Volume(array=np.zeros(large.shape, dtype=np.int16), geometry=large)
+    found.warp_image(smooth(OTHER), OTHER)  # compiles
+    tracemalloc.start()
+    try:
+        warped = found.warp_image(image, large)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < warped.array.nbytes + 1_000_000
 
 
 def test_a_report_with_flags_makes_a_registration_suspicious() -> None:
