@@ -36,7 +36,7 @@ from lymphct.io.bundle import shipped_bundle_path
 from lymphct.io.fingerprint import code_version
 from lymphct.io.jsonfile import JSON, write_json
 from lymphct.io.worker import map_patients
-from lymphct.learning.inference import Precision
+from lymphct.learning.inference_settings import Precision
 from lymphct.phantom.settings import SIZES, PhantomSettings
 from lymphct.workflow.models import Models
 

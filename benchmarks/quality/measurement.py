@@ -15,7 +15,7 @@ from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_cou
 from lymphct.io.fingerprint import fingerprint
 from lymphct.io.jsonfile import JSON
 from lymphct.learning.channels import network_channels
-from lymphct.learning.inference import Precision
+from lymphct.learning.inference_settings import Precision
 from lymphct.metastasis.aggregation import positive_volume
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import identification_case

@@ -20,7 +20,7 @@ from lymphct.io.bundle import read_bundle
 from lymphct.io.bundle_info import RegistrationName
 from lymphct.io.fingerprint import PACKAGE_FOLDER, code_version, digest_file, fingerprint, fingerprint_key
 from lymphct.io.jsonfile import JSON, read_json, write_json
-from lymphct.learning.inference import Precision
+from lymphct.learning.inference_settings import Precision
 from lymphct.learning.segmentation import SegmentationTrainingSettings
 from lymphct.nodes.features import node_features
 from lymphct.phantom.patient import generate_patient

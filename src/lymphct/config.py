@@ -13,6 +13,7 @@ from lymphct.core.errors import UsageError
 from lymphct.core.settings import Settings
 from lymphct.imaging.preprocess import ImagingSettings
 from lymphct.imaging.registration.registering import RegistrationSettings
+from lymphct.learning.inference_settings import InferenceChoice
 from lymphct.metastasis.prediction import MetastasisSettings
 from lymphct.nodes.identification import IdentificationSettings
 from lymphct.nodes.segmentation import NodeSegmentationSettings
@@ -53,6 +54,8 @@ class Config(Settings):
     """The status of the patient (Sec. III-B)."""
     cascade: CascadeSettings = CascadeSettings()
     """The cascade as a whole. Not stated in the paper."""
+    inference: InferenceChoice = InferenceChoice()
+    """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""
 
 
 def parse_config(text: str, overrides: Sequence[str] = ()) -> Config:

@@ -4,8 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from lymphct.core.arrays import FloatArray
-from lymphct.learning.inference import InferenceSettings, gaussian, sliding_window_logits
+from lymphct.learning.inference import sliding_window_logits
+from lymphct.learning.inference_settings import InferenceSettings
 from lymphct.learning.unet import ConvNorm, SegmentationNetwork, UNet, UNetSettings
+from lymphct.learning.windows import gaussian
 
 UNET = UNetSettings(features=(12, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))
 PATCH = (16, 20, 8)

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 
 from lymphct.core.errors import InputError
-from lymphct.learning.inference import AttentionGated, InferenceSettings, sliding_window_logits
+from lymphct.learning.inference import AttentionGated, sliding_window_logits
+from lymphct.learning.inference_settings import InferenceSettings
 from lymphct.learning.unet import UNetSettings, initialize
 from lymphct.nodes.features import FEATURES
 from lymphct.nodes.network import (

@@ -4,21 +4,24 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from lymphct.anatomy.cleaning import keep_components_touching, keep_large_components
+from lymphct.anatomy.regions import Box, body_region, crop, is_cut, pasted, region_around, whole
+from lymphct.core.arrays import BoolArray
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
 from lymphct.imaging.distance import signed_distance
 from lymphct.learning.augmentation import Probability
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.channels import network_image
-from lymphct.learning.inference import sliding_window_logits
+from lymphct.learning.inference import sliding_window_probability
 from lymphct.learning.losses import LossSettings
 from lymphct.learning.segmentation import SegmentationTrainingSettings, fit_segmentation
 from lymphct.learning.tensors import from_network
 from lymphct.learning.training import EpochRecord, TrainingState
 from lymphct.learning.unet import SegmentationNetwork, initialize
+from lymphct.learning.windows import widened
 
 
 class TumorSettings(SegmentationTrainingSettings):
@@ -34,6 +37,18 @@ class TumorSettings(SegmentationTrainingSettings):
     pancreas_reach: NonNegativeFloat = 5.0
     """Components farther than this from the pancreas are removed before the largest is chosen, mm: PDAC
     arises from it. Not stated in the paper."""
+    pancreas_only: bool = True
+    """Lay windows over the box of the pancreas, where it is known, with `pancreas_reach` and
+    `pancreas_margin` around it; the box grows until no component is cut.
+    Not stated in the paper (decision 0021)."""
+    pancreas_margin: PositiveFloat = 20.0
+    """mm beyond `pancreas_reach` that the first windows cover: tumors grow out of the pancreas.
+    Not stated in the paper."""
+    body_only: bool = True
+    """Lay windows over the box of the body alone where the pancreas is not known.
+    Not stated in the paper (decision 0021)."""
+    body_margin: NonNegativeFloat = 10.0
+    """mm around the box of the body that windows still cover. Not stated in the paper."""
     min_volume: NonNegativeFloat = 100.0
     """A smaller tumor counts as not found, mm³ (a sphere of 6 mm). Not stated in the paper."""
 
@@ -83,17 +98,49 @@ def segment_tumor(
         GeometryMismatchError: the pancreas lies on another grid.
 
     """
-    logits = sliding_window_logits(
-        network, network_image(image), None, settings.sampling.patch_size, settings.inference
-    )
-    probability = from_network(torch.sigmoid(logits[1] - logits[0]).numpy())
-    candidates = probability > settings.threshold
+    venous = image.venous
+    shape = venous.geometry.shape
+    near: BoolArray | None = None
     if pancreas is not None and np.any(pancreas.array):
-        pancreas.require_same_grid(image.venous, name="pancreas mask", reference="venous phase")
-        reach = signed_distance(pancreas.array != 0, pancreas.geometry.spacing) <= settings.pancreas_reach
-        candidates = keep_components_touching(candidates, reach)
+        pancreas.require_same_grid(venous, name="pancreas mask", reference="venous phase")
+        near = pancreas.array != 0
+    if near is None:
+        box = body_region(venous, settings.body_margin) if settings.body_only else whole(venous)
+        box, candidates = _candidates(network, image, settings, box)
+    else:
+        box, candidates = _candidates_at(near, network, image, settings)
     mask = keep_large_components(candidates, settings.component_share)
-    volume = float(mask.sum(dtype="int64")) * image.venous.geometry.voxel_volume
+    volume = float(mask.sum(dtype="int64")) * venous.geometry.voxel_volume
     if volume < settings.min_volume:
         mask[:] = 0
-    return image.venous.with_array(mask)
+    return venous.with_array(pasted(mask, box, shape))
+
+
+def _candidates_at(
+    pancreas: BoolArray, network: SegmentationNetwork, image: Multiphase, settings: TumorSettings
+) -> tuple[Box, BoolArray]:
+    """Return the components that reach the pancreas, whole, and the box they lie in."""
+    geometry = image.venous.geometry
+    margin = settings.pancreas_margin
+    while True:
+        box = region_around(pancreas, geometry.spacing, settings.pancreas_reach + margin)
+        if box is None or not settings.pancreas_only:
+            box = whole(image.venous)
+        box, candidates = _candidates(network, image, settings, box)
+        reach = signed_distance(pancreas[box], geometry.spacing) <= settings.pancreas_reach
+        kept = keep_components_touching(candidates, reach)
+        if not is_cut(kept, box, geometry.shape):
+            return box, kept
+        # Doubled, so that even a component across the whole image takes a few rounds only.
+        margin *= 2
+
+
+def _candidates(
+    network: SegmentationNetwork, image: Multiphase, settings: TumorSettings, box: Box
+) -> tuple[Box, BoolArray]:
+    """Return the voxels above the threshold in a box, and the box after it was widened to a patch."""
+    patch_size = settings.sampling.patch_size
+    box = widened(box, image.venous.geometry.shape, patch_size)
+    part = network_image(crop(image, box))
+    probability = sliding_window_probability(network, part, None, patch_size, settings.inference)
+    return box, from_network((probability > settings.threshold).numpy())

@@ -1,43 +1,27 @@
-"""Sliding-window inference that skips windows without attention, exactly (Sec. III-A.1)."""
+"""Sliding-window inference that skips windows without attention, exactly (Sec. III-A.1).
 
-import itertools
-import math
+The weighted sums are kept for one row of windows at a time: planes to which no further window adds are
+reduced to what the caller wants of them. Beyond image, attention and result the memory is that of one forward
+pass and of about (1.5 · classes + 2) · patch planes · j · i float32, whatever the length of the image.
+"""
+
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from lymphct.core.arrays import FloatArray, Index3
-from lymphct.core.settings import Settings
+from lymphct.core.errors import UsageError
+from lymphct.learning.inference_settings import InferenceSettings, Precision, resolved_precision
+from lymphct.learning.openvino_backend import Run, compiled
 from lymphct.learning.tensors import reversed_axes
+from lymphct.learning.windows import Window, gaussian, lit_box, widened, window_grid
 
-Window = tuple[slice, slice, slice]
-"""One window of the image, axes k, j, i."""
-Precision = Literal["float32", "bfloat16", "float16"]
-
-
-class InferenceSettings(Settings):
-    """How a network is slid over a patient."""
-
-    step: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
-    """Largest step between windows as a share of the patch. Not stated in the paper; nnU-Net's value."""
-    gaussian_sigma: PositiveFloat = 0.125
-    """Width of the Gaussian weight as a share of the patch. Not stated in the paper; nnU-Net's value."""
-    window_batch: PositiveInt = 2
-    """Windows per forward pass. Not stated in the paper; decides speed and memory, 2 is fastest on a CPU."""
-    mirroring: bool = False
-    """Average over the eight mirrored versions. Not stated in the paper; off, as it costs eightfold time."""
-    skip_without_attention: bool = True
-    """Run one window without attention for all of them, whose logits are equal; changes no logit
-    (Sec. III-A.1). Only for networks whose heads multiply by the attention."""
-    mode: Literal["exact", "box"] = "exact"
-    """exact: windows over the whole image. box: over the box of the attention only, several times faster,
-    with other windows near the box's border. Not stated in the paper; exact is nnU-Net's grid."""
-    precision: Precision = "float32"
-    """Of the network's arithmetic; sums stay float32. Not stated in the paper."""
+Reduce = Callable[[Tensor], Tensor]
+"""What is kept (…, k, j, i) of the logits (classes, k, j, i) of some planes."""
 
 
 @runtime_checkable
@@ -47,6 +31,25 @@ class AttentionGated(Protocol):
     def background_logits(self) -> Tensor | None:
         """Return the logits (classes,) for attention 0 everywhere; None when attention is switched off."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One network and one image; sizes along k, j, i."""
+
+    network: nn.Module
+    image: Tensor
+    attention: Tensor | None
+    patch_size: Index3
+    settings: InferenceSettings
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @property
+    def shape(self) -> Sequence[int]:
+        return self.image.shape[1:]
 
 
 def sliding_window_logits(
@@ -69,27 +72,50 @@ def sliding_window_logits(
         patch_size: voxels along i, j, k.
         settings: steps, weights, skipping.
 
+    Raises:
+        UsageError: a backend for CPUs and a network on a GPU.
+        EnvironmentProblemError: the backend is not installed.
+
     """
-    pixels = _tensor(image)
+    return _reduced(_job(network, image, attention, patch_size, settings), lambda logits: logits)
+
+
+def sliding_window_labels(
+    network: nn.Module,
+    image: Tensor | FloatArray,
+    attention: Tensor | FloatArray | None,
+    patch_size: Index3,
+    settings: InferenceSettings,
+) -> Tensor:
+    """Return the class with the highest mean logit (k, j, i), uint8; see `sliding_window_logits`."""
+    job = _job(network, image, attention, patch_size, settings)
+    return _reduced(job, lambda logits: logits.argmax(dim=0).to(torch.uint8))
+
+
+def sliding_window_probability(
+    network: nn.Module,
+    image: Tensor | FloatArray,
+    attention: Tensor | FloatArray | None,
+    patch_size: Index3,
+    settings: InferenceSettings,
+) -> Tensor:
+    """Return the probability of the second of two classes (k, j, i), float32; see `sliding_window_logits`."""
+    job = _job(network, image, attention, patch_size, settings)
+    # The softmax of two classes.
+    return _reduced(job, lambda logits: torch.sigmoid(logits[1] - logits[0]))
+
+
+def _job(
+    network: nn.Module,
+    image: Tensor | FloatArray,
+    attention: Tensor | FloatArray | None,
+    patch_size: Index3,
+    settings: InferenceSettings,
+) -> _Job:
     gate = None if attention is None else _tensor(attention)
-    device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode(), autocast(device, settings.precision):
-            background = _background(network) if gate is not None else None
-            if settings.mode == "box" and gate is not None and background is not None:
-                total = background[:, None, None, None].expand(-1, *gate.shape).clone()
-                box = _attention_box(gate, reversed_axes(patch_size))
-                if box is not None:
-                    pair = (pixels[(slice(None), *box)], gate[box])
-                    total[(slice(None), *box)] = _padded_logits(network, pair, patch_size, settings)
-                return total
-            if background is None:
-                settings = settings.model_copy(update={"skip_without_attention": False})
-            return _padded_logits(network, (pixels, gate), patch_size, settings)
-    finally:
-        network.train(was_training)
+    job = _Job(network, _tensor(image), gate, reversed_axes(patch_size), settings)
+    precision = resolved_precision(settings.precision, job.device)
+    return replace(job, settings=settings.model_copy(update={"precision": precision}))
 
 
 def _tensor(array: Tensor | FloatArray) -> Tensor:
@@ -101,8 +127,24 @@ def _tensor(array: Tensor | FloatArray) -> Tensor:
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Return the context in which convolutions run in `precision`."""
-    kinds = {"float32": torch.bfloat16, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    return torch.autocast(device.type, dtype=kinds[precision], enabled=precision != "float32")
+    kind = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=kind, enabled=precision != "float32")
+
+
+def _reduced(job: _Job, reduce: Reduce) -> Tensor:
+    was_training = job.network.training
+    job.network.eval()
+    try:
+        with torch.inference_mode(), autocast(job.device, job.settings.precision):
+            background = _background(job.network) if job.attention is not None else None
+            if background is None:
+                settings = job.settings.model_copy(update={"skip_without_attention": False})
+                return _padded(replace(job, settings=settings), reduce)
+            if job.settings.mode == "box":
+                return _boxed(job, background, reduce)
+            return _padded(job, reduce)
+    finally:
+        job.network.train(was_training)
 
 
 def _background(network: nn.Module) -> Tensor | None:
@@ -110,132 +152,142 @@ def _background(network: nn.Module) -> Tensor | None:
     return None if logits is None else logits.detach().float().cpu()
 
 
-def _attention_box(attention: Tensor, patch_size: Index3) -> Window | None:
-    """Return the box of all attention, at least a patch wide where the image is; None without attention."""
-    box = []
-    for axis, (size, wanted) in enumerate(zip(attention.shape, patch_size, strict=True)):
-        lit = torch.nonzero(attention.amax([other for other in range(3) if other != axis])).flatten()
-        if len(lit) == 0:
-            return None
-        low, high = int(lit[0]), int(lit[-1]) + 1
-        low = max(0, min(low, (low + high - wanted) // 2, size - wanted))
-        box.append(slice(low, min(max(high, low + wanted), size)))
-    return box[0], box[1], box[2]
+def _boxed(job: _Job, background: Tensor, reduce: Reduce) -> Tensor:
+    """Slide over the box of the attention; everything else is what windows without attention say."""
+    empty = reduce(background[:, None, None, None])
+    result = empty.expand(*empty.shape[:-3], *job.shape).clone()
+    box = None if job.attention is None else lit_box(job.attention)
+    if job.attention is not None and box is not None:
+        box = widened(box, job.shape, job.patch_size)
+        part = replace(job, image=job.image[(slice(None), *box)], attention=job.attention[box])
+        k, j, i = box
+        result[..., k, j, i] = _padded(part, reduce)
+    return result
 
 
-def _padded_logits(
-    network: nn.Module, pair: tuple[Tensor, Tensor | None], patch_size: Index3, settings: InferenceSettings
-) -> Tensor:
+def _padded(job: _Job, reduce: Reduce) -> Tensor:
     """Slide over an image that is first made at least as large as the patch."""
-    image, attention = pair
-    shape, patch_shape = image.shape[1:], reversed_axes(patch_size)
-    missing = [max(wanted - size, 0) for size, wanted in zip(shape, patch_shape, strict=True)]
+    missing = [max(wanted - size, 0) for size, wanted in zip(job.shape, job.patch_size, strict=True)]
     if not any(missing):
-        return _slide(network, pair, patch_shape, settings)
-    inside = tuple(slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, shape, strict=True))
-    sizes = [size + gap for size, gap in zip(shape, missing, strict=True)]
-    wide = image.amin((1, 2, 3), keepdim=True).expand(-1, *sizes).clone()
-    wide[(slice(None), *inside)] = image
-    if attention is not None:
-        narrow, attention = attention, attention.new_zeros(sizes)
-        attention[inside] = narrow
-    logits = _slide(network, (wide, attention), patch_shape, settings)
-    return logits[(slice(None), *inside)].clone()
+        return _slide(job, reduce)
+    inside = tuple(slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, job.shape, strict=True))
+    sizes = [size + gap for size, gap in zip(job.shape, missing, strict=True)]
+    image = job.image.amin((1, 2, 3), keepdim=True).expand(-1, *sizes).clone()
+    image[(slice(None), *inside)] = job.image
+    attention = None
+    if job.attention is not None:
+        attention = job.attention.new_zeros(sizes)
+        attention[inside] = job.attention
+    wide = _slide(replace(job, image=image, attention=attention), reduce)
+    k, j, i = inside
+    return wide[..., k, j, i].clone()
 
 
-def _slide(
-    network: nn.Module, pair: tuple[Tensor, Tensor | None], patch_size: Index3, settings: InferenceSettings
-) -> Tensor:
-    image, attention = pair
-    shape = image.shape[1:]
-    windows = list(_windows(shape, patch_size, settings.step))
-    dark = [attention is not None and not bool(attention[window].any()) for window in windows]
-    if not settings.skip_without_attention:
-        dark = [False] * len(windows)
+def _slide(job: _Job, reduce: Reduce) -> Tensor:
+    windows = window_grid(job.shape, job.patch_size, job.settings.step)
+    sums = _Sums(job.shape, gaussian(job.patch_size, job.settings.gaussian_sigma).to(job.device), reduce)
+    for window, logits in _window_logits(job, windows):
+        # Sums of float32 depend on their order: skipped or not, windows are added in the order of the grid.
+        sums.add(window, logits)
+    sums.finish(job.shape[0])
+    return sums.result
+
+
+class _Sums:
+    """Weighted sums of logits over the planes that windows may still add to; `first` is the first of them."""
+
+    def __init__(self, shape: Sequence[int], weight: Tensor, reduce: Reduce) -> None:
+        self.shape, self.weight, self.reduce = shape, weight, reduce
+        self.first = 0
+        self.weights = weight.new_zeros(len(weight), *shape[1:])
+        self.total = self.result = weight.new_zeros(0)
+
+    def add(self, window: Window, logits: Tensor) -> None:
+        """Add the logits (classes, k, j, i) of a window; no later window may begin at a lower plane."""
+        if not len(self.total):
+            self.total = self.weight.new_zeros(len(logits), *self.weights.shape)
+        self.finish(window[0].start)
+        part = (slice(0, len(self.weight)), *window[1:])
+        self.total[(slice(None), *part)] += logits * self.weight
+        self.weights[part] += self.weight
+
+    def finish(self, end: int) -> None:
+        """Reduce the mean logits of the planes before `end`, and move the others to the front."""
+        done = end - self.first
+        if done == 0:
+            return
+        kept = self.reduce(self.total[:, :done].div_(self.weights[:done])).cpu()
+        if not len(self.result):
+            self.result = kept.new_empty(*kept.shape[:-3], *self.shape)
+        self.result[..., self.first : end, :, :] = kept
+        # One class after the other: a copy of all at once would double the memory.
+        for channel in (*self.total, self.weights):
+            rest = channel[done:].clone()
+            channel[: len(rest)] = rest
+            channel[len(rest) :] = 0
+        self.first = end
+
+
+def _window_logits(job: _Job, windows: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
+    """Yield each window with its logits (classes, k, j, i), in the order given."""
+    dark = [False] * len(windows)
+    if job.settings.skip_without_attention and job.attention is not None:
+        dark = [not bool(job.attention[window].any()) for window in windows]
     # Without attention the logits do not depend on the image: the first such window stands for all. Running
     # it, rather than the heads on one voxel, gives the very bits that a run of the others would give.
     run = [window for n, window in enumerate(windows) if not dark[n] or n == dark.index(True)]
-    batch = _pass_size(network, len(windows), settings)
-    results = _results(_forward(network, pair, mirroring=settings.mirroring), run, batch)
-    weight = gaussian(patch_size, settings.gaussian_sigma)
-    weights, total = torch.zeros(shape), torch.zeros(0)
+    results = _results(job, run, _pass_size(job, len(windows)))
     background: Tensor | None = None
     for window, is_dark in zip(windows, dark, strict=True):
         logits = background if is_dark and background is not None else next(results)
         background = logits if is_dark else background
-        if not len(total):
-            total = torch.zeros(len(logits), *shape)
-        # Sums of float32 depend on their order: skipped or not, windows are added in the order of the grid.
-        total[(slice(None), *window)] += logits * weight
-        weights[window] += weight
-    return total.div_(weights)
+        yield window, logits
 
 
-def _windows(shape: Sequence[int], patch_size: Index3, step: float) -> Iterator[Window]:
-    """Yield windows that cover the image at equal steps of at most `step` patches (nnU-Net's grid)."""
-    starts = []
-    for size, wanted in zip(shape, patch_size, strict=True):
-        count = math.ceil((size - wanted) / (wanted * step)) + 1
-        gap = (size - wanted) / max(count - 1, 1)
-        starts.append([round(gap * n) for n in range(count)])
-    for k, j, i in itertools.product(*starts):
-        yield slice(k, k + patch_size[0]), slice(j, j + patch_size[1]), slice(i, i + patch_size[2])
-
-
-def gaussian(patch_size: Index3, sigma: float) -> Tensor:
-    """Return weights (k, j, i), 1 at the centre, with a standard deviation of `sigma` patches (nnU-Net)."""
-    axes = []
-    for size in patch_size:
-        offsets = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        axes.append(torch.exp(-0.5 * (offsets / (size * sigma)) ** 2))
-    weight = torch.einsum("k,j,i->kji", *axes)
-    return (weight / weight.max()).clamp(min=1e-12).float()
-
-
-def _forward(
-    network: nn.Module, pair: tuple[Tensor, Tensor | None], *, mirroring: bool
-) -> Callable[[Sequence[Window]], Tensor]:
-    image, attention = pair
-    device = next(network.parameters()).device
-
-    def forward(windows: Sequence[Window]) -> Tensor:
-        patches = torch.stack([image[(slice(None), *window)] for window in windows]).to(device)
-        gates = None
-        if attention is not None:
-            gates = torch.stack([attention[window][None] for window in windows]).to(device)
-        return _mirrored(network, patches, gates, (2, 3, 4) if mirroring else ()).float().cpu()
-
-    return forward
-
-
-def _mirrored(network: nn.Module, image: Tensor, attention: Tensor | None, axes: tuple[int, ...]) -> Tensor:
-    """Average over mirrored versions in pairs: halving is exact, so equal logits stay equal."""
-    if not axes:
-        logits: Tensor = network(image, attention)[0]
-        return logits.float()
-    axis, rest = axes[0], axes[1:]
-    plain = _mirrored(network, image, attention, rest)
-    flipped = None if attention is None else attention.flip(axis)
-    turned = _mirrored(network, image.flip(axis), flipped, rest)
-    return 0.5 * (plain + turned.flip(axis))
-
-
-def _pass_size(network: nn.Module, windows: int, settings: InferenceSettings) -> int:
-    on_cpu = next(network.parameters()).device.type == "cpu"
+def _pass_size(job: _Job, windows: int) -> int:
+    settings = job.settings
+    on_cpu = job.device.type == "cpu" and settings.backend == "torch"
     # torch hands small float32 batches of one to a convolution several times slower than that for two.
     fewest = 2 if on_cpu and settings.precision == "float32" else 1
     return max(min(settings.window_batch, windows), fewest)
 
 
-def _results(
-    forward: Callable[[Sequence[Window]], Tensor], windows: Sequence[Window], batch: int
-) -> Iterator[Tensor]:
+def _results(job: _Job, windows: Sequence[Window], batch: int) -> Iterator[Tensor]:
     """Yield the logits of each window; every pass has `batch` windows, the last one repeats its last.
 
     Convolutions choose their algorithm by the shape of the batch: only a constant one keeps each window's
     logits independent of which other windows are skipped.
     """
+    run = _runner(job, batch)
+    axes = (2, 3, 4) if job.settings.mirroring else ()
     for first in range(0, len(windows), batch):
         group = list(windows[first : first + batch])
         full = group + group[-1:] * (batch - len(group))
-        yield from forward(full)[: len(group)].unbind(0)
+        image = torch.stack([job.image[(slice(None), *window)] for window in full]).to(job.device)
+        gates = None
+        if job.attention is not None:
+            gates = torch.stack([job.attention[window][None] for window in full]).to(job.device)
+        yield from _mirrored(run, image, gates, axes)[: len(group)].unbind(0)
+
+
+def _runner(job: _Job, batch: int) -> Run:
+    if job.settings.backend == "torch":
+        return lambda image, attention: job.network(image, attention)[0].float()
+    if job.device.type != "cpu":
+        msg = f"the backend openvino runs on the CPU, the network is on {job.device}"
+        raise UsageError(msg, cure="choose the device cpu or the backend torch")
+    shapes = [(batch, len(job.image), *job.patch_size)]
+    if job.attention is not None:
+        shapes.append((batch, 1, *job.patch_size))
+    return compiled(job.network, shapes, job.settings.precision)
+
+
+def _mirrored(run: Run, image: Tensor, attention: Tensor | None, axes: tuple[int, ...]) -> Tensor:
+    """Average over mirrored versions in pairs: halving is exact, so equal logits stay equal."""
+    if not axes:
+        return run(image, attention)
+    axis, rest = axes[0], axes[1:]
+    plain = _mirrored(run, image, attention, rest)
+    flipped = None if attention is None else attention.flip(axis)
+    turned = _mirrored(run, image.flip(axis), flipped, rest)
+    return 0.5 * (plain + turned.flip(axis))

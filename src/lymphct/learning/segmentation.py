@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from lymphct.core.settings import Settings
 from lymphct.learning.augmentation import AugmentationSettings
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.inference import InferenceSettings, sliding_window_logits
+from lymphct.learning.inference import sliding_window_labels
+from lymphct.learning.inference_settings import InferenceSettings
 from lymphct.learning.losses import IGNORED, DeepSupervisionLoss, LossSettings
 from lymphct.learning.patches import Batch, PatchSampler, SamplingSettings
 from lymphct.learning.training import EpochRecord, TrainingSettings, TrainingState, train
@@ -103,10 +104,10 @@ def mean_dice(
     """
     counts: Tensor | None = None
     for case in cases:
-        logits = sliding_window_logits(
+        labels = sliding_window_labels(
             network, case.image, case.attention, settings.sampling.patch_size, settings.inference
         )
-        table = _confusion(logits.argmax(0), torch.as_tensor(case.labels.astype("int64")), len(logits))
+        table = _confusion(labels.long(), torch.as_tensor(case.labels.astype("int64")))
         counts = table if counts is None else counts + table
     if counts is None:
         return 1.0
@@ -115,7 +116,8 @@ def mean_dice(
     return float((2.0 * overlap[seen] / mass[seen]).mean()) if bool(seen.any()) else 1.0
 
 
-def _confusion(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
+def _confusion(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Count voxels by drawn and found label, both below `IGNORED`."""
     known = truth != IGNORED
-    pairs = truth[known] * classes + prediction[known]
-    return torch.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    pairs = truth[known] * IGNORED + prediction[known]
+    return torch.bincount(pairs, minlength=IGNORED * IGNORED).reshape(IGNORED, IGNORED)

@@ -11,7 +11,7 @@ from lymphct.core.volume import Volume
 from lymphct.learning.augmentation import Probability
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.channels import network_image
-from lymphct.learning.inference import sliding_window_logits
+from lymphct.learning.inference import sliding_window_probability
 from lymphct.learning.segmentation import SegmentationTrainingSettings, fit_segmentation
 from lymphct.learning.tensors import from_network, to_network
 from lymphct.learning.training import EpochRecord, TrainingState
@@ -80,15 +80,14 @@ def predict_node_probability(
 
     """
     attention.require_same_grid(image.venous, name="attention map", reference="venous phase")
-    logits = sliding_window_logits(
+    probability = sliding_window_probability(
         network,
         network_image(image),
         to_network(attention.array.astype(np.float32, copy=False)),
         settings.sampling.patch_size,
         settings.inference,
     )
-    # The softmax of two classes.
-    foreground = from_network(torch.sigmoid(logits[1] - logits[0]).numpy())
+    foreground = from_network(probability.numpy())
     if settings.hard_gate:
         foreground = np.where(attention.array > 0, foreground, np.float32(0.0))
     return attention.with_array(foreground)

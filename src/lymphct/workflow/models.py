@@ -1,10 +1,10 @@
 """The trained networks of a bundle, ready to predict."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -15,11 +15,14 @@ from lymphct.anatomy.tumor import TumorSettings, build_tumor_network
 from lymphct.attention.mapping import PAPER_BANDS, Band, Bands
 from lymphct.core.arrays import Vector3
 from lymphct.core.errors import LeakageError, ModelError
+from lymphct.core.patient import Notice
 from lymphct.core.settings import Settings
 from lymphct.core.terms import STRUCTURES_BY_NAME, Phase
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.bundle import Bundle, read_bundle
 from lymphct.io.bundle_info import BundleInfo
+from lymphct.learning.inference_settings import InferenceChoice, resolved_precision
+from lymphct.learning.segmentation import SegmentationTrainingSettings
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.prediction import MetastasisSettings, build_status_network
@@ -31,6 +34,7 @@ from lymphct.workflow.devices import chosen_device
 
 N = TypeVar("N", bound=nn.Module)
 S = TypeVar("S", bound=Settings)
+G = TypeVar("G", bound=SegmentationTrainingSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,15 @@ class Models:
         stored = {STRUCTURES_BY_NAME[n]: Band(b.d_min, b.d_max) for n, b in self.info.bands.items()}
         return stored or PAPER_BANDS
 
+    def running(self, choice: InferenceChoice) -> Self:
+        """Return the same models, slid over patients as a user chose."""
+        return replace(
+            self,
+            structures=_running(self.structures, choice),
+            tumor=_running(self.tumor, choice),
+            nodes=_running(self.nodes, choice),
+        )
+
     def require_unseen(self, patient_id: str) -> None:
         """Refuse to evaluate a patient the bundle was fitted on (METHOD §9).
 
@@ -97,6 +110,33 @@ def models_in(folder: Path, device: str) -> Models:
 
     """
     return load_models(read_bundle(folder), chosen_device(device))
+
+
+def _running(part: Trained[N, G] | None, choice: InferenceChoice) -> Trained[N, G] | None:
+    if part is None:
+        return None
+    inference = choice.applied(part.settings.inference)
+    return Trained(part.network, part.settings.model_copy(update={"inference": inference}))
+
+
+def inference_notices(models: Models) -> list[Notice]:
+    """Say where networks are run otherwise than over the whole image, in float32, by torch."""
+    said = {}
+    if models.nodes is not None and models.nodes.settings.inference.mode == "box":
+        text = "lymph nodes: windows over the box of the attention only"
+        said["inference_box"] = Notice(code="inference_box", text=text, value="box")
+    for part in (models.structures, models.tumor, models.nodes):
+        if part is None:
+            continue
+        settings = part.settings.inference
+        precision = resolved_precision(settings.precision, next(part.network.parameters()).device)
+        if precision != "float32":
+            text = f"sliding windows were computed in {precision}, not in float32"
+            said["inference_precision"] = Notice(code="inference_precision", text=text, value=precision)
+        if settings.backend != "torch":
+            text = f"sliding windows were computed by {settings.backend}, not by torch"
+            said["inference_backend"] = Notice(code="inference_backend", text=text, value=settings.backend)
+    return list(said.values())
 
 
 def load_models(bundle: Bundle, device: torch.device) -> Models:

@@ -21,7 +21,7 @@ from lymphct.workflow.alignment import Aligned, align, nodes_as_acquired, nodes_
 from lymphct.workflow.cascade import Findings, Given, Stopwatch, examine
 from lymphct.workflow.fusion import status_patches
 from lymphct.workflow.inputs import PatientInput
-from lymphct.workflow.models import Models
+from lymphct.workflow.models import Models, inference_notices
 from lymphct.workflow.registration_quality import registration_check
 
 DEFAULT_THRESHOLD: Final = 0.5
@@ -50,7 +50,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
     Args:
         patient: CT and, optionally, structures, tumor and nodes drawn by somebody else.
         models: the bundle.
-        config: settings of the attention, the registration and of notices; the networks bring their own.
+        config: settings of attention, registration, notices and `inference`; the networks bring their own.
         fill_structures: let the network add structures the given label map lacks.
         registration: method; None = as the bundle was trained, whatever `config` says.
         threads: of the registration; the result does not depend on them.
@@ -65,6 +65,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
 
     """
     watch = Stopwatch()
+    models = models.running(config.inference)
     require_phases(patient.patient_id, patient.arterial, models)
     with watch.stage("alignment"):
         how = config.registration.model_copy(update={"method": registration or models.info.registration})
@@ -152,6 +153,7 @@ def _notices(
         text = "no arterial phase was given: the networks saw the venous phase alone"
         notices.append(Notice(code="no_arterial", text=text))
     notices += _about_structures(patient, found, config)
+    notices += inference_notices(models)
     if found.searched and not found.nodes.nodes:
         notices.append(Notice(code="no_nodes", text="0 nodes found", value=0))
     elif found.searched and not _positive(found):
