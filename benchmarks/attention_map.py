@@ -7,20 +7,20 @@ nineteen structures made of ellipsoids and tubes at the places and about the siz
 is downloaded. `--whole` adds scipy on the whole image, one run (minutes at full size).
 """
 
-import argparse
-import json
-import statistics
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import edt
 import numpy as np
 import SimpleITK
 from scipy.ndimage import distance_transform_edt, find_objects
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
+
+from benchmarks.side_by_side import Method, compare, finish, parser
 
 from lymphct.attention.mapping import PAPER_BANDS, attention_map, attention_score
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, LabelArray, Vector3
@@ -29,8 +29,6 @@ from lymphct.core.volume import Volume
 
 EXTENT = (348.16, 348.16, 240.0)
 BORDER = 3.0
-FLOOR = "floor: labels read, float32 written"
-WHOLE = "scipy, whole image"
 # mm from the centre; x to the left, y to the back, z up. Ellipsoids: centre and half axes.
 ELLIPSOIDS = {
     11: ((-66, -22, 11), (88, 77, 77)),
@@ -130,87 +128,37 @@ def by_transforms(
     return attention
 
 
-class Timing(NamedTuple):
-    """One row of the table: seconds, and MiB beyond what stood before and the output."""
-
-    method: str
-    cpu: float
-    wall: float
-    extra_mib: float | None
-    largest_error: float
-
-
-def timed(method: str, compute: Callable[[], FloatArray], truth: FloatArray, runs: int) -> Timing:
-    """Compare in a first run, then take medians of `runs` more; of the first itself for `runs` 0."""
-    cpu, wall = [], []
-    extra, error = None, 0.0
-    for run in range(runs + 1):
-        _reset_peak()
-        before = _memory("VmRSS")
-        cpu_start, wall_start = time.process_time(), time.perf_counter()
-        found = compute()
-        cpu.append(time.process_time() - cpu_start)
-        wall.append(time.perf_counter() - wall_start)
-        peak = _memory("VmHWM")
-        if run == 0:
-            extra = None if before is None or peak is None else peak - before - found.nbytes / 2**20
-            error = float(np.abs(found - truth).max())
-        del found
-    cpu, wall = (cpu[1:], wall[1:]) if runs else (cpu, wall)
-    return Timing(method, statistics.median(cpu), statistics.median(wall), extra, error)
-
-
-def _reset_peak() -> None:
-    """Let the kernel measure the peak of memory anew (Linux; elsewhere memory is not reported)."""
-    reset = Path("/proc/self/clear_refs")
-    if reset.exists():
-        reset.write_text("5")
-
-
-def _memory(field: str) -> float | None:
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1024
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", type=int, nargs=3, default=(256, 256, 150))
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--whole", action="store_true", help="add scipy on the whole image, one run")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+def main() -> None:
+    options = parser(__doc__ or "", (256, 256, 150))
+    options.add_argument("--whole", action="store_true", help="add scipy on the whole image, one run")
+    chosen = options.parse_args()
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    structures = body(tuple(arguments.shape))
+    structures = body(tuple(chosen.shape))
     labels: LabelArray = structures.array
-    attention_map(structures)  # compiled, or read from the cache
     truth = by_transforms(structures, scipy_distance, crop=True)
-    methods: list[tuple[str, Callable[[], FloatArray]]] = [
-        ("lymphct", lambda: attention_map(structures).array),
-        ("edt, cropped", lambda: by_transforms(structures, edt_distance, crop=True)),
-        ("SimpleITK, cropped", lambda: by_transforms(structures, simpleitk_distance, crop=True)),
-        ("scipy, cropped", lambda: by_transforms(structures, scipy_distance, crop=True)),
-        (FLOOR, lambda: labels.astype(np.float32)),
+
+    def error(found: FloatArray) -> float:
+        return float(np.abs(found - truth).max())
+
+    def method(
+        name: str, compute: Callable[[], FloatArray], limit: float, *, is_slow: bool = False
+    ) -> Method:
+        return Method(name=name, compute=compute, error=error, limit=limit, is_slow=is_slow)
+
+    methods = [
+        method("lymphct", lambda: attention_map(structures).array, 1e-5),
+        method("edt, cropped", lambda: by_transforms(structures, edt_distance, crop=True), 1e-5),
+        # One voxel shallower inside by its convention: only finite results are asked for.
+        method("SimpleITK, cropped", lambda: by_transforms(structures, simpleitk_distance, crop=True), 1.0),
+        method("scipy, cropped", lambda: by_transforms(structures, scipy_distance, crop=True), 1e-6),
+        Method(name="floor: labels read, float32 written", compute=lambda: labels.astype(np.float32)),
     ]
-    rows = [timed(method, compute, truth, arguments.runs) for method, compute in methods]
-    if arguments.whole:
-        rows.append(timed(WHOLE, lambda: by_transforms(structures, scipy_distance, crop=False), truth, 0))
-    ours = rows[0]
-    print(f"{labels.shape} voxels, median of {arguments.runs} runs, one thread")
-    print(f"{'method':<38}{'CPU s':>9}{'wall s':>9}{'ratio':>8}{'MiB more':>10}{'error':>10}")
-    for row in rows:
-        extra = "-" if row.extra_mib is None else f"{row.extra_mib:.0f}"
-        error = "-" if row.method == FLOOR else f"{row.largest_error:.1e}"
-        print(
-            f"{row.method:<38}{row.cpu:>9.3f}{row.wall:>9.3f}{row.cpu / ours.cpu:>8.2f}{extra:>10}{error:>10}"
-        )
-    if arguments.json:
-        result = {"shape": labels.shape, "runs": arguments.runs, "rows": [row._asdict() for row in rows]}
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
-    return 0 if ours.largest_error <= 1e-5 else 1
+    if chosen.whole:
+        whole = partial(by_transforms, structures, scipy_distance, crop=False)
+        methods.append(method("scipy, whole image", whole, 1e-6, is_slow=True))
+    title = f"attention map of ten structures, {labels.shape} voxels"
+    finish([compare(title, methods, chosen.runs, shape=labels.shape)], chosen.json)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
