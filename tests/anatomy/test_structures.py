@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from torch import Tensor
 
 from lymphct.anatomy.structures import (
     CLASSES,
@@ -12,6 +13,7 @@ from lymphct.anatomy.structures import (
     segment_structures,
 )
 from lymphct.core.arrays import AnyArray
+from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
@@ -90,3 +92,33 @@ def test_the_settings_survive_json_and_keep_left_and_right_apart() -> None:
     assert again == SETTINGS
     assert StructureSettings().augmentation.mirror_axes == (False, False, False)
     assert StructureSettings().sampling.patch_size == (160, 192, 80)
+
+
+class Slices(SegmentationNetwork):
+    """Calls bright voxels spleen, and counts the windows it sees."""
+
+    windows = 0
+
+    def forward(self, image: Tensor, attention: Tensor | None = None) -> list[Tensor]:
+        del attention
+        self.windows += len(image)
+        logits = torch.zeros(len(image), CLASSES, *image.shape[2:])
+        logits[:, Structure.SPLEEN] = image[:, 1]
+        return [logits]
+
+
+def test_windows_over_the_body_alone_find_the_same_with_fewer() -> None:
+    grid = Geometry(shape=(90, 80, 40), spacing=(1.5, 1.5, 2.0))
+    array = np.full(grid.shape, -2.0, dtype=np.float32)
+    array[10:40, 20:60] = -0.5
+    array[20:30, 30:40, 12:20] = 1.0
+    image = Multiphase(venous=Volume(array=array, geometry=grid))
+    found, windows = [], []
+    for body_only in (True, False):
+        network = Slices(2, CLASSES, SETTINGS.unet)
+        found.append(segment_structures(network, image, SETTINGS.model_copy(update={"body_only": body_only})))
+        windows.append(network.windows)
+    assert_array_equal(found[0].array, found[1].array)
+    assert found[0].array.sum() == 800 * Structure.SPLEEN
+    assert found[0].geometry == grid
+    assert windows[0] < 0.6 * windows[1]

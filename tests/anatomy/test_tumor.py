@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 from torch import Tensor
 
 from lymphct.anatomy.tumor import TumorSettings, build_tumor_network, fit_tumor, segment_tumor
+from lymphct.core.errors import GeometryMismatchError
+from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
 from lymphct.learning.augmentation import AugmentationSettings
@@ -109,3 +112,59 @@ def test_without_a_pancreas_every_component_may_be_the_tumor(bright: Bright, str
     absent = structures.with_array(np.zeros(structures.array.shape, dtype=np.uint8))
     found = segment_tumor(bright, image, SETTINGS, absent)
     assert np.flatnonzero(found.array.any(axis=(1, 2))).tolist() == list(range(10, 16))
+
+
+class Counting(Bright):
+    """Counts the windows it sees."""
+
+    windows = 0
+
+    def forward(self, image: Tensor, attention: Tensor | None = None) -> list[Tensor]:
+        self.windows += len(image)
+        return super().forward(image, attention)
+
+
+@pytest.mark.parametrize("boxes", [[(2, 5), (50, 58)], [(2, 40), (50, 58)], [(2, 60)], [(30, 40)]])
+def test_windows_at_the_pancreas_alone_find_the_same_tumor_with_fewer(boxes: list[tuple[int, int]]) -> None:
+    grid = Geometry(shape=(60, 40, 30), spacing=(1.5, 1.5, 2.0))
+    image = image_with(Volume(array=np.zeros(grid.shape, dtype=np.uint8), geometry=grid), boxes)
+    drawn = np.zeros(grid.shape, dtype=np.uint8)
+    drawn[0:4, 4:11, 4:11] = 1
+    pancreas = image.venous.with_array(drawn)
+    settings = SETTINGS.model_copy(
+        update={"sampling": SamplingSettings(patch_size=(8, 8, 8)), "pancreas_margin": 4.0}
+    )
+    found, windows = [], []
+    for pancreas_only in (True, False):
+        network = Counting(2, 2, UNET)
+        chosen = settings.model_copy(update={"pancreas_only": pancreas_only})
+        found.append(segment_tumor(network, image, chosen, pancreas))
+        windows.append(network.windows)
+    assert_array_equal(found[0].array, found[1].array)
+    assert found[0].array.any() == (boxes != [(30, 40)])
+    assert found[0].geometry == grid
+    if boxes[0][1] < 10:
+        assert windows[0] < 0.5 * windows[1]
+
+
+def test_without_a_pancreas_windows_lie_over_the_body_alone() -> None:
+    grid = Geometry(shape=(60, 40, 30), spacing=(1.5, 1.5, 2.0))
+    array = np.full(grid.shape, -2.0, dtype=np.float32)
+    array[5:25] = -0.5
+    array[10:16, 5:10, 5:10] = 1.0
+    image = Multiphase(venous=Volume(array=array, geometry=grid))
+    settings = SETTINGS.model_copy(update={"sampling": SamplingSettings(patch_size=(8, 8, 8))})
+    found, windows = [], []
+    for body_only in (True, False):
+        network = Counting(2, 2, UNET)
+        found.append(segment_tumor(network, image, settings.model_copy(update={"body_only": body_only})))
+        windows.append(network.windows)
+    assert_array_equal(found[0].array, found[1].array)
+    assert found[0].array.sum() == 150
+    assert windows[0] < 0.8 * windows[1]
+
+
+def test_a_pancreas_on_another_grid_is_refused(bright: Bright, structures: Volume) -> None:
+    small = structures.cropped((0, 0, 0), (8, 8, 8), fill=1)
+    with pytest.raises(GeometryMismatchError, match="the pancreas mask lies on another voxel grid"):
+        segment_tumor(bright, image_with(structures, []), SETTINGS, small)

@@ -4,10 +4,15 @@ import torch
 from torch import Tensor, nn
 
 from lymphct.core.arrays import FloatArray
-from lymphct.learning.inference import sliding_window_logits
+from lymphct.core.errors import UsageError
+from lymphct.learning import inference
+from lymphct.learning.inference import (
+    sliding_window_labels,
+    sliding_window_logits,
+    sliding_window_probability,
+)
 from lymphct.learning.inference_settings import InferenceSettings
 from lymphct.learning.unet import ConvNorm, SegmentationNetwork, UNet, UNetSettings
-from lymphct.learning.windows import gaussian
 
 UNET = UNetSettings(features=(12, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))
 PATCH = (16, 20, 8)
@@ -168,18 +173,60 @@ def test_the_network_returns_to_the_mode_it_was_in() -> None:
     assert network.training
 
 
-def test_gaussian_weights_peak_in_the_middle_and_have_the_width_of_nnunet() -> None:
-    weight = gaussian((9, 17, 33), 0.125)
-    assert weight.argmax() == weight.numel() // 2
-    assert weight[4, 8, 16] == 1
-    assert weight.min() > 0
-    offset = 33 / 8
-    assert weight[4, 8, 20].item() == pytest.approx(np.exp(-0.5 * (4 / offset) ** 2), rel=1e-5)
-    torch.testing.assert_close(weight, weight.flip(0, 1, 2))
-
-
 def test_read_only_and_float64_images_are_taken_as_they_are() -> None:
     image = np.random.default_rng(0).normal(size=(2, 8, 20, 16))
     image.flags.writeable = False
     logits = sliding_window_logits(Echo(), image, image[0], PATCH, _settings())  # type: ignore[arg-type] # on purpose
     np.testing.assert_allclose(logits.numpy(), image, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (5, 44, 12)])
+@pytest.mark.parametrize("mode", ["exact", "box"])
+def test_labels_and_probabilities_are_those_of_the_logits(shape: tuple[int, int, int], mode: str) -> None:
+    network = _gated()
+    image, attention = _scene()
+    scene = (image[:, -shape[0] :, -shape[1] :, : shape[2]], attention[-shape[0] :, -shape[1] :, : shape[2]])
+    settings = _settings(mode=mode)
+    logits = sliding_window_logits(network, *scene, PATCH, settings)
+    labels = sliding_window_labels(network, *scene, PATCH, settings)
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels, logits.argmax(0).to(torch.uint8))
+    assert 0 < int(labels.sum()) < labels.numel()
+    probability = sliding_window_probability(network, *scene, PATCH, settings)
+    torch.testing.assert_close(probability, logits.softmax(0)[1])
+
+
+def test_no_more_planes_are_held_than_a_patch_has() -> None:
+    image, _ = _scene()
+    planes = []
+
+    def kept(logits: Tensor) -> Tensor:
+        planes.append(logits.shape[1])
+        return logits[:1]
+
+    job = inference._job(Echo(), image, None, PATCH, _settings(step=0.4))
+    first = inference._reduced(job, kept)
+    assert max(planes) <= PATCH[2] < sum(planes) == SHAPE[0]
+    np.testing.assert_allclose(first.numpy(), image[:1], atol=1e-5)
+
+
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = _gated()
+    image, attention = _scene()
+    logits = {
+        precision: sliding_window_logits(network, image, attention, PATCH, _settings(precision=precision))
+        for precision in ("float32", "bfloat16")
+    }
+    assert not torch.equal(logits["float32"], logits["bfloat16"])
+    apart = (logits["float32"] - logits["bfloat16"]).abs().mean()
+    assert apart < 0.05 * logits["float32"].std()
+    for capabilities, precision in (({"avx512_bf16": True}, "bfloat16"), ({"avx512_bf16": False}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found, raising=False)
+        auto = sliding_window_logits(network, image, attention, PATCH, _settings(precision="auto"))
+        assert torch.equal(auto, logits[precision])
+
+
+def test_openvino_is_refused_for_a_network_that_is_not_on_the_cpu() -> None:
+    image, attention = _scene()
+    with pytest.raises(UsageError, match="openvino runs on the CPU, the network is on meta"):
+        sliding_window_logits(_gated().to("meta"), image, attention, PATCH, _settings(backend="openvino"))

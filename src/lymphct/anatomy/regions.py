@@ -6,6 +6,7 @@ import numpy as np
 
 from lymphct.anatomy.cleaning import keep_large_components
 from lymphct.core.arrays import AnyArray, BoolArray, Index3, Vector3
+from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
 
@@ -76,11 +77,15 @@ def pasted(part: AnyArray, box: Box, shape: Index3) -> AnyArray:
     return image
 
 
-def is_cut(mask: AnyArray, box: Box, shape: Index3) -> bool:
-    """Return whether a mask of the box reaches a face of it beyond which an image of `shape` goes on."""
-    for axis, (part, size) in enumerate(zip(box, shape, strict=True)):
-        if part.start > 0 and mask.take(0, axis=axis).any():
-            return True
-        if part.stop < size and mask.take(-1, axis=axis).any():
-            return True
-    return False
+def grown(box: Box, mask: AnyArray, geometry: Geometry, margin: float) -> Box:
+    """Push the faces that a mask of the box reaches outward by `margin` mm, as far as the image goes.
+
+    The box itself comes back when the mask reaches none, or the image ends there.
+    """
+    parts = []
+    for axis, (part, step) in enumerate(zip(box, geometry.spacing, strict=True)):
+        voxels = int(np.ceil(margin / step))
+        low = part.start - voxels * bool(mask.take(0, axis=axis).any())
+        high = part.stop + voxels * bool(mask.take(-1, axis=axis).any())
+        parts.append(slice(max(low, 0), min(high, geometry.shape[axis])))
+    return parts[0], parts[1], parts[2]

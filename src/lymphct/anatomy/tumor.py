@@ -7,7 +7,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from lymphct.anatomy.cleaning import keep_components_touching, keep_large_components
-from lymphct.anatomy.regions import Box, body_region, crop, is_cut, pasted, region_around, whole
+from lymphct.anatomy.regions import Box, body_region, crop, grown, pasted, region_around, whole
 from lymphct.core.arrays import BoolArray
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
@@ -121,18 +121,18 @@ def _candidates_at(
 ) -> tuple[Box, BoolArray]:
     """Return the components that reach the pancreas, whole, and the box they lie in."""
     geometry = image.venous.geometry
-    margin = settings.pancreas_margin
+    reach, margin = settings.pancreas_reach, settings.pancreas_margin
+    around = region_around(pancreas, geometry.spacing, reach + margin) if settings.pancreas_only else None
+    box = around or whole(image.venous)
     while True:
-        box = region_around(pancreas, geometry.spacing, settings.pancreas_reach + margin)
-        if box is None or not settings.pancreas_only:
-            box = whole(image.venous)
         box, candidates = _candidates(network, image, settings, box)
-        reach = signed_distance(pancreas[box], geometry.spacing) <= settings.pancreas_reach
-        kept = keep_components_touching(candidates, reach)
-        if not is_cut(kept, box, geometry.shape):
+        near = signed_distance(pancreas[box], geometry.spacing) <= reach
+        kept = keep_components_touching(candidates, near)
+        wider = grown(box, kept, geometry, margin)
+        if wider == box:
             return box, kept
-        # Doubled, so that even a component across the whole image takes a few rounds only.
-        margin *= 2
+        # By twice as much each time, so that even a component across the image takes a few rounds only.
+        box, margin = wider, 2 * margin
 
 
 def _candidates(

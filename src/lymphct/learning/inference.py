@@ -114,6 +114,9 @@ def _job(
 ) -> _Job:
     gate = None if attention is None else _tensor(attention)
     job = _Job(network, _tensor(image), gate, reversed_axes(patch_size), settings)
+    if settings.backend == "openvino" and job.device.type != "cpu":
+        msg = f"the backend openvino runs on the CPU, the network is on {job.device}"
+        raise UsageError(msg, cure="choose the device cpu or the backend torch")
     precision = resolved_precision(settings.precision, job.device)
     return replace(job, settings=settings.model_copy(update={"precision": precision}))
 
@@ -273,9 +276,6 @@ def _results(job: _Job, windows: Sequence[Window], batch: int) -> Iterator[Tenso
 def _runner(job: _Job, batch: int) -> Run:
     if job.settings.backend == "torch":
         return lambda image, attention: job.network(image, attention)[0].float()
-    if job.device.type != "cpu":
-        msg = f"the backend openvino runs on the CPU, the network is on {job.device}"
-        raise UsageError(msg, cure="choose the device cpu or the backend torch")
     shapes = [(batch, len(job.image), *job.patch_size)]
     if job.attention is not None:
         shapes.append((batch, 1, *job.patch_size))

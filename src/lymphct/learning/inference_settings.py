@@ -32,7 +32,8 @@ class InferenceSettings(Settings):
     with other windows near the box's border. Not stated in the paper; exact is nnU-Net's grid."""
     precision: Precision = "float32"
     """Of the network's arithmetic; sums stay float32. auto: bfloat16 where the processor has instructions
-    for it, float32 elsewhere. Not stated in the paper; float32 gives every machine the same calls."""
+    for it, float32 elsewhere; logits then move by some hundredths, near borders by more. Not stated in the
+    paper; float32 gives every machine the same calls (on a GPU torch may take TF32 for it)."""
     backend: Backend = "torch"
     """Library that runs the network; openvino is an extra, for CPUs. Not stated in the paper."""
 

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from lymphct.learning.inference_settings import (
+    InferenceChoice,
+    InferenceSettings,
+    has_bfloat16,
+    resolved_precision,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_an_empty_choice_leaves_everything_to_the_bundle() -> None:
+    settings = InferenceSettings(mode="box", window_batch=5, mirroring=True)
+    assert InferenceChoice().applied(settings) == settings
+
+
+def test_a_choice_replaces_what_it_names() -> None:
+    chosen = InferenceChoice(backend="openvino", mirroring=False).applied(InferenceSettings(mirroring=True))
+    assert chosen == InferenceSettings(backend="openvino")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_f": True}, False), ({}, False)],
+)
+def test_bfloat16_needs_instructions_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+    capabilities: dict[str, bool],
+    expected: bool,  # noqa: FBT001 - pytest passes by name
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert has_bfloat16(CPU) is expected
+    assert resolved_precision("auto", CPU) == ("bfloat16" if expected else "float32")
+
+
+def test_a_torch_that_does_not_tell_means_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not has_bfloat16(CPU)
+
+
+def test_a_precision_that_was_named_is_kept() -> None:
+    assert resolved_precision("float16", CPU) == "float16"
