@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,17 @@ import numpy as np
 import pytest
 
 from lymphct.config import Config
-from lymphct.core.errors import InputError, LymphctError, ModelError, OutputInUseError
+from lymphct.core.errors import (
+    EnvironmentProblemError,
+    InputError,
+    LymphctError,
+    ModelError,
+    OutputInUseError,
+)
 from lymphct.io.bundle import read_bundle, write_bundle
 from lymphct.io.cohort import Cohort, PatientRecord
 from lymphct.workflow.prediction import PredictionOrder, predict_cohort, predict_single
+from lymphct.workflow.registration_quality import CHECK_NAME
 
 MASKS = ("structures", "tumor", "nodes", "node_instances", "attention")
 CT_ONLY = {"structures": None, "tumor": None, "nodes": None}
@@ -94,6 +102,22 @@ def test_a_missing_arterial_phase_is_predicted_with_a_notice(
     result = predict_single(_blank(record, "arterial", "nodes"), how, tmp_path / "out")
     assert "no_arterial" in _notices(result)
     assert result["probability"] is not None
+
+
+def test_phases_are_registered_as_in_training_unless_asked_otherwise(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    assert "registration_differs" not in _notices(predict_single(record, how, tmp_path / "as_trained"))
+    result = predict_single(record, replace(how, registration="deeds"), tmp_path / "deeds")
+    assert "registration_differs" in _notices(result)
+    (check,) = [check for check in result["checks"] if check["name"] == CHECK_NAME]
+    assert check["passed"] is True
+    assert check["value"]["method"] == "deeds"
+    assert check["value"]["distance_after"] < check["value"]["distance_before"]
+    alone = _blank(record, "arterial", "nodes")
+    assert "registration_differs" not in _notices(
+        predict_single(alone, replace(how, registration="deeds"), tmp_path / "alone")
+    )
 
 
 def test_without_a_tumor_the_score_is_withheld_and_nodes_are_still_reported(
@@ -207,3 +231,23 @@ def test_a_bad_patient_never_stops_the_others(cohort: Cohort, how: PredictionOrd
     assert {failure["patient_id"] for failure in failures} == set(outcome.failures)
     assert all(failure["exit_code"] == 3 for failure in failures)
     assert isinstance(outcome.failures["phantom-9-0001"], LymphctError)
+
+
+def test_how_the_networks_were_run_is_chosen_by_the_settings_and_said_in_the_result(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    choice = how.config.inference.model_copy(update={"mode": "box", "precision": "bfloat16"})
+    order = replace(how, config=how.config.model_copy(update={"inference": choice}))
+    result = predict_single(_blank(record, "nodes"), order, tmp_path / "out")
+    assert {"inference_box", "inference_precision"} <= _notices(result)
+
+
+def test_a_backend_that_is_not_installed_stops_the_prediction_and_leaves_nothing(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    choice = how.config.inference.model_copy(update={"backend": "openvino"})
+    order = replace(how, config=how.config.model_copy(update={"inference": choice}))
+    with pytest.raises(EnvironmentProblemError, match=r"pip install 'lymphct\[openvino\]'"):
+        predict_single(_blank(record, "nodes"), order, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -5,9 +5,10 @@ reduced to what the caller wants of them. Beyond image, attention and result the
 pass and of about (1.5 · classes + 2) · patch planes · j · i float32, whatever the length of the image.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from lymphct.learning.inference_settings import InferenceSettings, Precision, re
 from lymphct.learning.openvino_backend import Run, compiled
 from lymphct.learning.tensors import reversed_axes
 from lymphct.learning.windows import Window, gaussian, lit_box, widened, window_grid
+
+LARGE_PATCH: Final = 1_000_000
+"""Voxels from which windows go through a CPU one by one: two would take twice the memory and no less time."""
 
 Reduce = Callable[[Tensor], Tensor]
 """What is kept (…, k, j, i) of the logits (classes, k, j, i) of some planes."""
@@ -249,10 +253,11 @@ def _window_logits(job: _Job, windows: Sequence[Window]) -> Iterator[tuple[Windo
 
 def _pass_size(job: _Job, windows: int) -> int:
     settings = job.settings
-    on_cpu = job.device.type == "cpu" and settings.backend == "torch"
+    if job.device.type == "cpu" and math.prod(job.patch_size) >= LARGE_PATCH:
+        return 1
     # torch hands small float32 batches of one to a convolution several times slower than that for two.
-    fewest = 2 if on_cpu and settings.precision == "float32" else 1
-    return max(min(settings.window_batch, windows), fewest)
+    slow_alone = job.device.type == "cpu" and settings.backend == "torch" and settings.precision == "float32"
+    return max(min(settings.window_batch, windows), 2 if slow_alone else 1)
 
 
 def _results(job: _Job, windows: Sequence[Window], batch: int) -> Iterator[Tensor]:

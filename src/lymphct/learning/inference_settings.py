@@ -21,7 +21,7 @@ class InferenceSettings(Settings):
     """Width of the Gaussian weight as a share of the patch. Not stated in the paper; nnU-Net's value."""
     window_batch: PositiveInt = 2
     """Windows per forward pass. Not stated in the paper; decides speed and memory, 2 is fastest on a CPU,
-    a GPU takes more."""
+    a GPU takes more. Large patches go through a CPU one by one, whatever this says."""
     mirroring: bool = False
     """Average over the eight mirrored versions. Not stated in the paper; off, as it costs eightfold time."""
     skip_without_attention: bool = True

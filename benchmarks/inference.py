@@ -1,0 +1,245 @@
+"""Time sliding windows: skipped or not, over the box alone, by torch or OpenVINO; and watch their memory.
+
+`python benchmarks/inference.py [PART …] [--shape 512 512 300] [--runs 5] [--unet small] [--json FILE]`, one
+thread throughout. PART is one of these, without a name all three run:
+
+- windows: the paper's patch over the attention maps of a `tall` phantom and of one of size `paper` placed in
+  an image of `--shape`, with a small network; skipping must change no bit.
+- backends: one pass of the shipped networks (with `--unet paper` also of the paper's), each library and
+  precision against torch's float32; OpenVINO only where it is installed.
+- memory: the largest memory of each stage beyond its input, in a child process, for an image of `--shape`
+  full of tissue and attention, with the paper's patch and a small network or (hours) the paper's.
+"""
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
+
+from benchmarks.side_by_side import Method, Table, Timing, compare, finish, memory, parser, reset_peak
+
+from lymphct.anatomy.structures import StructureSettings, build_structure_network, segment_structures
+from lymphct.anatomy.tumor import TumorSettings, build_tumor_network, segment_tumor
+from lymphct.attention.mapping import attention_map
+from lymphct.core.arrays import FloatArray, Index3
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Multiphase
+from lymphct.core.volume import Volume
+from lymphct.imaging.preprocess import resample_labels
+from lymphct.io.bundle import read_bundle, shipped_bundle_path
+from lymphct.learning.inference import autocast, sliding_window_logits
+from lymphct.learning.inference_settings import InferenceSettings, Precision
+from lymphct.learning.openvino_backend import compiled
+from lymphct.learning.tensors import reversed_axes, to_network
+from lymphct.learning.unet import UNetSettings
+from lymphct.nodes.segmentation import NodeSegmentationSettings, build_node_network, segment_nodes
+from lymphct.phantom.patient import generate_patient
+from lymphct.phantom.settings import PhantomSettings
+from lymphct.workflow.models import load_models
+
+SPACING = (0.68, 0.68, 0.80)
+SMALL = UNetSettings(features=(4, 8), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1)
+UNETS = {"small": SMALL, "paper": UNetSettings()}
+STAGES = ("structures", "tumor", "nodes")
+PARTS = ("windows", "backends", "memory")
+
+
+class Counted(nn.Module):
+    """Stage 1 with a count of the windows it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = build_node_network(NodeSegmentationSettings(unet=SMALL))
+        self.windows = 0
+
+    def forward(self, image: Tensor, attention: Tensor) -> list[Tensor]:
+        """Count and pass on."""
+        self.windows += len(image)
+        logits: list[Tensor] = self.network(image, attention)
+        return logits
+
+    def background_logits(self) -> Tensor | None:
+        """Return those of the network."""
+        return self.network.background_logits()
+
+
+def reference_maps(shape: Index3) -> Iterator[tuple[str, FloatArray]]:
+    """Draw the attention of a `tall` phantom on the paper's grid, and of one of size `paper` in `shape`."""
+    for size in ("tall", "paper"):
+        patient = generate_patient(PhantomSettings(size=size, phase_shift=False), seed=5, index=0)
+        drawn = patient.structures
+        if size == "tall":
+            drawn = resample_labels(drawn, drawn.geometry.resampled(SPACING))
+        else:
+            i, j, k = ((small - large) // 2 for small, large in zip(drawn.geometry.shape, shape, strict=True))
+            drawn = drawn.cropped((i, j, k), shape)
+        yield f"{size}, {'×'.join(map(str, drawn.geometry.shape))} voxels", attention_map(drawn).array
+
+
+def windows_table(name: str, attention: FloatArray) -> Table:
+    """Compare skipped, complete and boxed windows on one map; skipping must change no bit."""
+    gate = to_network(attention)
+    image = np.random.default_rng(0).normal(size=(2, *gate.shape)).astype(np.float32)
+    patch_size = NodeSegmentationSettings().sampling.patch_size
+    network = Counted().eval()
+    counts: list[int] = []
+    exact: list[Tensor] = []
+
+    def slide(settings: InferenceSettings) -> Tensor:
+        network.windows = 0
+        logits = sliding_window_logits(network, image, gate, patch_size, settings)
+        counts.append(network.windows)
+        exact.append(logits)
+        return logits
+
+    choices = {
+        "skipped without attention": InferenceSettings(),
+        "complete grid": InferenceSettings(skip_without_attention=False),
+        "box of the attention": InferenceSettings(mode="box"),
+    }
+    methods = [
+        Method(
+            name=title,
+            compute=partial(slide, settings),
+            error=None if settings.mode == "box" else lambda logits: float(not torch.equal(logits, exact[0])),
+            is_slow=True,
+        )
+        for title, settings in choices.items()
+    ]
+    table = compare(f"sliding windows, {name}", methods, 1)
+    rows = [
+        replace(row, method=f"{row.method}: {count} windows")
+        for row, count in zip(table.rows, counts, strict=True)
+    ]
+    return replace(table, rows=rows)
+
+
+def backend_tables(runs: int, unet: str) -> Iterator[Table]:
+    """Compare libraries and precisions on one pass of the shipped networks, and of the paper's."""
+    models = load_models(read_bundle(shipped_bundle_path()), torch.device("cpu"))
+    for name, part in (("structures", models.structures), ("nodes", models.nodes)):
+        if part is not None:
+            pair = _patches(2, part.settings.sampling.patch_size)
+            methods = _backends(part.network, pair)
+            yield compare(f"one pass of two windows, {name} of the shipped bundle", methods, runs)
+    if unet == "paper":
+        settings = NodeSegmentationSettings()
+        pair = _patches(1, settings.sampling.patch_size)
+        methods = _backends(build_node_network(settings).eval(), pair)
+        yield compare("one window, stage 1 as in the paper, untrained", methods, runs)
+
+
+def _patches(batch: int, patch_size: Index3) -> tuple[Tensor, Tensor]:
+    """Draw images as smooth as tissue (networks have seen no pure noise), and attention."""
+    generator = torch.Generator().manual_seed(0)
+    size = reversed_axes(patch_size)
+    noise = torch.randn(batch, 2, *size, generator=generator)
+    image = nn.functional.avg_pool3d(noise, 5, 1, 2).mul_(8).clamp_(-2, 2)
+    return image, torch.rand(batch, 1, *size, generator=generator)
+
+
+def _backends(network: nn.Module, pair: tuple[Tensor, Tensor]) -> list[Method]:
+    def by_torch(precision: Precision) -> Tensor:
+        with torch.inference_mode(), autocast(torch.device("cpu"), precision):
+            logits: Tensor = network(*pair)[0]
+            return logits.float()
+
+    def by_openvino(precision: Precision) -> Tensor:
+        return compiled(network, [tuple(tensor.shape) for tensor in pair], precision)(*pair)
+
+    truth = by_torch("float32")
+    engines: dict[str, Callable[[Precision], Tensor]] = {"torch": by_torch}
+    if importlib.util.find_spec("openvino") is not None:
+        engines["openvino"] = by_openvino
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    return [
+        Method(
+            name=f"{engine}, {precision}, logits to ±{truth.abs().max():.1f}",
+            compute=partial(run, precision),
+            error=lambda logits: float((logits - truth).abs().max()),
+            limit=1e-3 if precision == "float32" else 0.05 * float(truth.abs().max()),
+        )
+        for precision in precisions
+        for engine, run in engines.items()
+    ]
+
+
+def memory_table(shape: Index3, unet: str) -> Table:
+    """Run each stage in a child process."""
+    rows = []
+    for stage in STAGES:
+        command = [sys.executable, __file__, "--stage", stage, "--unet", unet, "--shape", *map(str, shape)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows.append(Timing(**json.loads(done.stdout)))
+    return Table(
+        title=f"memory beyond the input, {'×'.join(map(str, shape))} voxels, {unet} network", rows=rows
+    )
+
+
+def stage_record(stage: str, shape: Index3, unet: str) -> dict[str, Any]:
+    """Segment an image full of tissue, with attention everywhere, and watch the memory."""
+    grid = Geometry(shape=shape, spacing=SPACING)
+    rng = np.random.default_rng(0)
+    venous = Volume(array=rng.standard_normal(shape, dtype=np.float32), geometry=grid)
+    image = Multiphase(venous=venous, arterial=venous.with_array(-venous.array))
+    attention = venous.with_array(np.full(shape, 0.5, dtype=np.float32))
+    parts: dict[str, Any] = {"unet": UNETS[unet]}
+    work: Callable[[], Any]
+    if stage == "structures":
+        organs = StructureSettings(**parts)
+        work = partial(segment_structures, build_structure_network(organs), image, organs)
+    elif stage == "tumor":
+        tumor = TumorSettings(**parts)
+        work = partial(segment_tumor, build_tumor_network(tumor), image, tumor)
+    else:
+        nodes = NodeSegmentationSettings(**parts)
+        work = partial(segment_nodes, build_node_network(nodes), image, attention, nodes)
+    reset_peak()
+    before = memory("VmRSS")
+    starts = (time.process_time(), time.perf_counter())
+    work()
+    cpu, wall = time.process_time() - starts[0], time.perf_counter() - starts[1]
+    peak = memory("VmHWM")
+    extra = None if before is None or peak is None else peak - before
+    return asdict(Timing(method=stage, cpu=cpu, wall=wall, extra_mib=extra, error=None))
+
+
+def main() -> int:
+    options = parser(__doc__ or "", (512, 512, 300))
+    options.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    options.add_argument("--unet", choices=UNETS, default="small", help="network whose memory is measured")
+    options.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    if given.stage is not None:
+        print(json.dumps(stage_record(given.stage, tuple(given.shape), given.unet)))
+        return 0
+    tables = []
+    for part in given.parts or PARTS:
+        if part == "windows":
+            tables += [windows_table(name, found) for name, found in reference_maps(tuple(given.shape))]
+        elif part == "backends":
+            tables += backend_tables(given.runs, given.unet)
+        elif part == "memory":
+            tables.append(memory_table(tuple(given.shape), given.unet))
+        else:
+            options.error(f"unknown part {part}, known: {', '.join(PARTS)}")
+    finish(tables, given.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
