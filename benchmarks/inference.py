@@ -5,7 +5,7 @@ thread throughout. PART is one of these, without a name all three run:
 
 - windows: the paper's patch over the attention maps of a `tall` phantom and of one of size `paper` placed in
   an image of `--shape`, with a small network; skipping must change no bit.
-- backends: one pass of the shipped networks (with `--unet paper` also of the paper's), each library and
+- backends: the shipped networks (with `--unet paper` also one window of the paper's), each library and
   precision against torch's float32; OpenVINO only where it is installed.
 - memory: the largest memory of each stage beyond its input, in a child process, for an image of `--shape`
   full of tissue and attention, with the paper's patch and a small network or (hours) the paper's.
@@ -18,10 +18,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -40,9 +42,8 @@ from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.bundle import read_bundle, shipped_bundle_path
-from lymphct.learning.inference import autocast, sliding_window_logits
-from lymphct.learning.inference_settings import InferenceSettings, Precision
-from lymphct.learning.openvino_backend import compiled
+from lymphct.learning.inference import sliding_window_logits
+from lymphct.learning.inference_settings import Backend, InferenceSettings, Precision
 from lymphct.learning.tensors import reversed_axes, to_network
 from lymphct.learning.unet import UNetSettings
 from lymphct.nodes.segmentation import NodeSegmentationSettings, build_node_network, segment_nodes
@@ -128,53 +129,55 @@ def windows_table(name: str, attention: FloatArray) -> Table:
 
 
 def backend_tables(runs: int, unet: str) -> Iterator[Table]:
-    """Compare libraries and precisions on one pass of the shipped networks, and of the paper's."""
+    """Compare libraries and precisions on an image of a `tiny` patient, with the shipped networks."""
     models = load_models(read_bundle(shipped_bundle_path()), torch.device("cpu"))
     for name, part in (("structures", models.structures), ("nodes", models.nodes)):
         if part is not None:
-            pair = _patches(2, part.settings.sampling.patch_size)
-            methods = _backends(part.network, pair)
-            yield compare(f"one pass of two windows, {name} of the shipped bundle", methods, runs)
+            work = (part.network, (96, 96, 64), part.settings.sampling.patch_size)
+            yield compare(f"sliding over 96×96×64 voxels, shipped {name}", _backends(*work), runs)
     if unet == "paper":
         settings = NodeSegmentationSettings()
-        pair = _patches(1, settings.sampling.patch_size)
-        methods = _backends(build_node_network(settings).eval(), pair)
-        yield compare("one window, stage 1 as in the paper, untrained", methods, runs)
+        patch_size = settings.sampling.patch_size
+        work = (build_node_network(settings).eval(), patch_size, patch_size)
+        yield compare("one window, stage 1 as in the paper, untrained", _backends(*work), runs)
 
 
-def _patches(batch: int, patch_size: Index3) -> tuple[Tensor, Tensor]:
-    """Draw images as smooth as tissue (networks have seen no pure noise), and attention."""
+def _backends(network: nn.Module, shape: Index3, patch_size: Index3) -> list[Method]:
     generator = torch.Generator().manual_seed(0)
-    size = reversed_axes(patch_size)
-    noise = torch.randn(batch, 2, *size, generator=generator)
-    image = nn.functional.avg_pool3d(noise, 5, 1, 2).mul_(8).clamp_(-2, 2)
-    return image, torch.rand(batch, 1, *size, generator=generator)
+    size = reversed_axes(shape)
+    # As smooth as tissue: networks have seen no pure noise.
+    image = (
+        nn.functional.avg_pool3d(torch.randn(2, *size, generator=generator), 5, 1, 2).mul_(8).clamp_(-2, 2)
+    )
+    attention = torch.rand(size, generator=generator)
 
+    def slide(settings: InferenceSettings) -> Tensor:
+        return sliding_window_logits(network, image, attention, patch_size, settings)
 
-def _backends(network: nn.Module, pair: tuple[Tensor, Tensor]) -> list[Method]:
-    def by_torch(precision: Precision) -> Tensor:
-        with torch.inference_mode(), autocast(torch.device("cpu"), precision):
-            logits: Tensor = network(*pair)[0]
-            return logits.float()
+    def without_kept_memory() -> Tensor:
+        with mock.patch("lymphct.learning.inference.kept_memory", nullcontext):
+            return slide(InferenceSettings())
 
-    def by_openvino(precision: Precision) -> Tensor:
-        return compiled(network, [tuple(tensor.shape) for tensor in pair], precision)(*pair)
+    truth = slide(InferenceSettings())
+    reach = float(truth.abs().max())
 
-    truth = by_torch("float32")
-    engines: dict[str, Callable[[Precision], Tensor]] = {"torch": by_torch}
-    if importlib.util.find_spec("openvino") is not None:
-        engines["openvino"] = by_openvino
-    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    return [
-        Method(
-            name=f"{engine}, {precision}, logits to ±{truth.abs().max():.1f}",
-            compute=partial(run, precision),
-            error=lambda logits: float((logits - truth).abs().max()),
-            limit=1e-3 if precision == "float32" else 0.05 * float(truth.abs().max()),
-        )
-        for precision in precisions
-        for engine, run in engines.items()
+    def error(logits: Tensor) -> float:
+        return float((logits - truth).abs().max())
+
+    def method(backend: Backend, precision: Precision) -> Method:
+        settings = InferenceSettings(backend=backend, precision=precision)
+        limit = 1e-3 if precision == "float32" else 0.05 * reach
+        name = f"{backend}, {precision}, logits to ±{reach:.1f}"
+        return Method(name=name, compute=partial(slide, settings), error=error, limit=limit)
+
+    methods = [
+        method("torch", "float32"),
+        Method(name="torch, float32, memory not kept", compute=without_kept_memory, error=error),
+        method("torch", "bfloat16"),
     ]
+    if importlib.util.find_spec("openvino") is not None:
+        methods += [method("openvino", "float32"), method("openvino", "bfloat16")]
+    return methods
 
 
 def memory_table(shape: Index3, unet: str) -> Table:

@@ -115,9 +115,10 @@ def test_a_network_is_converted_once_and_again_when_its_weights_changed() -> Non
 @needs_openvino
 def test_bfloat16_is_coarser() -> None:
     network = _network()
-    shapes = [(1, 2, 8, 16, 16)]
-    image = torch.randn(shapes[0], generator=torch.Generator().manual_seed(0))
-    exact = openvino_backend.compiled(network, shapes, "float32")(image, None)
-    coarse = openvino_backend.compiled(network, shapes, "bfloat16")(image, None)
+    image, _ = _scene()
+    exact = sliding_window_logits(network, image, None, PATCH, OPENVINO)
+    coarse = sliding_window_logits(
+        network, image, None, PATCH, OPENVINO.model_copy(update={"precision": "bfloat16"})
+    )
     assert coarse.dtype == torch.float32
     assert 1e-4 < (coarse - exact).abs().mean() / exact.std() < 0.05

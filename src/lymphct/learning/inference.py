@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.errors import UsageError
+from lymphct.learning.allocation import kept_memory
 from lymphct.learning.inference_settings import InferenceSettings, Precision, resolved_precision
 from lymphct.learning.openvino_backend import Run, compiled
 from lymphct.learning.tensors import reversed_axes
@@ -142,7 +143,9 @@ def _reduced(job: _Job, reduce: Reduce) -> Tensor:
     was_training = job.network.training
     job.network.eval()
     try:
-        with torch.inference_mode(), autocast(job.device, job.settings.precision):
+        by_torch = job.settings.backend == "torch"  # another library does not know torch's casts
+        precision = job.settings.precision if by_torch else "float32"
+        with torch.inference_mode(), autocast(job.device, precision), kept_memory():
             background = _background(job.network) if job.attention is not None else None
             if background is None:
                 settings = job.settings.model_copy(update={"skip_without_attention": False})
