@@ -40,7 +40,7 @@ def test_every_voxel_lies_in_a_window_and_windows_come_plane_by_plane(
 
 
 def test_the_box_of_the_light_is_tight_and_absent_in_the_dark() -> None:
-    attention = torch.zeros(6, 7, 8)
+    attention = np.zeros((6, 7, 8), np.float32)
     assert lit_box(attention) is None
     attention[2, 3, 4] = attention[4, 3, 7] = 0.1
     assert lit_box(attention) == (slice(2, 5), slice(3, 4), slice(4, 8))

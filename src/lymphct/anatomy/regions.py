@@ -7,11 +7,8 @@ import numpy as np
 from lymphct.anatomy.cleaning import keep_large_components
 from lymphct.core.arrays import AnyArray, BoolArray, Index3, Vector3
 from lymphct.core.geometry import Geometry
-from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
-
-Box = tuple[slice, slice, slice]
-"""Voxels along i, j, k."""
+from lymphct.learning.windows import Box
 
 SAMPLED_EVERY: Final = 4.0
 """mm between the voxels looked at to find the body, whose wall is thicker."""
@@ -60,14 +57,6 @@ def whole(ct: Volume) -> Box:
     """Return the box that is the image."""
     i, j, k = (slice(0, size) for size in ct.geometry.shape)
     return i, j, k
-
-
-def crop(image: Multiphase, box: Box) -> Multiphase:
-    """Cut a box out of both phases."""
-    start = (box[0].start, box[1].start, box[2].start)
-    shape = (box[0].stop - start[0], box[1].stop - start[1], box[2].stop - start[2])
-    arterial = None if image.arterial is None else image.arterial.cropped(start, shape)
-    return Multiphase(venous=image.venous.cropped(start, shape), arterial=arterial)
 
 
 def pasted(part: AnyArray, box: Box, shape: Index3) -> AnyArray:

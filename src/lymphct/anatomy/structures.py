@@ -7,7 +7,7 @@ import torch
 from pydantic import NonNegativeFloat
 
 from lymphct.anatomy.cleaning import keep_large_components
-from lymphct.anatomy.regions import body_region, crop, pasted, whole
+from lymphct.anatomy.regions import body_region, pasted, whole
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
@@ -85,7 +85,7 @@ def segment_structures(
     shape = venous.geometry.shape
     box = body_region(venous, settings.body_margin) if settings.body_only else whole(venous)
     box = widened(box, shape, patch_size)
-    part = network_image(crop(image, box))
+    part = network_image(image, box)
     labels = sliding_window_labels(network, part, None, patch_size, settings.inference)
     cleaned = keep_large_components(from_network(labels.numpy()), settings.component_share)
     return venous.with_array(pasted(cleaned, box, shape))

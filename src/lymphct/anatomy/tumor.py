@@ -7,7 +7,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from lymphct.anatomy.cleaning import keep_components_touching, keep_large_components
-from lymphct.anatomy.regions import Box, body_region, crop, grown, pasted, region_around, whole
+from lymphct.anatomy.regions import body_region, grown, pasted, region_around, whole
 from lymphct.core.arrays import BoolArray
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
@@ -21,7 +21,7 @@ from lymphct.learning.segmentation import SegmentationTrainingSettings, fit_segm
 from lymphct.learning.tensors import from_network
 from lymphct.learning.training import EpochRecord, TrainingState
 from lymphct.learning.unet import SegmentationNetwork, initialize
-from lymphct.learning.windows import widened
+from lymphct.learning.windows import Box, widened
 
 
 class TumorSettings(SegmentationTrainingSettings):
@@ -141,6 +141,6 @@ def _candidates(
     """Return the voxels above the threshold in a box, and the box after it was widened to a patch."""
     patch_size = settings.sampling.patch_size
     box = widened(box, image.venous.geometry.shape, patch_size)
-    part = network_image(crop(image, box))
+    part = network_image(image, box)
     probability = sliding_window_probability(network, part, None, patch_size, settings.inference)
     return box, from_network((probability > settings.threshold).numpy())

@@ -25,6 +25,8 @@ from lymphct.learning.windows import Window, gaussian, lit_box, widened, window_
 LARGE_PATCH: Final = 1_000_000
 """Voxels from which windows go through a CPU one by one: two would take twice the memory and no less time."""
 
+Image = Tensor | FloatArray | Sequence[FloatArray]
+"""Normalised intensities (c, k, j, i), or one (k, j, i) for each channel; views of images are not copied."""
 Reduce = Callable[[Tensor], Tensor]
 """What is kept (…, k, j, i) of the logits (classes, k, j, i) of some planes."""
 
@@ -40,11 +42,11 @@ class AttentionGated(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One network and one image; sizes along k, j, i."""
+    """One network and the channels of one image (k, j, i), which may be views of other axis order."""
 
     network: nn.Module
-    image: Tensor
-    attention: Tensor | None
+    image: tuple[FloatArray, ...]
+    attention: FloatArray | None
     patch_size: Index3
     settings: InferenceSettings
 
@@ -53,13 +55,13 @@ class _Job:
         return next(self.network.parameters()).device
 
     @property
-    def shape(self) -> Sequence[int]:
-        return self.image.shape[1:]
+    def shape(self) -> tuple[int, ...]:
+        return self.image[0].shape
 
 
 def sliding_window_logits(
     network: nn.Module,
-    image: Tensor | FloatArray,
+    image: Image,
     attention: Tensor | FloatArray | None,
     patch_size: Index3,
     settings: InferenceSettings,
@@ -72,7 +74,7 @@ def sliding_window_logits(
 
     Args:
         network: called as `network(image, attention)`; the first of the logits it returns is used.
-        image: (c, k, j, i) normalised intensities.
+        image: (c, k, j, i) normalised intensities, or its channels.
         attention: (k, j, i) in [0, 1], or None.
         patch_size: voxels along i, j, k.
         settings: steps, weights, skipping.
@@ -87,7 +89,7 @@ def sliding_window_logits(
 
 def sliding_window_labels(
     network: nn.Module,
-    image: Tensor | FloatArray,
+    image: Image,
     attention: Tensor | FloatArray | None,
     patch_size: Index3,
     settings: InferenceSettings,
@@ -99,7 +101,7 @@ def sliding_window_labels(
 
 def sliding_window_probability(
     network: nn.Module,
-    image: Tensor | FloatArray,
+    image: Image,
     attention: Tensor | FloatArray | None,
     patch_size: Index3,
     settings: InferenceSettings,
@@ -112,13 +114,14 @@ def sliding_window_probability(
 
 def _job(
     network: nn.Module,
-    image: Tensor | FloatArray,
+    image: Image,
     attention: Tensor | FloatArray | None,
     patch_size: Index3,
     settings: InferenceSettings,
 ) -> _Job:
-    gate = None if attention is None else _tensor(attention)
-    job = _Job(network, _tensor(image), gate, reversed_axes(patch_size), settings)
+    gate = None if attention is None else _array(attention)
+    channels = tuple(_array(channel) for channel in image)
+    job = _Job(network, channels, gate, reversed_axes(patch_size), settings)
     if settings.backend == "openvino" and job.device.type != "cpu":
         msg = f"the backend openvino runs on the CPU, the network is on {job.device}"
         raise UsageError(msg, cure="choose the device cpu or the backend torch")
@@ -126,11 +129,9 @@ def _job(
     return replace(job, settings=settings.model_copy(update={"precision": precision}))
 
 
-def _tensor(array: Tensor | FloatArray) -> Tensor:
-    if isinstance(array, Tensor):
-        return array.detach().cpu().float()
-    # Images are read-only and may be memory maps; torch wants memory it could write to.
-    return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+def _array(values: Tensor | FloatArray) -> FloatArray:
+    plain = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+    return plain.astype(np.float32, copy=False)
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -169,7 +170,8 @@ def _boxed(job: _Job, background: Tensor, reduce: Reduce) -> Tensor:
     box = None if job.attention is None else lit_box(job.attention)
     if job.attention is not None and box is not None:
         box = widened(box, job.shape, job.patch_size)
-        part = replace(job, image=job.image[(slice(None), *box)], attention=job.attention[box])
+        image = tuple(channel[box] for channel in job.image)
+        part = replace(job, image=image, attention=job.attention[box])
         k, j, i = box
         result[..., k, j, i] = _padded(part, reduce)
     return result
@@ -180,16 +182,11 @@ def _padded(job: _Job, reduce: Reduce) -> Tensor:
     missing = [max(wanted - size, 0) for size, wanted in zip(job.shape, job.patch_size, strict=True)]
     if not any(missing):
         return _slide(job, reduce)
-    inside = tuple(slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, job.shape, strict=True))
-    sizes = [size + gap for size, gap in zip(job.shape, missing, strict=True)]
-    image = job.image.amin((1, 2, 3), keepdim=True).expand(-1, *sizes).clone()
-    image[(slice(None), *inside)] = job.image
-    attention = None
-    if job.attention is not None:
-        attention = job.attention.new_zeros(sizes)
-        attention[inside] = job.attention
+    gaps = [(gap // 2, gap - gap // 2) for gap in missing]
+    image = tuple(np.pad(channel, gaps, constant_values=channel.min()) for channel in job.image)
+    attention = None if job.attention is None else np.pad(job.attention, gaps)
     wide = _slide(replace(job, image=image, attention=attention), reduce)
-    k, j, i = inside
+    k, j, i = (slice(low, low + size) for (low, _), size in zip(gaps, job.shape, strict=True))
     return wide[..., k, j, i].clone()
 
 
@@ -274,11 +271,17 @@ def _results(job: _Job, windows: Sequence[Window], batch: int) -> Iterator[Tenso
     for first in range(0, len(windows), batch):
         group = list(windows[first : first + batch])
         full = group + group[-1:] * (batch - len(group))
-        image = torch.stack([job.image[(slice(None), *window)] for window in full]).to(job.device)
+        image = _patches(job.image, full).to(job.device)
         gates = None
         if job.attention is not None:
-            gates = torch.stack([job.attention[window][None] for window in full]).to(job.device)
+            gates = _patches((job.attention,), full).to(job.device)
         yield from _mirrored(run, image, gates, axes)[: len(group)].unbind(0)
+
+
+def _patches(channels: Sequence[FloatArray], windows: Sequence[Window]) -> Tensor:
+    return torch.from_numpy(
+        np.stack([np.stack([channel[window] for channel in channels]) for window in windows])
+    )
 
 
 def _runner(job: _Job, batch: int) -> Run:

@@ -4,13 +4,16 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lymphct.core.arrays import Index3
+from lymphct.core.arrays import FloatArray, Index3
 
 Window = tuple[slice, slice, slice]
-"""One window or box of the image, axes k, j, i."""
+"""One window or box of a network's image, axes k, j, i."""
+Box = tuple[slice, slice, slice]
+"""A box of an image, axes i, j, k."""
 
 
 def window_grid(shape: Sequence[int], patch_size: Index3, step: float) -> list[Window]:
@@ -43,11 +46,11 @@ def gaussian(patch_size: Index3, sigma: float) -> Tensor:
     return (weight / weight.max()).clamp(min=1e-12).float()
 
 
-def lit_box(attention: Tensor) -> Window | None:
+def lit_box(attention: FloatArray) -> Window | None:
     """Return the smallest box of all voxels (k, j, i) above 0; None when there is none."""
     box = []
     for axis in range(3):
-        lit = torch.nonzero(attention.amax([other for other in range(3) if other != axis])).flatten()
+        lit = np.flatnonzero(attention.max(axis=tuple(other for other in range(3) if other != axis)) > 0)
         if len(lit) == 0:
             return None
         box.append(slice(int(lit[0]), int(lit[-1]) + 1))

@@ -10,10 +10,10 @@ from lymphct.core.patient import Multiphase, NodeMap
 from lymphct.core.volume import Volume
 from lymphct.learning.augmentation import Probability
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.channels import network_image
+from lymphct.learning.channels import network_image, network_view
 from lymphct.learning.inference import sliding_window_probability
 from lymphct.learning.segmentation import SegmentationTrainingSettings, fit_segmentation
-from lymphct.learning.tensors import from_network, to_network
+from lymphct.learning.tensors import from_network
 from lymphct.learning.training import EpochRecord, TrainingState
 from lymphct.learning.unet import initialize
 from lymphct.nodes.instances import find_instances
@@ -83,7 +83,7 @@ def predict_node_probability(
     probability = sliding_window_probability(
         network,
         network_image(image),
-        to_network(attention.array.astype(np.float32, copy=False)),
+        network_view(attention),
         settings.sampling.patch_size,
         settings.inference,
     )
