@@ -18,6 +18,12 @@ def test_the_preset_of_the_paper_leaves_out_what_goes_beyond_it() -> None:
     assert not load_config("paper").identification.head.node_features
 
 
+def test_the_paper_registers_its_phases_and_the_recipes_of_phantoms_do_not() -> None:
+    assert Config().registration.method == load_config("paper").registration.method == "deeds"
+    assert load_config("phantom_tiny").registration.method == "none"
+    assert load_config("phantom_nano").registration.method == "none"
+
+
 def test_every_preset_is_valid_and_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert preset_names()[0] == "paper"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lymphct.core.errors import InputError, LeakageError, UsageError
+from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
 from lymphct.io.bundle import read_bundle
 from lymphct.io.checkpoint import load_checkpoint
 from lymphct.learning.training import EpochRecord
@@ -129,6 +129,33 @@ def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
     assert taken.info.intensity == given.info.intensity
     assert taken.info.parts["nodes"] == given.info.parts["nodes"]
     assert taken.info.parts["tumor"] != given.info.parts["tumor"]
+
+
+def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(
+    bundle: Path, order: TrainingOrder, tmp_path: Path
+) -> None:
+    run = start_run(replace(order, folder=tmp_path / "run"))
+    given = read_bundle(bundle)
+    other = replace(given, info=given.info.model_copy(update={"registration": "deeds"}))
+    with pytest.raises(
+        ModelError, match=r"registered by method deeds, this run uses none .* --set registration"
+    ):
+        take_over(run, other, "tumor")
+
+
+def test_plan_bundle_and_card_say_how_phases_were_registered(bundle: Path) -> None:
+    assert Run.open(bundle.parent).plan.config.registration.method == "none"
+    assert read_bundle(bundle).info.registration == "none"
+    assert "Arterial phases registered by method none." in (bundle / "MODEL_CARD.md").read_text()
+    table = (bundle.parent / "prepared" / "registration.csv").read_text().splitlines()
+    assert len(table) == 1 + 12
+
+
+def test_a_run_begun_before_phases_were_registered_goes_on_without(bundle: Path, tmp_path: Path) -> None:
+    plan = json.loads((bundle.parent / "plan.json").read_text())
+    del plan["config"]["registration"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert Run.open(tmp_path).plan == Run.open(bundle.parent).plan
 
 
 def test_training_everything_takes_nothing_over(bundle: Path, order: TrainingOrder, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def prepared_line(result: "Mapping[str, Any]") -> str:
     """Say in one line what was prepared, and below it what a reader must know."""
     found = result["registration"]
     if found is not None:
-        phases = "flagged" if found["flags"] else f"registered by {found['method']}"
+        phases = "registration flagged" if found["flags"] else f"registered by {found['method']}"
     else:
         phases = "not registered" if result["has_arterial"] else "no arterial phase"
     used, source = len(result["structures_used"]), result["structures"]
