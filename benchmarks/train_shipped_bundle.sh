@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reproduce the shipped bundle: 300 synthetic patients, five stages, about 100 minutes on two cores without GPU.
+# Reproduce the shipped bundle: 300 synthetic patients, five stages, two cores without GPU.
 #
 #   benchmarks/train_shipped_bundle.sh [FOLDER]                      train, copy to src/lymphct/bundles/phantom_tiny
 #   benchmarks/train_shipped_bundle.sh --without-attention [FOLDER]  stage 1 of the ablation, on the same patients
