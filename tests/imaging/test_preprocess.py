@@ -107,7 +107,7 @@ def test_a_smooth_image_survives_there_and_back() -> None:
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
-def test_up_to_the_faces_of_the_image_the_edge_value_holds(interpolation: preprocess.Interpolation) -> None:
+def test_up_to_the_faces_of_the_image_the_edge_value_holds(interpolation: Interpolation) -> None:
     # Voxel faces lie at 0 and 4; centres of the finer grid at -1/6, 1/6, ... 4 - 1/6 and beyond.
     line = Geometry(shape=(4, 1, 1), spacing=(1.0, 1.0, 1.0), origin=(0.5, 0.0, 0.0))
     image = Volume(array=np.arange(4, dtype=np.float32).reshape(4, 1, 1) + 5, geometry=line)
