@@ -22,6 +22,7 @@ from lymphct.imaging.preprocess import (
     resample_labels,
     working_grid,
 )
+from lymphct.imaging.resampling import Interpolation
 
 OBLIQUE: Direction = ((0.8, -0.6, 0.0), (0.6, 0.8, 0.0), (0.0, 0.0, -1.0))
 """Turned about the cranio-caudal axis by 37 degrees and mirrored: determinant -1."""
