@@ -43,7 +43,7 @@ class RegistrationSettings(Settings):
     init: Init = "world"
     """Start from the patient's coordinates, or from an affine fit. Not stated in the paper (DEEDS §1.8)."""
     deeds: DeedsSettings = DeedsSettings()
-    """The algorithm's own settings."""
+    """The algorithm's own settings, each with its source (METHOD §4 where the paper is silent)."""
     largest_folding_percent: NonNegativeFloat = 0.1
     """Flagged above: share of the body whose deformation folds. Not stated in the paper (DEEDS §2)."""
     least_jacobian: float = 0.1
