@@ -24,8 +24,8 @@ from lymphct.workflow.training import PARTS_OF_STAGE, Progress, StageJob, train_
 
 logger = logging.getLogger(__name__)
 
-CHAINS: Sequence[tuple[StageName, ...]] = (("nodes", "identification"), ("structures", "tumor"))
-"""Stages that do not wait for one another can be trained side by side."""
+CHAINS: Sequence[tuple[StageName, ...]] = (("tumor",), ("nodes", "identification"), ("structures",))
+"""Stages that do not wait for one another can be trained side by side; the longest comes first."""
 
 PHANTOM_NOTICE = (
     "The models were trained on synthetic phantoms. They serve to learn the tool and to test an "
@@ -68,7 +68,7 @@ class TrainingOrder:
 def train_all(order: TrainingOrder, progress: Progress | None = None) -> Path:
     """Train every stage and return the folder of the bundle.
 
-    With two jobs or more, stage 1 and 2 are trained beside structures and tumor.
+    With two jobs or more, stages that do not need one another are trained side by side.
 
     Raises:
         InputError: patients cannot be read; the first reason is given.
