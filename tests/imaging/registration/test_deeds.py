@@ -126,9 +126,3 @@ def test_values_that_are_not_finite_are_refused() -> None:
     broken[3, 4, 5] = np.nan
     with pytest.raises(InputError, match="fixed array holds values that are not finite"):
         deeds(broken, texture((20, 20, 20)))
-
-
-def test_a_control_grid_coarser_than_the_image_is_refused() -> None:
-    settings = DeedsSettings(grid_spacing=(20, 4), search_radius=(4, 3), step=(2, 1))
-    with pytest.raises(InputError, match="control points 20 voxels apart do not fit"):
-        deeds(texture((16, 16, 30)), texture((16, 16, 30)), settings)

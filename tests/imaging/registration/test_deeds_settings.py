@@ -27,5 +27,5 @@ def test_every_level_needs_all_three_values(name: str) -> None:
 
 
 def test_control_points_farther_apart_than_the_sums_can_hold_are_refused() -> None:
-    with pytest.raises(ValidationError, match="less than or equal to 32"):
-        DeedsSettings(grid_spacing=(64, 7, 6, 5, 4))
+    with pytest.raises(ValidationError, match="less than or equal to 8"):
+        DeedsSettings(grid_spacing=(16, 7, 6, 5, 4))

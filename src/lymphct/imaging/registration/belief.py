@@ -48,7 +48,7 @@ def propagate(
     with sharing(threads) as share:
         for first, stop in reversed(depths[:-1]):
             share(collect(first), stop - first)
-        labels[0] = _least(cost[tree.order[0]].ravel())
+        labels[0] = _choose(cost[tree.order[0]].ravel(), np.empty(level.labels**2, dtype=np.float32))
         for first, stop in depths[1:]:
             share(decide(first), stop - first)
     by_point = np.empty_like(labels)
@@ -77,7 +77,7 @@ def _collect(
             _min_plus(a, shift[0], L, best, b)
             _min_plus(b, shift[1], L, best, a)
             _min_plus(a, shift[2], L, best, b)
-            least = b.min()
+            least = _least(b, best)
             for label in range(b.size):
                 own[label] += b[label] - least
 
@@ -110,13 +110,32 @@ def _min_plus(source: FloatArray, shift: float, L: int, best: FloatArray, target
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _least(values: FloatArray) -> int:
-    """Return the label of least cost; staying in place wins a tie."""
-    best = values.size // 2
-    for label in range(values.size):
-        if values[label] < values[best]:
-            best = label
-    return best
+def _least(values: FloatArray, best: FloatArray) -> float:
+    """Return the least of the values; `best` is room to search many places side by side."""
+    n = best.size
+    for k in range(n):
+        best[k] = values[k]
+    for start in range(n, values.size, n):
+        row = values[start : start + n]
+        for k in range(n):
+            best[k] = min(best[k], row[k])
+    least = best[0]
+    for k in range(1, n):
+        least = min(least, best[k])
+    return least
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _choose(values: FloatArray, best: FloatArray) -> int:
+    """Return the label of least cost; staying in place wins a tie, then the first label."""
+    least = _least(values, best)
+    label = values.size // 2
+    if values[label] == least:
+        return label
+    label = 0
+    while values[label] != least:
+        label += 1
+    return label
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -131,7 +150,7 @@ def _decide(
     order, parent, weight = tree
     L = cost.shape[1]
     price = np.empty((3, L), dtype=np.float32)
-    values = np.empty(L**3, dtype=np.float32)
+    values, best = np.empty(L**3, dtype=np.float32), np.empty(L * L, dtype=np.float32)
     for place in range(part[0], part[1]):
         above = labels[parent[place]]
         shift = start[order[parent[place]]] - start[order[place]]
@@ -147,4 +166,4 @@ def _decide(
                 row, chosen = own[j0, j1], values[(j0 * L + j1) * L :]
                 for j2 in range(L):
                     chosen[j2] = w * row[j2] + (both + price[2, j2])
-        labels[place] = _least(values)
+        labels[place] = _choose(values, best)

@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 
-from lymphct.core.arrays import AnyArray, FloatArray, Index3
-from lymphct.imaging.registration.bits import FIELD, UNSEEN, count_bits, count_differences
+from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, Index3
+from lymphct.imaging.registration.bits import COUNT, FIELD, UNSEEN, count_bits, count_differences
 from lymphct.imaging.registration.deeds_settings import Level
 from lymphct.imaging.registration.slabs import in_slabs
 
@@ -35,16 +35,29 @@ def data_cost(
     n = grid_shape((fixed.shape[0], fixed.shape[1], fixed.shape[2]), level.spacing)
     cost = np.empty((*n, level.labels, level.labels, level.labels), dtype=np.float32)
     rows = _extend_rows(moving, level.radius * level.step, skip_unseen=skip_unseen)
+    spans = _seen_spans(fixed.reshape(-1, fixed.shape[2])), _seen_spans(rows)
     every = 2 if level.spacing > 4 else 1
-    scale = np.float32(0.5 * level.spacing / (level.alpha * level.step))
+    averages = _averages(level, level.spacing * len(range(0, level.spacing, every)) ** 2)
     in_slabs(
         lambda start, stop: _cost_of_columns(
-            (fixed, rows), (level.spacing, level.step, every), scale, (start, stop), cost
+            (fixed, rows, *spans), (level.spacing, level.step, every), averages, (start, stop), cost
         ),
         n[0],
         threads,
     )
     return cost.reshape(-1, *cost.shape[3:])
+
+
+def _averages(level: Level, samples: int) -> FloatArray:
+    """Return what turns a sum into a cost, by the number of words that were not compared.
+
+    It is not a number where fewer than half were.
+    """
+    seen = samples - np.arange(samples + 1)
+    factors: FloatArray = np.full(samples + 1, np.nan, dtype=np.float32)
+    enough = 2 * seen >= samples
+    factors[enough] = 0.5 * level.spacing / (level.alpha * level.step) / seen[enough]
+    return factors
 
 
 def _extend_rows(words: AnyArray, margin: int, *, skip_unseen: bool) -> AnyArray:
@@ -60,36 +73,55 @@ def _extend_rows(words: AnyArray, margin: int, *, skip_unseen: bool) -> AnyArray
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _seen_spans(rows: AnyArray) -> AnyArray:
+    """Return where the first run of seen words of each row starts and ends."""
+    spans = np.zeros((len(rows), 2), dtype=np.int64)
+    for r in range(len(rows)):
+        row = rows[r]
+        start = 0
+        while start < row.size and row[start] >= UNSEEN:
+            start += 1
+        end = start
+        while end < row.size and row[end] < UNSEEN:
+            end += 1
+        spans[r, 0], spans[r, 1] = start, end
+    return spans
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _cost_of_columns(
-    words: tuple[AnyArray, AnyArray],
+    images: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
     steps: tuple[int, int, int],
-    scale: float,
+    averages: FloatArray,
     part: tuple[int, int],
     cost: FloatArray,
 ) -> None:
     """Fill in the cost of columns of blocks along k: all their words are compared in one go per label."""
-    fixed, rows = words
+    fixed, rows, _, _ = images
     g, q, every = steps
     _, n1, n2, L, _, _ = cost.shape
     side = (g + every - 1) // every
     starts = np.empty((2, side * side), dtype=np.int64)
     total = np.empty(n2 * g, dtype=np.uint64)
-    unseen = np.empty(n2 * g, dtype=np.uint64)
+    is_incomplete = np.empty(n2, dtype=np.bool_)
     for b0 in range(part[0], part[1]):
         for b1 in range(n1):
+            is_incomplete[:] = False
+            column = cost[b0, b1].reshape(n2, L * L * L)
             for label in range(L * L):
                 shift = (label // L - L // 2) * q, (label % L - L // 2) * q
-                _find_rows((b0 * g, b1 * g), (g, every), shift, words, starts)
+                here, there = _find_rows((b0 * g, b1 * g), (g, every), shift, images, starts)
                 for l2 in range(0, L, 3):
                     # The last three labels may repeat some of those before them.
                     first = min(l2, L - 3)
+                    seen = max(here[0], there[0] - q * first), min(here[1], there[1] - q * (first + 2))
                     starts[1] += q * first
-                    count_differences((total, unseen), (fixed, rows), starts, q)
+                    count_differences(total, (fixed, rows), starts, seen, q)
                     starts[1] -= q * first
-                    target = cost[b0, b1, :, label // L, label % L, first : first + 3]
-                    _average(total, unseen, side * side * g, scale, target)
+                    _average(total, averages, is_incomplete, column, label * L + first)
             for b2 in range(n2):
-                _fill_unknown(cost[b0, b1, b2].reshape(L * L * L))
+                if is_incomplete[b2]:
+                    _fill_unknown(column[b2].reshape(L * L, L))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -97,64 +129,81 @@ def _find_rows(
     block: tuple[int, int],
     sampling: tuple[int, int],
     shift: tuple[int, int],
-    words: tuple[AnyArray, AnyArray],
+    images: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
     starts: AnyArray,
-) -> None:
-    """Say where the sampled rows of a column of blocks start, and those they are compared with."""
-    g, every = sampling
-    n_i, n_j, n_k = words[0].shape
-    count, width = words[1].shape
-    row = 0
-    for x in range(block[0], block[0] + g, every):
-        for y in range(block[1], block[1] + g, every):
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Say where the sampled rows of a column of blocks start, and those they are compared with.
+
+    Returns:
+        Between which words all rows are seen, of the fixed image and of the moving one.
+
+    """
+    fixed, rows, spans, other_spans = images
+    n_i, n_j, n_k = fixed.shape
+    count, width = rows.shape
+    first, end, other_first, other_end = 0, n_k, 0, width
+    number = 0
+    for x in range(block[0], block[0] + sampling[0], sampling[1]):
+        for y in range(block[1], block[1] + sampling[0], sampling[1]):
             to_x, to_y = min(max(x + shift[0], 0), n_i - 1), min(max(y + shift[1], 0), n_j - 1)
             is_inside = to_x == x + shift[0] and to_y == y + shift[1]
-            starts[0, row] = (x * n_j + y) * n_k
-            starts[1, row] = (to_x * n_j + to_y if is_inside or count == n_i * n_j else count - 1) * width
-            row += 1
+            row = x * n_j + y
+            other = to_x * n_j + to_y if is_inside or count == n_i * n_j else count - 1
+            starts[0, number], starts[1, number] = row * n_k, other * width
+            first, end = max(first, spans[row, 0]), min(end, spans[row, 1])
+            other_first = max(other_first, other_spans[other, 0])
+            other_end = min(other_end, other_spans[other, 1])
+            number += 1
+    return (first, end), (other_first, other_end)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _average(total: AnyArray, unseen: AnyArray, samples: int, scale: float, cost: FloatArray) -> None:
-    """Take three labels apart and average each over the words seen of each block; -1 for too few."""
+def _average(
+    total: AnyArray, averages: FloatArray, is_incomplete: BoolArray, cost: FloatArray, label: int
+) -> None:
+    """Sum over the words of each block of a column and write the cost of three labels from `label` on."""
     n = len(cost)
     g = total.size // n
-    bits, mask = np.uint64(FIELD), np.uint64((1 << FIELD) - 1)
+    mask, count = np.uint64((1 << FIELD) - 1), np.uint64((1 << COUNT) - 1)
     for block in range(n):
-        s, missing = np.uint64(0), np.uint64(0)
+        s = np.uint64(0)
         for z in range(block * g, block * g + g):
             s += total[z]
-            missing += unseen[z]
-        for label in range(3):
-            seen = samples - np.int64(missing & mask)
-            cost[block, label] = (
-                scale * np.float32(s & mask) / np.float32(seen) if 2 * seen >= samples else -1
-            )
-            s, missing = s >> bits, missing >> bits
+        for c in range(3):
+            field = (s >> np.uint64(c * FIELD)) & mask
+            missing = np.int64(field >> np.uint64(COUNT))
+            is_incomplete[block] |= missing > 0
+            cost[block, label + c] = np.float32(np.int64(field & count)) * averages[missing]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _fill_unknown(cost: FloatArray) -> None:
     """Give labels without a cost the mean of the others, or 0 if there is none."""
-    total, known = 0.0, 0
-    for label in range(cost.size):
-        if cost[label] >= 0:
-            total += cost[label]
-            known += 1
-    if known == cost.size:
+    # Sums per column of the table: the processor adds them side by side.
+    sums = np.zeros(cost.shape[1], dtype=np.float32)
+    known = np.zeros(cost.shape[1], dtype=np.float32)
+    for r in range(len(cost)):
+        row = cost[r]
+        for c in range(row.size):
+            is_known = row[c] >= 0
+            sums[c] += row[c] if is_known else np.float32(0)
+            known[c] += np.float32(is_known)
+    count = known.sum()
+    if count == cost.size:
         return
-    mean = np.float32(total / max(known, 1))
-    for label in range(cost.size):
-        if cost[label] < 0:
-            cost[label] = mean
+    mean = sums.sum() / count if count > 0 else np.float32(0)
+    for r in range(len(cost)):
+        row = cost[r]
+        for c in range(row.size):
+            row[c] = row[c] if row[c] >= 0 else mean
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def mean_distance(fixed: AnyArray, moving: AnyArray) -> float:
-    """Return the mean number of different bits of the words of two images, 0 … 60."""
+    """Return the mean number of different bits of the words of two images, seen or not, 0 … 60."""
     total = np.uint64(0)
     for i in range(fixed.shape[0]):
         for j in range(fixed.shape[1]):
             for k in range(fixed.shape[2]):
-                total += count_bits(fixed[i, j, k] ^ moving[i, j, k])
+                total += count_bits((fixed[i, j, k] ^ moving[i, j, k]) & np.uint64(UNSEEN - 1))
     return total / fixed.size

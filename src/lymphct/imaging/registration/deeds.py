@@ -71,12 +71,12 @@ def deeds(  # noqa: PLR0913 - two images, settings and four keywords that name t
 
     Raises:
         InputError: the arrays do not share a shape, have an axis of fewer than 16 voxels, hold a value that
-            is not finite, or show nothing (all voxels alike); or the control grid is coarser than they are.
+            is not finite, or show nothing (all voxels alike).
 
     """
     settings = settings or DeedsSettings()
     fixed, moving = _checked(fixed, "fixed"), _checked(moving, "moving")
-    _require_fit(fixed, moving, valid, settings)
+    _require_one_grid(fixed, moving, valid)
     report = progress or (lambda _stage, _share: None)
     matrix = np.eye(4)
     if affine:
@@ -113,17 +113,11 @@ def _checked(array: FloatArray, name: str) -> FloatArray:
     return image
 
 
-def _require_fit(
-    fixed: FloatArray, moving: FloatArray, valid: BoolArray | None, settings: DeedsSettings
-) -> None:
+def _require_one_grid(fixed: FloatArray, moving: FloatArray, valid: BoolArray | None) -> None:
     for name, array in (("moving", moving), ("valid", valid)):
         if array is not None and array.shape != fixed.shape:
             msg = f"the fixed array has {fixed.shape} voxels, the {name} one {array.shape}"
             raise InputError(msg, cure="resample the moving image onto the grid of the fixed one first")
-    coarsest = max(*settings.grid_spacing, *settings.affine_grid_spacing)
-    if coarsest > min(fixed.shape):
-        msg = f"control points {coarsest} voxels apart do not fit into {fixed.shape} voxels"
-        raise InputError(msg, cure="lower grid_spacing, or the spacing of the work grid")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from lymphct.core.settings import Settings
 
-Spacing = Annotated[int, Field(ge=1, le=32)]
+Spacing = Annotated[int, Field(ge=1, le=8)]
+"""Voxels; sums over larger blocks would not fit into the bits they share (`bits.COUNT`)."""
 
 
 class Level(NamedTuple):

@@ -43,6 +43,7 @@ _CHANNELS: Final = np.array(
 """The twelve pairs: which offset, and where from the voxel its patch distance is read, in units of r."""
 _THRESHOLDS: Final = tuple(np.float32(-np.log((c + 1.5) / 6)) for c in range(5))
 _LEAST: Final = np.float32(1e-6)
+_PIECE: Final = 2048
 
 
 def describe(image: FloatArray, radius: int, *, threads: int = 1) -> AnyArray:
@@ -74,10 +75,7 @@ def _describe_planes(image: FloatArray, r: int, start: int, stop: int, words: An
             while summed <= min(known + r, n_i - 1):
                 _sum_in_plane(image, summed, r, square, flat[summed % size])
                 summed += 1
-            deep[known % size] = 0
-            for plane in range(max(known - r, 0), min(known + r, n_i - 1) + 1):
-                for pair in range(6):
-                    _add(flat[plane % size, pair], deep[known % size, pair])
+            _add_planes(flat, max(known - r, 0), min(known + r, n_i - 1), deep[known % size])
             known += 1
         for j in range(n_j):
             _gather_channels(deep.reshape(size, 6, n_j, n_k), (i, j, n_i), r, values)
@@ -117,6 +115,18 @@ def _square_difference(here: FloatArray, there: FloatArray, square: FloatArray) 
     for k in range(square.size):
         difference = there[k] - here[k]
         square[k] = difference * difference
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add_planes(planes: FloatArray, first: int, last: int, total: FloatArray) -> None:
+    """Sum planes of a ring, a piece at a time so that the sum stays in the cache."""
+    size, pairs, count = planes.shape
+    for pair in range(pairs):
+        for start in range(0, count, _PIECE):
+            piece = total[pair, start : start + _PIECE]
+            piece[:] = 0
+            for plane in range(first, last + 1):
+                _add(planes[plane % size, pair, start : start + _PIECE], piece)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
