@@ -119,7 +119,7 @@ def _least(values: FloatArray, best: FloatArray) -> float:
         row = values[start : start + n]
         for k in range(n):
             best[k] = min(best[k], row[k])
-    least = best[0]
+    least: float = best[0]
     for k in range(1, n):
         least = min(least, best[k])
     return least
