@@ -99,7 +99,7 @@ def read_arguments() -> argparse.Namespace:
         "--baseline-patients", type=int, default=150, help="for logistic regression; 0 = none"
     )
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
-    parser.add_argument("--phase-shift", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument("--phase-shift", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument(
         "--registration", choices=("deeds", "none"), help="of the phases; default: the bundle's"
     )

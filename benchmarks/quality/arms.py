@@ -28,6 +28,8 @@ Source = Literal["predicted", "truth"]
 
 SWEEP: Final = (*(n / 20 for n in range(1, 20)), 0.98, 0.99)
 """Voxel thresholds at which arms without attention are also measured."""
+UNREGISTERED: Final = "attention, predicted, phases not registered"
+"""The cascade on phases that lie where the coordinates of the scanner put them."""
 BORDERS: Final = AttentionSettings()
 """The attention as `lymphct predict` computes it by default."""
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from benchmarks.quality.arms import BORDERS, Arms, Source
+from benchmarks.quality.arms import BORDERS, UNREGISTERED, Arms, Source
 from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_code, models_of
 
 from lymphct.core.terms import NodeClass, Structure
@@ -39,7 +39,8 @@ class Measurement:
         cohort: the patients, none of whom the bundles have seen.
         parts: networks to measure, all of them in the bundle.
         sources: whose structures guide stage 1.
-        arm_patients: on the first so many, stage 1 is also run with true structures and without attention.
+        arm_patients: on the first so many, stage 1 is also run with true structures, without attention and
+            without registration.
         precision: of the sliding windows; None as the bundle says.
         device: on which the networks run.
         work: folder of the records.
@@ -92,8 +93,11 @@ class Measurement:
         found = self._anatomy(subject, models, watch)
         record |= _against_truth(found, subject.truth)
         if "nodes" in self.parts:
-            record["stage1"], nodes = arms.measure(subject, found, watch)
+            stage1, nodes = arms.measure(subject, found, watch)
+            record["stage1"] = stage1
             found = replace(found, nodes=nodes)
+            if arms.with_truth and self.cohort.registration != "none" and nodes is not None:
+                stage1[UNREGISTERED] = self._unregistered(index, models, watch)
         if "identification" in self.parts:
             with watch.stage("stage 2, true nodes"):
                 record["stage2"] = _stage2(subject, models)
@@ -103,6 +107,14 @@ class Measurement:
                 record["status"] = _status(findings, models, with_score="metastasis" in self.parts)
         record["seconds"] = {**watch.seconds, "CPU": round(process_time() - began, 3)}
         return record
+
+    def _unregistered(self, index: int, models: Models, watch: Stopwatch) -> JSON:
+        """Return what stage 1 finds, guided by predicted structures, without registration of the phases."""
+        with watch.stage("phases not registered"):
+            subject = replace(self.cohort, registration="none").subject(index, models.spacing)
+            given = self._anatomy(subject, models, Stopwatch())
+            arms = Arms(models=models, other=None, sources=("predicted",), with_truth=False)
+            return arms.measure(subject, given, Stopwatch())[0]["attention, predicted"]
 
     def _anatomy(self, subject: Subject, models: Models, watch: Stopwatch) -> Given:
         image = normalized(subject.ct, models.intensity)
