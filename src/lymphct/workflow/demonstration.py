@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lymphct.config import Config
-from lymphct.io.bundle import shipped_bundle_path
+from lymphct.io.bundle import read_bundle, shipped_bundle_path
 from lymphct.io.cohort import read_manifest, write_manifest
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.workflow.cohort import CohortOutcome
@@ -48,7 +48,8 @@ def demonstrate(
     bundle = shipped_bundle_path()
     if demo.training_patients:
         step(f"generating {demo.training_patients} phantoms to train on")
-        training = _phantoms(demo, "training", demo.training_patients, seed=DEMO_SEED + 1)
+        is_registered = demo.config.registration.method != "none"
+        training = _phantoms(demo, "training", demo.training_patients, DEMO_SEED + 1, is_registered)
         step("training the five stages")
         bundle = train_all(
             TrainingOrder(
@@ -63,16 +64,17 @@ def demonstrate(
             progress,
         )
     step(f"generating {demo.patients} phantoms to predict")
-    manifest = _phantoms(demo, "phantoms", demo.patients, seed=DEMO_SEED)
+    is_registered = read_bundle(bundle).info.registration != "none"
+    manifest = _phantoms(demo, "phantoms", demo.patients, DEMO_SEED, is_registered)
     step("predicting from both phases alone: structures, tumor, lymph nodes, status")
     order = PredictionOrder(bundle=bundle, config=demo.config, device=demo.device)
     cohort = read_manifest(without_masks(manifest))
     return predict_cohort(cohort, order, demo.out, jobs=demo.jobs)
 
 
-def _phantoms(demo: Demonstration, name: str, patients: int, *, seed: int) -> Path:
-    # The shipped bundle is trained without registration, hence on phantoms that do not breathe.
-    settings = PhantomSettings(size="tiny", mode="unbiased", phase_shift=False)
+def _phantoms(demo: Demonstration, name: str, patients: int, seed: int, is_registered: bool) -> Path:  # noqa: FBT001 - private
+    # Models that learned from phases without registration have never seen breathing.
+    settings = PhantomSettings(size="tiny", mode="unbiased", phase_shift=is_registered)
     cohort = PhantomCohort(folder=demo.out / name, settings=settings, seed=seed, patients=patients)
     return write_phantoms(cohort, jobs=demo.jobs)
 
