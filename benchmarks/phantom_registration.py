@@ -7,7 +7,6 @@ stopped.
 """
 
 import argparse
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from benchmarks.quality.tables import (
     over_patients,
     write_between_marks,
 )
+from benchmarks.side_by_side import environment
 
 from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray
 from lymphct.core.errors import LymphctError
@@ -245,7 +245,7 @@ def report(plan: Measurement, tables: Sequence[Table], records: Sequence[Record]
         "tables": [table.record() for table in tables],
         "patients": [dict(record) for record in records],
         "code": code_version(),
-        "machine": {"processor": platform.machine(), "numpy": np.__version__},
+        "environment": environment(),
     }
 
 

@@ -6,7 +6,6 @@ shipped networks with `structures.body_only` and `tumor.pancreas_only` on and of
 """
 
 import argparse
-import json
 import sys
 import time
 from collections import defaultdict
@@ -14,6 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
+
+from benchmarks.side_by_side import write_record
 
 from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
@@ -89,7 +92,7 @@ def main() -> int:
     for name, (mean, seconds) in sorted(table.items()):
         print(f"{name:<46}{mean:>8.3f}{seconds:>8.2f}")
     if given.json is not None:
-        given.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+        write_record(given.json, patients=given.patients, means=table)
     return 0
 
 

@@ -26,6 +26,10 @@ import nibabel
 import numpy as np
 from scipy.ndimage import binary_erosion, map_coordinates
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
+
+from benchmarks.side_by_side import write_record
+
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray
 from lymphct.imaging.registration.deeds import ControlField, deeds
 from lymphct.imaging.registration.deeds_settings import DeedsSettings
@@ -275,14 +279,14 @@ def main() -> None:
             )
         )
     if options.json:
-        record = {
-            "seeds": options.seeds,
-            "spacing": options.spacing,
-            "runs": runs,
-            "medians": medians,
+        write_record(
+            options.json,
+            seeds=options.seeds,
+            spacing=options.spacing,
+            runs=runs,
+            medians=medians,
             **started,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ Only the standard library is used, so that a peer in an environment of its own c
 """
 
 import argparse
+import contextlib
+import importlib.metadata
 import json
+import os
 import platform
 import statistics
 import sys
@@ -13,6 +16,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+LIBRARIES = (
+    "lymphct", "numpy", "scipy", "numba", "torch", "monai", "SimpleITK", "edt", "connected-components-3d",
+    "surface-distance", "openvino", "convexAdam",
+)  # fmt: skip
+"""Whose versions matter for the figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +161,30 @@ def finish(tables: Sequence[Table], path: Path | None) -> None:
     """Print the tables and write the JSON."""
     print("\n\n".join(table.text() for table in tables))
     if path is not None:
-        machine = {"machine": platform.machine(), "python": platform.python_version()}
-        record = {**machine, "tables": [asdict(table) for table in tables]}
-        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_record(path, tables=[asdict(table) for table in tables])
+
+
+def write_record(path: Path, **measured: Any) -> None:  # noqa: ANN401 - whatever a script measures
+    """Write what was measured, and on what machine, as JSON."""
+    record = {"environment": environment(), **measured}
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, Any]:
+    """Return what a reader must know of the machine; no names, no paths.
+
+    `load` is the mean number of processes that ran in the last minute, this one included: well above 1, the
+    wall seconds are those of a busy machine.
+    """
+    versions = {}
+    for library in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = importlib.metadata.version(library)
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "libraries": versions,
+    }
