@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check format docs clean
+.PHONY: help setup demo test bench check format docs clean
 
 help:
 	@echo "make setup   create $(VENV) with the pinned set"
 	@echo "make demo    phantom patients through every stage, with reports"
 	@echo "make test    the tests (under ten minutes on two cores)"
+	@echo "make bench   measure against other libraries, write docs/benchmarks.md (ONLY=\"metrics scaling\": these)"
 	@echo "make check   format, lint, import rules, types, tests, docs"
 	@echo "make docs    build docs/_build/html"
 	@echo "make clean   remove $(VENV) and build products"
@@ -33,6 +34,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python benchmarks/suite.py $(if $(ONLY),--only $(ONLY))
 
 check: setup
 	$(BIN)/ruff format --check .

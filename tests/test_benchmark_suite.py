@@ -1,0 +1,276 @@
+"""The suite runs what it is asked to, keeps what it is not, and its page says what was reached."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
+
+from benchmarks import patient_profile, registration_pictures, scaling, suite, suite_page
+from benchmarks.suite_goals import GOALS, Goal
+
+ENVIRONMENT = {
+    "machine": "x86_64",
+    "system": "Linux",
+    "cores": 2,
+    "python": "3.11",
+    "load": 1.0,
+    "libraries": {"numpy": "2.0"},
+}
+
+
+def record(rows: list[tuple[str, float]], title: str = "work", load: float = 1.0) -> dict[str, Any]:
+    """Return what a script writes: rows of method and CPU seconds."""
+    found = [
+        {"method": name, "cpu": cpu, "wall": cpu, "extra_mib": 8.0, "error": 0.0 if n else None}
+        for n, (name, cpu) in enumerate(rows)
+    ]
+    tables = [{"title": title, "rows": found, "facts": {"runs": 5}}]
+    return {"environment": {**ENVIRONMENT, "load": load}, "tables": tables}
+
+
+def goal(name: str) -> Goal:
+    return next(goal for goal in GOALS if goal.name.startswith(name))
+
+
+def started(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
+    """Start the suite on a page and a folder of the test."""
+    page = folder / "page.md"
+    if not page.exists():
+        page.write_text("above\n<!-- quality:begin -->\n<!-- quality:end -->\nbelow\n", encoding="utf-8")
+    paths = ["--folder", str(folder / "records"), "--docs", str(page)]
+    monkeypatch.setattr(sys, "argv", ["suite.py", *paths, *words])
+    for name in ("LYMPHCT_PAIR_SCRIPT", "LYMPHCT_CT", "LYMPHCT_CT_LABELS"):
+        monkeypatch.delenv(name, raising=False)
+    return suite.main()
+
+
+def test_goals_are_compared_with_ratios_of_cpu_seconds() -> None:
+    found = record([("lymphct", 0.5), ("MONAI, a mask per class", 9.0)])
+    assert goal("Dice, HD, ASD: times").row({"metrics": found})[1:] == ("≥ 20", "18", "**no**")
+    found = record([("lymphct", 0.25), ("panoptica, matching alone", 2.5), ("panoptica, evaluate", 1.0)])
+    assert goal("matching").row({"matching": found})[1:] == ("≥ 10", "10", "yes")
+
+
+def test_the_quickest_library_on_boxes_counts_and_the_floor_bounds_from_below() -> None:
+    rows = [("lymphct", 1.0), ("edt, cropped", 4.0), ("SimpleITK, cropped", 2.5), ("floor: labels", 0.1)]
+    records = {"attention": record(rows)}
+    assert goal("attention map: times as fast as the best").row(records)[2:] == ("2.5", "**no**")
+    assert goal("attention map: times the floor").row(records)[1:] == ("≤ 8", "10", "**no**")
+    assert goal("attention map: MiB").row(records)[2:] == ("8", "yes")
+
+
+def test_the_least_gain_of_all_maps_and_networks_counts() -> None:
+    found = record([("skipped without attention: 3 windows", 2.0), ("complete grid: 9 windows", 6.0)])
+    found["tables"][0]["title"] = "sliding windows, tall"
+    slower = record([("skipped without attention: 5 windows", 4.0), ("complete grid: 9 windows", 6.0)])
+    slower["tables"][0]["title"] = "sliding windows, paper"
+    found["tables"] += slower["tables"]
+    assert goal("windows without").row({"inference": found})[2:] == ("1.5", "yes")
+    one, other = (
+        record([("torch, float32, logits", 3.0), ("openvino, float32, logits", slow)], f"shipped {slow}")
+        for slow in (1.0, 2.5)
+    )
+    one["tables"] += other["tables"]
+    assert goal("OpenVINO").row({"inference": one})[2:] == ("1.2", "**no**")
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
+def test_what_was_not_measured_is_neither_met_nor_missed(goal: Goal) -> None:
+    assert goal.row({})[2:] == ("–", "not measured")
+    empty: dict[str, Any] = {"tables": [], "medians": {}, "profile": {}}
+    if goal.section not in {"metrics", "scaling"}:
+        assert goal.row({goal.section: empty})[2:] == ("–", "not measured")
+
+
+def test_the_page_names_missing_peers_and_a_busy_machine() -> None:
+    found = record([("lymphct", 0.5), ("cc3d + statistics", 2.0)], "components", load=3.4)
+    text = suite_page.page(suite.HEADINGS, {"components": found}, {"registration": "Bring a CT."})
+    assert "| cc3d + statistics | 2 | 2 | 4.0 | 8 | 0.0e+00 |" in text
+    assert "Not installed when this was measured: scipy." in text
+    assert "3.4 to 3.4 running processes" in text
+    assert "Not measured yet. Bring a CT." in text
+    assert "Not measured yet. `make bench ONLY=metrics` does it." in text
+
+
+def test_sections_of_different_machines_are_told_apart() -> None:
+    one, other = record([("lymphct", 1.0)]), record([("lymphct", 1.0)])
+    other["environment"] = {**ENVIRONMENT, "cores": 16}
+    text = suite_page.machine_text({"metrics": one, "matching": other})
+    assert "- metrics: x86_64, 2 cores" in text
+    assert "- matching: x86_64, 16 cores" in text
+    assert "running" not in text
+
+
+def test_every_kind_of_record_has_its_table() -> None:
+    step = {"step": "register", "cpu": 3.0, "wall": 4.0, "peak_mib": 100.0}
+    patient = {"cpu_seconds": 2.0, "before": {"body": {"mean": 4.0}}, "after": {"body": {"mean": 1.0}}}
+    numbers = {"cpu": 10.0, "wall": 11.0, "peak_mib": 600.0}
+    errors = {"body_mean": 0.9, "body_p95": 1.9, "dice": 0.91, "folded_percent": 0.0}
+    kinds: dict[str, dict[str, Any]] = {
+        "registration": {
+            "medians": {
+                "lymphct": {**numbers, **errors},
+                "convexAdam": {**numbers, **errors, "cpu": 80.0},
+            },
+            "seeds": [1, 2],
+            "spacing": 2.0,
+        },
+        "phantoms": {"methods": {"lymphct": {"patients": [patient, {**patient, "cpu_seconds": 4.0}]}}},
+        "profile": {
+            "profile": {
+                "start": {"steps": [{**step, "peak_mib": None}]},
+                "whole": {"size": "tiny", "steps": [step, {**step, "cpu": 1.0}], "cpu": 5.0, "wall": 6.0},
+                "classical": {"size": "paper", "shape": [3, 4, 5], "steps": [step]},
+            }
+        },
+        "scaling": {"voxels": [1e6, 2e6], "rows": [{"task": "metrics", "cpu": [1, 2], "exponent": 1.0}]},
+        "regions": {"patients": 12, "means": {"body only": [0.9, 1.5]}},
+    }
+    found = {name: "\n".join(suite_page.section(name, kind)) for name, kind in kinds.items()}
+    assert "| convexAdam | 80 | 11 | 8.00 | 600 | 0.900 | 1.900 | 0.910 | 0.000 |" in found["registration"]
+    assert "Not installed when this was measured: DEEDS, original." in found["registration"]
+    assert "| lymphct | 2 | 3.00 | 4.00 | 1.00 |" in found["phantoms"]
+    assert "| register | 3 | 4 | 75 | 100 |" in found["profile"]
+    assert "| the whole process | 5 | 6 |" in found["profile"]
+    assert "3×4×5 voxels" in found["profile"]
+    assert "| metrics | 1 | 2 | 1.00 |" in found["scaling"]
+    assert "| body only | 0.900 | 1.5 |" in found["regions"]
+    text = goal("registration: share of the CPU time of convexAdam").row(kinds)
+    assert text[1:] == ("≤ 0.22", "0.125", "yes")
+    assert goal("whole `tiny`").row(kinds)[2:] == ("6", "yes")
+
+
+def test_one_section_is_measured_anew_and_the_others_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_named: object) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        target = Path(command[command.index("--json") + 1])
+        target.write_text(json.dumps(record([("lymphct", 0.5), ("cc3d", 1.5)])), encoding="utf-8")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    (tmp_path / "records").mkdir()
+    kept = json.dumps(record([("lymphct", 2.0), ("MONAI", 50.0)]))
+    (tmp_path / "records" / "metrics.json").write_text(kept, encoding="utf-8")
+    words = ("--only", "components", "--shape", "8", "9", "7", "--runs", "2")
+    assert started(monkeypatch, tmp_path, *words) == 0
+    assert len(calls) == 1
+    assert Path(calls[0][1]).name == "components.py"
+    assert calls[0][2:8] == ["--shape", "8", "9", "7", "--runs", "2"]
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| cc3d | 1.5 | 1.5 | 3.0 |" in text
+    assert "| MONAI | 50 | 50 | 25.0 |" in text
+    assert text.startswith("above\n")
+    assert text.endswith("\nbelow\n")
+
+
+def test_a_script_that_fails_leaves_its_section_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(command: list[str], **_named: object) -> subprocess.CompletedProcess[str]:
+        raise subprocess.CalledProcessError(7, command)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    (tmp_path / "records").mkdir()
+    kept = json.dumps(record([("lymphct", 2.0), ("MONAI", 50.0)]))
+    (tmp_path / "records" / "metrics.json").write_text(kept, encoding="utf-8")
+    assert started(monkeypatch, tmp_path, "--only", "metrics") == 1
+    assert "metrics failed with exit code 7" in capsys.readouterr().err
+    assert "| MONAI | 50 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
+
+
+def test_without_a_ct_the_pairs_are_left_out_and_the_page_says_how(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert started(monkeypatch, tmp_path, "--only", "registration") == 0
+    assert "LYMPHCT_PAIR_SCRIPT" in capsys.readouterr().out
+    assert "set `LYMPHCT_PAIR_SCRIPT`" in (tmp_path / "page.md").read_text(encoding="utf-8")
+    named = {"LYMPHCT_PAIR_SCRIPT": "pair.py", "LYMPHCT_CT": "ct.nii.gz", "LYMPHCT_CT_LABELS": "seg.nii.gz"}
+    assert suite.registration_words(named) == [
+        *("--pair-script", "pair.py", "--ct", "ct.nii.gz"),
+        *("--seg", "seg.nii.gz"),
+    ]
+
+
+def test_unknown_sections_and_pages_without_marks_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        started(monkeypatch, tmp_path, "--only", "speed")
+    assert "unknown section speed" in capsys.readouterr().err
+    (tmp_path / "page.md").write_text("nothing", encoding="utf-8")
+    with pytest.raises(SystemExit, match="has no place for the tables"):
+        started(monkeypatch, tmp_path, "--no-run")
+
+
+def test_panoptica_comes_from_an_environment_that_has_it_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], answers: dict[str, bool]) -> bool:
+        asked.append(command)
+        return next(answer for word, answer in answers.items() if word in command)
+
+    works = {"venv": True, "import panoptica": False, "install": True}
+    monkeypatch.setattr(suite, "run_quietly", lambda command: run(command, works))
+    assert suite.panoptica_environment(tmp_path / "p") == str(tmp_path / "p" / "bin" / "python")
+    assert len(asked) == 3
+    offline = {**works, "install": False}
+    monkeypatch.setattr(suite, "run_quietly", lambda command: run(command, offline))
+    assert suite.panoptica_environment(tmp_path / "p") is None
+    order = suite.Order(folder=tmp_path, panoptica="/bin/other")
+    assert order.words("matching")[-2:] == ["--panoptica", "/bin/other"]
+
+
+def test_steps_of_one_name_add_up_and_the_largest_memory_stays() -> None:
+    profile = patient_profile.Profile()
+    for _ in range(2):
+        with profile.stage("sum"):
+            np.ones(1000).sum()
+    assert profile.timed("sum", lambda: 5)() == 5
+    (step,) = profile.record()
+    assert step["step"] == "sum"
+    assert step["wall"] >= 0
+    assert step["peak_mib"] is None or step["peak_mib"] > 1
+
+
+def test_the_exponent_is_the_slope_of_the_logarithms() -> None:
+    assert scaling.exponent([100, 200, 400], [1.0, 4.0, 16.0]) == pytest.approx(2.0)
+    assert scaling.sizes((10, 20, 30)) == [(10, 20, 30), (13, 25, 38), (16, 32, 48)]
+
+
+def test_squares_alternate_between_the_phases() -> None:
+    one, other = np.zeros((4, 6)), np.ones((4, 6))
+    board = registration_pictures.checkerboard(one, other, (9.0, 6.0))  # two rows, three columns a square
+    assert board.tolist() == [[0, 0, 0, 1, 1, 1]] * 2 + [[1, 1, 1, 0, 0, 0]] * 2
+
+
+@pytest.mark.slow
+def test_a_patient_is_profiled_from_files_to_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = [
+        "profile",
+        "start",
+        "classical",
+        "--size",
+        "nano",
+        "--runs",
+        "1",
+        "--json",
+        str(tmp_path / "p.json"),
+    ]
+    monkeypatch.setattr(sys, "argv", words)
+    assert patient_profile.main() == 0
+    found = json.loads((tmp_path / "p.json").read_text(encoding="utf-8"))
+    steps = {step["step"] for step in found["profile"]["classical"]["steps"]}
+    assert {"register by DEEDS", "attention map", "write structures and attention"} <= steps
+    assert found["environment"]["cores"] >= 1
