@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def whole_profile(record: PatientRecord) -> dict[str, Any]:
     imported.wall = imported.cpu  # nothing runs beside an import
     profile.steps[imported.step] = imported
     order = prediction.PredictionOrder(bundle=shipped_bundle_path(), config=Config())
-    patient = record_without_drawings(record)
+    patient = replace(record, structures=None, tumor=None, nodes=None)  # the networks draw them
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stages = profile.stage
 
@@ -171,11 +171,6 @@ def whole_profile(record: PatientRecord) -> dict[str, Any]:
             stack.enter_context(mock.patch.object(prediction, name, work))
         prediction.predict_single(patient, order, Path(folder) / "result")
     return {"steps": profile.record()}
-
-
-def record_without_drawings(record: PatientRecord) -> PatientRecord:
-    """Leave the images alone: the networks draw the rest."""
-    return PatientRecord(patient_id=record.patient_id, venous=record.venous, arterial=record.arterial)
 
 
 def classical_profile(record: PatientRecord) -> dict[str, Any]:
@@ -250,6 +245,7 @@ def main() -> int:
     options.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     options.add_argument("--size", choices=sorted(SIZES), default="paper", help="of the classical profile")
     options.add_argument("--runs", type=int, default=5, help="starts that are timed")
+    options.add_argument("--once", action="store_true", help="run the small patient once: all is compiled")
     options.add_argument("--json", type=Path, help="file for the numbers")
     for name in ("--child", "--manifest"):
         options.add_argument(name, help=argparse.SUPPRESS)
@@ -265,7 +261,8 @@ def main() -> int:
         if part == "start":
             found[part] = {"steps": start_record(given.runs)}
         else:
-            found[part] = profiled(part, *(("tiny", 2) if part == "whole" else (given.size, 1)))
+            twice = part == "whole" and not given.once
+            found[part] = profiled(part, "tiny" if part == "whole" else given.size, 1 + twice)
         print_steps(part, found[part]["steps"])
     if given.json is not None:
         write_record(given.json, profile=found)

@@ -100,6 +100,7 @@ def machine_text(records: Records) -> str:
 def section(name: str, record: Any) -> list[str]:  # noqa: ANN401 - JSON
     """Return the tables of a section, and which peers it lacks."""
     parts = RENDERERS.get(name, side_by_side)(record)
+    parts += [record["note"]] if record.get("note") else []
     lacking = missing_peers(name, record)
     if lacking:
         parts.append(f"Not installed when this was measured: {', '.join(lacking)}.")
