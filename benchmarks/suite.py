@@ -77,7 +77,7 @@ HEADINGS: Final = {
     "profile": Heading(title="One patient", text="Where the time goes."),
     "scaling": Heading(
         title="Growth",
-        text="CPU seconds with the number of voxels, registration with an eighth of it; exponent 1 is linear.",
+        text="CPU seconds with the number of voxels, registration an eighth of it; exponent 1 is linear.",
     ),
 }
 
