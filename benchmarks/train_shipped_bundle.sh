@@ -27,6 +27,10 @@ set -- --cohort "$folder/cohort/cohort.csv" --config phantom_tiny --seed 1 --dev
 if [ "$ablation" = yes ]; then
     run=$folder/without_attention
     [ ! -d "$run/stages/nodes" ] || set -- "$@" --resume
+    # The same patients on the same grid: what the other run prepared is taken over.
+    if [ -d "$folder/run/prepared" ] && [ ! -d "$run" ]; then
+        mkdir -p "$run" && cp -R "$folder/run/prepared" "$run/prepared"
+    fi
     exec "$lymphct" train nodes "$@" --out "$run" --name phantom_tiny_without_attention \
         --set nodes.heads.use_attention=false
 fi
