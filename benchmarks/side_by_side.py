@@ -4,6 +4,7 @@ Only the standard library is used, so that a peer in an environment of its own c
 """
 
 import argparse
+import gc
 import contextlib
 import importlib.metadata
 import json
@@ -108,6 +109,7 @@ def _first_run(method: Method) -> Timing:
     """Warm up, watch the memory and compare."""
     if not method.is_slow:
         method.compute()  # compiles, or reads the compiled code: neither is the method's memory
+    gc.collect()  # garbage that is thrown away meanwhile would hide what the method takes
     reset_peak()
     before = memory("VmRSS")
     starts = (time.process_time(), time.perf_counter())

@@ -18,9 +18,9 @@ def test_the_preset_of_the_paper_leaves_out_what_goes_beyond_it() -> None:
     assert not load_config("paper").identification.head.node_features
 
 
-def test_the_paper_registers_its_phases_and_the_recipes_of_phantoms_do_not() -> None:
+def test_the_paper_and_the_shipped_recipe_register_their_phases_the_smallest_recipe_does_not() -> None:
     assert Config().registration.method == load_config("paper").registration.method == "deeds"
-    assert load_config("phantom_tiny").registration.method == "none"
+    assert load_config("phantom_tiny").registration.method == "deeds"
     assert load_config("phantom_nano").registration.method == "none"
 
 
