@@ -4,8 +4,8 @@ Only the standard library is used, so that a peer in an environment of its own c
 """
 
 import argparse
-import gc
 import contextlib
+import gc
 import importlib.metadata
 import json
 import os
