@@ -47,13 +47,12 @@ class NodeCandidate:
 def choose_nodes(run: Run, network: nn.Module) -> Chosen:
     """Choose the voxel threshold and the smallest node by pooled F at IoU ≥ 0.3 on validation patients."""
     settings = run.plan.config.nodes
-    pairs = _node_probabilities(run, network, settings)
-    if not pairs:
-        return settings, {}, {}
     grid = [(settings.threshold, settings.min_volume)]
     if run.plan.config.cascade.choose_thresholds:
         grid += [pair for pair in product(PROBABILITIES, VOLUMES) if pair not in grid]
-    candidates = [NodeCandidate(t, v, _instance_scores(pairs, t, v)) for t, v in grid]
+    candidates = node_candidates(run, network, settings, grid)
+    if not candidates:
+        return settings, {}, {}
     # Of equal ones the first: the paper's values stand at the head of the list.
     best = max(candidates, key=lambda c: np.nan_to_num(c.scores.f))
     chosen = settings.model_copy(update={"threshold": best.threshold, "min_volume": best.min_volume})
@@ -63,6 +62,17 @@ def choose_nodes(run: Run, network: nn.Module) -> Chosen:
         {name: float(np.nan_to_num(value)) for name, value in scores.items()},
         {"node_voxel": best.threshold, "node_min_volume_mm3": best.min_volume},
     )
+
+
+def node_candidates(
+    run: Run, network: nn.Module, settings: NodeSegmentationSettings, grid: Sequence[tuple[float, float]]
+) -> list[NodeCandidate]:
+    """Return what pairs of threshold and smallest volume, mm³, reach on the validation patients of a run.
+
+    Empty without validation patients who have drawn nodes and an attention.
+    """
+    pairs = _node_probabilities(run, network, settings)
+    return [NodeCandidate(t, v, _instance_scores(pairs, t, v)) for t, v in grid] if pairs else []
 
 
 def _node_probabilities(
