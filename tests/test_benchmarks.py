@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, no
 from benchmarks import phantom_quality
 from benchmarks.quality import subjects, tables
 from benchmarks.quality.anatomy import anatomy_tables
+from benchmarks.quality.arms import UNREGISTERED
 from benchmarks.quality.identification import stage2_tables
 from benchmarks.quality.measurement import PARTS, Measurement
 from benchmarks.quality.stage1 import matches_of, stage1_tables
@@ -219,6 +220,33 @@ def test_attention_is_compared_with_none_at_equal_recall_too() -> None:
     assert met["attention, truth over none, precision"] is True
     assert met["attention, truth over none, recall"] is False
     assert met["stage 1 (attention, truth), F"] is False
+
+
+def test_registration_is_compared_with_none_on_the_same_patients() -> None:
+    # Registered: recall and precision 4/5. Not: recall 3/5, precision 3/6.
+    record = {
+        "stage1": {
+            "attention, predicted": stage1_record(4, 1, 1, (0, 0, 0)),
+            UNREGISTERED: stage1_record(3, 3, 2, (0, 0, 0)),
+        }
+    }
+    without = {"stage1": {"attention, predicted": stage1_record(0, 9, 9, (0, 0, 0))}}
+    found, aims = stage1_tables([record, record, without])
+    table = next(table for table in found if table.title == "Registration over none")
+    gains = [cell.estimate for cell in table.rows[0] if isinstance(cell, Interval)]
+    assert_allclose(gains, [1 / 5, 4 / 5 - 3 / 6, 4 / 5 - 6 / 11, 8 / 10 - 6 / 11])
+    assert table.rows[0][-1] == 2
+    assert next(aim for aim in aims if aim.name == "stage 1, registered over not, F").is_met is True
+
+
+def test_the_arm_without_registration_sees_the_phases_as_acquired(measured: Any, tmp_path: Path) -> None:
+    _, plan, _ = measured
+    cohort = dataclasses.replace(plan.cohort, registration="deeds")
+    arms = dataclasses.replace(plan, cohort=cohort, without_attention=None, work=tmp_path)(0)["stage1"]
+    as_acquired = plan(0)["stage1"]["attention, predicted"]
+    assert arms[UNREGISTERED] == as_acquired
+    assert arms["attention, predicted"] != as_acquired
+    assert UNREGISTERED not in plan(0)["stage1"]
 
 
 def test_dice_is_averaged_over_patients_and_an_absent_structure_is_left_out() -> None:

@@ -1,0 +1,68 @@
+"""Compare settings of the status network by cross-validation among the training patients of a run.
+
+`python benchmarks/status_settings.py RUN [--set metastasis.training.epochs=40 …]`: five folds of the patients
+whose cascade results the run keeps for its status network; each is predicted by a network trained on the
+other four, for as long as the settings say, no epoch being chosen. AUC and log loss tell how well, the
+median probability of N- and N+ whether a threshold near 0.5 makes sense.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import log_loss
+
+from lymphct.core.arrays import DoubleArray
+from lymphct.evaluation.classification import auc
+from lymphct.learning.training import best_weights
+from lymphct.metastasis.prediction import (
+    MetastasisSettings,
+    build_status_network,
+    fit_status,
+    predict_status,
+)
+from lymphct.metastasis.sampling import StatusCase
+from lymphct.workflow.fusion import status_cases
+from lymphct.workflow.run import Run
+from lymphct.workflow.settings import load_config
+
+FOLDS = 5
+
+
+def out_of_fold(cases: Sequence[StatusCase], settings: MetastasisSettings, seed: int) -> DoubleArray:
+    """Return the probability of each patient by a network that has not seen him."""
+    order = np.random.default_rng(seed).permutation(len(cases))
+    probabilities = np.zeros(len(cases))
+    for fold, held in enumerate(np.array_split(order, FOLDS)):
+        train = [cases[n] for n in order if n not in set(held)]
+        network = build_status_network(settings, seed=fold)
+        *_, last = fit_status(train, [], settings, seed=fold, init=network)
+        network.load_state_dict(best_weights(last.state))
+        probabilities[held] = [predict_status(network, cases[n].patches, cases[n].volume) for n in held]
+    return probabilities
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder of a training run that has its four first stages")
+    parser.add_argument("--config", default="phantom_tiny", help="preset or file")
+    parser.add_argument("--set", nargs="*", default=[], dest="changes", help="settings, name=value")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    cases = status_cases(Run.open(given.run), "fusion_train", device="cpu")
+    settings = load_config(given.config, given.changes).metastasis
+    truth = np.array([case.n_status for case in cases])
+    found = out_of_fold(cases, settings, given.seed)
+    volumes = [case.volume for case in cases]
+    print(f"{len(cases)} patients, {truth.sum()} N+; AUC of the volume alone {auc(truth, volumes):.3f}")
+    print(f"AUC {auc(truth, found):.3f}, log loss {log_loss(truth, np.clip(found, 1e-6, 1 - 1e-6)):.3f}")
+    print(f"median probability N- {np.median(found[truth == 0]):.3f}, N+ {np.median(found[truth == 1]):.3f}")
+
+
+if __name__ == "__main__":
+    main()

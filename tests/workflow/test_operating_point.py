@@ -1,0 +1,59 @@
+"""Thresholds are chosen on validation patients, and the best candidate is taken."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lymphct.config import Config
+from lymphct.io.bundle import read_bundle
+from lymphct.workflow import operating_point
+from lymphct.workflow.models import load_models
+from lymphct.workflow.operating_point import PROBABILITIES, VOLUMES, choose_nodes, node_candidates
+from lymphct.workflow.run import Run
+
+
+def test_of_all_operating_points_the_one_of_the_highest_f_is_chosen(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(bundle.parent)
+    trained = load_models(read_bundle(bundle), torch.device("cpu")).nodes
+    assert trained is not None
+    seen = []
+
+    def scored(pairs: object, threshold: float, min_volume: float) -> object:
+        seen.append((threshold, min_volume, pairs))
+        # A network of a few iterations finds nothing: scores that depend on the operating point alone.
+        f = 1.0 - abs(threshold - 0.6) - abs(min_volume - 70.0) / 100
+        return type("Scores", (), {"recall": 0.5, "precision": 0.25, "f": f})()
+
+    monkeypatch.setattr(operating_point, "_instance_scores", scored)
+    chosen, scores, thresholds = choose_nodes(run, trained.network)
+    assert thresholds == {"node_voxel": 0.6, "node_min_volume_mm3": 70.0}
+    assert chosen.model_dump()["threshold"] == 0.6
+    assert scores == {"recall": 0.5, "precision": 0.25, "f": 1.0}
+    assert {(t, v) for t, v, _ in seen} >= {(t, v) for t in PROBABILITIES for v in VOLUMES}
+    # Every candidate is judged on the same patients: all of the validation part, nobody else.
+    assert {len(pairs) for _, _, pairs in seen} == {len(run.plan.ids("validation"))}  # type: ignore[arg-type] # a list
+
+
+def test_operating_points_are_judged_with_the_nodes_they_give(bundle: Path) -> None:
+    run = Run.open(bundle.parent)
+    trained = load_models(read_bundle(bundle), torch.device("cpu")).nodes
+    assert trained is not None
+    low, high = node_candidates(run, trained.network, trained.settings, [(0.0001, 30.0), (0.9999, 30.0)])
+    assert (low.threshold, low.min_volume, high.threshold) == (0.0001, 30.0, 0.9999)
+    assert low.scores.true_positives + low.scores.false_positives > 0
+    assert high.scores.true_positives + high.scores.false_positives == 0
+
+
+def test_without_validation_patients_the_settings_stay(bundle: Path, config: Config) -> None:
+    run = Run.open(bundle.parent)
+    trained = load_models(read_bundle(bundle), torch.device("cpu")).nodes
+    assert trained is not None
+    patients = {
+        name: patient.model_copy(update={"part": "train"}) if patient.part == "validation" else patient
+        for name, patient in run.plan.patients.items()
+    }
+    alone = Run(run.folder, run.plan.model_copy(update={"patients": patients}))
+    assert choose_nodes(alone, trained.network) == (config.nodes, {}, {})
