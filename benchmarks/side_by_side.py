@@ -5,6 +5,7 @@ Only the standard library is used, so that a peer in an environment of its own c
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import importlib.metadata
 import json
@@ -109,7 +110,7 @@ def _first_run(method: Method) -> Timing:
     """Warm up, watch the memory and compare."""
     if not method.is_slow:
         method.compute()  # compiles, or reads the compiled code: neither is the method's memory
-    gc.collect()  # garbage that is thrown away meanwhile would hide what the method takes
+    _return_memory()
     reset_peak()
     before = memory("VmRSS")
     starts = (time.process_time(), time.perf_counter())
@@ -132,6 +133,13 @@ def median_seconds(work: Callable[[], Any], runs: int) -> tuple[float, float]:
         cpu.append(time.process_time() - starts[0])
         wall.append(time.perf_counter() - starts[1])
     return (statistics.median(cpu), statistics.median(wall))
+
+
+def _return_memory() -> None:
+    """Give memory back that nothing uses: a method that took it again would seem to need none."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # a C library other than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak() -> None:

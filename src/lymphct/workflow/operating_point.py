@@ -26,7 +26,7 @@ from lymphct.workflow.run import Run
 
 logger = logging.getLogger(__name__)
 
-PROBABILITIES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+PROBABILITIES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Candidates for the probability above which a voxel belongs to a node."""
 VOLUMES: Final = (30.0, 50.0, 70.0, 100.0)
 """Candidates for the smallest node, mm³."""
