@@ -41,43 +41,43 @@ def count_differences(
     total: Any,  # noqa: ANN401
     words: Any,  # noqa: ANN401
     starts: Any,  # noqa: ANN401
-    seen: Any,  # noqa: ANN401
+    groups: Any,  # noqa: ANN401
     step: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    """Sum the different bits of three labels over rows of two images.
+    """Sum the different bits over rows of two images, for groups of three labels.
 
-    Label c = 0, 1, 2 compares fixed[starts[0, r] + z] with moving[starts[1, r] + z + c·step] for every row
-    r. Its sum lies in `COUNT` bits of total[z] from c·FIELD on; above it, the number of pairs of words that
-    were not compared because one of them is `UNSEEN`.
+    Label c = 0, 1, 2 of group t compares fixed[starts[r, 0] + z] with moving[starts[r, 1] + z + shift], where
+    shift = groups[t, 0] + c·step, for every row r. Its sum lies in `COUNT` bits of total[t, z] from c·FIELD
+    on; above it, the number of pairs of words that were not compared because one of them is `UNSEEN`.
 
     Args:
-        total: uint64, at least `LANES` long.
+        total: uint64, shape (groups, words), C order; at least `LANES` words.
         words: fixed and moving; uint64, C order.
-        starts: int64, shape (2, rows), C order; where the rows start in the images laid out flat.
-        seen: first and one past the last z between which no word of any row or label is `UNSEEN`.
+        starts: int64, shape (rows, 2), C order; where the rows start in the images laid out flat.
+        groups: int64, shape (groups, 3), C order; words from the start of a row to the first label, and the
+            first and one past the last z between which no word of any row or label is `UNSEEN`.
         step: words from label to label.
 
     """
-    signature = types.void(total, words, starts, seen, step)
+    signature = types.void(total, words, starts, groups, step)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba
-        def array(kind: Any, value: Any) -> Any:  # noqa: ANN401
-            return cgutils.create_struct_proxy(kind)(context, builder, value)
+        def array(number: int) -> Any:  # noqa: ANN401
+            proxy = cgutils.create_struct_proxy(signature.args[number])
+            return proxy(context, builder, arguments[number])
 
         fixed, moving = (
-            array(kind, builder.extract_value(arguments[1], number))
+            cgutils.create_struct_proxy(kind)(context, builder, builder.extract_value(arguments[1], number))
             for number, kind in enumerate(signature.args[1])
         )
-        total, starts = array(signature.args[0], arguments[0]), array(signature.args[2], arguments[2])
+        total, starts, groups = array(0), array(2), array(3)
         rows = _Rows(
             builder=builder,
             data=(fixed.data, moving.data, starts.data),
-            count=cgutils.unpack_tuple(builder, starts.shape)[1],
+            count=cgutils.unpack_tuple(builder, starts.shape)[0],
             step=arguments[4],
         )
-        size = cgutils.unpack_tuple(builder, total.shape)[0]
-        limits = [builder.extract_value(arguments[3], number) for number in range(2)]
-        _emit_chunks(rows, total.data, size, limits)
+        _emit_chunks(rows, (total.data, groups.data), cgutils.unpack_tuple(builder, total.shape))
         return context.get_dummy_value()
 
     return signature, generate
@@ -93,9 +93,13 @@ class _Rows:
     step: Any
 
 
-def _emit_chunks(rows: _Rows, total: Any, size: Any, limits: list[Any]) -> None:  # noqa: ANN401 - llvmlite
-    """Write the loop over chunks of eight words; only those that may hold an unseen word look for one."""
-    builder = rows.builder
+def _emit_chunks(rows: _Rows, data: tuple[Any, Any], shape: list[Any]) -> None:
+    """Write the loop over chunks of eight words, and in it that over groups of labels.
+
+    In this order all that is compared with a chunk stays in the first cache. Only chunks that may hold an
+    unseen word look for one.
+    """
+    builder, (total, groups), (count, size) = rows.builder, data, shape
     lanes = _number(LANES, _WORD)
     sums = [cgutils.alloca_once(builder, _WORDS) for _ in range(3)]
     missing = [cgutils.alloca_once(builder, _WORDS) for _ in range(3)]
@@ -105,36 +109,45 @@ def _emit_chunks(rows: _Rows, total: Any, size: Any, limits: list[Any]) -> None:
         # The last chunk ends with the row and repeats words of the one before it.
         wanted = builder.mul(chunk.index, lanes)
         at = builder.select(builder.icmp_signed("<", wanted, last), wanted, last)
-        for each in (*sums, *missing):
-            builder.store(_number(0, _WORDS), each)
-        is_seen = builder.and_(
-            builder.icmp_signed(">=", at, limits[0]),
-            builder.icmp_signed("<=", builder.add(at, lanes), limits[1]),
-        )
-        with builder.if_else(is_seen) as (all_seen, some_unseen):
-            with all_seen:
-                _emit_rows(rows, at, sums, None)
-            with some_unseen:
-                _emit_rows(rows, at, sums, missing)
-        packed = _number(0, _WORDS)
-        for label in range(3):
-            for bits, each in ((0, sums[label]), (COUNT, missing[label])):
-                shift = _number(label * FIELD + bits, _WORDS)
-                packed = builder.or_(packed, builder.shl(builder.load(each), shift))
-        builder.store(packed, _pointer(builder, total, at), align=8)
+        with cgutils.for_range(builder, count, intp=_WORD) as group:
+            entry = builder.mul(group.index, _number(3, _WORD))
+            offset, first, end = (
+                builder.load(builder.gep(groups, [builder.add(entry, _number(column, _WORD))]))
+                for column in range(3)
+            )
+            for each in (*sums, *missing):
+                builder.store(_number(0, _WORDS), each)
+            is_seen = builder.and_(
+                builder.icmp_signed(">=", at, first),
+                builder.icmp_signed("<=", builder.add(at, lanes), end),
+            )
+            places = at, builder.add(at, offset)
+            with builder.if_else(is_seen) as (all_seen, some_unseen):
+                with all_seen:
+                    _emit_rows(rows, places, sums, None)
+                with some_unseen:
+                    _emit_rows(rows, places, sums, missing)
+            packed = _number(0, _WORDS)
+            for label in range(3):
+                for bits, each in ((0, sums[label]), (COUNT, missing[label])):
+                    shift = _number(label * FIELD + bits, _WORDS)
+                    packed = builder.or_(packed, builder.shl(builder.load(each), shift))
+            target = builder.add(builder.mul(group.index, size), at)
+            builder.store(packed, _pointer(builder, total, target), align=8)
 
 
-def _emit_rows(rows: _Rows, at: Any, sums: list[Any], missing: list[Any] | None) -> None:  # noqa: ANN401
+def _emit_rows(rows: _Rows, places: tuple[Any, Any], sums: list[Any], missing: list[Any] | None) -> None:
     """Write the loop over rows: one chunk of the fixed image, three of the moving one."""
     builder = rows.builder
     fixed, moving, starts = rows.data
     kind = ir.FunctionType(_WORDS, [_WORDS])
     ctpop = cgutils.get_or_insert_function(builder.module, kind, f"llvm.ctpop.v{LANES}i64")
     with cgutils.for_range(builder, rows.count, intp=_WORD) as row:
-        here = builder.load(builder.gep(starts, [row.index]))
-        there = builder.load(builder.gep(starts, [builder.add(row.index, rows.count)]))
-        word = _load(builder, fixed, builder.add(here, at))
-        place = builder.add(there, at)
+        entry = builder.shl(row.index, _number(1, _WORD))
+        here = builder.load(builder.gep(starts, [entry]))
+        there = builder.load(builder.gep(starts, [builder.add(entry, _number(1, _WORD))]))
+        word = _load(builder, fixed, builder.add(here, places[0]))
+        place = builder.add(there, places[1])
         for label in range(3):
             other = _load(builder, moving, place)
             different = builder.xor(word, other)

@@ -96,32 +96,36 @@ def _cost_of_columns(
     part: tuple[int, int],
     cost: FloatArray,
 ) -> None:
-    """Fill in the cost of columns of blocks along k: all their words are compared in one go per label."""
+    """Fill in the cost of columns of blocks along k: their words are compared in one go for L labels."""
     fixed, rows, _, _ = images
     g, q, every = steps
     _, n1, n2, L, _, _ = cost.shape
     side = (g + every - 1) // every
-    starts = np.empty((2, side * side), dtype=np.int64)
-    total = np.empty(n2 * g, dtype=np.uint64)
+    starts = np.empty((side * side, 2), dtype=np.int64)
+    groups = np.empty(((L + 2) // 3, 3), dtype=np.int64)
+    total = np.empty((len(groups), n2 * g), dtype=np.uint64)
     is_incomplete = np.empty(n2, dtype=np.bool_)
     for b0 in range(part[0], part[1]):
         for b1 in range(n1):
             is_incomplete[:] = False
-            column = cost[b0, b1].reshape(n2, L * L * L)
+            column = cost[b0, b1].reshape(n2, L * L, L)
             for label in range(L * L):
                 shift = (label // L - L // 2) * q, (label % L - L // 2) * q
-                here, there = _find_rows((b0 * g, b1 * g), (g, every), shift, images, starts)
-                for l2 in range(0, L, 3):
+                found, here, there = _find_rows((b0 * g, b1 * g), (g, every), shift, images, starts)
+                for t in range(len(groups)):
                     # The last three labels may repeat some of those before them.
-                    first = min(l2, L - 3)
-                    seen = max(here[0], there[0] - q * first), min(here[1], there[1] - q * (first + 2))
-                    starts[1] += q * first
-                    count_differences(total, (fixed, rows), starts, seen, q)
-                    starts[1] -= q * first
-                    _average(total, averages, is_incomplete, column, label * L + first)
+                    to_first = q * min(3 * t, L - 3)
+                    groups[t, 0] = to_first
+                    groups[t, 1] = max(here[0], there[0] - to_first)
+                    groups[t, 2] = min(here[1], there[1] - to_first - 2 * q)
+                count_differences(total, (fixed, rows), starts[:found], groups, q)
+                absent = (len(starts) - found) * g
+                _average(total, averages[absent:], is_incomplete, column[:, label])
+                if absent > 0:
+                    is_incomplete[:] = True
             for b2 in range(n2):
                 if is_incomplete[b2]:
-                    _fill_unknown(column[b2].reshape(L * L, L))
+                    _fill_unknown(column[b2])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -131,49 +135,60 @@ def _find_rows(
     shift: tuple[int, int],
     images: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
     starts: AnyArray,
-) -> tuple[tuple[int, int], tuple[int, int]]:
+) -> tuple[int, tuple[int, int], tuple[int, int]]:
     """Say where the sampled rows of a column of blocks start, and those they are compared with.
 
     Returns:
-        Between which words all rows are seen, of the fixed image and of the moving one.
+        How many pairs of rows have anything to compare; between which words all of them are seen, of the
+        fixed image and of the moving one.
 
     """
     fixed, rows, spans, other_spans = images
     n_i, n_j, n_k = fixed.shape
     count, width = rows.shape
     first, end, other_first, other_end = 0, n_k, 0, width
-    number = 0
+    found = 0
     for x in range(block[0], block[0] + sampling[0], sampling[1]):
         for y in range(block[1], block[1] + sampling[0], sampling[1]):
             to_x, to_y = min(max(x + shift[0], 0), n_i - 1), min(max(y + shift[1], 0), n_j - 1)
             is_inside = to_x == x + shift[0] and to_y == y + shift[1]
             row = x * n_j + y
             other = to_x * n_j + to_y if is_inside or count == n_i * n_j else count - 1
-            starts[0, number], starts[1, number] = row * n_k, other * width
+            if spans[row, 0] == n_k or other_spans[other, 0] == width:
+                continue
+            starts[found, 0], starts[found, 1] = row * n_k, other * width
             first, end = max(first, spans[row, 0]), min(end, spans[row, 1])
             other_first = max(other_first, other_spans[other, 0])
             other_end = min(other_end, other_spans[other, 1])
-            number += 1
-    return (first, end), (other_first, other_end)
+            found += 1
+    return found, (first, end), (other_first, other_end)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _average(
-    total: AnyArray, averages: FloatArray, is_incomplete: BoolArray, cost: FloatArray, label: int
-) -> None:
-    """Sum over the words of each block of a column and write the cost of three labels from `label` on."""
-    n = len(cost)
-    g = total.size // n
+def _average(total: AnyArray, averages: FloatArray, is_incomplete: BoolArray, cost: FloatArray) -> None:
+    """Sum over the words of each block of a column and write the cost of its L labels."""
+    n, L = cost.shape
+    g = total.shape[1] // n
     mask, count = np.uint64((1 << FIELD) - 1), np.uint64((1 << COUNT) - 1)
-    for block in range(n):
-        s = np.uint64(0)
-        for z in range(block * g, block * g + g):
-            s += total[z]
-        for c in range(3):
-            field = (s >> np.uint64(c * FIELD)) & mask
-            missing = np.int64(field >> np.uint64(COUNT))
-            is_incomplete[block] |= missing > 0
-            cost[block, label + c] = np.float32(np.int64(field & count)) * averages[missing]
+    uncounted = mask - count
+    uncounted |= (uncounted << np.uint64(FIELD)) | (uncounted << np.uint64(2 * FIELD))
+    for t in range(len(total)):
+        first = min(3 * t, L - 3)
+        words = total[t]
+        for block in range(n):
+            s = np.uint64(0)
+            for z in range(block * g, block * g + g):
+                s += words[z]
+            three = cost[block, first : first + 3]
+            if s & uncounted == 0:
+                for c in range(3):
+                    three[c] = np.float32(np.int64((s >> np.uint64(c * FIELD)) & count)) * averages[0]
+                continue
+            is_incomplete[block] = True
+            for c in range(3):
+                field = (s >> np.uint64(c * FIELD)) & mask
+                missing = np.int64(field >> np.uint64(COUNT))
+                three[c] = np.float32(np.int64(field & count)) * averages[missing]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -141,26 +141,40 @@ class _Pair:
     seen: BoolArray | None
     threads: int
 
+    @property
+    def is_aligned(self) -> bool:
+        """Whether no affine map lies between the images."""
+        return self.aligned is self.moving
+
     def describe(self, radius: int) -> _Words:
         fixed = describe(self.fixed, radius, threads=self.threads)
         aligned = describe(self.aligned, radius, threads=self.threads)
         if self.seen is not None:
-            aligned[~lands_on(self.seen, None, self.affine, threads=self.threads)] |= np.uint64(UNSEEN)
+            seen = self.seen
+            if not self.is_aligned:
+                seen = lands_on(seen, None, self.affine, threads=self.threads)
+            aligned[~seen] |= np.uint64(UNSEEN)
         return _Words(radius, fixed, aligned)
 
-    def describe_warped_moving(self, field: ControlField, radius: int) -> AnyArray:
+    def describe_warped_moving(self, field: ControlField, words: _Words) -> AnyArray:
+        if self.is_aligned and not field.displacement.any():
+            return words.aligned
         warped = warp(self.moving, field, self.affine, threads=self.threads)
-        words = describe(warped, radius, threads=self.threads)
+        described = describe(warped, words.radius, threads=self.threads)
         if self.seen is not None:
-            words[~lands_on(self.seen, field, self.affine, threads=self.threads)] |= np.uint64(UNSEEN)
-        return words
+            seen = lands_on(self.seen, field, self.affine, threads=self.threads)
+            described[~seen] |= np.uint64(UNSEEN)
+        return described
 
-    def describe_warped_fixed(self, field: ControlField, radius: int) -> AnyArray:
-        words = describe(warp(self.fixed, field, threads=self.threads), radius, threads=self.threads)
+    def describe_warped_fixed(self, field: ControlField, words: _Words) -> AnyArray:
+        if not field.displacement.any():
+            return words.fixed
+        warped = warp(self.fixed, field, threads=self.threads)
+        described = describe(warped, words.radius, threads=self.threads)
         if self.seen is not None:
             everywhere = np.ones(self.fixed.shape, dtype=np.bool_)
-            words[~lands_on(everywhere, field, threads=self.threads)] |= np.uint64(UNSEEN)
-        return words
+            described[~lands_on(everywhere, field, threads=self.threads)] |= np.uint64(UNSEEN)
+        return described
 
     def match(
         self, target: tuple[FloatArray, AnyArray], other: AnyArray, start: ControlField, level: Level
@@ -184,9 +198,9 @@ def _refine(
     shape = grid_shape((pair.fixed.shape[0], pair.fixed.shape[1], pair.fixed.shape[2]), level.spacing)
     u, v = (ControlField(resample_nodes(field.displacement, shape), level.spacing) for field in fields)
     # Always the original images are warped: warping a warped one would blur it at every level.
-    other = pair.describe_warped_moving(u, level.descriptor_radius)
+    other = pair.describe_warped_moving(u, words)
     forward = pair.match((pair.fixed, words.fixed), other, u, level)
-    other = pair.describe_warped_fixed(v, level.descriptor_radius)
+    other = pair.describe_warped_fixed(v, words)
     backward = pair.match((pair.aligned, words.aligned), other, v, level)
     unit = np.float32(level.spacing)
     a, b = make_consistent(forward / unit, backward / unit, settings.consistency_iterations)
@@ -194,7 +208,8 @@ def _refine(
 
 
 def _distances(pair: _Pair, words: _Words, forward: ControlField) -> tuple[float, float]:
-    before = describe(pair.moving, words.radius, threads=pair.threads)
+    # `mean_distance` does not look at the mark of unseen words.
+    before = words.aligned if pair.is_aligned else describe(pair.moving, words.radius, threads=pair.threads)
     warped = warp(pair.moving, forward, pair.affine, threads=pair.threads)
     after = describe(warped, words.radius, threads=pair.threads)
     return mean_distance(words.fixed, before), mean_distance(words.fixed, after)

@@ -229,10 +229,22 @@ def _look(
     for i in range(part[0], part[1]):
         for j in range(n_j):
             _positions(where, (i, j), seen.shape, at)
+            for c in range(3):
+                for k in range(n_k):
+                    at[c, k] = np.rint(at[c, k])
+            row = result[i, j]
             for k in range(n_k):
-                x, y, z = round(at[0, k]), round(at[1, k]), round(at[2, k])
-                if 0 <= x < n_i and 0 <= y < n_j and 0 <= z < n_k:
-                    result[i, j, k] = seen[x, y, z]
+                row[k] = (
+                    (at[0, k] >= 0)
+                    & (at[0, k] < n_i)
+                    & (at[1, k] >= 0)
+                    & (at[1, k] < n_j)
+                    & (at[2, k] >= 0)
+                    & (at[2, k] < n_k)
+                )
+            for k in range(n_k):
+                if row[k]:
+                    row[k] = seen[int(at[0, k]), int(at[1, k]), int(at[2, k])]
 
 
 def jacobian_determinant(displacement: FloatArray) -> FloatArray:
