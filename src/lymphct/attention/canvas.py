@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from lymphct.attention.bands import Band, Bands
-from lymphct.attention.kernel import CHUNK, FAR, Box, Brush, Window, paint
+from lymphct.attention.kernel import FAR, Box, Brush, Window, paint, split_row
 from lymphct.attention.score import attention_score
 from lymphct.core.arrays import FloatArray, LabelArray, Vector3
 from lymphct.core.terms import Structure
@@ -100,8 +100,8 @@ class Canvas:
 def _slabs(window: Window, reach_voxels: int) -> Iterator[Window]:
     """Cut the target along i so that the steps of the sources within reach stay within memory."""
     source, target = window
-    row = -(-(source[5] - source[4]) // CHUNK) * CHUNK
-    planes = max(MEMORY_FOR_STEPS // (row * (target[3] - target[2])), 1)
+    chunks, width = split_row(source[5] - source[4])
+    planes = max(MEMORY_FOR_STEPS // (chunks * width * (target[3] - target[2])), 1)
     thickness = target[1] - target[0]
     if source[1] - source[0] > planes:
         thickness = max(planes - 2 * reach_voxels, reach_voxels, 1)

@@ -7,7 +7,8 @@ d_min. So one kernel paints both, and no distance beyond `reach` is ever looked 
 The squared distance is separable. Whole steps along j fit into a byte per voxel. Then each plane of
 constant j takes the axes i and k in turn, rows of k being the vectors of the processor: the neighbor `n`
 steps to the side offers its value plus (n · spacing)², and a row is done when that constant exceeds the
-largest value it still holds.
+largest value it still holds. Neighbors are taken four at a time on each side: one too many does no harm, for
+what it offers is a distance too.
 """
 
 from typing import Final, NamedTuple
@@ -17,8 +18,11 @@ import numpy as np
 
 from lymphct.core.arrays import FloatArray, LabelArray, Vector3
 
-CHUNK: Final = 64
-"""Voxels of a row that are treated together; they share one early exit."""
+CHUNK: Final = 256
+"""At most so many voxels of a row are treated together; they share one early exit."""
+
+SIDES: Final = 4
+"""Steps to the side taken at once: the row is read and written once for them."""
 
 FAR: Final = 255
 """Steps along j at which counting stops: the kernel serves reaches of fewer steps only."""
@@ -92,25 +96,29 @@ def paint(labels: LabelArray, brush: Brush, window: Window, spacing: Vector3, at
     i0, i1, j0, j1, k0, k1 = window.target
     first_i, end_i, _, _, first_k, end_k = window.source
     limit = np.float32(brush.reach * brush.reach)
-    chunks = (end_k - first_k + CHUNK - 1) // CHUNK
-    steps = _count_steps(labels, brush, window, chunks * CHUNK)
-    plane = np.empty((chunks, end_i - first_i, CHUNK), dtype=np.float32)
-    least = np.empty((chunks, end_i - first_i), dtype=np.float32)
+    chunks, width = split_row(end_k - first_k)
+    steps = _count_steps(labels, brush, window, chunks * width)
+    # Rows that hold the limit surround the plane: a step to the side never leaves it.
+    margin = int(brush.reach / spacing[0]) + SIDES
+    plane = np.full((chunks, i1 - i0 + 2 * margin, width), limit, dtype=np.float32)
+    least = np.full((chunks, i1 - i0 + 2 * margin), limit, dtype=np.float32)
+    inner = slice(margin + first_i - i0, margin + end_i - i0)
     # A row of squared distances, with room before and after for the steps to the side.
-    pad = int(brush.reach / spacing[2]) + 1
+    pad = int(brush.reach / spacing[2]) + SIDES
     row = np.empty(k1 - k0 + 2 * (pad + CHUNK), dtype=np.float32)
     best = np.empty(CHUNK, dtype=np.float32)
     for j in range(j0, j1):
-        is_near = _square_steps(steps[j - j0], spacing[1], limit, plane, least)
+        is_near = _square_steps(steps[j - j0], spacing[1], limit, plane[:, inner], least[:, inner])
         if not (is_near or brush.inside):
             continue
         for i in range(i0, i1):
             row[:] = limit
             lowest = limit
+            at = margin + i - i0, max(first_i - i, i - end_i + 1, 0)
             for c in range(chunks):
-                start = pad + first_k - k0 + c * CHUNK
-                part = row[start : start + CHUNK]
-                lowest = min(lowest, _step_along_i(plane[c], least[c], i - first_i, spacing[0] ** 2, part))
+                start = pad + first_k - k0 + c * width
+                part = row[start : start + width]
+                lowest = min(lowest, _step_along_i(plane[c], least[c], at, spacing[0] ** 2, part))
             if lowest >= limit and not brush.inside:
                 continue
             for k in range(k0, k1, CHUNK):
@@ -120,6 +128,13 @@ def paint(labels: LabelArray, brush: Brush, window: Window, spacing: Vector3, at
                 _choose(part[pad : pad + n], here, score, brush, best[:n])
                 _step_along_k(part, lowest, spacing[2] ** 2, brush, best[:n])
                 _apply_scores(best[:n], here, brush, score)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def split_row(voxels: int) -> tuple[int, int]:
+    """Return into how many chunks a row is cut, and how long they are: full vectors, a little more in all."""
+    chunks = (voxels + CHUNK - 1) // CHUNK
+    return chunks, ((voxels + chunks - 1) // chunks + 15) // 16 * 16
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -154,61 +169,80 @@ def _square_steps(
     steps: LabelArray, step: float, limit: np.float32, plane: FloatArray, least: FloatArray
 ) -> bool:
     """Turn steps into mm², at most `limit`, chunk by chunk; tell whether any value is below it."""
-    chunks, n_i, _ = plane.shape
-    width = np.float32(step)
+    chunks, n_i, n_k = plane.shape
+    per_step = np.float32(step)
     is_near = False
     for c in range(chunks):
         for i in range(n_i):
-            counted = steps[i, c * CHUNK : (c + 1) * CHUNK]
-            low = limit
-            for k in range(CHUNK):
-                distance = np.float32(counted[k]) * width
-                squared = distance * distance
-                squared = min(limit, squared)
-                plane[c, i, k] = squared
-                low = min(low, squared)
-            least[c, i] = low
-            if low < limit:
-                is_near = True
+            counted = steps[i, c * n_k : (c + 1) * n_k]
+            fewest = np.uint8(FAR)
+            for k in range(n_k):
+                distance = np.float32(counted[k]) * per_step
+                plane[c, i, k] = min(limit, distance * distance)
+                fewest = min(fewest, counted[k])
+            distance = np.float32(fewest) * per_step
+            least[c, i] = min(limit, distance * distance)
+            is_near |= least[c, i] < limit
     return is_near
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _step_along_i(
-    plane: FloatArray, least: FloatArray, at: int, weight: float, row: FloatArray
+    plane: FloatArray, least: FloatArray, at: tuple[int, int], weight: float, row: FloatArray
 ) -> np.float32:
     """Lower `row` (which holds the limit) to the squared distance within the plane; return its minimum.
 
-    `at` is the row's place in the plane and may lie before or behind it.
+    `at` is the row's place in the plane, and how many steps to the side the nearest voxel may be.
     """
-    n = plane.shape[0]
-    top = row[0]
-    side = max(-at, at - n + 1, 0) - 1
-    while True:
-        side += 1
-        add = np.float32(weight * side * side)
-        left, right = at - side, at + side
-        if add >= top or (left < 0 and right >= n):
-            break
-        use_left = 0 <= left < n and least[left] + add < top
-        use_right = 0 <= right < n and least[right] + add < top
-        if use_left and use_right:
-            for k in range(CHUNK):
-                offer = min(plane[right, k], plane[left, k])
-                row[k] = min(row[k], offer + add)
-        elif use_left or use_right:
-            used = left if use_left else right
-            for k in range(CHUNK):
-                offer = plane[used, k] + add
-                row[k] = min(row[k], offer)
-        if side & 3 == 0:
-            top = np.float32(0.0)
-            for k in range(CHUNK):
-                top = max(top, row[k])
+    place, side = at
     low: np.float32 = row[0]
-    for k in range(CHUNK):
-        low = min(low, row[k])
+    top = low
+    while np.float32(weight * side * side) < top:
+        add = _squares(side, weight)
+        left, right = place - side - SIDES + 1, place + side
+        nearest = min(_least(least[left : left + SIDES]), _least(least[right : right + SIDES]))
+        if nearest + add[0] < top:
+            for k in range(row.size):
+                one = min(plane[left + 3, k], plane[right, k]) + add[0]
+                two = min(plane[left + 2, k], plane[right + 1, k]) + add[1]
+                three = min(plane[left + 1, k], plane[right + 2, k]) + add[2]
+                four = min(plane[left, k], plane[right + 3, k]) + add[3]
+                row[k] = min(row[k], _least((one, two, three, four)))
+            low, top = _extremes(row, np.float32(0.0))
+        side += SIDES
     return low
+
+
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def _squares(side: int, weight: float) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Return mm² of so many steps to the side, and of one, two and three more."""
+    return (
+        np.float32(weight * side * side),
+        np.float32(weight * (side + 1) * (side + 1)),
+        np.float32(weight * (side + 2) * (side + 2)),
+        np.float32(weight * (side + 3) * (side + 3)),
+    )
+
+
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def _least(four):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 - an array or a tuple
+    near, far = min(four[0], four[1]), min(four[2], four[3])
+    return min(near, far)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _extremes(values: FloatArray, above: np.float32) -> tuple[np.float32, np.float32]:
+    """Return the least value, and the largest of those beyond `above` (0 if none); no value is negative.
+
+    Compared as whole numbers, whose order is the same: these the compiler puts into vectors.
+    """
+    bits = values.view(np.int32)
+    floor = np.float32(above).view(np.int32)
+    low, high = bits[0], np.int32(0)
+    for k in range(bits.size):
+        low = min(low, bits[k])
+        high = max(high, bits[k] if bits[k] > floor else np.int32(0))
+    return np.int32(low).view(np.float32), np.int32(high).view(np.float32)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -226,22 +260,19 @@ def _step_along_k(row: FloatArray, lowest: np.float32, weight: float, brush: Bru
     n = best.size
     pad = (row.size - n) // 2
     full = np.float32(max(brush.reach - brush.border, 0.0) ** 2)
-    top = np.float32(0.0)
-    for k in range(n):
-        top = max(top, best[k])
+    _, top = _extremes(best, np.float32(0.0))
     side = 1
     while np.float32(weight * side * side) + lowest < top:
-        add = np.float32(weight * side * side)
-        left, right = row[pad - side : pad - side + n], row[pad + side : pad + side + n]
+        add = _squares(side, weight)
+        left, right = row[pad - side - SIDES + 1 :], row[pad + side :]
         for k in range(n):
-            offer = (min(right[k], left[k])) + add
-            best[k] = min(best[k], offer)
-        if side & 3 == 0:
-            top = np.float32(0.0)
-            for k in range(n):
-                unfinished = best[k] if best[k] > full else np.float32(0.0)
-                top = max(top, unfinished)
-        side += 1
+            one = min(left[k + 3], right[k]) + add[0]
+            two = min(left[k + 2], right[k + 1]) + add[1]
+            three = min(left[k + 1], right[k + 2]) + add[2]
+            four = min(left[k], right[k + 3]) + add[3]
+            best[k] = min(best[k], _least((one, two, three, four)))
+        _, top = _extremes(best, full)
+        side += SIDES
 
 
 @numba.njit(cache=True, error_model="numpy")
