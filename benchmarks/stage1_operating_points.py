@@ -63,7 +63,7 @@ def write(chosen: NodeCandidate, folder: Path) -> None:
     scores = {name: getattr(chosen.scores, name) for name in ("recall", "precision", "f")}
     changed = part.model_copy(update={"architecture": {**part.architecture, **values}, "scores": scores})
     thresholds = {"node_voxel": chosen.threshold, "node_min_volume_mm3": chosen.min_volume}
-    update_bundle_part(folder, "nodes", changed, bundle.weights["nodes"], {"thresholds": thresholds})
+    update_bundle_part(folder, "nodes", changed, bundle.weights["nodes"], {"thresholds": dict(thresholds)})
 
 
 if __name__ == "__main__":

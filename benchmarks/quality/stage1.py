@@ -32,8 +32,8 @@ NOTE = (
     "Instances at IoU ≥ 0.3, matched one to one. Recall, precision, F and voxel Dice are pooled over all "
     'patients; "mean" are means over patients. "predicted" and "truth" say whose structures and tumor guide '
     'the attention. "none" was trained without attention; "none + hard gate" is the same network with its '
-    "probability set to 0 where the attention is 0. Each network has the threshold and the smallest volume "
-    "chosen on its own validation patients."
+    "probability set to 0 where the attention is 0. Each network works at the threshold and the smallest "
+    "volume of its bundle, chosen on its own validation patients."
 )
 
 

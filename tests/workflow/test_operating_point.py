@@ -1,9 +1,17 @@
 """Thresholds are chosen on validation patients, and the best candidate is taken."""
 
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are scripts, not a part of the package
+
+from benchmarks.stage1_operating_points import nearest, write
 
 from lymphct.config import Config
 from lymphct.io.bundle import read_bundle
@@ -57,3 +65,29 @@ def test_without_validation_patients_the_settings_stay(bundle: Path, config: Con
     }
     alone = Run(run.folder, run.plan.model_copy(update={"patients": patients}))
     assert choose_nodes(alone, trained.network) == (config.nodes, {}, {})
+
+
+def candidate(threshold: float, recall: float, precision: float) -> Any:
+    scores = SimpleNamespace(recall=recall, precision=precision, f=0.5)
+    return SimpleNamespace(threshold=threshold, min_volume=30.0, scores=scores)
+
+
+def test_for_a_recall_the_nearest_point_is_taken_and_of_two_the_more_precise() -> None:
+    points = [candidate(0.1, 0.95, 0.3), candidate(0.2, 0.85, 0.4), candidate(0.3, 0.85, 0.5)]
+    assert nearest(points, 0.93).threshold == 0.1
+    assert nearest(points, 0.86).threshold == 0.3
+
+
+def test_a_point_written_into_a_bundle_is_where_stage_1_works(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    write(candidate(0.15, 0.75, 0.5), copy)
+    info = read_bundle(copy).info
+    trained = load_models(read_bundle(copy), torch.device("cpu")).nodes
+    assert trained is not None
+    assert (trained.settings.threshold, trained.settings.min_volume) == (0.15, 30.0)
+    assert info.thresholds["node_voxel"] == 0.15
+    assert info.parts["nodes"].scores == {"recall": 0.75, "precision": 0.5, "f": 0.5}
+    before = read_bundle(bundle).weights["nodes"]
+    assert all(
+        torch.equal(before[name], tensor) for name, tensor in read_bundle(copy).weights["nodes"].items()
+    )
