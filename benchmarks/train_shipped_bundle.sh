@@ -4,6 +4,9 @@
 #   benchmarks/train_shipped_bundle.sh [FOLDER]                      train, copy to src/lymphct/bundles/phantom_tiny
 #   benchmarks/train_shipped_bundle.sh --without-attention [FOLDER]  stage 1 of the ablation, on the same patients
 #
+# The quality tables compare the two at one recall: give the second the recall that the first reached on its
+# validation patients, `python benchmarks/stage1_operating_points.py FOLDER/without_attention --recall 0.905`.
+#
 # Interrupted, it goes on where it stopped when started again. The settings are those of the recipe
 # src/lymphct/bundles/recipes/phantom_tiny.yaml. The copied model card is the one training writes: add the
 # figures of `python benchmarks/phantom_quality.py --jobs 2 --write` to it.
