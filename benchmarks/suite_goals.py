@@ -121,10 +121,10 @@ def largest_memory(record: Any) -> float:  # noqa: ANN401 - JSON
     return float(max(values))
 
 
-def cpu_of_start(record: Any) -> float:  # noqa: ANN401 - JSON
-    """Return the CPU seconds of `lymphct --help`."""
+def wall_of_start(record: Any) -> float:  # noqa: ANN401 - JSON
+    """Return the wall seconds of `lymphct --help`."""
     steps = record["profile"]["start"]["steps"]
-    return next(float(step["cpu"]) for step in steps if step["step"] == "lymphct --help")
+    return next(float(step["wall"]) for step in steps if step["step"] == "lymphct --help")
 
 
 GOALS: Final = (
@@ -220,17 +220,17 @@ GOALS: Final = (
         is_limit=True,
     ),
     Goal(
-        name="whole `tiny` patient, files to report: CPU s (the wall time of one idle core)",
+        name="whole `tiny` patient, files to report: wall s",
         section="profile",
         wanted=60,
-        reached=lambda record: float(record["profile"]["whole"]["cpu"]),
+        reached=lambda record: float(record["profile"]["whole"]["wall"]),
         is_limit=True,
     ),
     Goal(
-        name="`lymphct --help`: CPU s",
+        name="`lymphct --help`: wall s",
         section="profile",
         wanted=0.3,
-        reached=cpu_of_start,
+        reached=wall_of_start,
         is_limit=True,
     ),
     Goal(
