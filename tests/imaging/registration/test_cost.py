@@ -10,7 +10,13 @@ from lymphct.imaging.registration.cost import data_cost, grid_shape, mean_distan
 from lymphct.imaging.registration.deeds_settings import Level
 
 SHAPE = (17, 18, 22)
-LEVELS = [Level(5, 1, 3, 1.6), Level(4, 2, 1, 1.6), Level(8, 2, 5, 1.0), Level(6, 3, 3, 1.6)]
+LEVELS = [
+    Level(3, 1, 2, 1.6),
+    Level(5, 1, 3, 1.6),
+    Level(4, 2, 1, 1.6),
+    Level(8, 2, 5, 1.0),
+    Level(6, 3, 3, 1.6),
+]
 
 
 def random_words(seed: int) -> AnyArray:

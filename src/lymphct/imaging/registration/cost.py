@@ -176,9 +176,12 @@ def _average(total: AnyArray, averages: FloatArray, is_incomplete: BoolArray, co
         first = min(3 * t, L - 3)
         words = total[t]
         for block in range(n):
-            s = np.uint64(0)
-            for z in range(block * g, block * g + g):
-                s += words[z]
+            z, s = block * g, np.uint64(0)
+            if g >= 4:  # most blocks are: four sums are on their way at once
+                s = (words[z] + words[z + 1]) + (words[z + 2] + words[z + 3])
+                z += 4
+            for rest in range(z, block * g + g):
+                s += words[rest]
             three = cost[block, first : first + 3]
             if s & uncounted == 0:
                 for c in range(3):
