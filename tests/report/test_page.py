@@ -116,6 +116,18 @@ def test_the_notice_of_any_bundle_is_shown(
     assert '<section class="notice-box">' in patient_page(prediction, ct, replace(context, bundle=bundle))
 
 
+def test_what_the_bundle_says_is_not_repeated_among_the_notices(
+    prediction: Prediction, ct: Multiphase, context: ReportContext
+) -> None:
+    bundle = {**context.bundle, "notice": "Trained on one center."}
+    first, *others = prediction.notices
+    again = replace(prediction, notices=(replace(first, text="Trained on one center."), *others))
+    found = patient_page(again, ct, replace(context, bundle=bundle))
+    assert "<p>Trained on one center.</p>" in found
+    assert '<span class="text">Trained on one center.</span>' not in found
+    assert all(notice.text in Reader(found).text for notice in others)
+
+
 def test_nothing_but_the_pictures_and_the_one_style_may_load(page: str) -> None:
     reader = Reader(page)
     (policy,) = (

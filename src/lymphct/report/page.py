@@ -88,7 +88,12 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
             bundle={name: plain(value) for name, value in context.bundle.items()},
             phantom_warning=PHANTOM_WARNING,
             research_use=RESEARCH_USE,
-            notices=[(notice.code, notice.text, plain(notice.value)) for notice in prediction.notices],
+            # What the bundle says stands at the top of the page: once is enough.
+            notices=[
+                (notice.code, notice.text, plain(notice.value))
+                for notice in prediction.notices
+                if notice.text != context.bundle_notice
+            ],
             structures=_structures(prediction),
             score=_score(prediction),
             search=_search(prediction),
