@@ -130,6 +130,8 @@ def measure(name: str, order: Order) -> None:
     """
     if name == "phantoms":
         record = phantoms_record()
+    elif name == "inference":
+        record = inference_record(order)
     elif name == "registration":
         record = script_record("registration.py", registration_words(os.environ) or ())
     else:
@@ -146,6 +148,17 @@ def script_record(script: str, words: Sequence[str]) -> dict[str, Any]:
         subprocess.run(command, check=True)
         record: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
     return record
+
+
+def inference_record(order: Order) -> dict[str, Any]:
+    """Time windows and watch memory with a small network, libraries with the paper's network too."""
+    words = order.words("inference")
+    record = script_record("inference.py", ("windows", "memory", *words))
+    # A small image is asked for to try the suite out: the paper's window would take minutes.
+    unet = () if order.shape else ("--unet", "paper")
+    runs = () if order.runs is None else ("--runs", str(order.runs))
+    libraries = script_record("inference.py", ("backends", *unet, *runs))
+    return {**record, "tables": [*record["tables"], *libraries["tables"]]}
 
 
 def phantoms_record() -> dict[str, Any]:
