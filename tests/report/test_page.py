@@ -126,6 +126,8 @@ def test_what_the_bundle_says_is_not_repeated_among_the_notices(
     assert "<p>Trained on one center.</p>" in found
     assert '<span class="text">Trained on one center.</span>' not in found
     assert all(notice.text in Reader(found).text for notice in others)
+    alone = patient_page(replace(again, notices=again.notices[:1]), ct, replace(context, bundle=bundle))
+    assert "None but what stands above." in alone
 
 
 def test_nothing_but_the_pictures_and_the_one_style_may_load(page: str) -> None:
