@@ -2,7 +2,7 @@
 
 `python benchmarks/patient_profile.py [PART …] [--json FILE]`. PART is one of these; without a name all run:
 
-- start: `lymphct --help` and `import lymphct`, beside a Python that does nothing.
+- start: `lymphct --help`, `import lymphct` and the two largest libraries, beside a Python that does nothing.
 - whole: a `tiny` phantom with the shipped bundle, from reading the files to the report, the second of two
   runs (the first compiles); two threads where the machine has them.
 - classical: a phantom of size `--size`, what needs no network: read, register, resample, attention, nodes,
@@ -59,6 +59,8 @@ SPACING = (0.68, 0.68, 0.80)
 STARTS = {
     "Python alone": ("-c", "pass"),
     "import lymphct": ("-c", "import lymphct"),
+    "import torch": ("-c", "import torch"),
+    "import torch, monai": ("-c", "import torch, monai"),
     "lymphct --help": ("-c", "from lymphct.cli.main import run; run()", "--help"),
 }
 HOOKS = {
