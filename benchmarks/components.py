@@ -18,7 +18,7 @@ from benchmarks.label_maps import nodes, organs
 from benchmarks.side_by_side import Method, Table, compare, finish, parser
 
 from lymphct.core.arrays import BoolArray, LabelArray
-from lymphct.nodes.components import Components, components_by_label, find_components
+from lymphct.imaging.components import Components, components_by_label, find_components
 
 Found = set[tuple[int, tuple[int, ...], tuple[float, ...]]]
 """Voxels, box and rounded center of each part."""

@@ -36,12 +36,13 @@ from benchmarks.side_by_side import Method, Table, Timing, compare, finish, memo
 from lymphct.anatomy.structures import StructureSettings, build_structure_network, segment_structures
 from lymphct.anatomy.tumor import TumorSettings, build_tumor_network, segment_tumor
 from lymphct.attention.mapping import attention_map
+from lymphct.cascade.models import load_models
 from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample_labels
-from lymphct.io.bundle import read_bundle, shipped_bundle_path
+from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
 from lymphct.learning.inference import sliding_window_logits
 from lymphct.learning.inference_settings import Backend, InferenceSettings, Precision
 from lymphct.learning.tensors import reversed_axes, to_network
@@ -49,7 +50,6 @@ from lymphct.learning.unet import UNetSettings
 from lymphct.nodes.segmentation import NodeSegmentationSettings, build_node_network, segment_nodes
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.workflow.models import load_models
 
 SPACING = (0.68, 0.68, 0.80)
 SMALL = UNetSettings(features=(4, 8), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1)

@@ -26,7 +26,7 @@ from benchmarks.side_by_side import Method, compare, finish, parser
 from lymphct.core.arrays import BoolArray, LabelArray
 from lymphct.evaluation.segmentation import label_scores
 from lymphct.evaluation.surfaces import SurfaceDefinition, SurfaceSettings
-from lymphct.nodes.components import components_by_label
+from lymphct.imaging.components import components_by_label
 
 Scores = dict[int, tuple[float, float, float]]
 """Label → Dice, Hausdorff distance, mean distance from prediction to truth."""

@@ -34,23 +34,24 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python 
 from benchmarks.side_by_side import memory, reset_peak, write_record
 
 from lymphct.attention.mapping import attention_map, merge_tumor
+from lymphct.cascade import examination as cascade
+from lymphct.cascade.alignment import AIR
 from lymphct.config import Config
 from lymphct.core.patient import Multiphase
 from lymphct.evaluation.detection import match_instances
 from lymphct.evaluation.segmentation import label_scores
 from lymphct.imaging.preprocess import resample, resample_labels, working_grid
-from lymphct.imaging.registration.registering import RegistrationSettings, register_with
-from lymphct.io.bundle import shipped_bundle_path
-from lymphct.io.cohort import PatientRecord, read_manifest
-from lymphct.io.images import write_volume
+from lymphct.io.images.reading import write_volume
+from lymphct.io.manifest import PatientRecord, read_manifest
+from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.nodes.features import node_features
 from lymphct.nodes.instances import find_instances
 from lymphct.nodes.measurement import measure_nodes
+from lymphct.patients import prediction
+from lymphct.patients.phantoms import PhantomCohort, write_phantoms
+from lymphct.patients.reading import read_patient
 from lymphct.phantom.settings import SIZES, PhantomSettings
-from lymphct.workflow import cascade, prediction
-from lymphct.workflow.alignment import AIR
-from lymphct.workflow.inputs import read_patient
-from lymphct.workflow.phantoms import PhantomCohort, write_phantoms
+from lymphct.registration.registering import RegistrationSettings, register_with
 
 PARTS = ("start", "whole", "classical")
 SEED = 20
@@ -70,7 +71,7 @@ HOOKS = {
     "write_volume": "write the images",
     "write_patient_page": "report",
 }
-"""Functions of `lymphct.workflow.prediction` and what the profile calls them."""
+"""Functions of `lymphct.patients.prediction` and what the profile calls them."""
 
 
 @dataclass(slots=True)

@@ -31,14 +31,14 @@ from benchmarks.quality.status import status_tables
 from benchmarks.quality.subjects import Cohort, NodeExamples, Record, models_of
 from benchmarks.quality.tables import Table, aims_table, around_marks, write_between_marks
 
+from lymphct.cascade.models import Models
 from lymphct.core.errors import LymphctError, UsageError
-from lymphct.io.bundle import shipped_bundle_path
-from lymphct.io.fingerprint import code_version
-from lymphct.io.jsonfile import JSON, write_json
-from lymphct.io.worker import map_patients
+from lymphct.io.models.bundles import shipped_bundle_path
+from lymphct.io.processes import map_patients
+from lymphct.io.results.fingerprints import code_version
+from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.learning.inference_settings import Precision
 from lymphct.phantom.settings import SIZES, PhantomSettings
-from lymphct.workflow.models import Models
 
 TEST_SEED = 2
 BASELINE_SEED = 3

@@ -33,18 +33,18 @@ from benchmarks.side_by_side import environment
 
 from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray
 from lymphct.core.errors import LymphctError
-from lymphct.imaging.registration.registering import (
+from lymphct.io.processes import map_patients
+from lymphct.io.results.fingerprints import code_version, fingerprint
+from lymphct.io.results.jsonfile import JSON, write_json
+from lymphct.phantom.patient import PhantomPatient, generate_patient
+from lymphct.phantom.settings import SIZES, PhantomSettings
+from lymphct.registration.registering import (
     Method,
     RegistrationSettings,
     Resources,
     register_with,
 )
-from lymphct.imaging.registration.work_grid import body_mask
-from lymphct.io.fingerprint import code_version, fingerprint
-from lymphct.io.jsonfile import JSON, write_json
-from lymphct.io.worker import map_patients
-from lymphct.phantom.patient import PhantomPatient, generate_patient
-from lymphct.phantom.settings import SIZES, PhantomSettings
+from lymphct.registration.work_grid import body_mask
 
 SEED = 6
 """Of patients that nothing in registration was tuned on."""

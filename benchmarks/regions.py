@@ -20,15 +20,15 @@ from benchmarks.side_by_side import write_record
 
 from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
+from lymphct.cascade.alignment import AIR, normalized
+from lymphct.cascade.models import Models, load_models
 from lymphct.core.arrays import AnyArray, Index3
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
-from lymphct.io.bundle import read_bundle, shipped_bundle_path
+from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
 from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.workflow.alignment import AIR, normalized
-from lymphct.workflow.models import Models, load_models
 
 SEED = 77
 

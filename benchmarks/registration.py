@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python 
 from benchmarks.side_by_side import write_record
 
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray
-from lymphct.imaging.registration.deeds import ControlField, deeds
-from lymphct.imaging.registration.deeds_settings import DeedsSettings
-from lymphct.imaging.registration.field import dense, jacobian_determinant
+from lymphct.registration.deeds import ControlField, deeds
+from lymphct.registration.deeds_settings import DeedsSettings
+from lymphct.registration.field import dense, jacobian_determinant
 
 OURS = "lymphct"
 ORIGINAL = "DEEDS, original"
@@ -78,7 +78,7 @@ def by_convexadam(fixed: FloatArray, moving: FloatArray, threads: int) -> Found:
     """Run convexAdam on the processor."""
     import torch  # noqa: PLC0415 - only the child that needs it pays for it
 
-    from lymphct.imaging.registration import convexadam  # noqa: PLC0415 - the same
+    from lymphct.registration import convexadam  # noqa: PLC0415 - the same
 
     torch.set_num_threads(threads)
     return convexadam.solve(fixed, moving), None

@@ -23,9 +23,9 @@ from benchmarks.phantom_pictures import WINDOW, plane_of
 
 from lymphct.core.arrays import AnyArray, Index3, Vector3
 from lymphct.core.volume import Volume
-from lymphct.imaging.registration.registering import register
 from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import SIZES, PhantomSettings
+from lymphct.registration.registering import register
 
 SQUARE = 18.0
 """Side of a square, mm."""

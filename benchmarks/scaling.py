@@ -23,9 +23,9 @@ from benchmarks.side_by_side import median_seconds, parser, write_record
 from lymphct.attention.mapping import attention_map
 from lymphct.core.arrays import Index3
 from lymphct.evaluation.segmentation import label_scores
-from lymphct.imaging.registration.deeds import deeds
+from lymphct.imaging.components import find_components
 from lymphct.imaging.resampling import resample_parallel
-from lymphct.nodes.components import find_components
+from lymphct.registration.deeds import deeds
 
 FACTORS = (1, 2, 4)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from lymphct.io.bundle import read_bundle, update_bundle_part
-from lymphct.workflow.models import load_models
-from lymphct.workflow.operating_point import PROBABILITIES, VOLUMES, NodeCandidate, node_candidates
-from lymphct.workflow.run import Run
+from lymphct.cascade.models import load_models
+from lymphct.cascade.thresholds import PROBABILITIES, VOLUMES, NodeCandidate, node_candidates
+from lymphct.io.models.bundles import read_bundle, update_bundle_part
+from lymphct.study.plan import Run
 
 
 def main() -> None:

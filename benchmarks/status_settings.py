@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss
 
 from lymphct.core.arrays import DoubleArray
 from lymphct.evaluation.classification import auc
+from lymphct.io.settings import load_config
 from lymphct.learning.training import best_weights
 from lymphct.metastasis.prediction import (
     MetastasisSettings,
@@ -24,9 +25,8 @@ from lymphct.metastasis.prediction import (
     predict_status,
 )
 from lymphct.metastasis.sampling import StatusCase
-from lymphct.workflow.fusion import status_cases
-from lymphct.workflow.run import Run
-from lymphct.workflow.settings import load_config
+from lymphct.study.evidence import status_cases
+from lymphct.study.plan import Run
 
 FOLDS = 5
 

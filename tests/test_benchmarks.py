@@ -15,19 +15,19 @@ from numpy.testing import assert_allclose
 
 from lymphct.anatomy.structures import build_structure_network
 from lymphct.anatomy.tumor import build_tumor_network
+from lymphct.cascade.description import BundleInfo, PartInfo, hash_patient
+from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config, parse_config
 from lymphct.core.errors import LeakageError, UsageError
 from lymphct.core.terms import Structure
 from lymphct.evaluation.detection import instance_scores, match_instances
 from lymphct.evaluation.statistics import Interval
-from lymphct.io.bundle import write_bundle
-from lymphct.io.bundle_info import BundleInfo, PartInfo, hash_patient
+from lymphct.io.models.bundles import write_bundle
 from lymphct.metastasis.prediction import build_status_network
 from lymphct.nodes.identification import build_identification_network
 from lymphct.nodes.segmentation import build_node_network
+from lymphct.patients.reading import PatientInput
 from lymphct.phantom.patient import generate_patient
-from lymphct.workflow.inputs import PatientInput
-from lymphct.workflow.patient import predict_patient
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
 

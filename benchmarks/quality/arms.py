@@ -12,16 +12,16 @@ import numpy as np
 from benchmarks.quality.subjects import Subject
 
 from lymphct.attention.mapping import AttentionSettings, attention_map, merge_tumor, structures_present
+from lymphct.cascade.alignment import normalized
+from lymphct.cascade.examination import Given, Stopwatch
+from lymphct.cascade.models import Models
 from lymphct.core.patient import NodeMap
 from lymphct.core.volume import Volume
 from lymphct.evaluation.detection import match_instances
 from lymphct.evaluation.segmentation import voxel_counts
-from lymphct.io.jsonfile import JSON
+from lymphct.io.results.jsonfile import JSON
 from lymphct.nodes.instances import find_instances
 from lymphct.nodes.segmentation import NodeSegmentationSettings, predict_node_probability
-from lymphct.workflow.alignment import normalized
-from lymphct.workflow.cascade import Given, Stopwatch
-from lymphct.workflow.models import Models
 
 Source = Literal["predicted", "truth"]
 """Whose structures and tumor guide the attention."""

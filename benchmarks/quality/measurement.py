@@ -10,21 +10,21 @@ import torch
 from benchmarks.quality.arms import BORDERS, UNREGISTERED, Arms, Source
 from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_code, models_of
 
+from lymphct.cascade.alignment import normalized
+from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, find_structures, find_tumor
+from lymphct.cascade.models import Models
+from lymphct.cascade.patient import predict_score
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_counts
-from lymphct.io.fingerprint import fingerprint
-from lymphct.io.jsonfile import JSON
+from lymphct.io.results.fingerprints import fingerprint
+from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.channels import network_channels
 from lymphct.learning.inference_settings import Precision
 from lymphct.metastasis.aggregation import positive_volume
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import identification_case
 from lymphct.nodes.identification import positive_share, predict_classes
-from lymphct.workflow.alignment import normalized
-from lymphct.workflow.cascade import Findings, Given, Stopwatch, examine, find_structures, find_tumor
-from lymphct.workflow.fusion import status_patches
-from lymphct.workflow.models import Models
-from lymphct.workflow.patient import predict_score
+from lymphct.study.evidence import status_patches
 
 PARTS: Final = ("structures", "tumor", "nodes", "identification", "metastasis")
 

@@ -12,25 +12,31 @@ from typing import Any, Final, TypeVar
 
 from torch import nn
 
+from lymphct.cascade.alignment import align
+from lymphct.cascade.description import RegistrationName
+from lymphct.cascade.examination import Given
+from lymphct.cascade.models import Models, Trained, load_models
+from lymphct.cascade.patient import given_on_grid
 from lymphct.core.arrays import Vector3
 from lymphct.core.patient import Multiphase, NodeMap
 from lymphct.core.terms import NodeClass
-from lymphct.imaging.registration.registering import RegistrationSettings
-from lymphct.io.bundle import read_bundle
-from lymphct.io.bundle_info import RegistrationName
-from lymphct.io.fingerprint import PACKAGE_FOLDER, code_version, digest_file, fingerprint, fingerprint_key
-from lymphct.io.jsonfile import JSON, read_json, write_json
+from lymphct.io.models.bundles import read_bundle
+from lymphct.io.results.fingerprints import (
+    PACKAGE_FOLDER,
+    code_version,
+    digest_file,
+    fingerprint,
+    fingerprint_key,
+)
+from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.learning.devices import chosen_device
 from lymphct.learning.inference_settings import Precision
 from lymphct.learning.segmentation import SegmentationTrainingSettings
 from lymphct.nodes.features import node_features
+from lymphct.patients.reading import PatientInput
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.workflow.alignment import align
-from lymphct.workflow.cascade import Given
-from lymphct.workflow.devices import chosen_device
-from lymphct.workflow.inputs import PatientInput
-from lymphct.workflow.models import Models, Trained, load_models
-from lymphct.workflow.patient import given_on_grid
+from lymphct.registration.registering import RegistrationSettings
 
 Record = Mapping[str, Any]
 """What was measured on one patient, as read back from JSON."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from lymphct.core.errors import UsageError
 from lymphct.evaluation.statistics import Interval, bootstrap_interval
-from lymphct.io.disk import replace_file
-from lymphct.io.jsonfile import JSON
+from lymphct.io.results.disk import replace_file
+from lymphct.io.results.jsonfile import JSON
 
 Cell = str | int | float | Interval | None
 """A figure with or without interval, or words; None is an empty cell."""

@@ -12,7 +12,7 @@ from lymphct.attention.mapping import PAPER_BANDS, AttentionSettings, Band, atte
 from lymphct.core.geometry import Geometry
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
-from lymphct.io.images import read_volume, write_volume
+from lymphct.io.images.reading import read_volume, write_volume
 
 Program = Callable[..., Any]
 

@@ -10,7 +10,7 @@ import pytest
 from lymphct.core.geometry import Geometry
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
-from lymphct.io.images import write_volume
+from lymphct.io.images.reading import write_volume
 
 Program = Callable[..., Any]
 

@@ -7,9 +7,9 @@ import pytest
 
 from lymphct.cli.main import exit_code, new_app
 from lymphct.cli.prepare import prepared_line, register
-from lymphct.io.cohort import write_manifest
+from lymphct.io.manifest import write_manifest
+from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.workflow.phantoms import PhantomCohort, write_phantoms
 
 Program = Callable[..., Any]
 COARSE = ("--config", "phantom_nano")

@@ -11,11 +11,11 @@ from lymphct.cli.context import Globals
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import AxisOrder
 from lymphct.core.volume import Volume
-from lymphct.imaging.registration import register
-from lymphct.io.images import read_field, read_volume, write_volume
-from lymphct.io.store import DONE_FILE
+from lymphct.io.images.reading import read_field, read_volume, write_volume
+from lymphct.io.results.store import DONE_FILE
 from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import PhantomSettings
+from lymphct.registration import register
 
 Program = Callable[..., Any]
 FILES = {"warped.nii.gz", "field.nii.gz", "registration.json", DONE_FILE}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from lymphct.cli import installation
+from lymphct.cli.installation import Finding
 from lymphct.config import Config
-from lymphct.workflow import installation
-from lymphct.workflow.installation import Finding
 
 Program = Callable[..., Any]
 

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 
 from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import EnvironmentProblemError
-from lymphct.imaging.registration.deeds_settings import DeedsSettings
 from lymphct.io import deeds_binary
 from lymphct.io.deeds_binary import DeedsBinary
+from lymphct.registration.deeds_settings import DeedsSettings
 
 SETTINGS = DeedsSettings(grid_spacing=(6, 5), search_radius=(4, 3), step=(2, 1), alpha=2.5)
 SHAPE = (21, 16, 18)

@@ -40,9 +40,9 @@ def attention(
     """Compute the attention map on the label map's own grid."""
     from lymphct.attention.mapping import PAPER_BANDS, attention_map, structures_present
     from lymphct.core.terms import GUIDING_STRUCTURES
-    from lymphct.io.images import read_labels, write_volume
-    from lymphct.io.labels import label_scheme
-    from lymphct.io.store import check_writable_file
+    from lymphct.io.images.labels import label_scheme
+    from lymphct.io.images.reading import read_labels, write_volume
+    from lymphct.io.results.store import check_writable_file
 
     _check_target(out, structures)
     check_writable_file(out)
@@ -50,7 +50,7 @@ def attention(
     if bands is None:
         chosen = PAPER_BANDS
     else:
-        from lymphct.workflow.settings import load_bands
+        from lymphct.io.settings import load_bands
 
         chosen = load_bands(bands)
     started = time.perf_counter()
@@ -84,6 +84,6 @@ def _settings() -> "AttentionSettings":
 
     if GLOBALS.config is None and not GLOBALS.overrides:
         return AttentionSettings()  # all settings together would load torch: seconds for a command of one
-    from lymphct.workflow.settings import load_config
+    from lymphct.io.settings import load_config
 
     return load_config(GLOBALS.config, GLOBALS.overrides).attention

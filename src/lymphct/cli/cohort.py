@@ -54,8 +54,8 @@ def phantom(
     first: Annotated[int, typer.Option(min=0, help="Index of the first patient.")] = 0,
 ) -> None:
     """Generate synthetic patients with known truth."""
+    from lymphct.patients.phantoms import PhantomCohort, write_phantoms
     from lymphct.phantom.settings import PhantomSettings
-    from lymphct.workflow.phantoms import PhantomCohort, write_phantoms
 
     settings = PhantomSettings(
         size=size.value, mode=mode.value, center=center, phase_shift=phase_shift is Switch.ON
@@ -74,9 +74,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Report every problem of a manifest and its images at once, each with its cure."""
-    from lymphct.io.cohort import read_manifest
-    from lymphct.io.labels import label_scheme
-    from lymphct.workflow.checking import check_manifest
+    from lymphct.io.images.labels import label_scheme
+    from lymphct.io.manifest import read_manifest
+    from lymphct.patients.checking import check_manifest
 
     patients = sum(not record.is_excluded for record in read_manifest(cohort).patients)
     with progress_bar("patients", patients) as advance:

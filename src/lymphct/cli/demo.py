@@ -38,8 +38,8 @@ def demo(
     """Generate phantom patients, find and call their lymph nodes, predict their status; a report for each."""
     from lymphct.cli.predict import print_outcome
     from lymphct.cli.train import training_progress
-    from lymphct.workflow.demonstration import Demonstration, demonstrate
-    from lymphct.workflow.settings import load_config
+    from lymphct.io.settings import load_config
+    from lymphct.study.demonstration import Demonstration, demonstrate
 
     began = time.perf_counter()
     recipe, shorter = (GLOBALS.config, ()) if GLOBALS.config else (RECIPE, SHORTER)

@@ -76,9 +76,9 @@ def segmentation(
     """Dice, recall, precision and surface distances of label maps, per label, per case and pooled."""
     from lymphct.core.errors import UsageError
     from lymphct.evaluation.surfaces import SurfaceSettings
-    from lymphct.io.labels import label_scheme
-    from lymphct.workflow.evaluation import pair_files
-    from lymphct.workflow.segmentation_evaluation import SegmentationOrder, evaluate_segmentation
+    from lymphct.io.images.labels import label_scheme
+    from lymphct.scoring.evaluation import pair_files
+    from lymphct.scoring.segmentation import SegmentationOrder, evaluate_segmentation
 
     if label and labels is not None:
         msg = "--label and --labels exclude each other"
@@ -141,8 +141,8 @@ def instances(
     as_json: AsJson = False,
 ) -> None:
     """Recall, precision and F of lymph nodes, matched one to one."""
-    from lymphct.workflow.evaluation import pair_files
-    from lymphct.workflow.instance_evaluation import InstanceOrder, evaluate_instances
+    from lymphct.scoring.evaluation import pair_files
+    from lymphct.scoring.instances import InstanceOrder, evaluate_instances
 
     order = InstanceOrder(
         iou=iou,

@@ -11,7 +11,7 @@ import typer
 
 from lymphct.cli.context import GLOBALS, hoisted, one_line, start_logging
 from lymphct.core.errors import EnvironmentProblemError, LymphctError, UsageError
-from lymphct.io.disk import environment_errors
+from lymphct.io.results.disk import environment_errors
 
 
 def new_app() -> typer.Typer:

@@ -12,8 +12,8 @@ from lymphct.cli.context import GLOBALS, Registration, progress_bar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lymphct.workflow.cohort import CohortOutcome
-    from lymphct.workflow.prediction import PredictionOrder
+    from lymphct.patients.one_by_one import CohortOutcome
+    from lymphct.patients.prediction import PredictionOrder
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +58,10 @@ def predict(
     if (cohort is None) == (venous is None):
         msg = "give either a manifest or --venous"
         raise typer.BadParameter(msg)
-    from lymphct.io.bundle import shipped_bundle_path
-    from lymphct.io.labels import label_scheme
-    from lymphct.workflow.prediction import PredictionOrder
-    from lymphct.workflow.settings import load_config
+    from lymphct.io.images.labels import label_scheme
+    from lymphct.io.models.bundles import shipped_bundle_path
+    from lymphct.io.settings import load_config
+    from lymphct.patients.prediction import PredictionOrder
 
     order = PredictionOrder(
         bundle=(bundle or shipped_bundle_path()).resolve(),
@@ -92,8 +92,8 @@ def predict(
 def _predict_one(
     patient_id: str, given: "Mapping[str, Path]", order: "PredictionOrder", out: Path
 ) -> dict[str, Any]:
-    from lymphct.io.cohort import PatientRecord
-    from lymphct.workflow.prediction import predict_single
+    from lymphct.io.manifest import PatientRecord
+    from lymphct.patients.prediction import predict_single
 
     cells = {"patient_id": patient_id, **{name: str(path) for name, path in given.items()}}
     record = PatientRecord(
@@ -109,8 +109,8 @@ def _predict_one(
 
 
 def _predict_manifest(cohort: Path, order: "PredictionOrder", out: Path, *, as_json: bool) -> None:
-    from lymphct.io.cohort import read_manifest
-    from lymphct.workflow.prediction import predict_cohort
+    from lymphct.io.manifest import read_manifest
+    from lymphct.patients.prediction import predict_cohort
 
     manifest = read_manifest(cohort)
     with progress_bar("patients", len(manifest.patients)) as advance:

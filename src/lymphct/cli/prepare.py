@@ -35,11 +35,11 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Register, resample and map the attention of every patient of a cohort, and keep it."""
-    from lymphct.io.cohort import read_manifest
-    from lymphct.io.labels import label_scheme
-    from lymphct.workflow.cohort import SUMMARY_FILE
-    from lymphct.workflow.cohort_preparation import PreparationOrder, prepare_all
-    from lymphct.workflow.settings import load_config
+    from lymphct.io.images.labels import label_scheme
+    from lymphct.io.manifest import read_manifest
+    from lymphct.io.settings import load_config
+    from lymphct.patients.cohort_preparation import PreparationOrder, prepare_all
+    from lymphct.patients.one_by_one import SUMMARY_FILE
 
     manifest = read_manifest(cohort)
     order = PreparationOrder(

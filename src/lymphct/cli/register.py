@@ -15,7 +15,7 @@ from lymphct.cli.context import GLOBALS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lymphct.imaging.registration.registering import RegistrationSettings
+    from lymphct.registration.registering import RegistrationSettings
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def register_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print registration.json on stdout.")] = False,
 ) -> None:
     """Register a moving CT to a fixed one and measure how far the result can be trusted."""
-    from lymphct.workflow.registration import RegistrationOrder, register_files
+    from lymphct.patients.registration import RegistrationOrder, register_files
 
     given: dict[str, Any] = {"method": method, "spacing_mm": spacing, "init": init}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -106,12 +106,12 @@ def _settings(changes: "Mapping[str, Any]") -> "RegistrationSettings":
     from pydantic import ValidationError
 
     from lymphct.core.errors import UsageError
-    from lymphct.imaging.registration.registering import RegistrationSettings
+    from lymphct.registration.registering import RegistrationSettings
 
     if GLOBALS.config is None and not GLOBALS.overrides:
         chosen = RegistrationSettings()  # all settings together would load torch: seconds for one command
     else:
-        from lymphct.workflow.settings import load_config
+        from lymphct.io.settings import load_config
 
         chosen = load_config(GLOBALS.config, GLOBALS.overrides).registration
     try:

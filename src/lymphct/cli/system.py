@@ -34,7 +34,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Look at what is installed, the device, optional parts and the shipped bundle."""
     from dataclasses import asdict
 
-    from lymphct.workflow.installation import examine
+    from lymphct.cli.installation import examine
 
     findings = []
     for finding in examine(GLOBALS.device):
@@ -52,7 +52,7 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")], as_json: AsJson = False
 ) -> None:
     """Check a bundle: files, digests, tensors, and that its networks can be built from it."""
-    from lymphct.workflow.installation import verified_bundle
+    from lymphct.cli.installation import verified_bundle
 
     checked = verified_bundle(bundle)
     if as_json:
@@ -69,7 +69,7 @@ def show(
     """Show every setting with its value and where the value comes from."""
     from lymphct.config import Config, described
     from lymphct.core.errors import UsageError
-    from lymphct.workflow.settings import load_config
+    from lymphct.io.settings import load_config
 
     if as_json and schema:
         msg = "--json and --schema exclude each other"

@@ -47,13 +47,13 @@ def train(
     ] = None,
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
-    from lymphct.io.cohort import read_manifest
-    from lymphct.io.cohort_check import require_usable
-    from lymphct.io.labels import label_scheme
-    from lymphct.io.weights import read_tensors
-    from lymphct.workflow.run import STAGES
-    from lymphct.workflow.settings import load_config
-    from lymphct.workflow.train_all import TrainingOrder, train_all, train_one
+    from lymphct.io.images.labels import label_scheme
+    from lymphct.io.manifest import read_manifest
+    from lymphct.io.manifest_check import require_usable
+    from lymphct.io.models.weights import read_tensors
+    from lymphct.io.settings import load_config
+    from lymphct.study.plan import STAGES
+    from lymphct.study.single_split import TrainingOrder, train_all, train_one
 
     manifest = read_manifest(cohort)
     for problem in require_usable(manifest).values():

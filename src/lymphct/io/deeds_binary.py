@@ -18,9 +18,9 @@ from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import EnvironmentProblemError
 from lymphct.core.geometry import Geometry
 from lymphct.core.volume import Volume
-from lymphct.imaging.registration.deeds_settings import DeedsSettings
-from lymphct.io.disk import environment_errors, read_bounded
-from lymphct.io.nifti import write_nifti
+from lymphct.io.images.nifti import write_nifti
+from lymphct.io.results.disk import environment_errors, read_bounded
+from lymphct.registration.deeds_settings import DeedsSettings
 
 VARIABLE: Final = "DEEDS_BIN"
 LONGEST_RUN: Final = 6 * 3600.0

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lymphct.core.errors import InputError
-from lymphct.io.disk import read_bounded
+from lymphct.io.results.disk import read_bounded
 
 LARGEST_TEXT = 4_000_000
 """Bytes; a settings file is a few kilobytes."""

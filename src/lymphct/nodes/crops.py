@@ -15,6 +15,7 @@ from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.settings import Settings
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
+from lymphct.imaging.components import Box
 from lymphct.learning.augmentation import (
     AugmentationSettings,
     Probability,
@@ -24,7 +25,6 @@ from lymphct.learning.augmentation import (
     move,
 )
 from lymphct.learning.tensors import reversed_axes, to_network
-from lymphct.nodes.components import Box
 from lymphct.nodes.features import FEATURES, node_features
 from lymphct.nodes.measurement import node_boxes
 

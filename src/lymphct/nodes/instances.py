@@ -8,7 +8,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.patient import Node, NodeMap
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
-from lymphct.nodes.components import find_components
+from lymphct.imaging.components import find_components
 
 
 def find_instances(probability: Volume, *, threshold: float = 0.5, min_volume: float = 30.0) -> NodeMap:

@@ -9,7 +9,7 @@ from lymphct.core.arrays import BoolArray, LabelArray
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.volume import Volume
-from lymphct.nodes.components import Box, components_by_label
+from lymphct.imaging.components import Box, components_by_label
 from lymphct.nodes.proximity import Surroundings, find_surroundings
 from lymphct.nodes.stations import guess_station, nearest_structure
 

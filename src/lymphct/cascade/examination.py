@@ -1,0 +1,182 @@
+"""The stages of Fig. 2 on the working grid, from both phases to the called lymph nodes (Sec. III-A)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NoReturn
+
+import numpy as np
+
+from lymphct.anatomy.structures import segment_structures
+from lymphct.anatomy.tumor import segment_tumor
+from lymphct.attention.mapping import AttentionSettings, attention_map, merge_tumor, structures_present
+from lymphct.cascade.alignment import normalized
+from lymphct.cascade.models import Models
+from lymphct.core.errors import ModelError
+from lymphct.core.patient import Multiphase, NodeMap
+from lymphct.core.terms import Structure
+from lymphct.core.volume import Volume
+from lymphct.nodes.identification import identify_nodes
+from lymphct.nodes.measurement import measure_nodes
+from lymphct.nodes.segmentation import segment_nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a user brings instead of leaving it to the networks; on the working grid.
+
+    Attributes:
+        structures: label map; None lets the network draw it.
+        tumor: mask; None likewise.
+        nodes: drawn lymph nodes; None lets stage 1 find them.
+        fill_structures: let the network add structures the label map lacks.
+
+    """
+
+    structures: Volume | None = None
+    tumor: Volume | None = None
+    nodes: NodeMap | None = None
+    fill_structures: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What the cascade sees in one patient; everything on the working grid.
+
+    Attributes:
+        image: normalised phases.
+        structures: label map.
+        tumor: mask.
+        attention: values in [0, 1].
+        used: guiding structures present.
+        nodes: called lymph nodes.
+        searched: False when no guiding structure was present and no nodes were given.
+
+    """
+
+    image: Multiphase
+    structures: Volume
+    tumor: Volume
+    attention: Volume
+    used: tuple[Structure, ...]
+    nodes: NodeMap
+    searched: bool
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Wall seconds per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        began = perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - began, 3)
+
+
+def examine(
+    ct: Multiphase, given: Given, models: Models, settings: AttentionSettings, watch: Stopwatch
+) -> Findings:
+    """Follow Fig. 2 from aligned phases to called lymph nodes."""
+    image = normalized(ct, models.intensity)  # Sec. IV-A.2
+    with watch.stage("structures"):
+        structures = find_structures(image, given, models)  # Sec. III-A.1
+    with watch.stage("tumor"):
+        tumor = find_tumor(image, structures, given, models)  # Sec. IV-B
+    with watch.stage("attention"):
+        guiding = merge_tumor(structures, tumor)
+        attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
+    used = structures_present(guiding)
+    with watch.stage("nodes"):
+        nodes = find_nodes(image, attention, given, models) if used or given.nodes else _no_nodes(image)
+    with watch.stage("identification"):
+        nodes = call_nodes(image, ct, nodes, models)  # Sec. III-A.2
+        nodes = measure_nodes(nodes, ct, guiding)
+    return Findings(
+        image=image,
+        structures=structures,
+        tumor=tumor,
+        attention=attention,
+        used=used,
+        nodes=nodes,
+        searched=bool(used) or given.nodes is not None,
+    )
+
+
+def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
+    """Take the given structures, the network's, or both.
+
+    Raises:
+        ModelError: nothing was given and the bundle has no structures network.
+
+    """
+    if given.structures is not None and not given.fill_structures:
+        return given.structures
+    if models.structures is None:
+        _refuse(lacking="structures", cure="give --structures")
+    found = segment_structures(models.structures.network, image, models.structures.settings)
+    if given.structures is None:
+        return found
+    drawn = given.structures.array
+    lacking = [s for s in Structure if not np.any(drawn == s)]
+    filled = np.where((drawn == 0) & np.isin(found.array, lacking), found.array, drawn)
+    return given.structures.with_array(filled.astype(np.uint8))
+
+
+def find_tumor(image: Multiphase, structures: Volume | None, given: Given, models: Models) -> Volume:
+    """Take the given tumor mask or the network's, the latter at the pancreas only.
+
+    Raises:
+        ModelError: nothing was given and the bundle has no tumor network.
+
+    """
+    if given.tumor is not None:
+        return given.tumor
+    if models.tumor is None:
+        _refuse(lacking="tumor", cure="give --tumor")
+    pancreas = None
+    if structures is not None:
+        pancreas = structures.with_array(structures.array == Structure.PANCREAS)
+    return segment_tumor(models.tumor.network, image, models.tumor.settings, pancreas)
+
+
+def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Models) -> NodeMap:
+    """Take the given nodes or those of stage 1 (Eq. 3 to Eq. 5).
+
+    Raises:
+        ModelError: nothing was given and the bundle has no stage 1.
+
+    """
+    if given.nodes is not None:
+        return given.nodes
+    if models.nodes is None:
+        _refuse(lacking="nodes", cure="give --nodes")
+    return segment_nodes(models.nodes.network, image, attention, models.nodes.settings)
+
+
+def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models) -> NodeMap:
+    """Call each node positive or negative; classes of drawn nodes are kept (Sec. III-A.2).
+
+    Raises:
+        ModelError: there are nodes to call and the bundle has no stage 2.
+
+    """
+    if all(node.node_class is not None for node in nodes.nodes):
+        return nodes
+    if models.identification is None:
+        _refuse(lacking="identification", cure="use a bundle with all stages")
+    return identify_nodes(models.identification.network, image, ct, nodes, models.identification.settings)
+
+
+def _no_nodes(image: Multiphase) -> NodeMap:
+    empty = np.zeros(image.venous.geometry.shape, dtype=np.int32)
+    return NodeMap(instances=image.venous.with_array(empty), nodes=())
+
+
+def _refuse(*, lacking: str, cure: str) -> NoReturn:
+    msg = f"the bundle has no {lacking} network"
+    raise ModelError(msg, code="E_PART", cure=cure)

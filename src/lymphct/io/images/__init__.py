@@ -1,0 +1,1 @@
+"""Images in and out: CT, masks, label maps; NIfTI and DICOM."""

@@ -1,0 +1,1 @@
+"""A CT series from a folder of DICOM files."""

@@ -1,0 +1,102 @@
+"""A folder of DICOM slices in, one CT series on its grid out."""
+
+import os
+from pathlib import Path
+
+from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
+from lymphct.io.images.acquired import ReadImage
+from lymphct.io.images.dicom.files import SliceHeader, scan_file
+from lymphct.io.images.dicom.pixels import read_pixels
+from lymphct.io.images.dicom.series import series_notices, stack_slices
+from lymphct.io.images.limits import AnatomicalLimits, DicomLimits, SafetyLimits, check_anatomy, check_safety
+from lymphct.io.regular_file import combined_digest
+
+_CLUTTER = frozenset({"DICOMDIR", "Thumbs.db", "desktop.ini"})
+
+
+def read_dicom(
+    folder: Path,
+    *,
+    limits: SafetyLimits | None = None,
+    dicom_limits: DicomLimits | None = None,
+    anatomy: AnatomicalLimits | None = None,
+) -> ReadImage:
+    """Read the one axial CT series of a folder (and the folders below it).
+
+    Args:
+        folder: DICOM files under any names; an index (DICOMDIR) is not followed.
+        limits: safety limits; None for the defaults.
+        dicom_limits: limits of the files and tolerances of the stack; None for the defaults.
+        anatomy: limits of an abdominal CT, checked before any pixel is decoded; None for none.
+
+    Returns:
+        HU on i along rows, j along columns, k along the normal. The digest does not depend on file names.
+
+    Raises:
+        InputError: with what is wrong; no text of a tag and no name of a slice's file is ever quoted.
+
+    """
+    dicom_limits = dicom_limits or DicomLimits()
+    try:
+        headers, skipped = _scan(folder, dicom_limits)
+        ordered, geometry = stack_slices(headers, dicom_limits)
+        check_safety(geometry, limits or SafetyLimits())
+        if anatomy:
+            check_anatomy(geometry, anatomy)
+        volume = read_pixels(ordered, geometry, dicom_limits)
+    except InputError as error:
+        raise error.at(file=folder.name) from None
+    return ReadImage(
+        volume=volume,
+        digest=combined_digest([header.digest for header in ordered]),
+        notices=series_notices(ordered, skipped),
+        patient_key=ordered[0].patient_key,
+        frame_key=ordered[0].frame_key if len({header.frame_key for header in ordered}) == 1 else "",
+    )
+
+
+def series_geometry(folder: Path, *, dicom_limits: DicomLimits | None = None) -> Geometry:
+    """Return the grid of the series in a folder from its headers alone; same errors as `read_dicom`."""
+    dicom_limits = dicom_limits or DicomLimits()
+    try:
+        headers, _ = _scan(folder, dicom_limits)
+        return stack_slices(headers, dicom_limits)[1]
+    except InputError as error:
+        raise error.at(file=folder.name) from None
+
+
+def _scan(folder: Path, limits: DicomLimits) -> tuple[list[SliceHeader], dict[str, int]]:
+    headers: list[SliceHeader] = []
+    skipped: dict[str, int] = {}
+    for number, path in enumerate(_files(folder, limits), start=1):
+        try:
+            found = scan_file(path, number, limits)
+        except InputError as error:
+            cause = f"file {number} by name: {error.cause}"
+            raise InputError(cause, code=error.code, cure=error.cure) from None
+        if isinstance(found, SliceHeader):
+            headers.append(found)
+        else:
+            skipped[found] = skipped.get(found, 0) + 1
+    if not headers:
+        others = sum(skipped.values())
+        msg = f"the folder holds no CT slices ({others} other files)" if others else "the folder is empty"
+        raise InputError(msg, code="E_NO_SLICES", cure="give the folder of the CT series")
+    return headers, skipped
+
+
+def _files(folder: Path, limits: DicomLimits) -> list[Path]:
+    """List the files below a folder by name; links to folders are not followed."""
+    paths: list[Path] = []
+
+    def refuse(error: OSError) -> None:
+        msg = f"a folder cannot be listed ({error.strerror})"
+        raise InputError(msg, code="E_UNREADABLE", cure="change its permissions")
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        paths += [Path(parent, name) for name in names if not name.startswith(".") and name not in _CLUTTER]
+        if len(paths) > limits.files:
+            msg = f"the folder holds more than {limits.files} files, the limit"
+            raise InputError(msg, code="E_TOO_LARGE", cure="give the folder of one series")
+    return sorted(paths)

@@ -1,0 +1,131 @@
+"""From loose slices to one stack: one patient, one series, even steps along the normal, or refused."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lymphct.core.arrays import DoubleArray
+from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Notice
+from lymphct.io.images.dicom.files import SliceHeader
+from lymphct.io.images.limits import DicomLimits
+
+
+def stack_slices(
+    headers: Sequence[SliceHeader], limits: DicomLimits
+) -> tuple[tuple[SliceHeader, ...], Geometry]:
+    """Order slices along their normal and find their grid.
+
+    Position along the normal decides the order, never the instance number or the file name (METHOD: a
+    wrong order is a wrong anatomy).
+
+    Returns:
+        The slices by k, and the grid: i along rows, j along columns, k along the normal, LPS+.
+
+    Raises:
+        InputError: mixed, missing, duplicate, uneven, shifted, tilted or non-axial slices.
+
+    """
+    _require_one_series(headers)
+    if len(headers) < 2:
+        msg = "the series has one slice, a volume is needed"
+        raise InputError(msg, code="E_SLICES", cure="give the folder that holds the whole series")
+    row, column = np.reshape(headers[0].orientation, (2, 3))
+    if abs(float(row @ column)) > 1e-3 or np.abs(np.linalg.norm([row, column], axis=1) - 1).max() > 1e-3:
+        msg = "the orientation of the slices is no pair of perpendicular unit vectors"
+        raise InputError(msg, code="E_AFFINE", cure="export the series again")
+    normal = np.cross(row, column)
+    normal /= np.linalg.norm(normal)
+    if abs(normal[2]) < limits.axial_cosine:
+        msg = f"the slices are not axial (cosine {abs(normal[2]):.2f} to the body axis)"
+        raise InputError(msg, code="E_POSITION", cure="give the axial series")
+    ordered = sorted(headers, key=lambda header: float(normal @ header.position))
+    positions = np.array([header.position for header in ordered])
+    step = _even_step(positions @ normal, limits)
+    _require_straight(positions, normal, min(headers[0].spacing), limits)
+    left, _, right = np.linalg.svd(np.stack([row, column, normal], axis=1))
+    axes = left @ right  # the nearest orthonormal axes: header values are rounded
+    affine = np.eye(4)
+    affine[:3, :3] = axes * (*headers[0].spacing, step)
+    affine[:3, 3] = positions[0]
+    shape = (*headers[0].shape, len(ordered))
+    return tuple(ordered), Geometry.from_affine(affine, shape)
+
+
+def series_notices(headers: Sequence[SliceHeader], skipped: dict[str, int]) -> tuple[Notice, ...]:
+    """Return what a reader of results must know about a series that was accepted."""
+    notices = []
+    for kind, count in sorted(skipped.items()):
+        what = "are not DICOM" if kind == "no DICOM" else "are no CT slices (localizer, report, mask)"
+        text = f"{count} files of the folder {what} and were skipped"
+        notices.append(Notice(code="files_skipped", text=text, value=float(count)))
+    if any(header.is_lossy for header in headers):
+        text = "the pixels were compressed with loss: HU are not exact"
+        notices.append(Notice(code="lossy_compression", text=text))
+    if any(header.is_burned_in for header in headers):
+        text = "text may be drawn into the pixels (BurnedInAnnotation)"
+        notices.append(Notice(code="burned_in_text", text=text))
+    return tuple(notices)
+
+
+def _require_one_series(headers: Sequence[SliceHeader]) -> None:
+    first = headers[0]
+    if len({header.patient_key for header in headers}) > 1:
+        msg = "the folder holds slices of different patients"
+        raise InputError(msg, code="E_PATIENTS", cure="give each patient a folder")
+    series = len({header.series for header in headers})
+    if series > 1:
+        msg = f"the folder holds {series} CT series (mixed)"
+        raise InputError(msg, code="E_SERIES", cure="give the folder of one series and one phase")
+    differing = (
+        ("matrix", len({header.shape for header in headers}) > 1),
+        ("pixel spacing", _spread([header.spacing for header in headers]) > 1e-3 * min(first.spacing)),
+        ("orientation", _spread([header.orientation for header in headers]) > 1e-3),
+    )
+    for what, differs in differing:
+        if differs:
+            msg = f"the slices of the series differ in {what} (mixed)"
+            raise InputError(msg, code="E_SERIES", cure="give the folder of one series and one phase")
+
+
+def _spread(rows: Sequence[tuple[float, ...]]) -> float:
+    return float(np.ptp(np.asarray(rows), axis=0).max())
+
+
+def _even_step(heights: DoubleArray, limits: DicomLimits) -> float:
+    """Return the slice spacing, mm, from positions along the normal in rising order."""
+    gaps = np.diff(heights)
+    step = float(np.percentile(gaps, 50, method="lower"))
+    duplicates = int(np.count_nonzero(gaps <= limits.position_tolerance * max(step, 1e-3)))
+    if duplicates:
+        msg = f"duplicate slices: {duplicates} at the same position as another (two phases in one series?)"
+        raise InputError(msg, code="E_SLICES", cure="give the folder of one series and one phase")
+    widest = float(gaps.max())
+    missing = round(widest / step) - 1
+    if missing >= 1 and abs(widest - (missing + 1) * step) <= 0.1 * step:
+        total = int(np.sum(np.round(gaps / step) - 1))
+        msg = f"missing slices: {total} (a gap of {widest:.4g} mm where the slice spacing is {step:.4g} mm)"
+        raise InputError(msg, code="E_SLICES", cure="copy the complete series")
+    even = (heights[-1] - heights[0]) / (len(heights) - 1)
+    apart = np.abs(heights - (heights[0] + even * np.arange(len(heights))))
+    if max(float(apart.max()), float(np.abs(gaps - even).max())) > limits.position_tolerance * even:
+        msg = f"uneven slice spacing: {gaps.min():.4g} to {gaps.max():.4g} mm"
+        raise InputError(msg, code="E_SLICES", cure="give a series of even slices")
+    return float(even)
+
+
+def _require_straight(positions: DoubleArray, normal: DoubleArray, pixel: float, limits: DicomLimits) -> None:
+    """Refuse a stack whose slices are shifted sideways: gantry tilt, or slices of other scans."""
+    offsets = positions - positions[0]
+    along = offsets @ normal
+    sideways = offsets - np.outer(along, normal)
+    slope = sideways[-1] / along[-1]
+    tilt = float(np.linalg.norm(slope))
+    if tilt > limits.tilt:
+        msg = f"gantry tilt: the slices shift sideways by {np.degrees(np.arctan(tilt)):.2g} degrees"
+        raise InputError(msg, code="E_TILT", cure="give a series without tilt, or a resampled one")
+    apart = float(np.linalg.norm(sideways - np.outer(along, slope), axis=1).max())
+    if apart > 0.1 * pixel:
+        msg = f"a slice is shifted sideways by {apart:.3g} mm against the others"
+        raise InputError(msg, code="E_POSITION", cure="give the folder of one series and one phase")

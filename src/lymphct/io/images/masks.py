@@ -1,0 +1,87 @@
+"""Masks drawn on a CT: whole numbers, on the voxels of the CT or refused."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from lymphct.core.arrays import AnyArray
+from lymphct.core.errors import GeometryMismatchError, InputError
+from lymphct.core.geometry import Geometry
+from lymphct.core.orientation import order_towards, reordered_like
+from lymphct.core.volume import Volume
+from lymphct.io.images.nifti import read_nifti
+
+logger = logging.getLogger(__name__)
+
+
+def read_mask(path: Path, grid: Geometry | None = None, *, name: str = "mask") -> Volume:
+    """Read a mask of one thing, such as the tumor; it may be empty.
+
+    Args:
+        path: a NIfTI file.
+        grid: the grid it must lie on, whatever its axis order; None to keep the file's own.
+        name: what it shows, for messages.
+
+    Returns:
+        uint8, 0 or 1, on `grid`.
+
+    Raises:
+        InputError: a damaged file, or other values than 0 and 1.
+        GeometryMismatchError: another grid.
+
+    """
+    volume = read_whole_numbers(path, grid, name=name)
+    low, high = int(volume.array.min()), int(volume.array.max())
+    if low < 0 or high > 1:
+        msg = f"the {name} holds values from {low} to {high}, only 0 and 1 are allowed"
+        raise InputError(msg, code="E_LABELS", cure="write it with 0 and 1").at(file=path.name)
+    return volume.with_array(volume.array.astype(np.uint8))
+
+
+def read_whole_numbers(path: Path, grid: Geometry | None, *, name: str) -> Volume:
+    """Read an image of whole numbers from 0 on and bring its axes into the order of `grid`, exactly.
+
+    Raises:
+        InputError: a damaged file, or values that are negative or not whole.
+        GeometryMismatchError: another grid; a wrong shape is refused before any voxel is read.
+
+    """
+
+    def check_shape(geometry: Geometry) -> None:
+        if grid is not None and order_towards(geometry, grid).apply_to_grid(geometry).shape != grid.shape:
+            msg = f"the {name} has {geometry.shape} voxels, the CT {grid.shape}: another voxel grid"
+            cure = f"resample the {name} onto the grid of the CT first"
+            raise GeometryMismatchError(msg, cure=cure)
+
+    image = read_nifti(path, check_grid=check_shape)
+    for notice in image.notices:
+        logger.warning("%s: %s", path.name, notice.text)
+    try:
+        volume = image.volume.with_array(_whole(image.volume.array, name))
+        if grid is None:
+            return volume
+        return reordered_like(volume, grid, name=name, reference_name="CT")
+    except InputError as error:
+        raise error.at(file=path.name) from None
+
+
+def _whole(array: AnyArray, name: str) -> AnyArray:
+    if array.dtype.kind == "f":
+        low, high = float(array.min()), float(array.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            msg = f"the {name} holds values that are not finite"
+            raise InputError(msg, code="E_NOT_FINITE", cure="write it with whole numbers")
+        whole = np.rint(array)
+        apart = float(np.abs(array - whole).max())
+        if apart > 1e-4:  # scaled storage of whole numbers misses them by rounding only
+            msg = (
+                f"the {name} holds fractional values (up to {apart:.3g} from a whole number): probabilities?"
+            )
+            raise InputError(msg, code="E_LABELS", cure="threshold it, or resample with nearest neighbour")
+        array = whole.astype(np.int64)
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > np.iinfo(np.int32).max:
+        msg = f"the {name} holds values from {low} to {high}"
+        raise InputError(msg, code="E_LABELS", cure="write it with whole numbers from 0 on")
+    return array

@@ -1,0 +1,157 @@
+"""Drawn lymph nodes: an instance map with a JSON file beside it, or a class map."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Node, NodeMap
+from lymphct.core.terms import NodeClass
+from lymphct.core.volume import Volume
+from lymphct.io.images.masks import read_whole_numbers
+from lymphct.io.images.nifti import write_nifti
+from lymphct.io.results.jsonfile import JSON, read_json, write_json
+
+_MOST_NODES: Final = 10_000
+_CLASSES: Final = {node_class.label: node_class for node_class in NodeClass}
+
+
+def sidecar(path: Path) -> Path:
+    """Return the JSON file that belongs to an instance map: `nodes.nii.gz` → `nodes.json`."""
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+
+
+def read_nodes(path: Path, grid: Geometry | None = None) -> NodeMap:
+    """Read lymph nodes.
+
+    With `sidecar(path)` beside it the file is an instance map, and the JSON gives class and station:
+    `{"instances": {"1": {"class": "positive", "station": "8a"}}}`. Without it the file is a class map,
+    1 positive and 2 negative, and each 26-connected part of one class is a node.
+
+    Args:
+        path: a NIfTI file; may hold no node at all.
+        grid: the grid it must lie on, whatever its axis order; None to keep the file's own.
+
+    Returns:
+        int32 instance map on `grid`, nodes with label, volume, center, class and station.
+
+    Raises:
+        InputError: a damaged file, values or a sidecar that contradict this.
+        GeometryMismatchError: another grid.
+
+    """
+    volume = read_whole_numbers(path, grid, name="node mask")
+    try:
+        if sidecar(path).exists():
+            described = _described_instances(sidecar(path))
+            return _node_map(volume.with_array(volume.array.astype(np.int32)), described)
+        return _from_classes(volume)
+    except InputError as error:
+        raise error.at(file=error.file or path.name) from None
+
+
+def _from_classes(volume: Volume) -> NodeMap:
+    if int(volume.array.max()) > max(NodeClass):
+        msg = f"the node mask holds values up to {int(volume.array.max())}, a class map only 1 and 2"
+        cure = "for an instance map put a JSON file with the classes beside it"
+        raise InputError(msg, code="E_LABELS", cure=cure)
+    instances = np.zeros(volume.geometry.shape, dtype=np.int32)
+    described: dict[int, tuple[NodeClass | None, str]] = {}
+    for node_class in NodeClass:
+        parts, count = ndimage.label(volume.array == node_class, structure=np.ones((3, 3, 3)))
+        instances[parts > 0] = parts[parts > 0] + len(described)
+        first = len(described) + 1
+        described |= {first + n: (node_class, "") for n in range(int(count))}
+    return _node_map(volume.with_array(instances), described)
+
+
+def _described_instances(path: Path) -> dict[int, tuple[NodeClass | None, str]]:
+    content = read_json(path)
+    instances = content.get("instances") if isinstance(content, dict) else None
+    if not isinstance(instances, dict):
+        raise _bad_sidecar('has no "instances"').at(file=path.name)
+    described: dict[int, tuple[NodeClass | None, str]] = {}
+    for key, value in instances.items():
+        if not (
+            key.isascii() and key.isdigit() and len(key) < 10 and int(key) > 0 and isinstance(value, dict)
+        ):
+            raise _bad_sidecar(f"{key[:20]!r} is no instance number with a record").at(file=path.name)
+        described[int(key)] = (
+            _class(value.get("class"), key, path),
+            _station(value.get("station"), key, path),
+        )
+    return described
+
+
+def _class(value: JSON, key: str, path: Path) -> NodeClass | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in _CLASSES:
+        raise _bad_sidecar(f'the class of instance {key} is not "positive" or "negative"').at(file=path.name)
+    return _CLASSES[value]
+
+
+def _station(value: JSON, key: str, path: Path) -> str:
+    if value is None:
+        return ""
+    if not (
+        isinstance(value, str) and len(value) <= 8 and ((value.isascii() and value.isalnum()) or not value)
+    ):
+        raise _bad_sidecar(f"the station of instance {key} is no name like 8a").at(file=path.name)
+    return value
+
+
+def _bad_sidecar(cause: str) -> InputError:
+    cure = 'write {"instances": {"1": {"class": "positive", "station": "8a"}}}'
+    return InputError(cause, code="E_NODES", cure=cure)
+
+
+def _node_map(instances: Volume, described: dict[int, tuple[NodeClass | None, str]]) -> NodeMap:
+    labels = instances.array
+    boxes = ndimage.find_objects(labels) if int(labels.max()) <= _MOST_NODES else []
+    present = [n for n, box in enumerate(boxes, start=1) if box is not None]
+    if int(labels.max()) > _MOST_NODES:
+        msg = f"the node mask holds instance numbers up to {int(labels.max())}, limit {_MOST_NODES}"
+        raise InputError(msg, code="E_NODES", cure="number the instances from 1 on")
+    missing = sorted(set(described) - set(present))
+    if missing:
+        cause = f"instance {missing[0]} is not in the mask ({len(missing)} such)"
+        raise _bad_sidecar(cause)
+    nodes = tuple(_node(instances, n, boxes[n - 1], described.get(n, (None, ""))) for n in present)
+    return NodeMap(instances=instances, nodes=nodes)
+
+
+def _node(
+    instances: Volume, label: int, box: tuple[slice, ...], description: tuple[NodeClass | None, str]
+) -> Node:
+    inside = np.argwhere(instances.array[box] == label)
+    center = instances.geometry.world(inside.mean(axis=0) + [part.start for part in box])
+    return Node(
+        label=label,
+        volume=len(inside) * instances.geometry.voxel_volume,
+        center=(float(center[0]), float(center[1]), float(center[2])),
+        node_class=description[0],
+        station=description[1],
+    )
+
+
+def write_nodes(path: Path, nodes: NodeMap) -> None:
+    """Write an instance map (uint16) and its JSON file, as `read_nodes` reads them.
+
+    Raises:
+        EnvironmentProblemError: they cannot be written.
+
+    """
+    records: dict[str, JSON] = {}
+    for node in nodes.nodes:
+        record: dict[str, JSON] = {}
+        if node.node_class is not None:
+            record["class"] = node.node_class.label
+        if node.station:
+            record["station"] = node.station
+        records[str(node.label)] = record
+    write_nifti(path, nodes.instances.with_array(nodes.instances.array.astype(np.uint16)))
+    write_json(sidecar(path), {"instances": records})

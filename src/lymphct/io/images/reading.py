@@ -1,0 +1,123 @@
+"""The door for images: a CT, its masks, any other volume; in and out."""
+
+from pathlib import Path
+from typing import Final
+
+from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
+from lymphct.core.terms import Phase
+from lymphct.core.volume import Volume
+from lymphct.io.images.acquired import CT, ReadImage
+from lymphct.io.images.dicom.reading import read_dicom
+from lymphct.io.images.hounsfield import checked_hounsfield
+from lymphct.io.images.labels import Scheme, read_labels
+from lymphct.io.images.limits import AnatomicalLimits, SafetyLimits, check_anatomy
+from lymphct.io.images.masks import read_mask
+from lymphct.io.images.nifti import read_nifti, write_nifti
+from lymphct.io.images.node_masks import read_nodes, write_nodes
+from lymphct.io.images.pairing import check_pair, phases_look_swapped
+
+__all__ = [
+    "CT",
+    "AnatomicalLimits",
+    "ReadImage",
+    "SafetyLimits",
+    "Scheme",
+    "check_pair",
+    "phases_look_swapped",
+    "read_ct",
+    "read_field",
+    "read_image",
+    "read_labels",
+    "read_mask",
+    "read_nodes",
+    "read_volume",
+    "write_nodes",
+    "write_volume",
+]
+
+VECTOR_COMPONENTS: Final = 3
+
+
+def read_volume(path: Path) -> Volume:
+    """Read an image of any kind: a NIfTI file, or the CT series of a DICOM folder.
+
+    Only the safety limits apply (DESIGN §4). Axes stay in the file's order, positions are LPS+; whole
+    numbers keep their type, scaled and other values are float32.
+
+    Raises:
+        InputError: missing, damaged, too large, or without a valid 3D grid.
+
+    """
+    return read_image(path).volume
+
+
+def read_image(path: Path) -> ReadImage:
+    """Read an image as `read_volume` does, with its digest and what was noticed.
+
+    Raises:
+        InputError: as `read_volume`.
+
+    """
+    return read_dicom(path) if path.is_dir() else read_nifti(path)
+
+
+def read_field(path: Path) -> Volume:
+    """Read a displacement field (float32, mm, LPS, components last) as `write_volume` writes it.
+
+    Raises:
+        InputError: as `read_volume`, or not three components.
+
+    """
+    return read_nifti(path, components=VECTOR_COMPONENTS).volume
+
+
+def read_ct(path: Path, *, phase: Phase, anatomy: AnatomicalLimits | None = None) -> CT:
+    """Read one phase of an abdominal CT and make sure that it is one.
+
+    Args:
+        path: a NIfTI file, or a folder with one axial CT series in DICOM.
+        phase: the phase the user says it is.
+        anatomy: anatomical limits; None for the defaults.
+
+    Returns:
+        HU on the file's own axes, with notices and the digest of the file.
+
+    Raises:
+        InputError: missing or damaged, beyond the anatomical limits, or values that cannot be HU.
+
+    """
+    limits = anatomy or AnatomicalLimits()
+
+    def check_grid(geometry: Geometry) -> None:
+        check_anatomy(geometry, limits)
+
+    if path.is_dir():
+        image = read_dicom(path, anatomy=limits)
+    else:
+        image = read_nifti(path, anatomy=limits, check_grid=check_grid)
+    try:
+        volume, notices = checked_hounsfield(image.volume)
+    except InputError as error:
+        raise error.at(file=path.name) from None
+    return CT(
+        volume=volume,
+        phase=phase,
+        digest=image.digest,
+        notices=image.notices + notices,
+        patient_key=image.patient_key,
+        frame_key=image.frame_key,
+    )
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write an image, or a vector field with its components last (LPS, mm), as .nii.gz.
+
+    Equal volumes give equal bytes; the number type is kept; the header holds no text and no time.
+    A field is a 4-D file (i, j, k, 3), read back by `read_field`.
+
+    Raises:
+        EnvironmentProblemError: no space, no permission and the like; no part of the file is left.
+
+    """
+    write_nifti(path, volume)

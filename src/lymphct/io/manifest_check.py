@@ -1,0 +1,180 @@
+"""Every problem of a manifest at once, each with its cure (`lymphct check`)."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from lymphct.core.errors import InputError
+from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.results.fingerprints import digest_file
+
+PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""What an id may look like: it names a folder on every system and leaves no output folder."""
+
+# Windows reserves these names, with any suffix; results are copied there.
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something wrong in a manifest.
+
+    Attributes:
+        scope: "cohort" forbids any work; "patient" fails that patient and no other.
+        error: cause, code and cure, told of the patient and the manifest's line.
+
+    """
+
+    scope: Literal["cohort", "patient"]
+    patient_id: str
+    line: int
+    error: InputError
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.error}"
+
+
+def check_cohort(cohort: Cohort, *, needs: Sequence[str] = ()) -> list[Problem]:
+    """Find every problem of a manifest.
+
+    Args:
+        cohort: as `read_manifest` returned it.
+        needs: columns that no patient may leave blank, such as `structures` to train them.
+
+    Returns:
+        Problems in the order of the lines; none when work can start.
+
+    """
+    problems = [*_ids(cohort.patients)]
+    for patient in cohort.patients:
+        problems += _cells(patient, needs)
+        problems += _files(patient)
+    problems += _shared_images(cohort.patients)
+    return sorted(problems, key=lambda problem: problem.line)
+
+
+def require_usable(cohort: Cohort, *, needs: Sequence[str] = ()) -> dict[str, InputError]:
+    """Refuse a manifest that forbids any work; return what fails single patients, by id.
+
+    Raises:
+        InputError: the first problem of scope "cohort", with the number of the others.
+
+    """
+    problems = check_cohort(cohort, needs=needs)
+    fatal = [problem for problem in problems if problem.scope == "cohort"]
+    if fatal:
+        first, others = fatal[0], len(fatal) - 1
+        more = f" (and {others} more problems: lymphct check)" if others else ""
+        cause = f"line {first.line}: {first.error.cause}{more}"
+        raise InputError(cause, code=first.error.code, cure=first.error.cure).at(file=cohort.path.name)
+    failing: dict[str, InputError] = {}
+    for problem in problems:
+        failing.setdefault(problem.patient_id, problem.error)
+    return failing
+
+
+def _ids(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for patient in patients:
+        name = patient.patient_id
+        if not PATIENT_ID.fullmatch(name) or _RESERVED.fullmatch(name):
+            # A refused id is not quoted: it may be a patient's name.
+            cause = "the patient_id is not allowed" if name else "the patient_id is missing"
+            cure = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
+            yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure))
+            continue
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in seen:
+            cause = f"the patient_id {name} stands in line {seen[key]} already (case does not count)"
+            cure = "give each patient one line and one id"
+            yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure))
+        seen.setdefault(key, patient.line)
+
+
+def _cells(patient: PatientRecord, needs: Sequence[str]) -> Iterator[Problem]:
+    status = patient.cells.get("n_status", "")
+    if status not in {"", "0", "1"}:
+        cause = f"n_status is {status[:20]!r}"
+        cure = "write 0 (no metastasis), 1 (metastasis) or nothing"
+        yield _problem(patient, "cohort", InputError(cause, code="E_LABELS", cure=cure))
+    if patient.is_excluded:
+        return
+    for column in dict.fromkeys(("venous", *needs)):
+        if not patient.cells.get(column):
+            cause = f"{column} is missing"
+            yield _problem(patient, "patient", InputError(cause, code="E_MISSING", cure=f"fill in {column}"))
+
+
+def _files(patient: PatientRecord) -> Iterator[Problem]:
+    if patient.is_excluded:
+        return
+    for column, path in patient.paths.items():
+        if any(not character.isprintable() for character in str(path)):
+            cause = f"the path in column {column} holds control characters"
+            error = InputError(cause, code="E_PATH", cure="rename the file")
+            yield _problem(patient, "cohort", error)
+        elif not _exists(path):
+            error = InputError(f"{column}: no such file", code="E_MISSING", cure="check the path")
+            yield _problem(patient, "patient", error.at(file=path.name))
+        elif not (path.is_file() or path.is_dir()):
+            error = InputError(
+                f"{column}: no regular file and no folder", code="E_NOT_A_FILE", cure="give a file"
+            )
+            yield _problem(patient, "patient", error.at(file=path.name))
+    if patient.arterial is not None and _same(patient.arterial, patient.venous):
+        cause = "arterial and venous phase are the same file"
+        error = InputError(cause, code="E_SAME_FILE", cure="give both phases, or leave arterial blank")
+        yield _problem(patient, "patient", error)
+
+
+def _shared_images(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
+    """Find images that two patients share, by path or by content: one of the lines is wrong."""
+    images = [
+        (path.resolve(), patient)
+        for patient in patients
+        for column, path in patient.paths.items()
+        if column in {"venous", "arterial"} and not patient.is_excluded and _exists(path)
+    ]
+    sizes = Counter(path.stat().st_size for path in {path for path, _ in images} if path.is_file())
+    paths: dict[Path, PatientRecord] = {}
+    contents: dict[str, PatientRecord] = {}
+    for path, patient in images:
+        owner = paths.setdefault(path, patient)
+        how = "is also that"
+        # Only files of equal size can have equal content: most are never read here.
+        if owner is patient and path.is_file() and sizes[path.stat().st_size] > 1:
+            owner = contents.setdefault(_digest(path), patient)
+            how = "has the same content as that"
+        if owner is not patient:
+            cause = f"the image {how} of the patient in line {owner.line}"
+            cure = "give each patient their own image"
+            error = InputError(cause, code="E_SAME_FILE", cure=cure)
+            yield _problem(patient, "patient", error.at(file=path.name))
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except InputError:
+        return str(path)  # unreadable: equal to itself only; the patient fails when it is read
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    return _exists(one) and _exists(other) and one.samefile(other)
+
+
+def _problem(patient: PatientRecord, scope: Literal["cohort", "patient"], error: InputError) -> Problem:
+    is_safe = bool(PATIENT_ID.fullmatch(patient.patient_id))
+    named = error.at(patient=patient.patient_id if is_safe else "")
+    return Problem(scope=scope, patient_id=patient.patient_id, line=patient.line, error=named)

@@ -1,0 +1,121 @@
+"""Locks between processes; the kernel lets go of them when the holder dies, however it dies."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
+from lymphct.io.results.disk import environment_errors
+from lymphct.io.results.jsonfile import parse_json
+
+_PAUSE = 0.05
+"""Seconds between two attempts."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold an output folder for this process; the lock is the file `.<name>.lock` beside it.
+
+    Raises:
+        OutputInUseError: another process holds it (after at most a second).
+        EnvironmentProblemError: no permission, or a disk without locks.
+
+    """
+    folder = Path(os.path.realpath(folder))
+    with exclusive_lock(folder.with_name(f".{folder.name}.lock")):
+        yield
+
+
+@contextmanager
+def exclusive_lock(path: Path, *, wait: float = 1.0) -> Iterator[None]:
+    """Hold the lock file `path`, waiting up to `wait` seconds; it is gone afterwards.
+
+    Folders made for it are removed again where nothing came to stand in them.
+
+    Raises:
+        OutputInUseError: another process holds it.
+        EnvironmentProblemError: no permission, or a disk without locks.
+
+    """
+    made: list[Path] = []
+    try:
+        try:
+            with environment_errors():
+                made.extend(_make_folders(path.parent))
+                descriptor = _acquire(path, wait)
+        except EnvironmentProblemError as problem:
+            raise problem.at(file=path.parent.name) from problem.__cause__
+        try:
+            yield
+        finally:
+            # Removed while still held, so nobody can be holding the file that disappears.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            os.close(descriptor)
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):  # not empty: something was written
+                folder.rmdir()
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
+def _acquire(path: Path, wait: float) -> int:
+    deadline = time.monotonic() + wait
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)  # a holder that just ended may have removed it
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _still_there(path, descriptor):
+                _name_holder(descriptor)
+                return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = _holder(descriptor)
+                os.close(descriptor)
+                msg = f"in use by {holder}"
+                name = path.name.removeprefix(".").removesuffix(".lock").removesuffix(".staging")
+                raise OutputInUseError(msg, cure="wait for it or choose another folder").at(
+                    file=name
+                ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        time.sleep(_PAUSE)
+
+
+def _still_there(path: Path, descriptor: int) -> bool:
+    """Return whether the file just locked is the one at `path`, not one its last holder removed."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _name_holder(descriptor: int) -> None:
+    with suppress(OSError):  # the lock holds on a full disk too, only the message to others is poorer
+        os.ftruncate(descriptor, 0)
+        os.pwrite(
+            descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode("ascii"), 0
+        )
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = parse_json(os.pread(descriptor, 4096, 0))
+    except InputError:  # between taking the lock and writing the name
+        holder = None
+    if not isinstance(holder, dict):
+        return "another process"
+    return f"pid {holder.get('pid')} on host {holder.get('host')}"

@@ -1,0 +1,1 @@
+"""A cohort on disk: read, checked, prepared, predicted, one patient after the other."""

@@ -1,0 +1,119 @@
+"""A cohort prepared on disk: registered, resampled, structures and attention mapped (`lymphct prepare`)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lymphct.attention.mapping import PAPER_BANDS
+from lymphct.cascade.description import RegistrationName
+from lymphct.cascade.models import models_in
+from lymphct.config import Config
+from lymphct.io.images.reading import Scheme
+from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.manifest_check import require_usable
+from lymphct.io.results.jsonfile import JSON
+from lymphct.io.results.store import locked
+from lymphct.patients.guidance import Guidance, guide_patient
+from lymphct.patients.memory import affordable_jobs, worker_memory
+from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
+from lymphct.patients.preparation import Preparation, load_alignment, prepare_patient
+from lymphct.patients.registration_table import write_registration_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationOrder:
+    """How to prepare a cohort.
+
+    Attributes:
+        out: receives a folder per patient, the table of registrations, summary and failures.
+        config: settings of grid, registration and attention.
+        bundle: its networks draw what nobody drew, and its spacing, bands and registration hold; None draws
+            nothing and takes those of `config` and of the paper (Tab. II).
+        registration: method, whatever bundle and settings say; None = theirs.
+        labels: numbering of the structures in the cohort's files.
+        device: on which the networks run.
+
+    """
+
+    out: Path
+    config: Config
+    bundle: Path | None = None
+    registration: RegistrationName | None = None
+    labels: Scheme = "lymphct"
+    device: str = "auto"
+
+
+def prepare_all(
+    cohort: Cohort, order: PreparationOrder, *, jobs: int = 1, progress: Callable[[str], None] | None = None
+) -> CohortOutcome:
+    """Prepare every patient of a manifest, then write the table of registrations, summary and failures.
+
+    What is there already and was made from the same files, settings and code is kept. A worker's memory is
+    estimated first; fewer work side by side than `jobs` when it would not suffice for all.
+
+    Raises:
+        InputError: the manifest as a whole cannot be used; nothing is prepared.
+        ModelError: the bundle is refused; likewise.
+        OutputInUseError: another process works in the folder.
+
+    """
+    broken = require_usable(cohort)
+    preparation, guidance = _resolved(order)
+    each = worker_memory(cohort.patients, preparation, with_networks=order.bundle is not None)
+    with locked(order.out):
+        outcome = work_through(
+            cohort.patients,
+            _Preparer(preparation, guidance),
+            broken,
+            jobs=affordable_jobs(jobs, each),
+            progress=progress,
+        )
+        write_registration_table(preparation, cohort.patients)
+        write_outcome(order.out, cohort, outcome, _told)
+    return outcome
+
+
+def _resolved(order: PreparationOrder) -> tuple[Preparation, Guidance]:
+    config = order.config
+    models = None if order.bundle is None else models_in(order.bundle, order.device)
+    method = order.registration or (
+        config.registration.method if models is None else models.info.registration
+    )
+    preparation = Preparation(
+        folder=order.out,
+        spacing=config.imaging.spacing if models is None else models.spacing,
+        registration=config.registration.model_copy(update={"method": method}),
+        labels=order.labels,
+    )
+    guidance = Guidance(
+        bands=PAPER_BANDS if models is None else models.bands,
+        attention=config.attention,
+        bundle=order.bundle,
+        device=order.device,
+    )
+    return preparation, guidance
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparer:
+    preparation: Preparation
+    guidance: Guidance
+
+    def __call__(self, record: PatientRecord) -> dict[str, Any]:
+        place = prepare_patient(record, self.preparation)
+        used = guide_patient(place, self.guidance)
+        return {"patient_id": record.patient_id, **load_alignment(place), **used}
+
+
+def _told(result: Result) -> dict[str, JSON]:
+    """Return what the summary says of a prepared patient."""
+    found = result["registration"]
+    return {
+        "notices": [notice["code"] for notice in result["notices"]],
+        "registration": None if found is None else found["method"],
+        "flags": [] if found is None else found["flags"],
+        "structures": result["structures"],
+        "structures_used": len(result["structures_used"]),
+        "tumor": result["tumor"],
+    }

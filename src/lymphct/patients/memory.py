@@ -1,0 +1,101 @@
+"""How much memory preparing a patient takes, known before it is taken, and how many workers fit."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
+from lymphct.imaging.preprocess import working_grid
+from lymphct.io.images.grids import read_grid
+from lymphct.io.manifest import PatientRecord
+from lymphct.io.memory import available_memory
+from lymphct.patients.preparation import Preparation
+
+logger = logging.getLogger(__name__)
+
+GIGABYTE: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """Bytes of one worker, measured by the peak of its resident memory (decision 0020).
+
+    Attributes:
+        program: of the program and its libraries.
+        acquired: per voxel of the venous image, for both phases and the masks as read.
+        working: per voxel of the working grid, for everything resampled and the attention.
+        registration: per voxel of the registration's grid.
+        inference: per voxel of the working grid, for the network of structures.
+
+    """
+
+    program: int
+    acquired: int
+    working: int
+    registration: int
+    inference: int
+
+
+MEASURED: Final = Footprint(program=400_000_000, acquired=24, working=30, registration=220, inference=100)
+
+
+def worker_memory(
+    records: Sequence[PatientRecord], preparation: Preparation, *, with_networks: bool = False
+) -> int:
+    """Return the bytes a worker takes for the largest patient.
+
+    Patients who are excluded or whose header cannot be read do not count: the latter fail later, for their
+    own reason.
+    """
+    grids = _grids([record.venous for record in records if not record.is_excluded])
+    demands = [_demand(grid, preparation, with_networks=with_networks) for grid in grids]
+    return MEASURED.program + max(demands, default=0)
+
+
+def _grids(paths: Sequence[Path]) -> list[Geometry]:
+    """Return the grids of all NIfTI files and of the largest DICOM folder: a folder's headers cost time."""
+    folders = sorted((path for path in paths if path.is_dir()), key=_size_of_folder)
+    grids = []
+    for path in [*(path for path in paths if not path.is_dir()), *folders[-1:]]:
+        try:
+            grids.append(read_grid(path))
+        except InputError:
+            continue
+    return grids
+
+
+def _size_of_folder(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _demand(grid: Geometry, preparation: Preparation, *, with_networks: bool) -> int:
+    working = math.prod(working_grid(grid, preparation.spacing).shape)
+    acquired = math.prod(grid.shape) * MEASURED.acquired
+    registering = 0.0
+    if preparation.registration.method != "none":
+        step = preparation.registration.spacing_mm
+        registering = float(np.prod(grid.size)) / step**3 * MEASURED.registration
+    # One after the other: what the steps share is the images as acquired.
+    steps = [registering, working * MEASURED.working, working * MEASURED.inference * with_networks]
+    return acquired + int(max(steps))
+
+
+def affordable_jobs(jobs: int, each: int) -> int:
+    """Return how many workers fit into memory, at least one and at most `jobs`; say so before they start."""
+    free = available_memory()
+    if free is None:
+        logger.info("a worker takes up to %.1f GB; how much is free is not known", each / GIGABYTE)
+        return jobs
+    fitting = max(1, min(jobs, free // each))
+    logger.info("a worker takes up to %.1f GB, %.1f GB are free", each / GIGABYTE, free / GIGABYTE)
+    if fitting < jobs:
+        logger.warning("memory suffices for %d workers instead of %d", fitting, jobs)
+    elif each > free:
+        logger.warning("memory may not suffice for the largest patient")
+    return fitting

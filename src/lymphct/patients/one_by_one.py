@@ -1,0 +1,111 @@
+"""The same work for every patient of a manifest: a bad one never stops the others (DESIGN §3)."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lymphct.core.errors import LymphctError
+from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.processes import map_patients
+from lymphct.io.results.jsonfile import JSON, append_json_line, write_json
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_FILE = "summary.json"
+FAILURES_FILE = "failures.jsonl"
+
+Result = Mapping[str, Any]
+"""What is told of a patient who succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CohortOutcome:
+    """What became of each patient: result records by id, errors by id."""
+
+    results: Mapping[str, Result]
+    failures: Mapping[str, LymphctError]
+
+
+def work_through(
+    records: Sequence[PatientRecord],
+    work: Callable[[PatientRecord], Result],
+    broken: Mapping[str, LymphctError],
+    *,
+    jobs: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> CohortOutcome:
+    """Do the work for each patient who is neither excluded nor broken.
+
+    Args:
+        records: the patients.
+        work: called with each of them, in a process of its own when there is more than one job.
+        broken: what already failed some of them, by id.
+        jobs: how many to work on at the same time.
+        progress: called with the id of each patient who is done or failed.
+
+    """
+    wanted = [r for r in records if not r.is_excluded and r.patient_id not in broken]
+    results: dict[str, Result] = {}
+    failures: dict[str, LymphctError] = dict(broken)
+    for outcome in map_patients(work, wanted, jobs=jobs):
+        name = outcome.item.patient_id
+        if outcome.error is None and outcome.value is not None:
+            results[name] = outcome.value
+        else:
+            failures[name] = (outcome.error or LymphctError("no result")).at(patient=name)
+            logger.error("%s", failures[name])
+        if progress is not None:
+            progress(name)
+    return CohortOutcome(results, failures)
+
+
+def write_outcome(
+    out: Path, cohort: Cohort, outcome: CohortOutcome, told: Callable[[Result], dict[str, JSON]]
+) -> None:
+    """Write `summary.json`, a line per patient in the order of the manifest, and `failures.jsonl`.
+
+    Args:
+        out: existing or new folder.
+        cohort: all patients.
+        outcome: what became of them.
+        told: picks what the summary says of a result.
+
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / SUMMARY_FILE, summary_record(cohort.patients, outcome, told))
+    failed = out / FAILURES_FILE
+    failed.unlink(missing_ok=True)
+    for name, error in outcome.failures.items():
+        append_json_line(
+            failed,
+            {
+                "patient_id": name,
+                "code": error.code,
+                "exit_code": error.exit_code,
+                "cause": error.cause,
+                "message": str(error),
+            },
+        )
+
+
+def summary_record(
+    records: Sequence[PatientRecord], outcome: CohortOutcome, told: Callable[[Result], dict[str, JSON]]
+) -> dict[str, JSON]:
+    """Return the content of `summary.json`."""
+    patients: list[JSON] = []
+    for record in records:
+        name = record.patient_id
+        if name in outcome.results:
+            patients.append({"patient_id": name, "state": "done", **told(outcome.results[name])})
+        elif name in outcome.failures:
+            patients.append({"patient_id": name, "state": "failed", "code": outcome.failures[name].code})
+        else:
+            patients.append({"patient_id": name, "state": "excluded"})
+    return {
+        "schema": 1,
+        "done": len(outcome.results),
+        "failed": len(outcome.failures),
+        "patients": patients,
+    }

@@ -1,0 +1,1 @@
+"""Masks of any tool against truth."""

@@ -1,0 +1,267 @@
+"""Masks of any tool against truth: pairs of files in, metrics as JSON and CSV out (Sec. IV-C, Sec. IV-D)."""
+
+import csv
+import io
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from lymphct.core.errors import InputError, LymphctError, UsageError
+from lymphct.core.orientation import reordered_like
+from lymphct.core.volume import Volume
+from lymphct.io.images.labels import read_labels
+from lymphct.io.images.masks import read_whole_numbers
+from lymphct.io.images.nifti import read_nifti
+from lymphct.io.images.reading import Scheme
+from lymphct.io.processes import map_patients
+from lymphct.io.results.fingerprints import code_version, digest_file, fingerprint
+from lymphct.io.results.jsonfile import JSON, write_json
+from lymphct.io.results.store import committed_folder, environment_errors, replace_file
+from lymphct.report.tables import safe_text
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+SUFFIXES = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskPair:
+    """A predicted and a true mask of one case.
+
+    Attributes:
+        case: file name without suffix.
+        prediction: NIfTI file.
+        truth: NIfTI file.
+
+    """
+
+    case: str
+    prediction: Path
+    truth: Path
+
+
+def pair_files(prediction: Path, truth: Path) -> tuple[MaskPair, ...]:
+    """Pair two NIfTI files, or the NIfTI files of equal name in two folders, in the order of the names.
+
+    Raises:
+        InputError: something is missing, or a file has no partner; the message lists them.
+        UsageError: a file and a folder.
+
+    """
+    for role, path in (("prediction", prediction), ("truth", truth)):
+        if not path.exists():
+            msg = f"{role}: no such file or folder"
+            raise InputError(msg, code="E_MISSING", cure="check the path").at(file=path.name)
+    if prediction.is_dir() != truth.is_dir():
+        msg = "prediction and truth must be two files or two folders"
+        raise UsageError(msg, cure="give two files or two folders")
+    if not prediction.is_dir():
+        return (MaskPair(case=_case(truth), prediction=prediction, truth=truth),)
+    predicted, true = _masks(prediction), _masks(truth)
+    alone = [f"{name} (no prediction)" for name in true if name not in predicted]
+    alone += [f"{name} (no truth)" for name in predicted if name not in true]
+    if alone:
+        shown = ", ".join(sorted(alone)[:20]) + (" …" if len(alone) > 20 else "")
+        msg = f"{len(alone)} masks have no partner of equal name: {shown}"
+        raise InputError(msg, code="E_PAIRS", cure="give both folders the same file names")
+    if not true:
+        msg = "the folders hold no NIfTI files"
+        raise InputError(msg, code="E_PAIRS", cure="give folders of .nii.gz files").at(file=truth.name)
+    return tuple(MaskPair(case=case, prediction=predicted[case], truth=true[case]) for case in sorted(true))
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.name.endswith(SUFFIXES):
+            continue
+        if _case(path) in found:
+            msg = f"{path.name} and {found[_case(path)].name} have one name"
+            raise InputError(msg, code="E_PAIRS", cure="keep one").at(file=folder.name)
+        found[_case(path)] = path
+    return found
+
+
+def _case(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def read_pair(
+    pair: MaskPair, scheme: Scheme | None = None, *, is_confidence: bool = False
+) -> tuple[Volume, Volume]:
+    """Read the predicted and the true mask of a case, the prediction in the axis order of the truth.
+
+    Args:
+        pair: the files; only the safety limits apply (DESIGN §4).
+        scheme: numbering of both as structures; None keeps their numbers.
+        is_confidence: the prediction holds confidences from 0 on instead of labels.
+
+    Raises:
+        InputError: a damaged file, values that are not whole numbers from 0 on or that the scheme does not
+            know, confidences that are negative or not finite, or another voxel lattice; the message names
+            the case and the file.
+
+    """
+
+    def read(path: Path, name: str) -> Volume:
+        if scheme is not None:
+            return read_labels(path, scheme=scheme)
+        return read_whole_numbers(path, None, name=name)
+
+    try:
+        truth = read(pair.truth, "truth")
+        prediction = _confidences(pair.prediction) if is_confidence else read(pair.prediction, "prediction")
+        try:
+            same = reordered_like(prediction, truth.geometry, name="prediction", reference_name="truth")
+        except InputError as error:
+            raise error.at(file=pair.prediction.name) from None
+    except LymphctError as error:
+        raise error.at(patient=pair.case) from error.__cause__
+    return (same, truth)
+
+
+def _confidences(path: Path) -> Volume:
+    image = read_nifti(path)
+    for notice in image.notices:
+        logger.warning("%s: %s", path.name, notice.text)
+    low, high = float(image.volume.array.min()), float(image.volume.array.max())
+    if not (low >= 0 and np.isfinite(high)):
+        msg = f"the prediction holds confidences from {low:g} to {high:g}"
+        raise InputError(msg, code="E_SCORES", cure="give finite values from 0 on").at(file=path.name)
+    return image.volume
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Generic[Result]):
+    """What was measured in one case."""
+
+    case: str
+    result: Result
+
+
+def score_pairs(
+    pairs: Sequence[MaskPair],
+    score: Callable[[MaskPair], Result],
+    *,
+    jobs: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> list[Scored[Result]]:
+    """Score every pair; all must succeed, since a mean over some of them would mislead.
+
+    Raises:
+        LymphctError: the error of the first case that failed, with the number of the others.
+
+    """
+    scored, failures = [], []
+    for outcome in map_patients(score, pairs, jobs=jobs):
+        if outcome.error is not None:
+            failures.append(outcome.error)
+        else:
+            scored.append(Scored(outcome.item.case, outcome.result()))
+        if progress is not None:
+            progress(outcome.item.case)
+    if failures:
+        first = failures[0]
+        if len(failures) > 1:
+            first.cause += f" (and {len(failures) - 1} more cases failed)"
+        raise first
+    return scored
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A CSV file: None is a blank cell, text never reads as a formula."""
+
+    heading: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Generic[Result]):
+    """One kind of evaluation: how a case is scored, and what is written about all of them.
+
+    Attributes:
+        name: of the JSON file, without suffix; its schema is `lymphct-<name>-1`.
+        settings: written into the record, so that it says how it was made.
+        score: measures one case; it travels to worker processes.
+        record: what the JSON says about all cases.
+        tables: name without suffix → CSV file.
+
+    """
+
+    name: str
+    settings: Mapping[str, JSON]
+    score: Callable[[MaskPair], Result]
+    record: Callable[[Sequence[Scored[Result]]], dict[str, JSON]]
+    tables: Callable[[Sequence[Scored[Result]]], Mapping[str, Table]]
+
+
+def evaluate(
+    evaluation: Evaluation[Result],
+    pairs: Sequence[MaskPair],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, JSON]:
+    """Score all pairs, write the JSON and the tables into `folder`, return what the JSON holds.
+
+    Raises:
+        LymphctError: a case is refused; nothing is written.
+        OutputInUseError: the folder holds something else than an older evaluation.
+
+    """
+    with _evaluation_folder(folder, pairs, evaluation.settings) as (staging, record):
+        cases = score_pairs(pairs, evaluation.score, jobs=jobs, progress=progress)
+        record |= {"schema": f"lymphct-{evaluation.name}-1", **evaluation.record(cases)}
+        write_json(staging / f"{evaluation.name}.json", record)
+        for name, table in evaluation.tables(cases).items():
+            replace_file(staging / f"{name}.csv", _csv(table))
+    return record
+
+
+@contextmanager
+def _evaluation_folder(
+    folder: Path, pairs: Sequence[MaskPair], settings: Mapping[str, JSON]
+) -> Iterator[tuple[Path, dict[str, JSON]]]:
+    """Yield an empty folder that becomes `folder` when the block ends without error, and a record to fill.
+
+    The record says what the result was made from: settings, version of the code, digests of the masks. The
+    folder is claimed before the block runs, so that a place that cannot be written costs no work.
+
+    Raises:
+        OutputInUseError: the folder holds something else than an older evaluation.
+        EnvironmentProblemError: no space, no permission and the like.
+
+    """
+    digests = {
+        f"{role}/{pair.case}": digest_file(path)
+        for pair in pairs
+        for role, path in (("prediction", pair.prediction), ("truth", pair.truth))
+    }
+    code = code_version("core", "evaluation", "nodes")
+    with environment_errors():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with committed_folder(folder, fingerprint(digests, dict(settings), code)) as staging:
+        yield staging, {"settings": dict(settings), "code": code, "inputs": dict(digests)}
+
+
+def _csv(table: Table) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.heading)
+    for row in table.rows:
+        writer.writerow(safe_text(cell) if isinstance(cell, str) else cell for cell in row)
+    return text.getvalue().encode("utf-8", errors="backslashreplace")
+
+
+def finite(value: float) -> float | None:
+    """Return a number for JSON and CSV, which know neither NaN nor infinity: both become None."""
+    return float(value) if np.isfinite(value) else None

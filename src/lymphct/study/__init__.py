@@ -1,0 +1,1 @@
+"""Who teaches what: splits, trainings, evidence out of fold."""

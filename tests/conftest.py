@@ -1,0 +1,57 @@
+"""One nano cohort and one tiny training run, made once for all tests of the workflow."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lymphct.config import Config
+from lymphct.io.manifest import Cohort, read_manifest
+from lymphct.io.settings import load_config
+from lymphct.patients.phantoms import PhantomCohort, write_phantoms
+from lymphct.phantom.settings import PhantomSettings
+from lymphct.study.single_split import TrainingOrder, train_all
+
+PATIENTS = 12
+
+# Enough steps that loss falls and weights move; what is learned is the business of the quality table.
+SHORT = [
+    f"{stage}.training.{name}={value}"
+    for stage in ("structures", "tumor", "nodes", "identification", "metastasis")
+    for name, value in (("epochs", 2), ("iterations_per_epoch", 4), ("validate_every", 1))
+]
+
+# Networks that have learned next to nothing must still find a tumor, or no status network can be trained.
+FINDING = ("tumor.threshold=0.001", "nodes.hard_gate=true")
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """Nano settings, a few iterations."""
+    torch.set_num_threads(1)
+    return load_config("phantom_nano", [*SHORT, *FINDING])
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Twelve nano patients on disk."""
+    folder = tmp_path_factory.mktemp("cohort")
+    settings = PhantomSettings(size="nano", mode="unbiased", phase_shift=False)
+    return read_manifest(
+        write_phantoms(PhantomCohort(folder=folder, settings=settings, seed=9, patients=PATIENTS))
+    )
+
+
+@pytest.fixture(scope="session")
+def order(tmp_path_factory: pytest.TempPathFactory, cohort: Cohort, config: Config) -> TrainingOrder:
+    """The training of all stages on that cohort."""
+    folder = tmp_path_factory.mktemp("run")
+    return TrainingOrder(
+        folder=folder, name="nano", records=cohort.patients, config=config, seed=3, device="cpu"
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle(order: TrainingOrder) -> Path:
+    """A bundle with all five parts, trained for seconds."""
+    return train_all(order)

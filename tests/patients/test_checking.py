@@ -1,0 +1,136 @@
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lymphct.core.errors import InputError
+from lymphct.io.images.reading import read_volume, write_volume
+from lymphct.io.manifest import Cohort, write_manifest
+from lymphct.patients.checking import Problem, check_manifest
+
+ROLES = ("arterial", "venous", "structures", "tumor", "nodes")
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.fixture
+def patient(cohort: Cohort, tmp_path: Path) -> dict[str, Path]:
+    """A copy of one nano patient's files, free to be damaged."""
+    source = cohort.patients[0].venous.parent
+    shutil.copytree(source, tmp_path / "p1")
+    return {role: tmp_path / "p1" / f"{role}.nii.gz" for role in ROLES}
+
+
+def check(folder: Path, *rows: Mapping[str, object], **options: Any) -> list[Problem]:
+    manifest = folder / "cohort.csv"
+    write_manifest(manifest, rows)
+    return check_manifest(manifest, **options)
+
+
+def test_a_phantom_has_no_problem_and_every_patient_is_announced(
+    patient: dict[str, Path], cohort: Cohort, tmp_path: Path
+) -> None:
+    other = {"patient_id": "p2", "venous": cohort.patients[1].venous}
+    seen: list[str] = []
+    assert check(tmp_path, {"patient_id": "p1", **patient}, other, progress=seen.append) == []
+    assert seen == ["p1", "p2"]
+
+
+def test_every_bad_file_of_a_patient_is_found_at_once(patient: dict[str, Path], tmp_path: Path) -> None:
+    truncate(patient["arterial"])
+    tumor = read_volume(patient["tumor"])
+    write_volume(patient["tumor"], tumor.with_array(tumor.array * 7))
+    structures = read_volume(patient["structures"])
+    write_volume(patient["structures"], structures.with_array(structures.array + np.uint8(20)))
+    nodes = read_volume(patient["nodes"])
+    write_volume(patient["nodes"], nodes.cropped((0, 0, 0), (10, 10, 10)))
+    problems = check(tmp_path, {"patient_id": "p1", **patient})
+    assert [(p.line, p.patient, p.file, p.code) for p in problems] == [
+        (2, "p1", "arterial.nii.gz", "E_TRUNCATED"),
+        (2, "p1", "structures.nii.gz", "E_LABELS"),
+        (2, "p1", "tumor.nii.gz", "E_LABELS"),
+        (2, "p1", "nodes.nii.gz", "E_GRID"),
+    ]
+    assert str(problems[1]).startswith("line 2: p1: structures.nii.gz: label numbers 20")
+    assert str(problems[1]).endswith("[E_LABELS] - for TotalSegmentator masks say --labels totalsegmentator")
+
+
+def test_behind_a_bad_venous_phase_the_other_files_are_still_tried(
+    patient: dict[str, Path], tmp_path: Path
+) -> None:
+    truncate(patient["venous"])
+    truncate(patient["nodes"])
+    problems = check(tmp_path, {"patient_id": "p1", **patient})
+    assert [(p.patient, p.file) for p in problems] == [("p1", "venous.nii.gz"), ("p1", "nodes.nii.gz")]
+
+
+def test_a_missing_file_is_told_once_and_the_others_are_read(
+    patient: dict[str, Path], tmp_path: Path
+) -> None:
+    patient["venous"].unlink()
+    patient["structures"].unlink()
+    truncate(patient["tumor"])
+    problems = check(tmp_path, {"patient_id": "p1", **patient})
+    assert sorted((p.file, p.code) for p in problems) == [
+        ("structures.nii.gz", "E_MISSING"),
+        ("tumor.nii.gz", "E_TRUNCATED"),
+        ("venous.nii.gz", "E_MISSING"),
+    ]
+
+
+def test_one_file_as_both_phases_is_told_once(patient: dict[str, Path], tmp_path: Path) -> None:
+    row = {"patient_id": "p1", "venous": patient["venous"], "arterial": patient["venous"]}
+    assert [p.code for p in check(tmp_path, row)] == ["E_SAME_FILE"]
+
+
+def test_one_content_as_both_phases_is_found_by_reading(patient: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copy(patient["venous"], patient["arterial"])
+    assert [p.code for p in check(tmp_path, {"patient_id": "p1", **patient})] == ["E_SAME_FILE"]
+
+
+def test_problems_of_lines_and_of_images_come_in_the_order_of_the_lines(
+    patient: dict[str, Path], cohort: Cohort, tmp_path: Path
+) -> None:
+    truncate(patient["tumor"])
+    rows = [
+        {"patient_id": "p1", **patient},
+        {"patient_id": "p2", "venous": cohort.patients[1].venous, "n_status": "yes"},
+        {"patient_id": "p3", "venous": tmp_path / "none.nii.gz", "exclude_reason": "no consent"},
+    ]
+    assert [(p.line, p.code) for p in check(tmp_path, *rows)] == [(2, "E_TRUNCATED"), (3, "E_LABELS")]
+
+
+def test_an_id_that_may_be_a_name_is_not_quoted(patient: dict[str, Path], tmp_path: Path) -> None:
+    truncate(patient["tumor"])
+    problems = check(tmp_path, {"patient_id": "Doe, Jane", **patient})
+    assert {p.code for p in problems} == {"E_PATIENT_ID", "E_TRUNCATED"}
+    assert not any("Doe" in str(p) for p in problems)
+
+
+def test_notices_are_logged_and_are_no_problems(
+    patient: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    swapped = {**patient, "venous": patient["arterial"], "arterial": patient["venous"]}
+    with caplog.at_level(logging.WARNING, logger="lymphct"):
+        assert check(tmp_path, {"patient_id": "p1", **swapped}) == []
+    assert any(record.message.startswith("p1: ") for record in caplog.records)
+
+
+def test_two_processes_find_what_one_finds(patient: dict[str, Path], tmp_path: Path) -> None:
+    truncate(patient["tumor"])
+    rows = [{"patient_id": "p1", **patient}]
+    assert check(tmp_path, *rows, jobs=2) == check(tmp_path, *rows)
+
+
+def test_a_wrong_numbering_is_told_once_and_not_per_patient(patient: dict[str, Path], tmp_path: Path) -> None:
+    names = tmp_path / "names.yaml"
+    names.write_text("heart: 3\n")
+    with pytest.raises(InputError, match=r"names\.yaml: unknown structure 'heart'"):
+        check(tmp_path, {"patient_id": "p1", **patient}, labels=names)

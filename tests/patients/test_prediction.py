@@ -1,0 +1,253 @@
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from lymphct.cascade.registration_check import CHECK_NAME
+from lymphct.config import Config
+from lymphct.core.errors import (
+    EnvironmentProblemError,
+    InputError,
+    LymphctError,
+    ModelError,
+    OutputInUseError,
+)
+from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.models.bundles import read_bundle, write_bundle
+from lymphct.patients.prediction import PredictionOrder, predict_cohort, predict_single
+
+MASKS = ("structures", "tumor", "nodes", "node_instances", "attention")
+CT_ONLY = {"structures": None, "tumor": None, "nodes": None}
+
+
+@pytest.fixture(scope="session")
+def how(bundle: Path, config: Config) -> PredictionOrder:
+    return PredictionOrder(bundle=bundle, config=config, device="cpu")
+
+
+@pytest.fixture
+def record(cohort: Cohort) -> PatientRecord:
+    return cohort.patients[0]
+
+
+def _blank(record: PatientRecord, *columns: str) -> PatientRecord:
+    cells = {name: value for name, value in record.cells.items() if name not in columns}
+    return replace(record, cells=cells, **dict.fromkeys(columns))  # type: ignore[arg-type] # paths become None
+
+
+def _notices(result: dict[str, Any]) -> set[str]:
+    return {notice["code"] for notice in result["notices"]}
+
+
+def _array(path: Path) -> Any:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def test_everything_the_design_lists_is_written_on_the_grid_of_the_venous_phase(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = predict_single(_blank(record, "nodes"), how, out)
+    venous = nib.load(record.venous)
+    for name in MASKS:
+        mask = nib.load(out / "seg" / f"{name}.nii.gz")
+        assert mask.shape == venous.shape
+        np.testing.assert_allclose(mask.affine, venous.affine, atol=1e-4)
+    assert {path.name for path in out.iterdir()} == {
+        "DONE.json", "nodes.csv", "report.html", "result.json", "seg",
+    }  # fmt: skip
+    assert 0 <= result["probability"] <= 1
+    assert result["bundle"]["is_phantom"] is True
+    assert "bundle" in _notices(result)
+
+
+def test_masks_of_the_user_come_back_as_they_were_given(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = predict_single(record, how, out)
+    np.testing.assert_array_equal(_array(out / "seg/structures.nii.gz"), _array(record.structures or Path()))
+    np.testing.assert_array_equal(_array(out / "seg/tumor.nii.gz"), _array(record.tumor or Path()))
+    np.testing.assert_array_equal(_array(out / "seg/node_instances.nii.gz"), _array(record.nodes or Path()))
+    assert result["structures_missing"] == []
+
+
+def test_a_second_prediction_of_the_same_files_costs_nothing_and_changes_nothing(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = predict_single(record, how, out)
+    before = (out / "DONE.json").stat().st_mtime_ns
+    assert predict_single(record, how, out) == first
+    assert (out / "DONE.json").stat().st_mtime_ns == before
+
+
+def test_two_predictions_differ_in_their_timings_only(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    results = [{**predict_single(record, how, tmp_path / name), "seconds": {}} for name in ("one", "two")]
+    assert results[0] == results[1]
+    for name in ("nodes.csv", "seg/attention.nii.gz", "seg/nodes.nii.gz", "report.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_missing_arterial_phase_is_predicted_with_a_notice(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    result = predict_single(_blank(record, "arterial", "nodes"), how, tmp_path / "out")
+    assert "no_arterial" in _notices(result)
+    assert result["probability"] is not None
+
+
+def test_phases_are_registered_as_in_training_unless_asked_otherwise(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    assert "registration_differs" not in _notices(predict_single(record, how, tmp_path / "as_trained"))
+    result = predict_single(record, replace(how, registration="deeds"), tmp_path / "deeds")
+    assert "registration_differs" in _notices(result)
+    (check,) = [check for check in result["checks"] if check["name"] == CHECK_NAME]
+    assert check["passed"] is True
+    assert check["value"]["method"] == "deeds"
+    assert check["value"]["distance_after"] < check["value"]["distance_before"]
+    alone = _blank(record, "arterial", "nodes")
+    assert "registration_differs" not in _notices(
+        predict_single(alone, replace(how, registration="deeds"), tmp_path / "alone")
+    )
+
+
+def test_without_a_tumor_the_score_is_withheld_and_nodes_are_still_reported(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    image = nib.load(record.tumor or Path())
+    empty = tmp_path / "tumor.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), empty)
+    cells = {**record.cells, "tumor": str(empty)}
+    result = predict_single(replace(record, tumor=empty, cells=cells), how, tmp_path / "out")
+    assert result["probability"] is None
+    assert "no_tumor" in _notices(result)
+    assert result["nodes_total"] > 0
+
+
+def test_without_any_guiding_structure_nodes_are_not_searched(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    image = nib.load(record.structures or Path())
+    liver_only, no_tumor = tmp_path / "structures.nii.gz", tmp_path / "tumor.nii.gz"
+    liver = np.where(_array(record.structures or Path()) == 11, 11, 0).astype(np.uint8)
+    nib.save(nib.Nifti1Image(liver, image.affine), liver_only)
+    nib.save(nib.Nifti1Image(np.zeros_like(liver), image.affine), no_tumor)
+    cells = {**record.cells, "structures": str(liver_only), "tumor": str(no_tumor)}
+    changed = replace(_blank(record, "nodes"), structures=liver_only, tumor=no_tumor, cells=cells)
+    result = predict_single(changed, how, tmp_path / "out")
+    assert result["nodes_search"] == "not searched"
+    assert result["probability"] is None
+    assert "no_structures" in _notices(result)
+    assert len(result["structures_missing"]) == 10
+
+
+def test_structures_that_are_missing_can_be_filled_by_the_model(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    image = nib.load(record.structures or Path())
+    few = tmp_path / "structures.nii.gz"
+    drawn = _array(record.structures or Path())
+    nib.save(nib.Nifti1Image(np.where(drawn == 1, 1, 0).astype(np.uint8), image.affine), few)
+    changed = replace(record, structures=few, cells={**record.cells, "structures": str(few)})
+    alone = predict_single(changed, how, tmp_path / "alone")
+    assert "missing_structures" in _notices(alone) or "few_structures_given" in _notices(alone)
+    predict_single(changed, replace(how, fill_structures=True), tmp_path / "filled")
+    filled = _array(tmp_path / "filled" / "seg" / "structures.nii.gz")
+    np.testing.assert_array_equal(filled[drawn == 1], 1)
+
+
+def test_a_refused_file_leaves_nothing_behind(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    cut = tmp_path / "venous.nii.gz"
+    cut.write_bytes(record.venous.read_bytes()[:5000])
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"phantom-9-0000: venous\.nii\.gz"):
+        predict_single(replace(record, venous=cut), how, out)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("out") or "staging" in path.name]
+
+
+def test_a_mask_on_another_grid_is_refused(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    image = nib.load(record.tumor or Path())
+    shifted = tmp_path / "tumor.nii.gz"
+    affine = image.affine.copy()
+    affine[:3, 3] += 1.0
+    nib.save(nib.Nifti1Image(_array(record.tumor or Path()), affine), shifted)
+    with pytest.raises(InputError, match=r"another voxel grid.*\[E_GRID\]"):
+        predict_single(replace(record, tumor=shifted), how, tmp_path / "out")
+
+
+def test_a_folder_that_holds_something_else_is_not_overwritten(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(OutputInUseError, match="not empty"):
+        predict_single(record, how, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_a_bundle_without_a_needed_network_says_which(
+    record: PatientRecord, how: PredictionOrder, bundle: Path, tmp_path: Path
+) -> None:
+    whole = read_bundle(bundle)
+    parts = {name: part for name, part in whole.info.parts.items() if name != "tumor"}
+    write_bundle(
+        tmp_path / "partial",
+        whole.info.model_copy(update={"parts": parts}),
+        {name: whole.weights[name] for name in parts},
+        "# partial\n",
+    )
+    with pytest.raises(ModelError, match="no tumor network"):
+        predict_single(_blank(record, "tumor"), replace(how, bundle=tmp_path / "partial"), tmp_path / "out")
+
+
+def test_a_bad_patient_never_stops_the_others(cohort: Cohort, how: PredictionOrder, tmp_path: Path) -> None:
+    cut = tmp_path / "venous.nii.gz"
+    cut.write_bytes(cohort.patients[1].venous.read_bytes()[:5000])
+    records = (
+        cohort.patients[0],
+        replace(cohort.patients[1], venous=cut),
+        replace(cohort.patients[2], arterial=tmp_path / "nowhere.nii.gz"),
+        cohort.patients[3],
+    )
+    out = tmp_path / "out"
+    outcome = predict_cohort(replace(cohort, patients=records), how, out)
+    assert set(outcome.results) == {"phantom-9-0000", "phantom-9-0003"}
+    assert set(outcome.failures) == {"phantom-9-0001", "phantom-9-0002"}
+    summary = json.loads((out / "summary.json").read_text())
+    assert [entry["state"] for entry in summary["patients"]] == ["done", "failed", "failed", "done"]
+    failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert {failure["patient_id"] for failure in failures} == set(outcome.failures)
+    assert all(failure["exit_code"] == 3 for failure in failures)
+    assert isinstance(outcome.failures["phantom-9-0001"], LymphctError)
+
+
+def test_how_the_networks_were_run_is_chosen_by_the_settings_and_said_in_the_result(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+) -> None:
+    choice = how.config.inference.model_copy(update={"mode": "box", "precision": "bfloat16"})
+    order = replace(how, config=how.config.model_copy(update={"inference": choice}))
+    result = predict_single(_blank(record, "nodes"), order, tmp_path / "out")
+    assert {"inference_box", "inference_precision"} <= _notices(result)
+
+
+def test_a_backend_that_is_not_installed_stops_the_prediction_and_leaves_nothing(
+    record: PatientRecord, how: PredictionOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    choice = how.config.inference.model_copy(update={"backend": "openvino"})
+    order = replace(how, config=how.config.model_copy(update={"inference": choice}))
+    with pytest.raises(EnvironmentProblemError, match=r"pip install 'lymphct\[openvino\]'"):
+        predict_single(_blank(record, "nodes"), order, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

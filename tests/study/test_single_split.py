@@ -1,0 +1,179 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lymphct.cascade.fitting import StageJob, train_stage
+from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
+from lymphct.io.models.bundles import read_bundle
+from lymphct.io.models.checkpoints import load_checkpoint
+from lymphct.learning.training import EpochRecord
+from lymphct.study.plan import STAGES, Run
+from lymphct.study.single_split import TrainingOrder, start_run, take_over, train_all, train_one
+
+
+def test_all_five_stages_end_up_in_one_verified_bundle(bundle: Path) -> None:
+    info = read_bundle(bundle).info
+    assert set(info.parts) == set(STAGES)
+    assert info.is_phantom
+    assert info.phase_dropout
+    assert "meaningless for patients" in info.notice
+
+
+def test_the_status_network_learns_on_patients_the_cascade_never_saw(
+    bundle: Path, order: TrainingOrder
+) -> None:
+    parts = read_bundle(bundle).info.parts
+    cascade = {h for stage in STAGES[:4] for group in parts[stage].patients.values() for h in group}
+    fusion = {h for group in parts["metastasis"].patients.values() for h in group}
+    assert len(cascade) + len(fusion) == len(order.records)
+    assert not cascade & fusion
+
+
+def test_the_bundle_knows_whom_it_has_seen(bundle: Path, order: TrainingOrder) -> None:
+    info = read_bundle(bundle).info
+    assert all(info.has_seen(record.patient_id) for record in order.records)
+    assert not info.has_seen("somebody-else")
+
+
+def test_a_finished_run_is_not_trained_again(bundle: Path, order: TrainingOrder) -> None:
+    before = (bundle / "bundle.json").read_bytes()
+    seen: list[EpochRecord] = []
+    train_all(order, lambda _stage, record, _epochs: seen.append(record))
+    assert seen == []
+    assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_each_epoch_leaves_a_line_in_the_log(bundle: Path, order: TrainingOrder) -> None:
+    lines = (bundle.parent / "stages" / "nodes" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert order.config.nodes.training.epochs == 2
+
+
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    bundle: Path, order: TrainingOrder, tmp_path: Path
+) -> None:
+    again = replace(order, folder=tmp_path / "run")
+    start_run(again)
+
+    class StoppedError(Exception):
+        pass
+
+    def interrupt(_stage: str, record: EpochRecord, _epochs: int) -> None:
+        if record.epoch == 1:
+            raise StoppedError
+
+    job = StageJob(stage="tumor", folder=again.folder, device="cpu")
+    with pytest.raises(StoppedError):
+        train_stage(job, interrupt)
+    with pytest.raises(UsageError, match=r"was begun here before.*--resume"):
+        train_stage(job)
+    train_stage(replace(job, resume=True))
+    resumed = read_bundle(again.folder / "bundle").weights["tumor"]
+    whole = read_bundle(bundle).weights["tumor"]
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_resuming_without_a_checkpoint_is_refused(order: TrainingOrder, tmp_path: Path) -> None:
+    again = replace(order, folder=tmp_path / "run", resume=True)
+    with pytest.raises(UsageError, match="nothing to resume"):
+        train_one(again, "tumor")
+    with pytest.raises(UsageError, match="nothing to resume"):
+        train_all(again)
+
+
+def test_a_stage_that_needs_another_says_which(order: TrainingOrder, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs nodes in the bundle first"):
+        train_one(replace(order, folder=tmp_path / "run"), "identification")
+
+
+def test_other_settings_in_the_same_folder_are_refused(bundle: Path, order: TrainingOrder) -> None:
+    del bundle
+    with pytest.raises(UsageError, match="holds a run with other patients, settings or seed"):
+        train_all(replace(order, seed=order.seed + 1))
+
+
+def test_patients_without_the_label_of_a_stage_are_not_enough(order: TrainingOrder, tmp_path: Path) -> None:
+    unlabelled = [replace(record, tumor=None) for record in order.records]
+    with pytest.raises(InputError, match="no training patient has a tumor mask"):
+        train_one(replace(order, folder=tmp_path / "run", records=unlabelled), "tumor")
+
+
+def test_an_unreadable_patient_stops_a_training_before_it_begins(
+    order: TrainingOrder, tmp_path: Path
+) -> None:
+    broken = tmp_path / "venous.nii.gz"
+    broken.write_bytes(b"\x1f\x8b but no gzip")
+    records = [replace(order.records[0], venous=broken), *order.records[1:]]
+    with pytest.raises(InputError, match="1 of 12 patients cannot be read"):
+        start_run(replace(order, folder=tmp_path / "run", records=records))
+
+
+def test_a_status_network_is_never_fed_by_networks_that_saw_its_patients(
+    bundle: Path, order: TrainingOrder, tmp_path: Path
+) -> None:
+    run = start_run(replace(order, folder=tmp_path / "run"))
+    with pytest.raises(LeakageError, match="fitted on this patient"):
+        take_over(run, read_bundle(bundle), "metastasis")
+
+
+def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
+    bundle: Path, order: TrainingOrder, tmp_path: Path
+) -> None:
+    again = replace(order, folder=tmp_path / "run", init=bundle, seed=order.seed + 1)
+    train_one(again, "tumor")
+    taken, given = read_bundle(again.folder / "bundle"), read_bundle(bundle)
+    assert set(taken.info.parts) == set(STAGES)
+    assert taken.info.intensity == given.info.intensity
+    assert taken.info.parts["nodes"] == given.info.parts["nodes"]
+    assert taken.info.parts["tumor"] != given.info.parts["tumor"]
+
+
+def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(
+    bundle: Path, order: TrainingOrder, tmp_path: Path
+) -> None:
+    run = start_run(replace(order, folder=tmp_path / "run"))
+    given = read_bundle(bundle)
+    other = replace(given, info=given.info.model_copy(update={"registration": "deeds"}))
+    with pytest.raises(
+        ModelError, match=r"registered by method deeds, this run uses none .* --set registration"
+    ):
+        take_over(run, other, "tumor")
+
+
+def test_plan_bundle_and_card_say_how_phases_were_registered(bundle: Path) -> None:
+    assert Run.open(bundle.parent).plan.config.registration.method == "none"
+    assert read_bundle(bundle).info.registration == "none"
+    assert "Arterial phases registered by method none." in (bundle / "MODEL_CARD.md").read_text()
+    table = (bundle.parent / "prepared" / "registration.csv").read_text().splitlines()
+    assert len(table) == 1 + 12
+
+
+def test_a_run_begun_before_phases_were_registered_goes_on_without(bundle: Path, tmp_path: Path) -> None:
+    plan = json.loads((bundle.parent / "plan.json").read_text())
+    del plan["config"]["registration"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert Run.open(tmp_path).plan == Run.open(bundle.parent).plan
+
+
+def test_training_everything_takes_nothing_over(bundle: Path, order: TrainingOrder, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing is taken over from --init"):
+        train_all(replace(order, folder=tmp_path / "run", init=bundle))
+
+
+def test_checkpoints_hold_the_whole_state(bundle: Path) -> None:
+    saved = load_checkpoint(bundle.parent / "stages" / "structures")
+    assert saved is not None
+    tensors, meta = saved
+    assert meta["epoch"] == 2
+    assert {name.split("/")[0] for name in tensors} >= {"network", "optimizer", "best"}
+
+
+def test_a_plan_can_be_read_back(bundle: Path) -> None:
+    run = Run.open(bundle.parent)
+    assert set(run.plan.bands) == {
+        "spleen", "esophagus", "stomach", "aorta", "pancreas", "duodenum", "superior_mesenteric_artery",
+        "celiac_trunk_and_splenic_artery", "left_gastric_artery", "hepatic_artery_common_and_proper",
+    }  # fmt: skip
