@@ -160,7 +160,7 @@ def whole_profile(record: PatientRecord) -> dict[str, Any]:
     imported = Step("start Python, import", cpu=time.process_time(), peak_mib=memory("VmHWM"))
     imported.wall = imported.cpu  # nothing runs beside an import
     profile.steps[imported.step] = imported
-    order = prediction.PredictionOrder(bundle=shipped_bundle_path(), config=Config())
+    request = prediction.PredictionRequest(bundle=shipped_bundle_path(), config=Config())
     patient = replace(record, structures=None, tumor=None, nodes=None)  # the networks draw them
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stages = profile.stage
@@ -172,7 +172,7 @@ def whole_profile(record: PatientRecord) -> dict[str, Any]:
         for name, step in HOOKS.items():
             work = profile.timed(step, getattr(prediction, name))
             stack.enter_context(mock.patch.object(prediction, name, work))
-        prediction.predict_single(patient, order, Path(folder) / "result")
+        prediction.predict_single(patient, request, Path(folder) / "result")
     return {"steps": profile.record()}
 
 

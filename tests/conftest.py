@@ -10,7 +10,7 @@ from lymphct.io.manifest import Cohort, read_manifest
 from lymphct.io.settings import load_config
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.study.single_split import TrainingOrder, train_all
+from lymphct.study.single_split import TrainingRequest, train_all
 
 PATIENTS = 12
 
@@ -43,15 +43,15 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 @pytest.fixture(scope="session")
-def order(tmp_path_factory: pytest.TempPathFactory, cohort: Cohort, config: Config) -> TrainingOrder:
+def training(tmp_path_factory: pytest.TempPathFactory, cohort: Cohort, config: Config) -> TrainingRequest:
     """The training of all stages on that cohort."""
     folder = tmp_path_factory.mktemp("run")
-    return TrainingOrder(
+    return TrainingRequest(
         folder=folder, name="nano", records=cohort.patients, config=config, seed=3, device="cpu"
     )
 
 
 @pytest.fixture(scope="session")
-def bundle(order: TrainingOrder) -> Path:
+def bundle(training: TrainingRequest) -> Path:
     """A bundle with all five parts, trained for seconds."""
-    return train_all(order)
+    return train_all(training)

@@ -19,15 +19,15 @@ from lymphct.core.errors import (
 )
 from lymphct.io.manifest import Cohort, PatientRecord
 from lymphct.io.models.bundles import read_bundle, write_bundle
-from lymphct.patients.prediction import PredictionOrder, predict_cohort, predict_single
+from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
 
 MASKS = ("structures", "tumor", "nodes", "node_instances", "attention")
 CT_ONLY = {"structures": None, "tumor": None, "nodes": None}
 
 
 @pytest.fixture(scope="session")
-def how(bundle: Path, config: Config) -> PredictionOrder:
-    return PredictionOrder(bundle=bundle, config=config, device="cpu")
+def how(bundle: Path, config: Config) -> PredictionRequest:
+    return PredictionRequest(bundle=bundle, config=config, device="cpu")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def _array(path: Path) -> Any:
 
 
 def test_everything_the_design_lists_is_written_on_the_grid_of_the_venous_phase(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     result = predict_single(_blank(record, "nodes"), how, out)
@@ -67,7 +67,7 @@ def test_everything_the_design_lists_is_written_on_the_grid_of_the_venous_phase(
 
 
 def test_masks_of_the_user_come_back_as_they_were_given(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     result = predict_single(record, how, out)
@@ -78,7 +78,7 @@ def test_masks_of_the_user_come_back_as_they_were_given(
 
 
 def test_a_second_prediction_of_the_same_files_costs_nothing_and_changes_nothing(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     first = predict_single(record, how, out)
@@ -88,7 +88,7 @@ def test_a_second_prediction_of_the_same_files_costs_nothing_and_changes_nothing
 
 
 def test_two_predictions_differ_in_their_timings_only(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     results = [{**predict_single(record, how, tmp_path / name), "seconds": {}} for name in ("one", "two")]
     assert results[0] == results[1]
@@ -97,7 +97,7 @@ def test_two_predictions_differ_in_their_timings_only(
 
 
 def test_a_missing_arterial_phase_is_predicted_with_a_notice(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     result = predict_single(_blank(record, "arterial", "nodes"), how, tmp_path / "out")
     assert "no_arterial" in _notices(result)
@@ -105,7 +105,7 @@ def test_a_missing_arterial_phase_is_predicted_with_a_notice(
 
 
 def test_phases_are_registered_as_in_training_unless_asked_otherwise(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     assert "registration_differs" not in _notices(predict_single(record, how, tmp_path / "as_trained"))
     result = predict_single(record, replace(how, registration="deeds"), tmp_path / "deeds")
@@ -121,7 +121,7 @@ def test_phases_are_registered_as_in_training_unless_asked_otherwise(
 
 
 def test_without_a_tumor_the_score_is_withheld_and_nodes_are_still_reported(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     image = nib.load(record.tumor or Path())
     empty = tmp_path / "tumor.nii.gz"
@@ -134,7 +134,7 @@ def test_without_a_tumor_the_score_is_withheld_and_nodes_are_still_reported(
 
 
 def test_without_any_guiding_structure_nodes_are_not_searched(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     image = nib.load(record.structures or Path())
     liver_only, no_tumor = tmp_path / "structures.nii.gz", tmp_path / "tumor.nii.gz"
@@ -151,7 +151,7 @@ def test_without_any_guiding_structure_nodes_are_not_searched(
 
 
 def test_structures_that_are_missing_can_be_filled_by_the_model(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     image = nib.load(record.structures or Path())
     few = tmp_path / "structures.nii.gz"
@@ -166,7 +166,7 @@ def test_structures_that_are_missing_can_be_filled_by_the_model(
 
 
 def test_a_refused_file_leaves_nothing_behind(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     cut = tmp_path / "venous.nii.gz"
     cut.write_bytes(record.venous.read_bytes()[:5000])
@@ -177,7 +177,7 @@ def test_a_refused_file_leaves_nothing_behind(
 
 
 def test_a_mask_on_another_grid_is_refused(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     image = nib.load(record.tumor or Path())
     shifted = tmp_path / "tumor.nii.gz"
@@ -189,7 +189,7 @@ def test_a_mask_on_another_grid_is_refused(
 
 
 def test_a_folder_that_holds_something_else_is_not_overwritten(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(OutputInUseError, match="not empty"):
@@ -198,7 +198,7 @@ def test_a_folder_that_holds_something_else_is_not_overwritten(
 
 
 def test_a_bundle_without_a_needed_network_says_which(
-    record: PatientRecord, how: PredictionOrder, bundle: Path, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, bundle: Path, tmp_path: Path
 ) -> None:
     whole = read_bundle(bundle)
     parts = {name: part for name, part in whole.info.parts.items() if name != "tumor"}
@@ -212,7 +212,7 @@ def test_a_bundle_without_a_needed_network_says_which(
         predict_single(_blank(record, "tumor"), replace(how, bundle=tmp_path / "partial"), tmp_path / "out")
 
 
-def test_a_bad_patient_never_stops_the_others(cohort: Cohort, how: PredictionOrder, tmp_path: Path) -> None:
+def test_a_bad_patient_never_stops_the_others(cohort: Cohort, how: PredictionRequest, tmp_path: Path) -> None:
     cut = tmp_path / "venous.nii.gz"
     cut.write_bytes(cohort.patients[1].venous.read_bytes()[:5000])
     records = (
@@ -234,20 +234,20 @@ def test_a_bad_patient_never_stops_the_others(cohort: Cohort, how: PredictionOrd
 
 
 def test_how_the_networks_were_run_is_chosen_by_the_settings_and_said_in_the_result(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
     choice = how.config.inference.model_copy(update={"mode": "box", "precision": "bfloat16"})
-    order = replace(how, config=how.config.model_copy(update={"inference": choice}))
-    result = predict_single(_blank(record, "nodes"), order, tmp_path / "out")
+    request = replace(how, config=how.config.model_copy(update={"inference": choice}))
+    result = predict_single(_blank(record, "nodes"), request, tmp_path / "out")
     assert {"inference_box", "inference_precision"} <= _notices(result)
 
 
 def test_a_backend_that_is_not_installed_stops_the_prediction_and_leaves_nothing(
-    record: PatientRecord, how: PredictionOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     choice = how.config.inference.model_copy(update={"backend": "openvino"})
-    order = replace(how, config=how.config.model_copy(update={"inference": choice}))
+    request = replace(how, config=how.config.model_copy(update={"inference": choice}))
     with pytest.raises(EnvironmentProblemError, match=r"pip install 'lymphct\[openvino\]'"):
-        predict_single(_blank(record, "nodes"), order, tmp_path / "out")
+        predict_single(_blank(record, "nodes"), request, tmp_path / "out")
     assert not (tmp_path / "out").exists()

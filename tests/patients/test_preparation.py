@@ -17,7 +17,7 @@ from lymphct.io.manifest import Cohort, PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.store import is_current, locked
 from lymphct.io.results.volumes import load_volumes
-from lymphct.patients.cohort_preparation import PreparationOrder, prepare_all
+from lymphct.patients.cohort_preparation import PreparationRequest, prepare_all
 from lymphct.patients.preparation import ALIGNMENT_FILE, Preparation, load_prepared, prepare_cohort
 from lymphct.registration.registering import RegistrationSettings
 
@@ -30,8 +30,8 @@ def few(cohort: Cohort) -> Cohort:
 
 
 @pytest.fixture
-def preparing(config: Config, tmp_path: Path) -> PreparationOrder:
-    return PreparationOrder(out=tmp_path / "work", config=config, device="cpu")
+def preparing(config: Config, tmp_path: Path) -> PreparationRequest:
+    return PreparationRequest(out=tmp_path / "work", config=config, device="cpu")
 
 
 def undrawn(record: PatientRecord, *columns: str) -> PatientRecord:
@@ -54,7 +54,7 @@ def guidance(place: Path) -> Any:
 
 
 def test_a_prepared_patient_has_images_and_the_attention_of_what_was_drawn(
-    few: Cohort, preparing: PreparationOrder
+    few: Cohort, preparing: PreparationRequest
 ) -> None:
     seen: list[str] = []
     outcome = prepare_all(few, preparing, progress=seen.append)
@@ -77,7 +77,7 @@ def test_a_prepared_patient_has_images_and_the_attention_of_what_was_drawn(
 
 
 def test_a_second_run_does_nothing_and_leaves_the_same_bytes(
-    few: Cohort, preparing: PreparationOrder
+    few: Cohort, preparing: PreparationRequest
 ) -> None:
     prepare_all(few, preparing)
     before = written(preparing.out)
@@ -88,7 +88,7 @@ def test_a_second_run_does_nothing_and_leaves_the_same_bytes(
 
 
 def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(
-    few: Cohort, preparing: PreparationOrder, config: Config
+    few: Cohort, preparing: PreparationRequest, config: Config
 ) -> None:
     prepare_all(few, preparing)
     before = written(preparing.out)
@@ -102,7 +102,7 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(
 
 
 def test_an_interrupted_run_goes_on_with_what_is_missing(
-    cohort: Cohort, few: Cohort, preparing: PreparationOrder
+    cohort: Cohort, few: Cohort, preparing: PreparationRequest
 ) -> None:
     prepare_all(few, preparing)
     before = written(preparing.out)
@@ -113,7 +113,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
 
 
 def test_a_bad_patient_never_stops_the_others_and_leaves_nothing(
-    cohort: Cohort, preparing: PreparationOrder, tmp_path: Path
+    cohort: Cohort, preparing: PreparationRequest, tmp_path: Path
 ) -> None:
     cut = tmp_path / "venous.nii.gz"
     cut.write_bytes(cohort.patients[0].venous.read_bytes()[:5000])
@@ -138,7 +138,7 @@ def test_a_bad_patient_never_stops_the_others_and_leaves_nothing(
 
 @pytest.mark.slow
 def test_two_processes_prepare_what_one_does(
-    few: Cohort, preparing: PreparationOrder, tmp_path: Path
+    few: Cohort, preparing: PreparationRequest, tmp_path: Path
 ) -> None:
     prepare_all(few, preparing)
     prepare_all(few, replace(preparing, out=tmp_path / "other"), jobs=2)
@@ -146,7 +146,7 @@ def test_two_processes_prepare_what_one_does(
         assert (tmp_path / "other" / name).read_bytes() == (preparing.out / name).read_bytes()
 
 
-def test_the_table_holds_the_numbers_of_each_registration(few: Cohort, preparing: PreparationOrder) -> None:
+def test_the_table_holds_the_numbers_of_each_registration(few: Cohort, preparing: PreparationRequest) -> None:
     alone = replace(few, patients=few.patients[:1])
     prepare_all(alone, replace(preparing, registration="deeds"))
     (row,) = rows(preparing.out)
@@ -158,7 +158,7 @@ def test_the_table_holds_the_numbers_of_each_registration(few: Cohort, preparing
 
 
 def test_with_a_bundle_its_networks_draw_what_nobody_drew(
-    few: Cohort, preparing: PreparationOrder, bundle: Path, config: Config
+    few: Cohort, preparing: PreparationRequest, bundle: Path, config: Config
 ) -> None:
     blank = undrawn(few.patients[0], "structures", "tumor")
     other = config.model_copy(
@@ -175,27 +175,27 @@ def test_with_a_bundle_its_networks_draw_what_nobody_drew(
 
 
 def test_a_refused_bundle_is_no_patients_failure(
-    few: Cohort, preparing: PreparationOrder, tmp_path: Path
+    few: Cohort, preparing: PreparationRequest, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match="no such model bundle"):
         prepare_all(few, replace(preparing, bundle=tmp_path / "none"))
     assert not preparing.out.exists()
 
 
-def test_a_manifest_that_cannot_be_used_prepares_nobody(few: Cohort, preparing: PreparationOrder) -> None:
+def test_a_manifest_that_cannot_be_used_prepares_nobody(few: Cohort, preparing: PreparationRequest) -> None:
     twice = replace(few, patients=(few.patients[0], few.patients[0]))
     with pytest.raises(InputError, match="stands in line"):
         prepare_all(twice, preparing)
     assert not preparing.out.exists()
 
 
-def test_a_folder_in_use_is_refused(few: Cohort, preparing: PreparationOrder) -> None:
+def test_a_folder_in_use_is_refused(few: Cohort, preparing: PreparationRequest) -> None:
     with locked(preparing.out), pytest.raises(OutputInUseError, match="in use"):
         prepare_all(few, preparing)
 
 
 def test_training_takes_over_what_was_prepared_with_the_same_settings(
-    few: Cohort, preparing: PreparationOrder, config: Config
+    few: Cohort, preparing: PreparationRequest, config: Config
 ) -> None:
     prepare_all(few, preparing)
     before = written(preparing.out)
@@ -212,7 +212,7 @@ def test_training_takes_over_what_was_prepared_with_the_same_settings(
 
 
 def test_an_image_that_changes_meanwhile_is_not_committed(
-    few: Cohort, preparing: PreparationOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Cohort, preparing: PreparationRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = nib.load(few.patients[0].venous)
     venous = tmp_path / "venous.nii.gz"

@@ -9,7 +9,7 @@ from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.reading import write_volume
 from lymphct.patients import registration
-from lymphct.patients.registration import RegistrationOrder, register_files
+from lymphct.patients.registration import RegistrationRequest, register_files
 from lymphct.registration.registering import RegistrationSettings
 
 
@@ -25,7 +25,7 @@ def test_series_of_two_patients_are_refused_and_no_id_is_quoted(
         return ReadImage(volume=image, digest="", patient_key=f"key of {path.name}")
 
     monkeypatch.setattr(registration, "read_image", read)
-    order = RegistrationOrder(
+    request = RegistrationRequest(
         fixed=tmp_path / "fixed.nii.gz",
         moving=tmp_path / "moving.nii.gz",
         settings=RegistrationSettings(method="none"),
@@ -33,6 +33,6 @@ def test_series_of_two_patients_are_refused_and_no_id_is_quoted(
     with pytest.raises(
         InputError, match=r"different patients \(PatientID differs\) \[E_PATIENTS\]"
     ) as caught:
-        register_files(order, tmp_path / "out")
+        register_files(request, tmp_path / "out")
     assert "key of" not in str(caught.value)
     assert not (tmp_path / "out").exists()

@@ -17,8 +17,8 @@ from lymphct.evaluation.surfaces import SurfaceSettings
 from lymphct.io.images.reading import write_volume
 from lymphct.io.results.store import is_current
 from lymphct.scoring.evaluation import MaskPair, pair_files, read_pair
-from lymphct.scoring.instances import InstanceOrder, evaluate_instances, instances_of
-from lymphct.scoring.segmentation import SegmentationOrder, evaluate_segmentation
+from lymphct.scoring.instances import InstanceRequest, evaluate_instances, instances_of
+from lymphct.scoring.segmentation import SegmentationRequest, evaluate_segmentation
 
 C, S = math.cos(0.2), math.sin(0.2)
 GRID = Geometry(
@@ -88,7 +88,7 @@ def test_another_axis_order_is_undone_exactly(tmp_path: Path) -> None:
     write_volume(tmp_path / "p.nii.gz", turned)
     write_volume(tmp_path / "t.nii.gz", truth)
     pairs = pair_files(tmp_path / "p.nii.gz", tmp_path / "t.nii.gz")
-    evaluate_segmentation(pairs, SegmentationOrder(), tmp_path / "out")
+    evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out")
     record = written(tmp_path / "out")
     assert record["labels"]["1"]["pooled"]["dice"] == 1.0
     assert list(record["cases"]) == ["t"]
@@ -101,7 +101,7 @@ def test_another_grid_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     pairs = pair_files(tmp_path / "p.nii.gz", tmp_path / "t.nii.gz")
     message = r"^t: p\.nii\.gz: the prediction lies on another voxel grid than the truth"
     with pytest.raises(GeometryMismatchError, match=message):
-        evaluate_segmentation(pairs, SegmentationOrder(), tmp_path / "out")
+        evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
 
 
@@ -115,7 +115,7 @@ def test_an_image_instead_of_a_label_map_is_refused(tmp_path: Path) -> None:
     values = np.arange(math.prod(GRID.shape), dtype=np.int16).reshape(GRID.shape)
     pairs = write_cases(tmp_path, {"a": (values, values)})
     with pytest.raises(InputError, match=r"^a: more than 256 different numbers"):
-        evaluate_segmentation(pairs, SegmentationOrder(), tmp_path / "out")
+        evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out")
 
 
 def test_all_cases_that_fail_are_counted(tmp_path: Path) -> None:
@@ -123,15 +123,15 @@ def test_all_cases_that_fail_are_counted(tmp_path: Path) -> None:
     good = box((0, 0, 0), (2, 2, 2))
     pairs = write_cases(tmp_path, {"a": (bad, good), "b": (good, good), "c": (bad, good)})
     with pytest.raises(InputError, match=r"^a: .*\(and 1 more cases failed\)"):
-        evaluate_segmentation(pairs, SegmentationOrder(), tmp_path / "out")
+        evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out")
 
 
 def test_scores_are_those_of_the_metrics_pooled_and_per_case(tmp_path: Path) -> None:
     first = (box((1, 1, 1), (5, 5, 5)), box((1, 1, 1), (5, 5, 7)))
     second = (box((0, 0, 0), (0, 0, 0)), box((2, 2, 2), (4, 4, 4)))
     pairs = write_cases(tmp_path, {"one": first, "two": second})
-    order = SegmentationOrder(surface=SurfaceSettings(tolerance=1.0, definition="elements"))
-    evaluate_segmentation(pairs, order, tmp_path / "out")
+    request = SegmentationRequest(surface=SurfaceSettings(tolerance=1.0, definition="elements"))
+    evaluate_segmentation(pairs, request, tmp_path / "out")
     assert is_current(tmp_path / "out", verify=True)
     record = written(tmp_path / "out")
     expected = segmentation_scores(*first, GRID.spacing, tolerance=1.0, definition="elements")
@@ -160,7 +160,7 @@ def test_scores_are_those_of_the_metrics_pooled_and_per_case(tmp_path: Path) -> 
 def test_only_the_labels_asked_for_are_scored_also_where_they_are_absent(tmp_path: Path) -> None:
     both = box((1, 1, 1), (3, 3, 3), 2) + box((6, 6, 6), (8, 8, 8), 9)
     pairs = write_cases(tmp_path, {"a": (both, both)})
-    evaluate_segmentation(pairs, SegmentationOrder(labels=(2, 7)), tmp_path / "out")
+    evaluate_segmentation(pairs, SegmentationRequest(labels=(2, 7)), tmp_path / "out")
     record = written(tmp_path / "out")
     assert list(record["labels"]) == ["2", "7"]
     scores = record["cases"]["a"]
@@ -170,14 +170,14 @@ def test_only_the_labels_asked_for_are_scored_also_where_they_are_absent(tmp_pat
 def test_structures_are_read_by_the_numbering_and_named(tmp_path: Path) -> None:
     spleen_and_aorta = box((1, 1, 1), (3, 3, 3), 1) + box((6, 6, 6), (8, 8, 8), 52)
     pairs = write_cases(tmp_path, {"a": (spleen_and_aorta, spleen_and_aorta)})
-    evaluate_segmentation(pairs, SegmentationOrder(scheme="totalsegmentator"), tmp_path / "out")
+    evaluate_segmentation(pairs, SegmentationRequest(scheme="totalsegmentator"), tmp_path / "out")
     assert list(written(tmp_path / "out")["labels"]) == ["aorta", "spleen"]
 
 
 def test_case_names_never_read_as_formulas(tmp_path: Path) -> None:
     mask = box((1, 1, 1), (3, 3, 3))
     evaluate_segmentation(
-        write_cases(tmp_path, {"=1+1": (mask, mask)}), SegmentationOrder(), tmp_path / "out"
+        write_cases(tmp_path, {"=1+1": (mask, mask)}), SegmentationRequest(), tmp_path / "out"
     )
     assert "\n'=1+1," in (tmp_path / "out" / "segmentation.csv").read_text()
 
@@ -206,7 +206,7 @@ def test_instances_are_matched_pooled_and_averaged(tmp_path: Path) -> None:
     empty = np.zeros(GRID.shape, dtype=np.uint8)
     masks = {"one": (shifted, found + missed), "two": (missed, missed), "none": (empty, empty)}
     pairs = write_cases(tmp_path, masks)
-    evaluate_instances(pairs, InstanceOrder(), tmp_path / "out")
+    evaluate_instances(pairs, InstanceRequest(), tmp_path / "out")
     record = written(tmp_path / "out", "instances")
     assert record["pooled"] == {
         "true_positives": 2,
@@ -230,7 +230,7 @@ def test_instances_are_matched_pooled_and_averaged(tmp_path: Path) -> None:
         ("two", "1", "1"),
     ]
     assert float(rows[1]["truth_mm3"]) == voxel
-    evaluate_instances(pairs, InstanceOrder(iou=0.6), tmp_path / "out")
+    evaluate_instances(pairs, InstanceRequest(iou=0.6), tmp_path / "out")
     assert written(tmp_path / "out", "instances")["pooled"]["true_positives"] == 1
 
 
@@ -245,8 +245,8 @@ def test_candidates_of_a_detection_map_are_traced_by_their_confidence(tmp_path: 
         "none": (node * sure, np.zeros(GRID.shape, dtype=np.uint8)),
     }
     pairs = write_cases(tmp_path, maps)
-    order = InstanceOrder(iou=0.2, confidence=True)
-    evaluate_instances(pairs, order, tmp_path / "out")
+    request = InstanceRequest(iou=0.2, confidence=True)
+    evaluate_instances(pairs, request, tmp_path / "out")
     record = written(tmp_path / "out", "instances")
     # At 0.9: two hits and one false positive in three cases; at 0.4 two more false positives.
     assert record["confidence"] == {
@@ -270,7 +270,7 @@ def test_candidates_of_a_detection_map_are_traced_by_their_confidence(tmp_path: 
         ("two", "matched", "0.8"),
         ("two", "spurious", "0.4"),
     ]
-    kinder = InstanceOrder(iou=0.2, confidence=True, ignore_duplicates=True)
+    kinder = InstanceRequest(iou=0.2, confidence=True, ignore_duplicates=True)
     evaluate_instances(pairs, kinder, tmp_path / "kinder")
     found = written(tmp_path / "kinder", "instances")
     assert (record["pooled"]["false_positives"], found["pooled"]["false_positives"]) == (3, 2)
@@ -280,7 +280,7 @@ def test_candidates_of_a_detection_map_are_traced_by_their_confidence(tmp_path: 
 def test_without_true_nodes_there_is_no_curve(tmp_path: Path) -> None:
     empty = np.zeros(GRID.shape, dtype=np.uint8)
     pairs = write_cases(tmp_path, {"a": (box((0, 0, 0), (2, 2, 2)) * np.float32(0.5), empty)})
-    evaluate_instances(pairs, InstanceOrder(confidence=True), tmp_path / "out")
+    evaluate_instances(pairs, InstanceRequest(confidence=True), tmp_path / "out")
     found = written(tmp_path / "out", "instances")["confidence"]
     assert (found["average_precision"], found["case_auc"]) == (None, None)
     assert set(found["sensitivity_at_false_positives"].values()) == {None}
@@ -292,19 +292,19 @@ def test_maps_that_are_no_detection_maps_are_refused(tmp_path: Path) -> None:
     soft = np.linspace(0, 1, good.size).astype(np.float32).reshape(good.shape)
     negative = good * np.float32(-0.5)
     pairs = write_cases(tmp_path, {"n": (negative, good), "s": (soft, good)})
-    order = InstanceOrder(confidence=True)
+    request = InstanceRequest(confidence=True)
     with pytest.raises(InputError, match=r"^n: n\.nii\.gz: the prediction holds confidences from -0\.5 to"):
-        evaluate_instances(pairs[:1], order, tmp_path / "out")
+        evaluate_instances(pairs[:1], request, tmp_path / "out")
     with pytest.raises(InputError, match=r"^s: s\.nii\.gz: a connected part holds confidences from"):
-        evaluate_instances(pairs[1:], order, tmp_path / "out")
+        evaluate_instances(pairs[1:], request, tmp_path / "out")
 
 
 def test_empty_maps_have_no_labels_to_score(tmp_path: Path) -> None:
     empty = np.zeros(GRID.shape, dtype=np.uint8)
     pairs = write_cases(tmp_path, {"a": (empty, empty)})
-    evaluate_segmentation(pairs, SegmentationOrder(), tmp_path / "out")
+    evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out")
     assert written(tmp_path / "out")["labels"] == {}
-    evaluate_segmentation(pairs, SegmentationOrder(labels=(1,)), tmp_path / "out")
+    evaluate_segmentation(pairs, SegmentationRequest(labels=(1,)), tmp_path / "out")
     label = written(tmp_path / "out")["labels"]["1"]
     assert label["mean"]["dice"]["undefined"] == 1
     assert label["pooled"]["dice"] is None
@@ -314,6 +314,6 @@ def test_the_same_evaluation_writes_the_same_bytes(tmp_path: Path) -> None:
     mask = box((1, 1, 1), (3, 3, 3))
     pairs = write_cases(tmp_path, {"a": (mask, mask), "b": (mask, mask)})
     for folder in ("x", "y"):
-        evaluate_instances(pairs, InstanceOrder(), tmp_path / folder)
+        evaluate_instances(pairs, InstanceRequest(), tmp_path / folder)
     for path in sorted((tmp_path / "x").iterdir()):
         assert path.read_bytes() == (tmp_path / "y" / path.name).read_bytes(), path.name

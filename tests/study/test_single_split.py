@@ -11,7 +11,7 @@ from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
 from lymphct.study.plan import STAGES, Run
-from lymphct.study.single_split import TrainingOrder, start_run, take_over, train_all, train_one
+from lymphct.study.single_split import TrainingRequest, start_run, take_over, train_all, train_one
 
 
 def test_all_five_stages_end_up_in_one_verified_bundle(bundle: Path) -> None:
@@ -23,39 +23,39 @@ def test_all_five_stages_end_up_in_one_verified_bundle(bundle: Path) -> None:
 
 
 def test_the_status_network_learns_on_patients_the_cascade_never_saw(
-    bundle: Path, order: TrainingOrder
+    bundle: Path, training: TrainingRequest
 ) -> None:
     parts = read_bundle(bundle).info.parts
     cascade = {h for stage in STAGES[:4] for group in parts[stage].patients.values() for h in group}
     fusion = {h for group in parts["metastasis"].patients.values() for h in group}
-    assert len(cascade) + len(fusion) == len(order.records)
+    assert len(cascade) + len(fusion) == len(training.records)
     assert not cascade & fusion
 
 
-def test_the_bundle_knows_whom_it_has_seen(bundle: Path, order: TrainingOrder) -> None:
+def test_the_bundle_knows_whom_it_has_seen(bundle: Path, training: TrainingRequest) -> None:
     info = read_bundle(bundle).info
-    assert all(info.has_seen(record.patient_id) for record in order.records)
+    assert all(info.has_seen(record.patient_id) for record in training.records)
     assert not info.has_seen("somebody-else")
 
 
-def test_a_finished_run_is_not_trained_again(bundle: Path, order: TrainingOrder) -> None:
+def test_a_finished_run_is_not_trained_again(bundle: Path, training: TrainingRequest) -> None:
     before = (bundle / "bundle.json").read_bytes()
     seen: list[EpochRecord] = []
-    train_all(order, lambda _stage, record, _epochs: seen.append(record))
+    train_all(training, lambda _stage, record, _epochs: seen.append(record))
     assert seen == []
     assert (bundle / "bundle.json").read_bytes() == before
 
 
-def test_each_epoch_leaves_a_line_in_the_log(bundle: Path, order: TrainingOrder) -> None:
+def test_each_epoch_leaves_a_line_in_the_log(bundle: Path, training: TrainingRequest) -> None:
     lines = (bundle.parent / "stages" / "nodes" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
-    assert order.config.nodes.training.epochs == 2
+    assert training.config.nodes.training.epochs == 2
 
 
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
-    bundle: Path, order: TrainingOrder, tmp_path: Path
+    bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:
-    again = replace(order, folder=tmp_path / "run")
+    again = replace(training, folder=tmp_path / "run")
     start_run(again)
 
     class StoppedError(Exception):
@@ -76,53 +76,55 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
-def test_resuming_without_a_checkpoint_is_refused(order: TrainingOrder, tmp_path: Path) -> None:
-    again = replace(order, folder=tmp_path / "run", resume=True)
+def test_resuming_without_a_checkpoint_is_refused(training: TrainingRequest, tmp_path: Path) -> None:
+    again = replace(training, folder=tmp_path / "run", resume=True)
     with pytest.raises(UsageError, match="nothing to resume"):
         train_one(again, "tumor")
     with pytest.raises(UsageError, match="nothing to resume"):
         train_all(again)
 
 
-def test_a_stage_that_needs_another_says_which(order: TrainingOrder, tmp_path: Path) -> None:
+def test_a_stage_that_needs_another_says_which(training: TrainingRequest, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs nodes in the bundle first"):
-        train_one(replace(order, folder=tmp_path / "run"), "identification")
+        train_one(replace(training, folder=tmp_path / "run"), "identification")
 
 
-def test_other_settings_in_the_same_folder_are_refused(bundle: Path, order: TrainingOrder) -> None:
+def test_other_settings_in_the_same_folder_are_refused(bundle: Path, training: TrainingRequest) -> None:
     del bundle
     with pytest.raises(UsageError, match="holds a run with other patients, settings or seed"):
-        train_all(replace(order, seed=order.seed + 1))
+        train_all(replace(training, seed=training.seed + 1))
 
 
-def test_patients_without_the_label_of_a_stage_are_not_enough(order: TrainingOrder, tmp_path: Path) -> None:
-    unlabelled = [replace(record, tumor=None) for record in order.records]
+def test_patients_without_the_label_of_a_stage_are_not_enough(
+    training: TrainingRequest, tmp_path: Path
+) -> None:
+    unlabelled = [replace(record, tumor=None) for record in training.records]
     with pytest.raises(InputError, match="no training patient has a tumor mask"):
-        train_one(replace(order, folder=tmp_path / "run", records=unlabelled), "tumor")
+        train_one(replace(training, folder=tmp_path / "run", records=unlabelled), "tumor")
 
 
 def test_an_unreadable_patient_stops_a_training_before_it_begins(
-    order: TrainingOrder, tmp_path: Path
+    training: TrainingRequest, tmp_path: Path
 ) -> None:
     broken = tmp_path / "venous.nii.gz"
     broken.write_bytes(b"\x1f\x8b but no gzip")
-    records = [replace(order.records[0], venous=broken), *order.records[1:]]
+    records = [replace(training.records[0], venous=broken), *training.records[1:]]
     with pytest.raises(InputError, match="1 of 12 patients cannot be read"):
-        start_run(replace(order, folder=tmp_path / "run", records=records))
+        start_run(replace(training, folder=tmp_path / "run", records=records))
 
 
 def test_a_status_network_is_never_fed_by_networks_that_saw_its_patients(
-    bundle: Path, order: TrainingOrder, tmp_path: Path
+    bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:
-    run = start_run(replace(order, folder=tmp_path / "run"))
+    run = start_run(replace(training, folder=tmp_path / "run"))
     with pytest.raises(LeakageError, match="fitted on this patient"):
         take_over(run, read_bundle(bundle), "metastasis")
 
 
 def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
-    bundle: Path, order: TrainingOrder, tmp_path: Path
+    bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:
-    again = replace(order, folder=tmp_path / "run", init=bundle, seed=order.seed + 1)
+    again = replace(training, folder=tmp_path / "run", init=bundle, seed=training.seed + 1)
     train_one(again, "tumor")
     taken, given = read_bundle(again.folder / "bundle"), read_bundle(bundle)
     assert set(taken.info.parts) == set(STAGES)
@@ -132,9 +134,9 @@ def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
 
 
 def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(
-    bundle: Path, order: TrainingOrder, tmp_path: Path
+    bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:
-    run = start_run(replace(order, folder=tmp_path / "run"))
+    run = start_run(replace(training, folder=tmp_path / "run"))
     given = read_bundle(bundle)
     other = replace(given, info=given.info.model_copy(update={"registration": "deeds"}))
     with pytest.raises(
@@ -158,9 +160,11 @@ def test_a_run_begun_before_phases_were_registered_goes_on_without(bundle: Path,
     assert Run.open(tmp_path).plan == Run.open(bundle.parent).plan
 
 
-def test_training_everything_takes_nothing_over(bundle: Path, order: TrainingOrder, tmp_path: Path) -> None:
+def test_training_everything_takes_nothing_over(
+    bundle: Path, training: TrainingRequest, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match="nothing is taken over from --init"):
-        train_all(replace(order, folder=tmp_path / "run", init=bundle))
+        train_all(replace(training, folder=tmp_path / "run", init=bundle))
 
 
 def test_checkpoints_hold_the_whole_state(bundle: Path) -> None:

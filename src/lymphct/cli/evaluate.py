@@ -78,19 +78,19 @@ def segmentation(
     from lymphct.evaluation.surfaces import SurfaceSettings
     from lymphct.io.images.labels import label_scheme
     from lymphct.scoring.evaluation import pair_files
-    from lymphct.scoring.segmentation import SegmentationOrder, evaluate_segmentation
+    from lymphct.scoring.segmentation import SegmentationRequest, evaluate_segmentation
 
     if label and labels is not None:
         msg = "--label and --labels exclude each other"
         raise UsageError(msg, cure="give numbers, or how the structures are numbered")
-    order = SegmentationOrder(
+    request = SegmentationRequest(
         labels=tuple(sorted(set(label or ()))),
         scheme=None if labels is None else label_scheme(labels),
         surface=SurfaceSettings(tolerance=tolerance, definition=surface.value),
     )
     pairs = pair_files(prediction, truth)
     with progress_bar("cases", len(pairs)) as advance:
-        record = evaluate_segmentation(pairs, order, out, jobs=GLOBALS.jobs, progress=advance)
+        record = evaluate_segmentation(pairs, request, out, jobs=GLOBALS.jobs, progress=advance)
     typer.echo(json.dumps(record) if as_json else _segmentation_table(record))
     logger.info("written to %s", out)
 
@@ -142,9 +142,9 @@ def instances(
 ) -> None:
     """Recall, precision and F of lymph nodes, matched one to one."""
     from lymphct.scoring.evaluation import pair_files
-    from lymphct.scoring.instances import InstanceOrder, evaluate_instances
+    from lymphct.scoring.instances import InstanceRequest, evaluate_instances
 
-    order = InstanceOrder(
+    request = InstanceRequest(
         iou=iou,
         rule=rule.value,
         components=components.value,
@@ -153,7 +153,7 @@ def instances(
     )
     pairs = pair_files(prediction, truth)
     with progress_bar("cases", len(pairs)) as advance:
-        record = evaluate_instances(pairs, order, out, jobs=GLOBALS.jobs, progress=advance)
+        record = evaluate_instances(pairs, request, out, jobs=GLOBALS.jobs, progress=advance)
     typer.echo(json.dumps(record) if as_json else _instance_table(record))
     logger.info("written to %s", out)
 

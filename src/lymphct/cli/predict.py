@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lymphct.patients.one_by_one import CohortOutcome
-    from lymphct.patients.prediction import PredictionOrder
+    from lymphct.patients.prediction import PredictionRequest
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ def predict(
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.models.bundles import shipped_bundle_path
     from lymphct.io.settings import load_config
-    from lymphct.patients.prediction import PredictionOrder
+    from lymphct.patients.prediction import PredictionRequest
 
-    order = PredictionOrder(
+    request = PredictionRequest(
         bundle=(bundle or shipped_bundle_path()).resolve(),
         config=load_config(GLOBALS.config, GLOBALS.overrides),
         labels=label_scheme(labels),
@@ -73,7 +73,7 @@ def predict(
         threads=GLOBALS.jobs if cohort is None else 1,
     )
     if cohort is not None:
-        _predict_manifest(cohort, order, out, as_json=as_json)
+        _predict_manifest(cohort, request, out, as_json=as_json)
         return
     given = {
         "venous": venous,
@@ -82,7 +82,7 @@ def predict(
         "tumor": tumor,
         "nodes": nodes,
     }
-    result = _predict_one(patient_id, {k: v for k, v in given.items() if v is not None}, order, out)
+    result = _predict_one(patient_id, {k: v for k, v in given.items() if v is not None}, request, out)
     if as_json:
         typer.echo(json.dumps(result))
     else:
@@ -90,7 +90,7 @@ def predict(
 
 
 def _predict_one(
-    patient_id: str, given: "Mapping[str, Path]", order: "PredictionOrder", out: Path
+    patient_id: str, given: "Mapping[str, Path]", request: "PredictionRequest", out: Path
 ) -> dict[str, Any]:
     from lymphct.io.manifest import PatientRecord
     from lymphct.patients.prediction import predict_single
@@ -105,16 +105,16 @@ def _predict_one(
         nodes=given.get("nodes"),
         cells=cells,
     )
-    return predict_single(record, order, out)
+    return predict_single(record, request, out)
 
 
-def _predict_manifest(cohort: Path, order: "PredictionOrder", out: Path, *, as_json: bool) -> None:
+def _predict_manifest(cohort: Path, request: "PredictionRequest", out: Path, *, as_json: bool) -> None:
     from lymphct.io.manifest import read_manifest
     from lymphct.patients.prediction import predict_cohort
 
     manifest = read_manifest(cohort)
     with progress_bar("patients", len(manifest.patients)) as advance:
-        outcome = predict_cohort(manifest, order, out, jobs=GLOBALS.jobs, progress=advance)
+        outcome = predict_cohort(manifest, request, out, jobs=GLOBALS.jobs, progress=advance)
     if as_json:
         typer.echo((out / "summary.json").read_text(encoding="utf-8"))
     else:

@@ -38,11 +38,11 @@ def prepare(
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifest import read_manifest
     from lymphct.io.settings import load_config
-    from lymphct.patients.cohort_preparation import PreparationOrder, prepare_all
+    from lymphct.patients.cohort_preparation import PreparationRequest, prepare_all
     from lymphct.patients.one_by_one import SUMMARY_FILE
 
     manifest = read_manifest(cohort)
-    order = PreparationOrder(
+    request = PreparationRequest(
         out=out,
         config=load_config(GLOBALS.config, GLOBALS.overrides),
         bundle=None if bundle is None else bundle.resolve(),
@@ -51,7 +51,7 @@ def prepare(
         device=GLOBALS.device,
     )
     with progress_bar("patients", len(manifest.patients)) as advance:
-        outcome = prepare_all(manifest, order, jobs=GLOBALS.jobs, progress=advance)
+        outcome = prepare_all(manifest, request, jobs=GLOBALS.jobs, progress=advance)
     if as_json:
         typer.echo((out / SUMMARY_FILE).read_text(encoding="utf-8"))
     else:

@@ -66,14 +66,14 @@ def register_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print registration.json on stdout.")] = False,
 ) -> None:
     """Register a moving CT to a fixed one and measure how far the result can be trusted."""
-    from lymphct.patients.registration import RegistrationOrder, register_files
+    from lymphct.patients.registration import RegistrationRequest, register_files
 
     given: dict[str, Any] = {"method": method, "spacing_mm": spacing, "init": init}
     changes = {name: value for name, value in given.items() if value is not None}
     settings = _settings(changes | ({"fall_back": False} if keep_flagged else {}))
-    order = RegistrationOrder(fixed=fixed, moving=moving, settings=settings, threads=GLOBALS.jobs)
+    request = RegistrationRequest(fixed=fixed, moving=moving, settings=settings, threads=GLOBALS.jobs)
     with _share_bar("registration") as progress:
-        record = register_files(order, out, progress=progress)
+        record = register_files(request, out, progress=progress)
     if as_json:
         typer.echo(json.dumps(record))
     else:

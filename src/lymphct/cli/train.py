@@ -53,12 +53,12 @@ def train(
     from lymphct.io.models.weights import read_tensors
     from lymphct.io.settings import load_config
     from lymphct.study.plan import STAGES
-    from lymphct.study.single_split import TrainingOrder, train_all, train_one
+    from lymphct.study.single_split import TrainingRequest, train_all, train_one
 
     manifest = read_manifest(cohort)
     for problem in require_usable(manifest).values():
         raise problem
-    order = TrainingOrder(
+    request = TrainingRequest(
         folder=out,
         name=name,
         records=manifest.patients,
@@ -73,9 +73,9 @@ def train(
     )
     with training_progress() as progress:
         bundle = (
-            train_all(order, progress)
+            train_all(request, progress)
             if stage is Stage.ALL
-            else train_one(order, STAGES[STAGES.index(stage.value)], progress)
+            else train_one(request, STAGES[STAGES.index(stage.value)], progress)
         )
     typer.echo(str(bundle))
 

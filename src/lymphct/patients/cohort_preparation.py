@@ -22,7 +22,7 @@ from lymphct.patients.registration_table import write_registration_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparationOrder:
+class PreparationRequest:
     """How to prepare a cohort.
 
     Attributes:
@@ -45,7 +45,11 @@ class PreparationOrder:
 
 
 def prepare_all(
-    cohort: Cohort, order: PreparationOrder, *, jobs: int = 1, progress: Callable[[str], None] | None = None
+    cohort: Cohort,
+    request: PreparationRequest,
+    *,
+    jobs: int = 1,
+    progress: Callable[[str], None] | None = None,
 ) -> CohortOutcome:
     """Prepare every patient of a manifest, then write the table of registrations, summary and failures.
 
@@ -59,9 +63,9 @@ def prepare_all(
 
     """
     broken = require_usable(cohort)
-    preparation, guidance = _resolved(order)
-    each = worker_memory(cohort.patients, preparation, with_networks=order.bundle is not None)
-    with locked(order.out):
+    preparation, guidance = _resolved(request)
+    each = worker_memory(cohort.patients, preparation, with_networks=request.bundle is not None)
+    with locked(request.out):
         outcome = work_through(
             cohort.patients,
             _Preparer(preparation, guidance),
@@ -70,27 +74,27 @@ def prepare_all(
             progress=progress,
         )
         write_registration_table(preparation, cohort.patients)
-        write_outcome(order.out, cohort, outcome, _told)
+        write_outcome(request.out, cohort, outcome, _told)
     return outcome
 
 
-def _resolved(order: PreparationOrder) -> tuple[Preparation, Guidance]:
-    config = order.config
-    models = None if order.bundle is None else models_in(order.bundle, order.device)
-    method = order.registration or (
+def _resolved(request: PreparationRequest) -> tuple[Preparation, Guidance]:
+    config = request.config
+    models = None if request.bundle is None else models_in(request.bundle, request.device)
+    method = request.registration or (
         config.registration.method if models is None else models.info.registration
     )
     preparation = Preparation(
-        folder=order.out,
+        folder=request.out,
         spacing=config.imaging.spacing if models is None else models.spacing,
         registration=config.registration.model_copy(update={"method": method}),
-        labels=order.labels,
+        labels=request.labels,
     )
     guidance = Guidance(
         bands=PAPER_BANDS if models is None else models.bands,
         attention=config.attention,
-        bundle=order.bundle,
-        device=order.device,
+        bundle=request.bundle,
+        device=request.device,
     )
     return preparation, guidance
 

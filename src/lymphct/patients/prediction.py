@@ -38,7 +38,7 @@ LIBRARIES = ("lymphct", "torch", "monai", "numpy", "scipy", "numba", "SimpleITK"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionOrder:
+class PredictionRequest:
     """How to predict.
 
     Attributes:
@@ -61,7 +61,7 @@ class PredictionOrder:
     threads: int = 1
 
 
-def predict_single(record: PatientRecord, order: PredictionOrder, target: Path) -> dict[str, Any]:
+def predict_single(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
     """Predict one patient into `target` and return the result record; an up-to-date result is kept.
 
     Raises:
@@ -74,12 +74,12 @@ def predict_single(record: PatientRecord, order: PredictionOrder, target: Path) 
     problem = require_usable(cohort).get(record.patient_id)
     if problem is not None:
         raise problem
-    return _predict_to(record, order, target)
+    return _predict_to(record, request, target)
 
 
 def predict_cohort(
     cohort: Cohort,
-    order: PredictionOrder,
+    request: PredictionRequest,
     out: Path,
     *,
     jobs: int = 1,
@@ -93,9 +93,9 @@ def predict_cohort(
 
     """
     broken = require_usable(cohort)
-    read_bundle(order.bundle)  # a bundle that is refused is no patient's failure
+    read_bundle(request.bundle)  # a bundle that is refused is no patient's failure
     with locked(out):
-        work = _CohortPredictor(order, out)
+        work = _CohortPredictor(request, out)
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
         write_outcome(out, cohort, outcome, _told)
     return outcome
@@ -103,38 +103,38 @@ def predict_cohort(
 
 @dataclass(frozen=True, slots=True)
 class _CohortPredictor:
-    order: PredictionOrder
+    request: PredictionRequest
     out: Path
 
     def __call__(self, record: PatientRecord) -> dict[str, Any]:
-        return _predict_to(record, self.order, self.out / record.patient_id)
+        return _predict_to(record, self.request, self.out / record.patient_id)
 
 
-def _predict_to(record: PatientRecord, order: PredictionOrder, target: Path) -> dict[str, Any]:
+def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
     files = files_of(record)
     digests = {role: digest_input(path) for role, path in files.items()}
-    models = models_in(order.bundle, order.device)
+    models = models_in(request.bundle, request.device)
     origin = fingerprint(
         digests,
         {
             "patient_id": record.patient_id,
-            "config": order.config.model_dump(mode="json"),
-            "labels": str(order.labels),
-            "fill_structures": order.fill_structures,
-            "registration": order.registration,
+            "config": request.config.model_dump(mode="json"),
+            "labels": str(request.labels),
+            "fill_structures": request.fill_structures,
+            "registration": request.registration,
         },
         code_version(),
         models.digest,
     )
     if not is_current(target, origin):
-        patient = read_patient(record, labels=order.labels)
+        patient = read_patient(record, labels=request.labels)
         prediction = predict_patient(
             patient,
             models,
-            order.config,
-            fill_structures=order.fill_structures,
-            registration=order.registration,
-            threads=order.threads,
+            request.config,
+            fill_structures=request.fill_structures,
+            registration=request.registration,
+            threads=request.threads,
         )
         with committed_folder(target, origin) as staging:
             write_prediction(staging, prediction, patient, models)

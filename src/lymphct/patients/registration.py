@@ -31,7 +31,7 @@ ROOMS: Final = ("core", "imaging", "io")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationOrder:
+class RegistrationRequest:
     """What to register and how.
 
     Attributes:
@@ -49,7 +49,7 @@ class RegistrationOrder:
 
 
 def register_files(
-    order: RegistrationOrder, out: Path, *, progress: Progress | None = None
+    request: RegistrationRequest, out: Path, *, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Register two files and write `warped.nii.gz`, `field.nii.gz` and `registration.json` into `out`.
 
@@ -66,25 +66,25 @@ def register_files(
         EnvironmentProblemError: the machine refuses, or a part the method needs is missing.
 
     """
-    files = {"fixed": order.fixed, "moving": order.moving}
+    files = {"fixed": request.fixed, "moving": request.moving}
     digests = {role: digest_input(path) for role, path in files.items()}
-    origin = fingerprint(digests, order.settings.model_dump(mode="json"), code_version(*ROOMS))
+    origin = fingerprint(digests, request.settings.model_dump(mode="json"), code_version(*ROOMS))
     with locked(out):
         if not is_current(out, origin):
             with committed_folder(out, origin) as staging:
-                _register_into(staging, order, progress)
+                _register_into(staging, request, progress)
                 require_unchanged(files, digests)
         stored: Any = read_json(out / REPORT_FILE)
     return dict(stored)
 
 
-def _register_into(folder: Path, order: RegistrationOrder, progress: Progress | None) -> None:
-    settings = order.settings
+def _register_into(folder: Path, request: RegistrationRequest, progress: Progress | None) -> None:
+    settings = request.settings
     solver = None
     if settings.method == "deeds-binary":
-        solver = DeedsBinary.from_environment(threads=order.threads)
-    fixed, moving = _read_pair(order)
-    resources = Resources(threads=order.threads, progress=progress, solver=solver)
+        solver = DeedsBinary.from_environment(threads=request.threads)
+    fixed, moving = _read_pair(request)
+    resources = Resources(threads=request.threads, progress=progress, solver=solver)
     attempted = register_with(fixed, moving, settings, resources)
     used = accepted(attempted, fixed, moving) if settings.fall_back else attempted
     grid = fixed.geometry
@@ -93,8 +93,8 @@ def _register_into(folder: Path, order: RegistrationOrder, progress: Progress | 
     write_json(folder / REPORT_FILE, report_record(attempted.report, used))
 
 
-def _read_pair(order: RegistrationOrder) -> tuple[Volume, Volume]:
-    fixed, moving = read_image(order.fixed), read_image(order.moving)
+def _read_pair(request: RegistrationRequest) -> tuple[Volume, Volume]:
+    fixed, moving = read_image(request.fixed), read_image(request.moving)
     if fixed.patient_key and moving.patient_key and fixed.patient_key != moving.patient_key:
         msg = "the images belong to different patients (PatientID differs)"
         raise InputError(msg, code="E_PATIENTS", cure="check that both series are of one patient")

@@ -30,7 +30,7 @@ FALSE_POSITIVES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceOrder:
+class InstanceRequest:
     """How to match.
 
     Attributes:
@@ -60,7 +60,7 @@ class CaseMatches:
     confidences: Mapping[int, float] | None = None
 
 
-def match_case(pair: MaskPair, order: InstanceOrder) -> CaseMatches:
+def match_case(pair: MaskPair, request: InstanceRequest) -> CaseMatches:
     """Match the instances of one case.
 
     Raises:
@@ -68,25 +68,25 @@ def match_case(pair: MaskPair, order: InstanceOrder) -> CaseMatches:
         UsageError: the IoU or the rule is none.
 
     """
-    prediction, truth = read_pair(pair, is_confidence=order.confidence)
+    prediction, truth = read_pair(pair, is_confidence=request.confidence)
     confidences = None
-    if order.confidence:
+    if request.confidence:
         try:
             found, confidences = candidates_of(prediction)
         except InputError as error:
             raise error.at(patient=pair.case, file=pair.prediction.name) from None
     else:
-        found = instances_of(prediction, order.components)
-    true = instances_of(truth, order.components)
-    matches = match_instances(found, true, iou=order.iou, rule=order.rule)
-    if order.ignore_duplicates:
+        found = instances_of(prediction, request.components)
+    true = instances_of(truth, request.components)
+    matches = match_instances(found, true, iou=request.iou, rule=request.rule)
+    if request.ignore_duplicates:
         spurious = tuple(label for label in matches.spurious if label not in matches.duplicates)
         matches = replace(matches, spurious=spurious)
     return CaseMatches(matches, truth.geometry.voxel_volume, confidences)
 
 
 def instances_of(mask: Volume, components: Components) -> LabelArray:
-    """Return the instance map of a mask, by the rule `InstanceOrder.components` describes."""
+    """Return the instance map of a mask, by the rule `InstanceRequest.components` describes."""
     is_binary = int(mask.array.max()) <= 1
     if components == "never" or (components == "auto" and not is_binary):
         return mask.array
@@ -120,18 +120,18 @@ def candidates_of(detection: Volume) -> tuple[LabelArray, dict[int, float]]:
 
 @dataclass(frozen=True, slots=True)
 class _Matcher:
-    order: InstanceOrder
+    request: InstanceRequest
 
     def __call__(self, pair: MaskPair) -> CaseMatches:
-        return match_case(pair, self.order)
+        return match_case(pair, self.request)
 
     def curve(self, cases: Sequence[Scored[CaseMatches]]) -> Froc | None:
         """Return the FROC curve; None without confidences or without true nodes."""
         matches = [case.result.matches for case in cases]
-        if not self.order.confidence or not any(match.truth_voxels for match in matches):
+        if not self.request.confidence or not any(match.truth_voxels for match in matches):
             return None
         scores = [case.result.confidences or {} for case in cases]
-        return froc(matches, scores, ignore_duplicates=self.order.ignore_duplicates)
+        return froc(matches, scores, ignore_duplicates=self.request.ignore_duplicates)
 
     def record(self, cases: Sequence[Scored[CaseMatches]]) -> dict[str, JSON]:
         """Return what the JSON says."""
@@ -147,7 +147,7 @@ class _Matcher:
                 "cases_with_prediction": scores.patients_with_prediction,
             },
         }
-        if self.order.confidence:
+        if self.request.confidence:
             record["confidence"] = _confidence_record(cases, self.curve(cases))
         return {**record, "cases": {case.case: _case_record(case.result) for case in cases}}
 
@@ -167,7 +167,7 @@ class _Matcher:
 
 def evaluate_instances(
     pairs: Sequence[MaskPair],
-    order: InstanceOrder,
+    request: InstanceRequest,
     folder: Path,
     *,
     jobs: int = 1,
@@ -186,10 +186,10 @@ def evaluate_instances(
         OutputInUseError: the folder holds something else.
 
     """
-    matcher = _Matcher(order)
+    matcher = _Matcher(request)
     evaluation = Evaluation(
         name="instances",
-        settings=asdict(order),
+        settings=asdict(request),
         score=matcher,
         record=matcher.record,
         tables=matcher.tables,

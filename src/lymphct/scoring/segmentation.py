@@ -26,7 +26,7 @@ MOST_LABELS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationOrder:
+class SegmentationRequest:
     """What to score.
 
     Attributes:
@@ -53,39 +53,39 @@ class CaseScores:
     counts: Mapping[str, VoxelCounts]
 
 
-def score_case(pair: MaskPair, order: SegmentationOrder) -> CaseScores:
+def score_case(pair: MaskPair, request: SegmentationRequest) -> CaseScores:
     """Score the labels of one case.
 
     Raises:
         InputError: a mask is refused; the message names the case.
 
     """
-    prediction, truth = read_pair(pair, order.scheme)
+    prediction, truth = read_pair(pair, request.scheme)
     try:
-        labels = order.labels or labels_present(prediction.array, truth.array, most=MOST_LABELS)
+        labels = request.labels or labels_present(prediction.array, truth.array, most=MOST_LABELS)
     except InputError as error:
         raise error.at(patient=pair.case) from None
     scores = label_scores(
-        prediction.array, truth.array, labels, truth.geometry.spacing, surface=order.surface
+        prediction.array, truth.array, labels, truth.geometry.spacing, surface=request.surface
     )
     counts = label_counts(prediction.array, truth.array, labels)
     return CaseScores(
-        scores={order.name_of(label): value for label, value in scores.items()},
-        counts={order.name_of(label): value for label, value in counts.items()},
+        scores={request.name_of(label): value for label, value in scores.items()},
+        counts={request.name_of(label): value for label, value in counts.items()},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Scorer:
-    order: SegmentationOrder
+    request: SegmentationRequest
 
     def __call__(self, pair: MaskPair) -> CaseScores:
-        return score_case(pair, self.order)
+        return score_case(pair, self.request)
 
 
 def evaluate_segmentation(
     pairs: Sequence[MaskPair],
-    order: SegmentationOrder,
+    request: SegmentationRequest,
     folder: Path,
     *,
     jobs: int = 1,
@@ -103,12 +103,12 @@ def evaluate_segmentation(
 
     """
     settings: dict[str, JSON] = {
-        "labels": list(order.labels),
-        "scheme": None if order.scheme is None else str(order.scheme),
-        **order.surface.model_dump(mode="json"),
+        "labels": list(request.labels),
+        "scheme": None if request.scheme is None else str(request.scheme),
+        **request.surface.model_dump(mode="json"),
     }
     evaluation = Evaluation(
-        name="segmentation", settings=settings, score=_Scorer(order), record=_record, tables=_tables
+        name="segmentation", settings=settings, score=_Scorer(request), record=_record, tables=_tables
     )
     return evaluate(evaluation, pairs, folder, jobs=jobs, progress=progress)
 

@@ -10,10 +10,10 @@ from lymphct.io.manifest import read_manifest, write_manifest
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
 from lymphct.patients.one_by_one import CohortOutcome
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.prediction import PredictionOrder, predict_cohort
+from lymphct.patients.prediction import PredictionRequest, predict_cohort
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.plan import PLAN_FILE
-from lymphct.study.single_split import TrainingOrder, train_all
+from lymphct.study.single_split import TrainingRequest, train_all
 
 DEMO_SEED = 20
 """Phantoms of this seed were never trained on."""
@@ -52,7 +52,7 @@ def demonstrate(
         training = _phantoms(demo, "training", demo.training_patients, DEMO_SEED + 1, is_registered)
         step("training the five stages")
         bundle = train_all(
-            TrainingOrder(
+            TrainingRequest(
                 folder=demo.out / "run",
                 name="phantom_demo",
                 records=read_manifest(training).patients,
@@ -67,9 +67,9 @@ def demonstrate(
     is_registered = read_bundle(bundle).info.registration != "none"
     manifest = _phantoms(demo, "phantoms", demo.patients, DEMO_SEED, is_registered)
     step("predicting from both phases alone: structures, tumor, lymph nodes, status")
-    order = PredictionOrder(bundle=bundle, config=demo.config, device=demo.device)
+    request = PredictionRequest(bundle=bundle, config=demo.config, device=demo.device)
     cohort = read_manifest(without_masks(manifest))
-    return predict_cohort(cohort, order, demo.out, jobs=demo.jobs)
+    return predict_cohort(cohort, request, demo.out, jobs=demo.jobs)
 
 
 def _phantoms(demo: Demonstration, name: str, patients: int, seed: int, is_registered: bool) -> Path:  # noqa: FBT001 - private

@@ -34,7 +34,7 @@ PHANTOM_NOTICE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingOrder:
+class TrainingRequest:
     """What to train, from whom, and where.
 
     Attributes:
@@ -65,7 +65,7 @@ class TrainingOrder:
     pretrained: Mapping[str, torch.Tensor] | None = None
 
 
-def train_all(order: TrainingOrder, progress: Progress | None = None) -> Path:
+def train_all(request: TrainingRequest, progress: Progress | None = None) -> Path:
     """Train every stage and return the folder of the bundle.
 
     With two jobs or more, stages that do not need one another are trained side by side.
@@ -74,36 +74,36 @@ def train_all(order: TrainingOrder, progress: Progress | None = None) -> Path:
         InputError: patients cannot be read; the first reason is given.
 
     """
-    _require_begun(order, order.folder / PLAN_FILE)
-    if order.init is not None:
+    _require_begun(request, request.folder / PLAN_FILE)
+    if request.init is not None:
         msg = "all stages are trained here, nothing is taken over from --init"
         raise UsageError(msg, cure="leave out --init, or name the one stage to train")
-    start_run(order)
-    chains = [_Chain(order, stages) for stages in CHAINS]
-    if order.jobs > 1:
-        for outcome in map_patients(_train_chain, chains, jobs=order.jobs):
+    start_run(request)
+    chains = [_Chain(request, stages) for stages in CHAINS]
+    if request.jobs > 1:
+        for outcome in map_patients(_train_chain, chains, jobs=request.jobs):
             outcome.result()
     else:
         for chain in chains:
             _train_chain(chain, progress)
-    train_stage(_job(order, "metastasis"), progress)
-    return order.folder / "bundle"
+    train_stage(_job(request, "metastasis"), progress)
+    return request.folder / "bundle"
 
 
-def _require_begun(order: TrainingOrder, trace: Path) -> None:
-    if order.resume and not trace.exists():
-        msg = f"there is nothing to resume in {order.folder.name}"
+def _require_begun(request: TrainingRequest, trace: Path) -> None:
+    if request.resume and not trace.exists():
+        msg = f"there is nothing to resume in {request.folder.name}"
         raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")
 
 
-def train_one(order: TrainingOrder, stage: StageName, progress: Progress | None = None) -> Path:
+def train_one(request: TrainingRequest, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
-    _require_begun(order, order.folder / "stages" / stage)
-    run = start_run(order)
-    if order.init is not None:
-        take_over(run, read_bundle(order.init), stage)
-    train_stage(_job(order, stage), progress)
-    return order.folder / "bundle"
+    _require_begun(request, request.folder / "stages" / stage)
+    run = start_run(request)
+    if request.init is not None:
+        take_over(run, read_bundle(request.init), stage)
+    train_stage(_job(request, stage), progress)
+    return request.folder / "bundle"
 
 
 def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
@@ -135,26 +135,26 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
             update_bundle_part(run.bundle, name, part, bundle.weights[name])
 
 
-def start_run(order: TrainingOrder) -> Run:
+def start_run(request: TrainingRequest) -> Run:
     """Prepare the cohort, settle who is trained on, and lay an empty bundle."""
     preparation = Preparation(
-        folder=order.folder / "prepared",
-        spacing=order.config.imaging.spacing,
-        registration=order.config.registration,
-        labels=order.labels,
+        folder=request.folder / "prepared",
+        spacing=request.config.imaging.spacing,
+        registration=request.config.registration,
+        labels=request.labels,
     )
-    jobs = affordable_jobs(order.jobs, worker_memory(order.records, preparation))
+    jobs = affordable_jobs(request.jobs, worker_memory(request.records, preparation))
     failures = []
-    for outcome in prepare_cohort(order.records, preparation, jobs=jobs):
+    for outcome in prepare_cohort(request.records, preparation, jobs=jobs):
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])
     if failures:
-        msg = f"{len(failures)} of {len(order.records)} patients cannot be read; the first: {failures[0]}"
+        msg = f"{len(failures)} of {len(request.records)} patients cannot be read; the first: {failures[0]}"
         raise InputError(msg, code="E_COHORT", cure="run `lymphct check`, then correct or exclude them")
-    write_registration_table(preparation, order.records)
-    init = None if order.init is None else read_bundle(order.init).info
-    run = begin_run(order.folder, order.name, order.records, order.config, order.seed, init=init)
+    write_registration_table(preparation, request.records)
+    init = None if request.init is None else read_bundle(request.init).info
+    run = begin_run(request.folder, request.name, request.records, request.config, request.seed, init=init)
     if not (run.bundle / "bundle.json").exists():
         write_bundle(run.bundle, _empty_info(run, init), {}, model_card(run))
     return run
@@ -162,23 +162,23 @@ def start_run(order: TrainingOrder) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    order: TrainingOrder
+    request: TrainingRequest
     stages: tuple[StageName, ...]
 
 
 def _train_chain(chain: _Chain, progress: Progress | None = None) -> None:
     for stage in chain.stages:
-        train_stage(_job(chain.order, stage), progress)
+        train_stage(_job(chain.request, stage), progress)
 
 
-def _job(order: TrainingOrder, stage: StageName) -> StageJob:
+def _job(request: TrainingRequest, stage: StageName) -> StageJob:
     return StageJob(
         stage=stage,
-        folder=order.folder,
-        device=order.device,
-        jobs=order.jobs,
-        resume=order.resume,
-        pretrained=order.pretrained if stage == "metastasis" else None,
+        folder=request.folder,
+        device=request.device,
+        jobs=request.jobs,
+        resume=request.resume,
+        pretrained=request.pretrained if stage == "metastasis" else None,
     )
 
 
