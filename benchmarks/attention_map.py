@@ -22,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python 
 
 from benchmarks.side_by_side import Method, compare, finish, parser
 
-from lymphct.attention.mapping import PAPER_BANDS, attention_map, attention_score
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.mapping import attention_map
+from lymphct.attention.score import attention_score
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, LabelArray, Vector3
 from lymphct.core.geometry import Geometry
 from lymphct.core.volume import Volume

@@ -33,21 +33,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python 
 
 from benchmarks.side_by_side import Method, Table, Timing, compare, finish, memory, parser, reset_peak
 
-from lymphct.anatomy.structures import StructureSettings, build_structure_network, segment_structures
-from lymphct.anatomy.tumor import TumorSettings, build_tumor_network, segment_tumor
+from lymphct.anatomy.settings import StructureSettings, TumorSettings
+from lymphct.anatomy.structures import build_structure_network, segment_structures
+from lymphct.anatomy.tumor import build_tumor_network, segment_tumor
 from lymphct.attention.mapping import attention_map
-from lymphct.cascade.models import load_models
 from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
+from lymphct.imaging.crop import crop_volume
 from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
+from lymphct.io.models.loading import load_models
 from lymphct.learning.inference import sliding_window_logits
-from lymphct.learning.inference_settings import Backend, InferenceSettings, Precision
+from lymphct.learning.settings import Backend, InferenceSettings, Precision, UNetSettings
 from lymphct.learning.tensors import reversed_axes, to_network
-from lymphct.learning.unet import UNetSettings
-from lymphct.nodes.segmentation import NodeSegmentationSettings, build_node_network, segment_nodes
+from lymphct.nodes.segmentation import build_node_network, segment_nodes
+from lymphct.nodes.settings import NodeSegmentationSettings
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
 
@@ -86,7 +88,7 @@ def reference_maps(shape: Index3) -> Iterator[tuple[str, FloatArray]]:
             drawn = resample_labels(drawn, drawn.geometry.resampled(SPACING))
         else:
             i, j, k = ((small - large) // 2 for small, large in zip(drawn.geometry.shape, shape, strict=True))
-            drawn = drawn.cropped((i, j, k), shape)
+            drawn = crop_volume(drawn, (i, j, k), shape)
         yield f"{size}, {'×'.join(map(str, drawn.geometry.shape))} voxels", attention_map(drawn).array
 
 

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python 
 
 from benchmarks.side_by_side import memory, reset_peak, write_record
 
-from lymphct.attention.mapping import attention_map, merge_tumor
+from lymphct.attention.mapping import attention_map, guided_by
 from lymphct.cascade import examination as cascade
 from lymphct.cascade.alignment import AIR
 from lymphct.config import Config
@@ -51,7 +51,8 @@ from lymphct.patients import prediction
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.reading import read_patient
 from lymphct.phantom.settings import SIZES, PhantomSettings
-from lymphct.registration.registering import RegistrationSettings, register_with
+from lymphct.registration.registering import register_with
+from lymphct.registration.settings import RegistrationSettings
 
 PARTS = ("start", "whole", "classical")
 SEED = 20
@@ -190,7 +191,7 @@ def classical_profile(record: PatientRecord) -> dict[str, Any]:
     with profile.stage("resample and warp"):
         late = resample(patient.venous, grid, fill=AIR)
         ct = Multiphase(venous=late, arterial=registration.warp_image(arterial, grid, fill=AIR))
-        guiding = merge_tumor(resample_labels(structures, grid), resample_labels(tumor, grid))
+        guiding = guided_by(resample_labels(structures, grid), resample_labels(tumor, grid))
         instances = resample_labels(drawn.instances, grid)
     with profile.stage("attention map"):
         attention = attention_map(guiding)

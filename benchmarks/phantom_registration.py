@@ -12,13 +12,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
-from benchmarks.quality.subjects import Record, kept_record
+from benchmarks.quality.subjects import Record, digests_of, kept_record
 from benchmarks.quality.tables import (
     Aim,
     Cell,
@@ -33,17 +33,16 @@ from benchmarks.side_by_side import environment
 
 from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray
 from lymphct.core.errors import LymphctError
+from lymphct.core.terms import REGISTRATION_METHODS
 from lymphct.io.processes import map_patients
-from lymphct.io.results.fingerprints import code_version, fingerprint
+from lymphct.io.results.code import imported_by
+from lymphct.io.results.fingerprints import code_version
 from lymphct.io.results.jsonfile import JSON, write_json
+from lymphct.io.results.made import Recipe
 from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import SIZES, PhantomSettings
-from lymphct.registration.registering import (
-    Method,
-    RegistrationSettings,
-    Resources,
-    register_with,
-)
+from lymphct.registration.registering import Resources, register_with
+from lymphct.registration.settings import RegistrationSettings
 from lymphct.registration.work_grid import body_mask
 
 SEED = 6
@@ -68,8 +67,9 @@ class Measurement:
             "seed": self.seed,
             "registration": self.settings.model_dump(mode="json"),
         }
-        origin = fingerprint({}, settings, code_version("core", "imaging", "phantom"))
-        return kept_record(self.work, origin, index, lambda: self._measured(index))
+        script = Path(__file__)
+        recipe = Recipe(inputs=digests_of(script), settings=settings, code=imported_by(script))
+        return kept_record(self.work, recipe, index, lambda: self._measured(index))
 
     def _measured(self, index: int) -> dict[str, JSON]:
         patient = generate_patient(self.phantoms, seed=self.seed, index=index)
@@ -143,7 +143,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--method", choices=get_args(Method), default="deeds")
+    parser.add_argument("--method", choices=REGISTRATION_METHODS, default="deeds")
     parser.add_argument("--spacing", type=float, default=2.0, help="of the work grid, mm")
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side, one thread each")
     parser.add_argument(

@@ -21,12 +21,14 @@ from benchmarks.side_by_side import write_record
 from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
 from lymphct.cascade.alignment import AIR, normalized
-from lymphct.cascade.models import Models, load_models
+from lymphct.cascade.models import Models
 from lymphct.core.arrays import AnyArray, Index3
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
+from lymphct.imaging.crop import crop_volume
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
+from lymphct.io.models.loading import load_models
 from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import PhantomSettings
 
@@ -43,7 +45,7 @@ def widened(volume: Volume, voxels: int, fill: float) -> Volume:
     """Put voxels of one value around an image, within each slice."""
     i, j, k = volume.geometry.shape
     start: Index3 = (-voxels, -voxels, 0)
-    return volume.cropped(start, (i + 2 * voxels, j + 2 * voxels, k), fill=fill)
+    return crop_volume(volume, start, (i + 2 * voxels, j + 2 * voxels, k), fill=fill)
 
 
 def measured(patient: PhantomPatient, models: Models, air: int) -> dict[str, tuple[float, float]]:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import torch
 
-from lymphct.cascade.models import load_models
+from lymphct.cascade.cases import Material
 from lymphct.cascade.thresholds import PROBABILITIES, VOLUMES, NodeCandidate, node_candidates
+from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle, update_bundle_part
+from lymphct.io.models.loading import load_models
 from lymphct.study.plan import Run
 
 
@@ -24,15 +26,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument(
+        "--work", type=Path, help="store of its prepared patients, where it is not in the run"
+    )
     parser.add_argument("--recall", type=float, help="choose for this recall and change the run's bundle")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    run = Run.open(given.run)
+    run = Run.open(given.run, given.work)
     trained = load_models(read_bundle(run.bundle), torch.device("cpu")).nodes
     if trained is None:
         parser.error("the run has no stage 1 yet")
     grid = tuple(product(PROBABILITIES, VOLUMES))
-    candidates = node_candidates(run, trained.network, trained.settings, grid)
+    plan = run.plan
+    material = Material(patients=run.patients, learned=plan.learned, config=plan.config)
+    judged = plan.roles(StageName.NODES).validation
+    candidates = node_candidates(trained.network, trained.settings, material, judged, grid)
     print(f"{'threshold':>9} {'mm³':>5} {'recall':>7} {'precision':>9} {'F':>6}")
     for candidate in candidates:
         print(line(candidate))
@@ -58,12 +66,14 @@ def nearest(candidates: Sequence[NodeCandidate], recall: float) -> NodeCandidate
 def write(chosen: NodeCandidate, folder: Path) -> None:
     """Let stage 1 of a bundle work at an operating point."""
     bundle = read_bundle(folder)
-    part = bundle.info.parts["nodes"]
+    part = bundle.info.parts[StageName.NODES]
     values = {"threshold": chosen.threshold, "min_volume": chosen.min_volume}
     scores = {name: getattr(chosen.scores, name) for name in ("recall", "precision", "f")}
     changed = part.model_copy(update={"architecture": {**part.architecture, **values}, "scores": scores})
     thresholds = {"node_voxel": chosen.threshold, "node_min_volume_mm3": chosen.min_volume}
-    update_bundle_part(folder, "nodes", changed, bundle.weights["nodes"], {"thresholds": dict(thresholds)})
+    update_bundle_part(
+        folder, StageName.NODES, changed, bundle.weights["nodes"], {"thresholds": dict(thresholds)}
+    )
 
 
 if __name__ == "__main__":

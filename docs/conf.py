@@ -35,6 +35,7 @@ autodoc_default_options = {"exclude-members": "model_config"}
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 90
 default_role = "code"
+suppress_warnings = ["ref.python"]  # fields of several classes share a name; a field is no reference
 
 html_theme = "furo"
 html_title = f"lymphct {release}"

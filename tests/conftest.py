@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lymphct.config import Config
-from lymphct.io.manifest import Cohort, read_manifest
+from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.io.settings import load_config
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
@@ -33,7 +33,7 @@ def config() -> Config:
 
 
 @pytest.fixture(scope="session")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Twelve nano patients on disk."""
     folder = tmp_path_factory.mktemp("cohort")
     settings = PhantomSettings(size="nano", mode="unbiased", phase_shift=False)
@@ -43,7 +43,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 @pytest.fixture(scope="session")
-def training(tmp_path_factory: pytest.TempPathFactory, cohort: Cohort, config: Config) -> TrainingRequest:
+def training(tmp_path_factory: pytest.TempPathFactory, cohort: Manifest, config: Config) -> TrainingRequest:
     """The training of all stages on that cohort."""
     folder = tmp_path_factory.mktemp("run")
     return TrainingRequest(

@@ -15,10 +15,12 @@ from numpy.testing import assert_allclose
 
 from lymphct.anatomy.structures import build_structure_network
 from lymphct.anatomy.tumor import build_tumor_network
-from lymphct.cascade.description import BundleInfo, PartInfo, hash_patient
+from lymphct.cascade.description import BundleInfo, PartInfo
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config, parse_config
 from lymphct.core.errors import LeakageError, UsageError
+from lymphct.core.leakage import hash_patient
+from lymphct.core.patient import PatientInput
 from lymphct.core.terms import Structure
 from lymphct.evaluation.detection import instance_scores, match_instances
 from lymphct.evaluation.statistics import Interval
@@ -26,7 +28,6 @@ from lymphct.io.models.bundles import write_bundle
 from lymphct.metastasis.prediction import build_status_network
 from lymphct.nodes.identification import build_identification_network
 from lymphct.nodes.segmentation import build_node_network
-from lymphct.patients.reading import PatientInput
 from lymphct.phantom.patient import generate_patient
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package

@@ -1,7 +1,7 @@
 """Stage 1 of one patient in several arms: guided by predicted or true structures, or by no attention at all.
 
 "none" is a network trained without attention, "none + hard gate" the same with its probability set to 0
-where the attention is 0 (METHOD §6). Each arm has the thresholds chosen on its own validation patients.
+where the attention is 0. Each arm has the thresholds chosen on its own validation patients.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from typing import Final, Literal
 import numpy as np
 from benchmarks.quality.subjects import Subject
 
-from lymphct.attention.mapping import AttentionSettings, attention_map, merge_tumor, structures_present
+from lymphct.attention.mapping import attention_map, guided_by, structures_present
+from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.examination import Given, Stopwatch
 from lymphct.cascade.models import Models
@@ -21,7 +22,8 @@ from lymphct.evaluation.detection import match_instances
 from lymphct.evaluation.segmentation import voxel_counts
 from lymphct.io.results.jsonfile import JSON
 from lymphct.nodes.instances import find_instances
-from lymphct.nodes.segmentation import NodeSegmentationSettings, predict_node_probability
+from lymphct.nodes.segmentation import predict_node_probability
+from lymphct.nodes.settings import NodeSegmentationSettings
 
 Source = Literal["predicted", "truth"]
 """Whose structures and tumor guide the attention."""
@@ -92,7 +94,7 @@ class Arms:
         guides: dict[Source, Guide] = {}
         for source, given in candidates.items():
             if source in self.sources and given.structures is not None and given.tumor is not None:
-                guiding = merge_tumor(given.structures, given.tumor)
+                guiding = guided_by(given.structures, given.tumor)
                 guides[source] = Guide(
                     attention=attention_map(guiding, self.models.bands, BORDERS),
                     is_searched=bool(structures_present(guiding)),

@@ -8,23 +8,23 @@ from typing import Final
 import numpy as np
 import torch
 from benchmarks.quality.arms import BORDERS, UNREGISTERED, Arms, Source
-from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_code, models_of
+from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_recipe, models_of
 
 from lymphct.cascade.alignment import normalized
+from lymphct.cascade.evidence import status_patches
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, find_structures, find_tumor
 from lymphct.cascade.models import Models
-from lymphct.cascade.patient import predict_score
+from lymphct.cascade.score import predict_score
+from lymphct.core.patient import Multiphase
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_counts
-from lymphct.io.results.fingerprints import fingerprint
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.channels import network_channels
-from lymphct.learning.inference_settings import Precision
+from lymphct.learning.settings import Precision
 from lymphct.metastasis.aggregation import positive_volume
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import identification_case
 from lymphct.nodes.identification import positive_share, predict_classes
-from lymphct.study.evidence import status_patches
 
 PARTS: Final = ("structures", "tumor", "nodes", "identification", "metastasis")
 
@@ -79,9 +79,9 @@ class Measurement:
             "precision": self.precision,
         }
         inputs = {} if other is None else {"without_attention": other.digest}
-        origin = fingerprint(inputs, settings, measuring_code(), models.digest)
+        recipe = measuring_recipe(settings, inputs, models.digest)
         arms = Arms(models=models, other=other, sources=self.sources, with_truth=with_arms)
-        return kept_record(self.work, origin, index, lambda: self._measured(index, models, arms))
+        return kept_record(self.work, recipe, index, lambda: self._measured(index, models, arms))
 
     def _measured(self, index: int, models: Models, arms: Arms) -> dict[str, JSON]:
         torch.set_num_threads(1)
@@ -104,7 +104,9 @@ class Measurement:
         if set(PARTS[:4]) <= set(self.parts):
             with watch.stage("stage 2, status"):
                 findings = examine(subject.ct, found, models, BORDERS, Stopwatch())
-                record["status"] = _status(findings, models, with_score="metastasis" in self.parts)
+                record["status"] = _status(
+                    findings, subject.ct, models, with_score="metastasis" in self.parts
+                )
         record["seconds"] = {**watch.seconds, "CPU": round(process_time() - began, 3)}
         return record
 
@@ -158,22 +160,22 @@ def _stage2(subject: Subject, models: Models) -> dict[str, JSON]:
     }
 
 
-def _status(found: Findings, models: Models, *, with_score: bool) -> dict[str, JSON]:
+def _status(found: Findings, ct: Multiphase, models: Models, *, with_score: bool) -> dict[str, JSON]:
     """Return the scores of the patient: combined, lymph nodes alone, tumor alone, and two controls."""
     kind = "largest" if models.metastasis is None else models.metastasis.settings.volume
     record: dict[str, JSON] = {
-        "positive_volume_mm3": positive_volume(found.nodes, kind),
+        "positive_volume_mm3": positive_volume(found.nodes.nodes, kind),
         "nodes": len(found.nodes.nodes),
         "tumor_mm3": float(found.tumor.array.sum(dtype=np.int64)) * found.tumor.geometry.voxel_volume,
     }
     if models.metastasis is None or not with_score:
         return record
-    score = predict_score(found, models)
+    score = predict_score(found, ct, models)
     record["probability"] = score.probability
     record["withheld"] = None if score.reason is None else score.reason.code
     if score.probability is not None:
         network, settings = models.metastasis.network, models.metastasis.settings
-        patches = status_patches(found, settings, models.intensity)
+        patches = status_patches(found, settings.patches, models.intensity)
         # With the volume hidden: what the fused network makes of the tumor alone.
         record["probability_tumor"] = predict_status(network, patches, 0.0)
     return record

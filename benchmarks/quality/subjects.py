@@ -13,47 +13,32 @@ from typing import Any, Final, TypeVar
 from torch import nn
 
 from lymphct.cascade.alignment import align
-from lymphct.cascade.description import RegistrationName
 from lymphct.cascade.examination import Given
-from lymphct.cascade.models import Models, Trained, load_models
+from lymphct.cascade.models import Models, Trained
 from lymphct.cascade.patient import given_on_grid
 from lymphct.core.arrays import Vector3
-from lymphct.core.patient import Multiphase, NodeMap
-from lymphct.core.terms import NodeClass
+from lymphct.core.patient import Multiphase, NodeMap, PatientInput
+from lymphct.core.terms import NodeClass, RegistrationMethod
 from lymphct.io.models.bundles import read_bundle
-from lymphct.io.results.fingerprints import (
-    PACKAGE_FOLDER,
-    code_version,
-    digest_file,
-    fingerprint,
-    fingerprint_key,
-)
+from lymphct.io.models.loading import load_models
+from lymphct.io.results.code import imported_by
+from lymphct.io.results.fingerprints import digest_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.io.results.made import Recipe, made
 from lymphct.learning.devices import chosen_device
-from lymphct.learning.inference_settings import Precision
-from lymphct.learning.segmentation import SegmentationTrainingSettings
+from lymphct.learning.settings import Precision, SegmentationTrainingSettings
 from lymphct.nodes.features import node_features
-from lymphct.patients.reading import PatientInput
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.registration.registering import RegistrationSettings
+from lymphct.registration.settings import RegistrationSettings
 
 Record = Mapping[str, Any]
 """What was measured on one patient, as read back from JSON."""
 
-ROOMS: Final = (
-    "core",
-    "imaging",
-    "phantom",
-    "attention",
-    "learning",
-    "evaluation",
-    "anatomy",
-    "nodes",
-    "metastasis",
-)
-MODULES: Final = ("alignment.py", "cascade.py", "fusion.py", "models.py", "patient.py")
-"""Code whose change makes records worthless: rooms, and modules of `workflow`."""
+SCRIPTS: Final = tuple(sorted(Path(__file__).parent.glob("*.py")))
+"""Whose change, or that of the code they import, makes records worthless."""
+
+RECORD_FILE: Final = "record.json"
 
 N = TypeVar("N", bound=nn.Module)
 S = TypeVar("S", bound=SegmentationTrainingSettings)
@@ -65,7 +50,7 @@ class Cohort:
 
     phantoms: PhantomSettings
     seed: int
-    registration: RegistrationName = "none"
+    registration: RegistrationMethod = "none"
 
     def subject(self, index: int, spacing: Vector3) -> "Subject":
         """Make a patient and bring phases and truth onto the working grid, as `lymphct predict` would."""
@@ -118,8 +103,7 @@ class NodeExamples:
             "registration": self.cohort.registration,
             "spacing": list(self.spacing),
         }
-        origin = fingerprint({}, settings, measuring_code())
-        return kept_record(self.work, origin, index, lambda: self._measured(index))
+        return kept_record(self.work, measuring_recipe(settings), index, lambda: self._measured(index))
 
     def _measured(self, index: int) -> dict[str, JSON]:
         subject = self.cohort.subject(index, self.spacing)
@@ -130,25 +114,27 @@ class NodeExamples:
         }
 
 
-def kept_record(
-    work: Path, origin: Mapping[str, JSON], index: int, measure: Callable[[], dict[str, JSON]]
-) -> Record:
-    """Return the record of a patient, from its file where it has one of this origin."""
-    file = work / fingerprint_key(origin)[:16] / f"{index:04d}.json"
-    if not file.exists():
-        record = measure()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, record)
-    stored: Any = read_json(file)
+def kept_record(work: Path, recipe: Recipe, index: int, measure: Callable[[], dict[str, JSON]]) -> Record:
+    """Return the record of a patient, from its folder where it has one of this recipe."""
+    place = made(
+        work / recipe.key[:16] / f"{index:04d}",
+        recipe,
+        lambda folder: write_json(folder / RECORD_FILE, measure()),
+    )
+    stored: Any = read_json(place / RECORD_FILE)
     return dict(stored)
 
 
+def measuring_recipe(settings: JSON, inputs: Mapping[str, str] | None = None, bundle: str = "") -> Recipe:
+    """Return the recipe of a record; `inputs` are added to the scripts that measure."""
+    digests = {**digests_of(*SCRIPTS), **(inputs or {})}
+    return Recipe(inputs=digests, settings=settings, code=imported_by(*SCRIPTS), bundle=bundle)
+
+
 @cache
-def measuring_code() -> str:
-    """Return a version of all code a record depends on."""
-    files = [PACKAGE_FOLDER / "workflow" / name for name in MODULES]
-    files += sorted(Path(__file__).parent.glob("*.py"))
-    return " ".join([code_version(*ROOMS), *(digest_file(file)[:16] for file in files)])
+def digests_of(*scripts: Path) -> Mapping[str, str]:
+    """Return the digests of scripts by their names, as they were when first asked for."""
+    return {script.name: digest_file(script) for script in scripts}
 
 
 @cache

@@ -4,11 +4,10 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import Tensor
 
+from lymphct.anatomy.settings import StructureSettings
 from lymphct.anatomy.structures import (
     CLASSES,
-    StructureSettings,
     build_structure_network,
-    fit_structures,
     found_structures,
     segment_structures,
 )
@@ -17,12 +16,12 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
-from lymphct.learning.augmentation import AugmentationSettings
 from lymphct.learning.cases import training_case
 from lymphct.learning.channels import network_channels
-from lymphct.learning.patches import SamplingSettings
-from lymphct.learning.training import TrainingSettings, best_weights
-from lymphct.learning.unet import SegmentationNetwork, UNetSettings
+from lymphct.learning.segmentation import fit_segmentation
+from lymphct.learning.settings import AugmentationSettings, SamplingSettings, TrainingSettings, UNetSettings
+from lymphct.learning.training import best_weights
+from lymphct.learning.unet import SegmentationNetwork
 
 SETTINGS = StructureSettings(
     unet=UNetSettings(features=(8, 16), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1),
@@ -37,7 +36,7 @@ SETTINGS = StructureSettings(
 def trained(image: Multiphase, labels: Volume) -> SegmentationNetwork:
     case = training_case("p1", network_channels(image), labels)
     network = build_structure_network(SETTINGS)
-    *_, last = fit_structures(network, [case], [case], SETTINGS, seed=0)
+    *_, last = fit_segmentation(network, [case], [case], SETTINGS, seed=0)
     network.load_state_dict(best_weights(last.state))
     return network
 

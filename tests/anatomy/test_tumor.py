@@ -4,17 +4,19 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import Tensor
 
-from lymphct.anatomy.tumor import TumorSettings, build_tumor_network, fit_tumor, segment_tumor
+from lymphct.anatomy.settings import TumorSettings
+from lymphct.anatomy.tumor import build_tumor_network, segment_tumor
 from lymphct.core.errors import GeometryMismatchError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
-from lymphct.learning.augmentation import AugmentationSettings
+from lymphct.imaging.crop import crop_volume
 from lymphct.learning.cases import training_case
 from lymphct.learning.channels import network_channels
-from lymphct.learning.patches import SamplingSettings
-from lymphct.learning.training import TrainingSettings, best_weights
-from lymphct.learning.unet import SegmentationNetwork, UNetSettings
+from lymphct.learning.segmentation import fit_segmentation
+from lymphct.learning.settings import AugmentationSettings, SamplingSettings, TrainingSettings, UNetSettings
+from lymphct.learning.training import best_weights
+from lymphct.learning.unet import SegmentationNetwork
 
 UNET = UNetSettings(features=(8, 16), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1)
 SETTINGS = TumorSettings(
@@ -52,7 +54,7 @@ def image_with(structures: Volume, boxes: list[tuple[int, int]]) -> Multiphase:
 def test_the_tumor_of_one_patient_is_learned_by_heart(image: Multiphase, tumor: Volume) -> None:
     case = training_case("p1", network_channels(image), tumor)
     network = build_tumor_network(SETTINGS)
-    *_, last = fit_tumor(network, [case], [case], SETTINGS, seed=0)
+    *_, last = fit_segmentation(network, [case], [case], SETTINGS, seed=0)
     network.load_state_dict(best_weights(last.state))
     found = segment_tumor(network, image, SETTINGS)
     overlap = (found.array & tumor.array).sum()
@@ -165,6 +167,6 @@ def test_without_a_pancreas_windows_lie_over_the_body_alone() -> None:
 
 
 def test_a_pancreas_on_another_grid_is_refused(bright: Bright, structures: Volume) -> None:
-    small = structures.cropped((0, 0, 0), (8, 8, 8), fill=1)
+    small = crop_volume(structures, (0, 0, 0), (8, 8, 8), fill=1)
     with pytest.raises(GeometryMismatchError, match="the pancreas mask lies on another voxel grid"):
         segment_tumor(bright, image_with(structures, []), SETTINGS, small)

@@ -9,15 +9,9 @@ from scipy.spatial.distance import cdist
 
 import lymphct.attention
 from lymphct.attention import canvas
-from lymphct.attention.mapping import (
-    PAPER_BANDS,
-    AttentionSettings,
-    Band,
-    Bands,
-    attention_map,
-    merge_tumor,
-    structures_present,
-)
+from lymphct.attention.bands import PAPER_BANDS, Band, Bands
+from lymphct.attention.mapping import attention_map, guided_by, guiding_attention, structures_present
+from lymphct.attention.settings import AttentionSettings
 from lymphct.core.arrays import AnyArray, DoubleArray, LabelArray, Vector3
 from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Direction, Geometry
@@ -251,15 +245,21 @@ def test_present_structures_are_the_guiding_ones_in_order() -> None:
 def test_the_tumor_becomes_pancreas_only_outside_other_structures() -> None:
     labels = np.array([[[0, Structure.PANCREAS, Structure.DUODENUM, 0]]], dtype=np.uint8)
     tumor = np.array([[[1, 1, 1, 0]]], dtype=np.uint8)
-    merged = merge_tumor(volume(labels), volume(tumor))
+    merged = guided_by(volume(labels), volume(tumor))
     assert merged.array.tolist() == [[[5, 5, 6, 0]]]
     assert merged.array.dtype == np.uint8
+
+
+def test_without_a_tumor_mask_the_structures_alone_guide() -> None:
+    structures = volume(np.array([[[0, 5, 6, 1]]], dtype=np.uint8))
+    assert guided_by(structures, None) is structures
+    assert_array_equal(guiding_attention(structures, None).array, attention_map(structures).array)
 
 
 def test_a_tumor_on_another_grid_is_refused() -> None:
     labels = np.zeros((2, 2, 2), dtype=np.uint8)
     with pytest.raises(GeometryMismatchError, match="the tumor mask lies on another voxel grid"):
-        merge_tumor(volume(labels), volume(labels, (1.0, 1.0, 1.0)))
+        guided_by(volume(labels), volume(labels, (1.0, 1.0, 1.0)))
 
 
 def test_around_a_merged_tumor_the_attention_is_that_of_pancreas() -> None:
@@ -267,9 +267,16 @@ def test_around_a_merged_tumor_the_attention_is_that_of_pancreas() -> None:
     labels[0] = Structure.PANCREAS
     tumor = np.zeros_like(labels)
     tumor[1:5] = 1
-    merged = merge_tumor(volume(labels, (3, 3, 3)), volume(tumor, (3, 3, 3)))
+    found = guiding_attention(volume(labels, (3, 3, 3)), volume(tumor, (3, 3, 3)))
     by_hand = np.clip((23 - 3.0 * np.arange(1, 12)) / 3, 0, 1)
-    assert_allclose(attention_map(merged).array[5:, 2, 2], by_hand, atol=1e-6)
+    assert_allclose(found.array[5:, 2, 2], by_hand, atol=1e-6)
+
+
+def test_bands_and_settings_hold_for_the_attention_of_structures_and_tumor() -> None:
+    labels, tumor = blobs((8, 9, 7), 3), (blobs((8, 9, 7), 4) > 0).astype(np.uint8)
+    found = guiding_attention(volume(labels), volume(tumor), NARROW, AttentionSettings(border=1.0))
+    merged = np.where((labels == 0) & (tumor > 0), Structure.PANCREAS, labels)
+    assert_allclose(found.array, reference(merged, SPACING, NARROW, 1.0), rtol=0, atol=1e-5)
 
 
 def test_the_entry_point_of_the_package_is_this_function() -> None:

@@ -9,7 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.ndimage import distance_transform_edt
 
-from lymphct.attention.mapping import PAPER_BANDS, attention_map, structures_present
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.mapping import attention_map, structures_present
 from lymphct.core.arrays import DoubleArray
 from lymphct.core.geometry import Geometry
 from lymphct.core.terms import TOTALSEGMENTATOR_LABELS, Structure

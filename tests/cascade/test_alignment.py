@@ -12,11 +12,12 @@ from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.registration_check import registration_check, registration_record
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
+from lymphct.core.terms import REGISTRATION_METHODS
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, working_grid
 from lymphct.registration.deeds import ControlField
-from lymphct.registration.registering import METHODS, RegistrationSettings
 from lymphct.registration.result import Registration, RegistrationReport
+from lymphct.registration.settings import RegistrationSettings
 
 C, S = math.cos(0.2), math.sin(0.2)
 TURNED = ((C, -S, 0.0), (S, C, 0.0), (0.0, 0.0, 1.0))
@@ -177,5 +178,5 @@ def test_a_bundle_can_name_every_method_there_is() -> None:
         "code_version": "1",
     }
     assert BundleInfo.model_validate(fields).registration == "none"
-    for method in METHODS:
+    for method in REGISTRATION_METHODS:
         assert BundleInfo.model_validate({**fields, "registration": method}).registration == method

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lymphct.cascade.models import Models, inference_notices, load_models
+from lymphct.cascade.models import Models, inference_notices
 from lymphct.io.models.bundles import read_bundle
-from lymphct.learning.inference_settings import InferenceChoice, InferenceSettings
+from lymphct.io.models.loading import load_models
+from lymphct.learning.settings import InferenceChoice, InferenceSettings
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from lymphct.attention.mapping import PAPER_BANDS, AttentionSettings, Band, attention_map
+from lymphct.attention.bands import PAPER_BANDS, Band
+from lymphct.attention.mapping import attention_map
+from lymphct.attention.settings import AttentionSettings
 from lymphct.core.geometry import Geometry
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume

@@ -47,6 +47,16 @@ def test_segmentation_prints_the_result_it_writes(
     assert [line.split()[:3] for line in table[1:]] == [["4", "1", "0.857"], ["5", "1", "1.000"]]
 
 
+def test_labels_are_listed_by_their_number(lymphct: Program, tmp_path: Path) -> None:
+    mask = np.zeros(GRID.shape, dtype=np.uint8)
+    mask[1:3], mask[4:6], mask[7:9] = 10, 9, 1
+    path = write(tmp_path / "mask.nii.gz", mask)
+    words = ("evaluate", "segmentation", "--prediction", path, "--truth", path, "--out", tmp_path / "r")
+    for _ in range(2):
+        lines = lymphct(*words).out.splitlines()
+        assert [line.split()[0] for line in lines[1:]] == ["1", "9", "10"]
+
+
 def test_structures_are_scored_by_name(lymphct: Program, masks: tuple[Path, Path], tmp_path: Path) -> None:
     given = ["--prediction", masks[0], "--truth", masks[1], "--out", tmp_path / "r", "--labels", "lymphct"]
     record = json.loads(lymphct("evaluate", "segmentation", *given, "--json").out)

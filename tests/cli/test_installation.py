@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lymphct.cli import installation
-from lymphct.cli.installation import Finding, examine, verified_bundle
+from lymphct.cli.installation import Finding, inspect_installation, verified_bundle
 from lymphct.core.errors import ModelError
 from lymphct.io.models import bundles as bundle_module
 
@@ -21,7 +21,7 @@ def test_versions_and_optional_parts_are_listed_and_an_absent_bundle_is_no_fault
     monkeypatch.setattr(
         installation, "OPTIONAL", {"scipy": ("scipy", "x"), "no-such-part": ("no_such_part", "y")}
     )
-    found = list(examine("cpu"))
+    found = list(inspect_installation("cpu"))
     assert only(found, "library")["PyYAML"].text == version("PyYAML")
     assert only(found, "optional")["scipy"].state == "ok"
     missing = only(found, "optional")["no-such-part"]
@@ -37,7 +37,7 @@ def test_a_library_that_does_not_load_is_a_fault_and_ends_the_examination(
     (tmp_path / "broken_library.py").write_text("raise RuntimeError('operator does not exist')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(installation, "LIBRARIES", {"broken": "broken_library"})
-    found = list(examine("cpu"))
+    found = list(inspect_installation("cpu"))
     fault = only(found, "library")["broken"]
     assert (fault.state, fault.exit_code) == ("failed", 6)
     assert "does not load: RuntimeError: operator does not exist" in fault.text
@@ -48,7 +48,7 @@ def test_a_device_that_was_asked_for_and_is_not_there_is_a_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(installation, "LIBRARIES", {})
-    fault = only(list(examine("cuda:99", tmp_path / "none")), "device")["cuda:99"]
+    fault = only(list(inspect_installation("cuda:99", tmp_path / "none")), "device")["cuda:99"]
     assert (fault.state, fault.exit_code) == ("failed", 6)
     assert "device cuda:99 is not there" in fault.text
 
@@ -57,7 +57,7 @@ def test_a_damaged_bundle_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(installation, "LIBRARIES", {})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "bundle.json").write_text("{}")
-    fault = only(list(examine("cpu", tmp_path / "b")), "bundle")["b"]
+    fault = only(list(inspect_installation("cpu", tmp_path / "b")), "bundle")["b"]
     assert (fault.state, fault.exit_code) == ("failed", 7)
 
 
@@ -71,7 +71,10 @@ def test_a_trained_bundle_passes_with_the_names_of_its_tensors(bundle: Path) -> 
         "structures",
         "tumor",
     ]
-    assert only(list(examine("cpu", bundle)), "bundle")[bundle.name].text == f"{len(checked)} checks passed"
+    assert (
+        only(list(inspect_installation("cpu", bundle)), "bundle")[bundle.name].text
+        == f"{len(checked)} checks passed"
+    )
 
 
 def test_a_bundle_whose_tensors_do_not_fit_its_networks_is_refused(bundle: Path, tmp_path: Path) -> None:

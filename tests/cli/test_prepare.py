@@ -50,7 +50,7 @@ def test_a_failed_patient_ends_with_code_4_and_the_others_are_there(
     assert result.out.splitlines()[0] == "good: no arterial phase; no structures, no attention"
     assert result.out.splitlines()[1].startswith("bad: failed: incomplete or damaged file")
     assert "1 of 2 patients failed: bad [E_PARTLY] - see failures.jsonl" in result.err
-    assert (tmp_path / "work" / "good" / "images" / "DONE.json").exists()
+    assert list((tmp_path / "work" / "good").glob("images-*/DONE.json"))
 
 
 def test_an_unknown_method_is_a_usage_error(manifest: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lymphct.cli.context import Globals
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import AxisOrder
 from lymphct.core.volume import Volume
+from lymphct.imaging.crop import crop_volume
 from lymphct.io.images.reading import read_field, read_volume, write_volume
 from lymphct.io.results.store import DONE_FILE
 from lymphct.phantom.patient import PhantomPatient, generate_patient
@@ -164,9 +165,9 @@ def test_what_cannot_be_registered_is_refused_in_one_line(  # noqa: PLR0917 - fi
     arterial = phantom.arterial
     whole = arterial.array.astype(np.float32)
     moving = {
-        "three slices": arterial.cropped((0, 0, 20), (64, 64, 3)),
+        "three slices": crop_volume(arterial, (0, 0, 20), (64, 64, 3)),
         "constant": arterial.with_array(np.full_like(arterial.array, 40)),
-        "tiny": arterial.cropped((30, 30, 20), (4, 4, 4)),
+        "tiny": crop_volume(arterial, (30, 30, 20), (4, 4, 4)),
         "elsewhere": shifted(arterial, 900.0),
         "not finite": arterial.with_array(np.where(whole > 300, np.nan, whole)),
     }[name]

@@ -115,7 +115,9 @@ def test_the_doctor_ends_with_the_code_of_the_first_fault(
             Finding(group="bundle", name="b", state="failed", text="damaged", exit_code=fault),
             Finding(group="device", name="d", state="failed", text="gone", exit_code=1),
         ]
-    monkeypatch.setattr(installation, "examine", lambda device: iter(found) if device == "cpu" else None)
+    monkeypatch.setattr(
+        installation, "inspect_installation", lambda device: iter(found) if device == "cpu" else None
+    )
     result = lymphct("doctor", "--device", "cpu")
     assert result.code == fault
     assert result.out.splitlines()[:2] == [

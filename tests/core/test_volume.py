@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
 
 from lymphct.core.errors import GeometryMismatchError
 from lymphct.core.geometry import Geometry
@@ -40,26 +39,7 @@ def test_an_array_of_another_shape_is_refused() -> None:
 
 
 def test_a_vector_field_has_its_components_last() -> None:
-    field = Volume(array=np.zeros((4, 5, 6, 3)), geometry=GRID)
-    assert field.cropped((1, 1, 1), (2, 2, 9)).array.shape == (2, 2, 9, 3)
-
-
-def test_a_crop_inside_is_a_part_of_the_image() -> None:
-    crop = numbered().cropped((1, 2, 3), (2, 3, 2))
-    assert_array_equal(crop.array, numbered().array[1:3, 2:5, 3:5])
-    assert_allclose(crop.geometry.origin, GRID.world((1, 2, 3)))
-    assert crop.array.dtype == numbered().array.dtype
-
-
-def test_beyond_the_image_a_crop_is_filled() -> None:
-    crop = numbered().cropped((-1, 3, 4), (3, 4, 4), fill=-7)
-    assert_array_equal(crop.array[1:, :2, :2], numbered().array[:2, 3:, 4:])
-    assert (crop.array == -7).sum() == 48 - 8
-
-
-@pytest.mark.parametrize("start", [(-9, 0, 0), (0, 5, 0), (0, 0, 100)])
-def test_a_crop_beside_the_image_holds_only_the_fill(start: tuple[int, int, int]) -> None:
-    assert (numbered().cropped(start, (2, 2, 2), fill=3).array == 3).all()
+    assert Volume(array=np.zeros((4, 5, 6, 3)), geometry=GRID).array.shape == (4, 5, 6, 3)
 
 
 def test_images_on_one_grid_are_accepted() -> None:

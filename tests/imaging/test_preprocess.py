@@ -14,7 +14,6 @@ from lymphct.core.volume import Volume
 from lymphct.imaging import preprocess
 from lymphct.imaging.preprocess import (
     DEFAULT_INTENSITY,
-    ImagingSettings,
     IntensityStatistics,
     fit_intensity,
     normalize,
@@ -23,6 +22,7 @@ from lymphct.imaging.preprocess import (
     working_grid,
 )
 from lymphct.imaging.resampling import Interpolation
+from lymphct.imaging.settings import ImagingSettings
 
 OBLIQUE: Direction = ((0.8, -0.6, 0.0), (0.6, 0.8, 0.0), (0.0, 0.0, -1.0))
 """Turned about the cranio-caudal axis by 37 degrees and mirrored: determinant -1."""

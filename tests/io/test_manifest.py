@@ -19,9 +19,9 @@ def test_a_manifest_is_read_with_paths_beside_it_and_unknown_columns_kept(tmp_pa
         "\n"
         "x2, p2 ,a2.nii.gz,/data/v2,,,motion\n"
     )
-    cohort = read_manifest(manifest(tmp_path, text))
-    assert cohort.columns[0] == "case_id"
-    first, second = cohort.patients
+    read = read_manifest(manifest(tmp_path, text))
+    assert read.columns[0] == "case_id"
+    first, second = read.patients
     assert (first.patient_id, first.venous, first.arterial) == ("p1", tmp_path / "a/v.nii.gz", None)
     assert (first.n_status, first.tumor_location, first.line) == (1, "head, uncinate", 2)
     assert first.cells["case_id"] == "x1"
@@ -34,8 +34,8 @@ def test_a_manifest_is_read_with_paths_beside_it_and_unknown_columns_kept(tmp_pa
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
-    cohort = read_manifest(manifest(tmp_path, b"\xef\xbb\xbfpatient_id,venous\r\np1,v.nii\r\n"))
-    assert [patient.patient_id for patient in cohort.patients] == ["p1"]
+    read = read_manifest(manifest(tmp_path, b"\xef\xbb\xbfpatient_id,venous\r\np1,v.nii\r\n"))
+    assert [patient.patient_id for patient in read.patients] == ["p1"]
 
 
 def test_a_blank_venous_cell_names_no_existing_file(tmp_path: Path) -> None:

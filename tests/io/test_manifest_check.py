@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from lymphct.core.errors import InputError
-from lymphct.io.manifest import Cohort, read_manifest
-from lymphct.io.manifest_check import check_cohort, require_usable
+from lymphct.io.manifest import Manifest, read_manifest
+from lymphct.io.manifest_check import manifest_problems, require_usable
 
 
-def cohort(tmp_path: Path, *lines: str, columns: str = "patient_id,venous,arterial,n_status") -> Cohort:
+def manifest(tmp_path: Path, *lines: str, columns: str = "patient_id,venous,arterial,n_status") -> Manifest:
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.nii").write_text(name)
     (tmp_path / "a2.nii").write_text("a")
@@ -17,15 +17,15 @@ def cohort(tmp_path: Path, *lines: str, columns: str = "patient_id,venous,arteri
     return read_manifest(path)
 
 
-def test_a_good_cohort_has_no_problems(tmp_path: Path) -> None:
-    good = cohort(tmp_path, "p1,a.nii,b.nii,0", "P-2.x_y,c.nii,,1")
-    assert check_cohort(good) == []
+def test_a_good_manifest_has_no_problems(tmp_path: Path) -> None:
+    good = manifest(tmp_path, "p1,a.nii,b.nii,0", "P-2.x_y,c.nii,,1")
+    assert manifest_problems(good) == []
     assert require_usable(good) == {}
 
 
 def test_every_problem_is_told_at_once_with_its_line_and_cure(tmp_path: Path) -> None:
-    problems = check_cohort(
-        cohort(tmp_path, "../evil,a.nii,,0", "p1,missing.nii,,yes", "p2,,,", "P1,b.nii,b.nii,"),
+    problems = manifest_problems(
+        manifest(tmp_path, "../evil,a.nii,,0", "p1,missing.nii,,yes", "p2,,,", "P1,b.nii,b.nii,"),
         needs=["n_status"],
     )
     assert [str(problem) for problem in problems] == [
@@ -55,14 +55,14 @@ def test_every_problem_is_told_at_once_with_its_line_and_cure(tmp_path: Path) ->
     ["", "../x", "a/b", ".hidden", "a b", "Müller", "x" * 65, "a\x1b[31m", "=1+1", "CON", "nul.txt", "-p"],
 )
 def test_an_id_that_is_no_plain_folder_name_forbids_any_work(tmp_path: Path, name: str) -> None:
-    (problem,) = check_cohort(cohort(tmp_path, f"{name},a.nii,,"))
+    (problem,) = manifest_problems(manifest(tmp_path, f"{name},a.nii,,"))
     assert problem.scope == "cohort"
     assert problem.error.code == "E_PATIENT_ID"
     assert "Müller" not in str(problem)
 
 
 def test_a_control_character_in_a_path_forbids_any_work(tmp_path: Path) -> None:
-    (problem,) = check_cohort(cohort(tmp_path, "p1,a\x1b.nii,,"))
+    (problem,) = manifest_problems(manifest(tmp_path, "p1,a\x1b.nii,,"))
     assert (problem.scope, problem.error.code) == ("cohort", "E_PATH")
     assert "\x1b" not in str(problem)
 
@@ -70,19 +70,22 @@ def test_a_control_character_in_a_path_forbids_any_work(tmp_path: Path) -> None:
 def test_an_excluded_patient_needs_no_files(tmp_path: Path) -> None:
     columns = "patient_id,venous,arterial,n_status,exclude_reason"
     assert (
-        check_cohort(cohort(tmp_path, "p1,missing.nii,,,motion", columns=columns), needs=["n_status"]) == []
+        manifest_problems(manifest(tmp_path, "p1,missing.nii,,,motion", columns=columns), needs=["n_status"])
+        == []
     )
 
 
 def test_a_pipe_is_no_image(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    (problem,) = check_cohort(cohort(tmp_path, "p1,pipe,,"))
+    (problem,) = manifest_problems(manifest(tmp_path, "p1,pipe,,"))
     assert "no regular file" in str(problem)
 
 
 def test_an_image_of_two_patients_is_found_by_path_and_by_content(tmp_path: Path) -> None:
     (tmp_path / "link.nii").symlink_to("b.nii")
-    problems = check_cohort(cohort(tmp_path, "p1,a.nii,b.nii,", "p2,a2.nii,,", "p3,link.nii,,", "p4,c.nii,,"))
+    problems = manifest_problems(
+        manifest(tmp_path, "p1,a.nii,b.nii,", "p2,a2.nii,,", "p3,link.nii,,", "p4,c.nii,,")
+    )
     assert [(problem.patient_id, problem.error.cause) for problem in problems] == [
         ("p2", "the image has the same content as that of the patient in line 2"),
         ("p3", "the image is also that of the patient in line 2"),
@@ -98,19 +101,19 @@ def test_unreadable_images_are_not_taken_for_equal(tmp_path: Path, monkeypatch: 
         raise InputError(msg)
 
     monkeypatch.setattr(module, "digest_file", refuse)
-    assert check_cohort(cohort(tmp_path, "p1,a.nii,,", "p2,b.nii,,")) == []
+    assert manifest_problems(manifest(tmp_path, "p1,a.nii,,", "p2,b.nii,,")) == []
 
 
 def test_single_failing_patients_are_named_and_the_others_stay(tmp_path: Path) -> None:
-    failing = require_usable(cohort(tmp_path, "p1,missing.nii,,", "p2,a.nii,,"))
+    failing = require_usable(manifest(tmp_path, "p1,missing.nii,,", "p2,a.nii,,"))
     assert {name: error.code for name, error in failing.items()} == {"p1": "E_MISSING"}
 
 
-def test_a_cohort_that_forbids_work_is_refused_with_its_first_problem(tmp_path: Path) -> None:
+def test_a_manifest_that_forbids_work_is_refused_with_its_first_problem(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cohort\.csv: line 2: n_status is '7' \(and 1 more problems"):
-        require_usable(cohort(tmp_path, "p1,a.nii,,7", "../p,b.nii,,"))
+        require_usable(manifest(tmp_path, "p1,a.nii,,7", "../p,b.nii,,"))
 
 
 def test_a_path_the_system_refuses_is_a_missing_file(tmp_path: Path) -> None:
-    (problem,) = check_cohort(cohort(tmp_path, f"p1,{'x' * 300},,"))
+    (problem,) = manifest_problems(manifest(tmp_path, f"p1,{'x' * 300},,"))
     assert problem.error.code == "E_MISSING"

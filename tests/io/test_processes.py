@@ -49,7 +49,7 @@ def check_failures(outcomes: list[Outcome[str, str]]) -> None:
         bad.result()
     assert type(bug.error) is LymphctError
     assert bug.error.exit_code == 1
-    assert bug.error.cause.startswith("unexpected KeyError at test_worker.py:")
+    assert bug.error.cause.startswith("unexpected KeyError at test_processes.py:")
     assert "John Doe" not in str(bug.error)
     assert "KeyError: 'John Doe'" in bug.details
     assert isinstance(disk.error, EnvironmentProblemError)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lymphct.attention.mapping import Band
+from lymphct.attention.bands import Band
 from lymphct.config import Config
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.terms import Structure

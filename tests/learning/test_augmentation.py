@@ -6,13 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
 from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray
-from lymphct.learning.augmentation import (
-    AugmentationSettings,
-    SpatialTransform,
-    change_intensity,
-    draw_spatial,
-    move,
-)
+from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
+from lymphct.learning.settings import AugmentationSettings
 
 PATCH = (12, 18, 14)
 OFF = AugmentationSettings.preset("none")

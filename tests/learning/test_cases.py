@@ -25,7 +25,7 @@ def test_a_case_has_the_axes_of_the_network_and_float32_intensities() -> None:
     case = training_case("p1", [_volume(), _volume(100)], labels, _volume())
     assert case.image.shape == (2, 2, 3, 4)
     assert case.image.dtype == np.float32
-    assert case.image[1, 1, 2, 3] == _volume(100).array[3, 2, 1]
+    assert np.asarray(case.image)[1, 1, 2, 3] == _volume(100).array[3, 2, 1]
     assert_array_equal(case.labels, labels.array.transpose(2, 1, 0))
     assert case.attention is not None
     assert case.attention.shape == (2, 3, 4)

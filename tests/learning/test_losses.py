@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from lymphct.learning.losses import (
     DeepSupervisionLoss,
-    LossSettings,
     cross_entropy,
     deep_supervision_weights,
     labels_at,
     segmentation_loss,
     tversky_loss,
 )
+from lymphct.learning.settings import LossSettings
 
 PAPER = LossSettings()
 
@@ -75,6 +75,18 @@ def test_unlabelled_voxels_change_neither_loss_nor_gradient() -> None:
 def test_a_batch_without_any_label_has_a_finite_loss() -> None:
     logits = torch.randn(1, 2, 2, 2, 2)
     assert math.isfinite(segmentation_loss(logits, torch.full((1, 2, 2, 2), 255), PAPER).item())
+
+
+def test_cross_entropy_of_four_voxels_worked_out_by_hand() -> None:
+    # -ln 0.8 - ln 0.6 - ln 0.7 - ln 0.9 = 0.2231 + 0.5108 + 0.3567 + 0.1054 = 1.1960
+    entropy = cross_entropy(_two_channels([0.8, 0.6, 0.3, 0.1]).log(), _labels([1, 1, 0, 0]))
+    assert entropy.item() == pytest.approx(1.1960 / 4, abs=1e-4)
+
+
+def test_the_loss_is_the_sum_of_cross_entropy_and_tversky_worked_out_by_hand() -> None:
+    # as above: 1.1960 / 4 = 0.2990, and -2.8 / (2.8 + 0.2 + 0.9) = -0.7179
+    logits = _two_channels([0.8, 0.6, 0.3, 0.1]).log()
+    assert segmentation_loss(logits, _labels([1, 1, 0, 0]), PAPER).item() == pytest.approx(-0.4189, abs=2e-4)
 
 
 @pytest.mark.parametrize("weight", [1.0, 4.0])

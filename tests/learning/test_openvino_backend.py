@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from lymphct.core.errors import EnvironmentProblemError
 from lymphct.learning import openvino_backend
 from lymphct.learning.inference import sliding_window_logits
-from lymphct.learning.inference_settings import InferenceSettings
-from lymphct.learning.unet import SegmentationNetwork, UNetSettings, initialize
+from lymphct.learning.settings import InferenceSettings, UNetSettings
+from lymphct.learning.unet import SegmentationNetwork, initialize
 
 UNET = UNetSettings(features=(8, 12, 16), strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))
 PATCH = (16, 24, 8)

@@ -6,9 +6,9 @@ import torch
 from numpy.testing import assert_array_equal
 
 from lymphct.core.errors import InputError
-from lymphct.learning.augmentation import AugmentationSettings
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.patches import Batch, PatchSampler, SamplingSettings
+from lymphct.learning.patches import Batch, PatchSampler
+from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 
 MakeCase = Callable[..., TrainingCase]
 PAPER = AugmentationSettings()
@@ -111,9 +111,9 @@ def test_patients_without_attention_are_not_drawn_for_background(make_case: Make
     dark = make_case(3, labelled=False)
     dark = TrainingCase(
         patient="dark",
-        image=dark.image + 100,
+        image=np.asarray(dark.image) + 100,
         labels=dark.labels,
-        attention=0 * dark.labels.astype(np.float32),
+        attention=0 * np.asarray(dark.labels).astype(np.float32),
         fill=-4.0,
     )
     sampler = PatchSampler([dark, make_case(0)], _settings(), NONE, 0)
@@ -122,7 +122,7 @@ def test_patients_without_attention_are_not_drawn_for_background(make_case: Make
 
 def test_image_labels_and_attention_move_together(make_case: MakeCase) -> None:
     case = make_case(0)
-    labels = case.labels
+    labels = np.asarray(case.labels)
     marked = TrainingCase(
         patient="marked",
         image=np.stack([labels, labels]).astype(np.float32),
@@ -150,8 +150,8 @@ def test_a_small_image_is_padded_with_fill_background_and_no_attention(make_case
     assert_array_equal(batch.image[0, :, 1:7, 4:12, 1:11].numpy(), case.image)
     assert (batch.image[0, :, 0] == -4).all()
     assert (batch.image[0, :, :, :4] == -4).all()
-    assert int(batch.labels.sum()) == int(case.labels.sum())
-    assert batch.attention.sum().item() == pytest.approx(float(case.attention.sum()), rel=1e-5)  # type: ignore[union-attr] # it has attention
+    assert int(batch.labels.sum()) == int(np.asarray(case.labels).sum())
+    assert batch.attention.sum().item() == pytest.approx(float(np.asarray(case.attention).sum()), rel=1e-5)
 
 
 def test_phase_dropout_empties_the_arterial_channel_only(make_case: MakeCase) -> None:
@@ -164,7 +164,7 @@ def test_phase_dropout_empties_the_arterial_channel_only(make_case: MakeCase) ->
 
 def test_rare_classes_are_drawn_as_often_as_common_ones(make_case: MakeCase) -> None:
     case = make_case(0, labelled=False, with_attention=False)
-    labels = case.labels.copy()
+    labels = np.array(case.labels)
     labels[:10], labels[16, 30, 20], labels[18:] = 1, 2, 255
     several = TrainingCase(patient="several", image=case.image, labels=labels, attention=None, fill=-4.0)
     sampler = PatchSampler([several], _settings(patch_size=(4, 4, 4), batch_size=1), NONE, 0)
@@ -199,7 +199,11 @@ def test_patients_with_and_without_attention_are_not_mixed(make_case: MakeCase) 
 def test_informative_patches_from_nowhere_are_refused(make_case: MakeCase) -> None:
     case = make_case(0)
     dark = TrainingCase(
-        patient="dark", image=case.image, labels=case.labels, attention=0 * case.image[0], fill=-4.0
+        patient="dark",
+        image=case.image,
+        labels=case.labels,
+        attention=0 * np.asarray(case.image)[0],
+        fill=-4.0,
     )
     with pytest.raises(InputError, match="no voxel of any training patient has attention"):
         PatchSampler([dark], _settings(), NONE, 0)

@@ -1,5 +1,5 @@
 from lymphct.learning.scaling import scale_network, scale_size
-from lymphct.learning.unet import UNetSettings
+from lymphct.learning.settings import UNetSettings
 
 PAPER = (0.68, 0.68, 0.8)
 PATCH = (160, 192, 80)

@@ -7,18 +7,18 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lymphct.core.arrays import LabelArray
-from lymphct.learning.augmentation import AugmentationSettings
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.losses import LossSettings
-from lymphct.learning.patches import Batch, SamplingSettings
-from lymphct.learning.segmentation import (
+from lymphct.learning.patches import Batch
+from lymphct.learning.segmentation import batch_loss, fit_segmentation, mean_dice
+from lymphct.learning.settings import (
+    AugmentationSettings,
+    LossSettings,
+    SamplingSettings,
     SegmentationTrainingSettings,
-    batch_loss,
-    fit_segmentation,
-    mean_dice,
+    TrainingSettings,
+    UNetSettings,
 )
-from lymphct.learning.training import TrainingSettings
-from lymphct.learning.unet import SegmentationNetwork, UNetSettings, initialize
+from lymphct.learning.unet import SegmentationNetwork, initialize
 
 MakeCase = Callable[..., TrainingCase]
 UNET = UNetSettings(features=(8, 12, 16), strides=((1, 1, 1), (2, 2, 2), (2, 2, 1)))

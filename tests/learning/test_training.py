@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from lymphct.core.errors import ModelError
+from lymphct.learning.settings import TrainingSettings
 from lymphct.learning.training import (
     EpochRecord,
     LearningStoppedError,
-    TrainingSettings,
     TrainingState,
     best_weights,
     learning_rate,

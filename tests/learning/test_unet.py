@@ -6,14 +6,8 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet, Resi
 from pydantic import ValidationError
 from torch import nn
 
-from lymphct.learning.unet import (
-    ConvNorm,
-    SegmentationNetwork,
-    UNet,
-    UNetSettings,
-    from_nnunet,
-    initialize,
-)
+from lymphct.learning.settings import UNetSettings
+from lymphct.learning.unet import ConvNorm, SegmentationNetwork, UNet, from_nnunet, initialize
 
 SETTINGS = UNetSettings(features=(4, 6, 8, 10), strides=((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 1)))
 RESIDUAL = SETTINGS.model_copy(update={"encoder": "residual", "residual_blocks": (1, 2, 1, 2)})

@@ -4,46 +4,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lymphct.core.errors import InputError, LeakageError
-from lymphct.core.geometry import Geometry
-from lymphct.core.patient import Node, NodeMap
+from lymphct.core.patient import Node
 from lymphct.core.terms import NodeClass
-from lymphct.core.volume import Volume
 from lymphct.metastasis.aggregation import (
-    VolumeKind,
     classify,
     fit_volume_threshold,
     mean_over_folds,
     mean_over_patches,
     positive_volume,
 )
+from lymphct.metastasis.settings import VolumeKind
 
 P, N = NodeClass.POSITIVE, NodeClass.NEGATIVE
 
 
-def node_map(*nodes: tuple[float, NodeClass | None]) -> NodeMap:
-    geometry = Geometry(shape=(2, 3, 4), spacing=(0.68, 0.68, 0.8))
-    instances = Volume(array=np.zeros((2, 3, 4), dtype=np.uint16), geometry=geometry)
-    records = tuple(
+def nodes(*given: tuple[float, NodeClass | None]) -> tuple[Node, ...]:
+    return tuple(
         Node(label=label, volume=volume, center=(0.0, 0.0, 0.0), node_class=node_class)
-        for label, (volume, node_class) in enumerate(nodes, start=1)
+        for label, (volume, node_class) in enumerate(given, start=1)
     )
-    return NodeMap(instances=instances, nodes=records)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("largest", 700.0), ("mean", 500.0), ("total", 1000.0)])
 def test_only_positive_nodes_count(kind: VolumeKind, expected: float) -> None:
-    assert positive_volume(node_map((300.0, P), (5000.0, N), (700.0, P)), kind) == expected
+    assert positive_volume(nodes((300.0, P), (5000.0, N), (700.0, P)), kind) == expected
 
 
 @pytest.mark.parametrize("kind", ["largest", "mean", "total"])
 def test_without_a_positive_node_the_volume_is_zero(kind: VolumeKind) -> None:
-    assert positive_volume(node_map(), kind) == 0.0
-    assert positive_volume(node_map((5000.0, N)), kind) == 0.0
+    assert positive_volume(nodes(), kind) == 0.0
+    assert positive_volume(nodes((5000.0, N)), kind) == 0.0
 
 
 def test_nodes_without_a_class_are_refused() -> None:
     with pytest.raises(InputError, match=r"lymph node 2 has no class.*identify the nodes first"):
-        positive_volume(node_map((300.0, P), (200.0, None)))
+        positive_volume(nodes((300.0, P), (200.0, None)))
 
 
 def test_patches_and_folds_are_averaged() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from numpy.testing import assert_allclose
 
-from lymphct.learning.augmentation import AugmentationSettings
+from lymphct.learning.settings import AugmentationSettings
 from lymphct.metastasis.augmentation import augment, move
 
 torch.set_num_threads(1)

@@ -4,7 +4,8 @@ from numpy.testing import assert_allclose
 from pydantic import ValidationError
 from torch import nn
 
-from lymphct.metastasis.network import MaskBranch, StatusNetwork, StatusNetworkSettings, VolumeFusion
+from lymphct.metastasis.network import MaskBranch, StatusNetwork, VolumeFusion
+from lymphct.metastasis.settings import StatusNetworkSettings
 
 torch.set_num_threads(1)
 
@@ -69,6 +70,27 @@ def test_a_quarter_of_the_width_quarters_every_count_but_the_codewords() -> None
     assert network.texture.codewords.shape == (8, 16)
     assert linear_shapes(network) == [(16, 256), (2, 16)]
     assert sum(p.numel() for p in network.parameters()) < 800_000
+
+
+class Answer(nn.Module):
+    """Stands for a part of the network whose result is known."""
+
+    def __init__(self, answer: torch.Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, *_: object) -> torch.Tensor:
+        return self.answer
+
+
+def test_averaged_features_stand_beside_texture_encoded_ones() -> None:
+    network = build(volume_fusion=False)
+    # two features of 2×2 positions; their averages are 4 and 10
+    layer4 = torch.tensor([[[[1.0, 3.0], [5.0, 7.0]], [[4.0, 8.0], [12.0, 16.0]]]])
+    network.resnet.add_module("layer4", Answer(layer4))
+    network.add_module("texture", Answer(torch.tensor([[0.6, 0.8]])))
+    network.add_module("classifier", nn.Identity())
+    assert_allclose(network(patches(1), torch.zeros(1)), [[4.0, 10.0, 0.6, 0.8]], rtol=1e-6)
 
 
 def test_fusion_adds_the_normalised_volume_to_the_features() -> None:

@@ -1,5 +1,5 @@
 import itertools
-import logging
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -7,18 +7,21 @@ import torch
 from numpy.testing import assert_allclose
 
 from lymphct.core.errors import InputError, LeakageError, ModelError
-from lymphct.learning.augmentation import AugmentationSettings
-from lymphct.learning.training import EpochRecord, best_weights
-from lymphct.metastasis.network import StatusNetworkSettings
+from lymphct.learning.settings import AugmentationSettings
+from lymphct.learning.training import EpochRecord, TrainingState, best_weights
 from lymphct.metastasis.prediction import (
-    MetastasisSettings,
-    StatusTrainingSettings,
     build_status_network,
     fit_status,
     patch_probabilities,
     predict_status,
 )
-from lymphct.metastasis.sampling import StatusCase, StatusSamplingSettings
+from lymphct.metastasis.sampling import StatusCase
+from lymphct.metastasis.settings import (
+    MetastasisSettings,
+    StatusNetworkSettings,
+    StatusSamplingSettings,
+    StatusTrainingSettings,
+)
 
 torch.set_num_threads(1)
 
@@ -49,8 +52,20 @@ def cohort(first: int = 0, n: int = 6) -> list[StatusCase]:
     ]
 
 
+def taught(
+    cases: Sequence[StatusCase],
+    validation: Sequence[StatusCase],
+    how: MetastasisSettings,
+    *,
+    seed: int = 0,
+    state: TrainingState | None = None,
+) -> Iterator[EpochRecord]:
+    network = build_status_network(how, seed=seed)
+    return fit_status(network, cases, validation, how, seed=seed, state=state)
+
+
 def run(epochs: int = 3, *, seed: int = 0) -> list[EpochRecord]:
-    return list(fit_status(cohort(), cohort(20), settings(epochs), seed=seed))
+    return list(taught(cohort(), cohort(20), settings(epochs), seed=seed))
 
 
 def test_training_is_the_same_twice_and_other_with_another_seed() -> None:
@@ -63,8 +78,8 @@ def test_training_is_the_same_twice_and_other_with_another_seed() -> None:
 
 def test_a_resumed_training_ends_with_the_same_bits() -> None:
     whole = run(4)
-    stopped = list(itertools.islice(fit_status(cohort(), cohort(20), settings(4), seed=0), 2))
-    rest = list(fit_status(cohort(), cohort(20), settings(4), seed=0, state=stopped[-1].state))
+    stopped = list(itertools.islice(taught(cohort(), cohort(20), settings(4), seed=0), 2))
+    rest = list(taught(cohort(), cohort(20), settings(4), seed=0, state=stopped[-1].state))
     assert [record.epoch for record in rest] == [3, 4]
     assert [record.loss for record in rest] == [record.loss for record in whole[2:]]
     assert whole[-1].state.tensors.keys() == rest[-1].state.tensors.keys()
@@ -78,7 +93,7 @@ def test_a_handful_of_patients_can_be_learned() -> None:
         update={"augmentation": AugmentationSettings.preset("none")}
     )
     network = build_status_network(quick, seed=2)
-    records = list(fit_status(cases, [], quick, seed=2, init=network))
+    records = list(fit_status(network, cases, [], quick, seed=2))
     assert records[-1].loss < 0.2 < records[0].loss
     for case in cases:
         assert abs(predict_status(network, case.patches, case.volume) - case.n_status) < 0.3
@@ -100,7 +115,7 @@ def test_validation_patients_of_one_class_are_scored_by_cross_entropy(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     negatives = [patient(number, 0) for number in (30, 31)]
-    record = next(fit_status(cohort(), negatives, settings(), seed=0))
+    record = next(taught(cohort(), negatives, settings(), seed=0))
     assert "validation patients of one class only" in caplog.text
     network = build_status_network(settings())
     network.load_state_dict(best_weights(record.state))
@@ -118,7 +133,7 @@ def test_the_patient_is_the_mean_of_nine_patches_and_the_mode_is_kept() -> None:
     assert predict_status(network, case.patches, case.volume) == pytest.approx(p.mean())
     assert network.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    one_by_one = [patch_probabilities(network, patch[None], 0.0)[0] for patch in case.patches]
+    one_by_one = [patch_probabilities(network, case.patches[n][None], 0.0)[0] for n in range(9)]
     assert_allclose(p, one_by_one, atol=1e-6)
 
 
@@ -128,41 +143,21 @@ def test_a_patient_without_positive_nodes_gets_a_probability() -> None:
     assert 0 < predict_status(network, blank, 0.0) < 1
 
 
-def test_training_starts_from_given_weights(caplog: pytest.LogCaptureFixture) -> None:
-    start = build_status_network(settings(), seed=9).state_dict()
-    still = settings(1, learning_rate=1e-12)
-    with caplog.at_level(logging.INFO):
-        record = next(fit_status(cohort(), [], still, seed=0, init=start))
-    assert "starts from an earlier status network" in caplog.text
-    assert_allclose(
-        best_weights(record.state)["resnet.conv1.weight"], start["resnet.conv1.weight"], atol=1e-7
-    )
-
-
-def test_a_random_start_is_said_in_the_log_but_not_when_resuming(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        first = next(fit_status(cohort(), [], settings(), seed=0))
-        assert "random start" in caplog.text
-        caplog.clear()
-        next(fit_status(cohort(), [], settings(), seed=0, state=first.state))
-        assert "random start" not in caplog.text
-
-
 def test_a_patient_cannot_train_and_validate() -> None:
     with pytest.raises(LeakageError, match=r"2 patients were used for fitting.*case2, case3"):
-        next(fit_status(cohort(n=4), cohort(2, n=4), settings(), seed=0))
+        next(taught(cohort(n=4), cohort(2, n=4), settings(), seed=0))
 
 
 def test_training_on_one_class_is_refused() -> None:
     with pytest.raises(InputError, match=r"got 0 N\+ and 2 N-"):
-        next(fit_status([patient(1, 0), patient(2, 0)], [], settings(), seed=0))
+        next(taught([patient(1, 0), patient(2, 0)], [], settings(), seed=0))
 
 
 def test_a_state_of_another_width_is_refused() -> None:
-    record = next(fit_status(cohort(), [], settings(), seed=0))
+    record = next(taught(cohort(), [], settings(), seed=0))
     wider = settings().model_copy(update={"network": StatusNetworkSettings(width=0.25)})
     with pytest.raises(ModelError, match="belongs to another network"):
-        next(fit_status(cohort(), [], wider, seed=0, state=record.state))
+        next(taught(cohort(), [], wider, seed=0, state=record.state))
 
 
 def test_defaults_are_those_of_the_paper() -> None:

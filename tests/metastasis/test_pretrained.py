@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from lymphct.core.errors import ModelError
-from lymphct.metastasis.network import StatusNetwork, StatusNetworkSettings
+from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.pretrained import initialize, load_imagenet
+from lymphct.metastasis.settings import StatusNetworkSettings
 
 torch.set_num_threads(1)
 

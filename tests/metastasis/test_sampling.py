@@ -7,8 +7,9 @@ from numpy.testing import assert_allclose
 from pydantic import ValidationError
 
 from lymphct.core.errors import InputError
-from lymphct.learning.augmentation import AugmentationSettings
-from lymphct.metastasis.sampling import StatusCase, StatusSampler, StatusSamplingSettings
+from lymphct.learning.settings import AugmentationSettings
+from lymphct.metastasis.sampling import StatusCase, StatusSampler
+from lymphct.metastasis.settings import StatusSamplingSettings
 
 torch.set_num_threads(1)
 

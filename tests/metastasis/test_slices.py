@@ -6,7 +6,8 @@ from lymphct.core.arrays import AnyArray, Vector3
 from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Direction, Geometry
 from lymphct.core.volume import Volume
-from lymphct.metastasis.slices import PatchSettings, largest_slices, tumor_patches
+from lymphct.metastasis.settings import PatchSettings
+from lymphct.metastasis.slices import largest_slices, tumor_patches
 
 SPACING = (0.68, 0.68, 0.8)
 ROTATED: Direction = ((0.8, -0.6, 0.0), (0.6, 0.8, 0.0), (0.0, 0.0, 1.0))

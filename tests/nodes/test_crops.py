@@ -7,16 +7,21 @@ from pydantic import ValidationError
 
 from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.patient import Multiphase, NodeMap
-from lymphct.learning.augmentation import AugmentationSettings, SpatialTransform
+from lymphct.imaging.crop import crop_volume
+from lymphct.learning.augmentation import SpatialTransform
 from lymphct.learning.channels import network_channels
+from lymphct.learning.settings import AugmentationSettings
 from lymphct.nodes.crops import (
     NOT_A_NODE,
+    UNKNOWN,
     IdentificationCase,
     NodeSampler,
-    NodeSamplingSettings,
+    as_no_nodes,
     cut_crop,
     identification_case,
+    with_known_class,
 )
+from lymphct.nodes.settings import NodeSamplingSettings
 
 NONE = np.zeros((2, 3), dtype=np.int64)
 SAMPLING = NodeSamplingSettings(
@@ -61,7 +66,7 @@ def test_the_box_encloses_the_node_and_is_widened_within_the_crop(case: Identifi
 
 def test_other_nodes_are_not_in_the_mask(case: IdentificationCase) -> None:
     crop = cut_crop(case, 0, (60, 60, 40), SpatialTransform(), NONE)
-    assert crop.mask.sum() == (case.instances == case.labels[0]).sum()
+    assert crop.mask.sum() == (np.asarray(case.instances) == case.labels[0]).sum()
 
 
 def test_image_and_mask_turn_together(case: IdentificationCase) -> None:
@@ -105,7 +110,7 @@ def test_a_batch_depends_on_seed_and_iteration_alone(case: IdentificationCase) -
 
 
 def test_the_order_of_the_patients_does_not_matter(case: IdentificationCase) -> None:
-    brighter = replace(case, patient="p2", image=case.image + 1)
+    brighter = replace(case, patient="p2", image=np.asarray(case.image) + 1)
     one = NodeSampler([case, brighter], SAMPLING, 2, seed=1).batch(3)
     two = NodeSampler([brighter, case], SAMPLING, 2, seed=1).batch(3)
     assert (one.image == two.image).all()
@@ -117,24 +122,65 @@ def test_phase_dropout_hides_the_arterial_phase_and_its_features(case: Identific
     assert bool((batch.image[:, 0] == 0).all())
     assert bool(batch.features[:, 1:4].isnan().all())
     assert not batch.features[:, 4:].isnan().any()
-    assert case.image[0].any()
+    assert np.asarray(case.image)[0].any()
 
 
 def test_three_classes_take_equal_shares(
     image: Multiphase, nodes: NodeMap, ct: Multiphase, case: IdentificationCase
 ) -> None:
-    unknown = NodeMap(
-        instances=nodes.instances, nodes=tuple(replace(node, node_class=None) for node in nodes.nodes)
-    )
-    false_positives = identification_case("p2", network_channels(image), unknown, ct)
+    false_positives = as_no_nodes(identification_case("p2", network_channels(image), nodes, ct))
     batch = NodeSampler([case, false_positives], SAMPLING, 3, seed=1).batch(0)
     assert sorted(batch.classes.tolist()) == [0, 0, 1, 1, 2, 2]
 
 
-def test_nodes_without_class_need_the_third_class(case: IdentificationCase) -> None:
-    unknown = replace(case, classes=(0, 1, NOT_A_NODE, 1))
-    with pytest.raises(InputError, match="p1: 1 lymph nodes have no class"):
-        NodeSampler([unknown], SAMPLING, 2, seed=1)
+def test_a_drawn_node_without_class_is_of_unknown_class_and_no_evidence_against_a_node(
+    image: Multiphase, nodes: NodeMap, ct: Multiphase
+) -> None:
+    first, *others = nodes.nodes
+    partly = NodeMap(instances=nodes.instances, nodes=(replace(first, node_class=None), *others))
+    case = identification_case("p1", network_channels(image), partly, ct)
+    assert case.classes[0] == UNKNOWN
+    assert NOT_A_NODE not in case.classes
+    with pytest.raises(InputError, match="0 not a lymph node"):
+        NodeSampler([case], SAMPLING, 3, seed=1)
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_a_node_of_unknown_class_is_never_drawn(
+    outputs: int, image: Multiphase, nodes: NodeMap, ct: Multiphase, case: IdentificationCase
+) -> None:
+    unknown = NodeMap(
+        instances=nodes.instances, nodes=tuple(replace(node, node_class=None) for node in nodes.nodes)
+    )
+    undecided = identification_case("p0", network_channels(image), unknown, ct)
+    known = [case, as_no_nodes(replace(case, patient="p2"))][: outputs - 1]
+    with_it, without = (NodeSampler(part, SAMPLING, outputs, seed=1) for part in ([undecided, *known], known))
+    for iteration in range(4):
+        one, other = with_it.batch(iteration), without.batch(iteration)
+        assert (one.image == other.image).all()
+        assert one.classes.tolist() == other.classes.tolist()
+
+
+def test_only_nodes_of_known_class_are_left_and_the_log_says_how_many_went(
+    case: IdentificationCase, caplog: pytest.LogCaptureFixture
+) -> None:
+    partly = replace(case, classes=(1, UNKNOWN, UNKNOWN, 0))
+    with caplog.at_level("INFO", logger="lymphct.nodes.crops"):
+        known = with_known_class(partly)
+    assert (known.labels, known.classes) == ((case.labels[0], case.labels[3]), (1, 0))
+    assert known.boxes == (case.boxes[0], case.boxes[3])
+    assert_array_equal(known.features, case.features[[0, 3]])
+    assert [record.getMessage() for record in caplog.records] == [
+        "p1: 2 of 4 lymph nodes have no class, identification does not learn from them"
+    ]
+    caplog.clear()
+    assert with_known_class(case) is case
+    assert not caplog.records
+
+
+def test_what_is_no_lymph_node_needs_the_third_class(case: IdentificationCase) -> None:
+    with pytest.raises(InputError, match="p1: 1 parts are no lymph nodes"):
+        NodeSampler([replace(case, classes=(0, 1, NOT_A_NODE, 1))], SAMPLING, 2, seed=1)
 
 
 def test_every_class_needs_an_example(case: IdentificationCase) -> None:
@@ -148,7 +194,7 @@ def test_every_class_needs_an_example(case: IdentificationCase) -> None:
 
 def test_channels_on_another_grid_are_refused(image: Multiphase, nodes: NodeMap, ct: Multiphase) -> None:
     with pytest.raises(GeometryMismatchError, match="the channel lies on another voxel grid"):
-        identification_case("p1", [image.venous.cropped((0, 0, 0), (4, 4, 4))], nodes, ct)
+        identification_case("p1", [crop_volume(image.venous, (0, 0, 0), (4, 4, 4))], nodes, ct)
 
 
 def test_the_jitter_goes_from_few_to_many() -> None:

@@ -5,6 +5,7 @@ from numpy.testing import assert_allclose
 from lymphct.core.errors import GeometryMismatchError, InputError, LeakageError
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.volume import Volume
+from lymphct.imaging.crop import crop_volume
 from lymphct.nodes.features import (
     FEATURES,
     fit_feature_statistics,
@@ -48,7 +49,7 @@ def test_a_node_without_voxels_is_refused(ct: Multiphase) -> None:
 
 
 def test_an_image_on_another_grid_is_refused(nodes: NodeMap, ct: Multiphase) -> None:
-    other = Multiphase(venous=ct.venous.cropped((0, 0, 0), (4, 4, 4)))
+    other = Multiphase(venous=crop_volume(ct.venous, (0, 0, 0), (4, 4, 4)))
     with pytest.raises(GeometryMismatchError, match="the node map lies on another voxel grid"):
         node_features(nodes, other)
 

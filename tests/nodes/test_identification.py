@@ -9,12 +9,11 @@ from lymphct.core.errors import InputError, ModelError
 from lymphct.core.patient import Multiphase, NodeMap
 from lymphct.core.terms import NodeClass
 from lymphct.learning.channels import network_channels
-from lymphct.learning.training import TrainingSettings, best_weights
-from lymphct.learning.unet import UNetSettings
-from lymphct.nodes.crops import POSITIVE, IdentificationCase, NodeSamplingSettings, identification_case
+from lymphct.learning.settings import ClassifierTrainingSettings, UNetSettings
+from lymphct.learning.training import best_weights
+from lymphct.nodes.crops import NOT_A_NODE, POSITIVE, IdentificationCase, as_no_nodes, identification_case
 from lymphct.nodes.features import fit_logistic_baseline
 from lymphct.nodes.identification import (
-    IdentificationSettings,
     build_identification_network,
     fit_identification,
     fit_statistics,
@@ -25,20 +24,22 @@ from lymphct.nodes.identification import (
     validation_score,
 )
 from lymphct.nodes.instances import class_map
-from lymphct.nodes.network import (
+from lymphct.nodes.network import IdentificationNetwork, MaskBranch, NodeNetwork
+from lymphct.nodes.settings import (
     HeadSettings,
     IdentificationHeadSettings,
-    IdentificationNetwork,
-    MaskBranch,
-    NodeNetwork,
+    IdentificationSettings,
+    NodeSamplingSettings,
 )
 
 SETTINGS = IdentificationSettings(
     unet=UNetSettings(features=(4, 8), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1),
     sampling=NodeSamplingSettings(crop_size=(16, 16, 12), batch_size=4, box_jitter=(1, 2), box_margin=1),
-    training=TrainingSettings(epochs=1, iterations_per_epoch=16, learning_rate=5e-2, momentum=0.9),
+    training=ClassifierTrainingSettings(epochs=1, iterations_per_epoch=16, learning_rate=5e-2, momentum=0.9),
 )
 THREE = SETTINGS.model_copy(update={"head": IdentificationHeadSettings(classes=3)})
+
+KEEP_ALL = {"rejection_threshold": 1.0}
 
 
 @pytest.fixture
@@ -207,10 +208,7 @@ def test_with_three_classes_what_is_no_lymph_node_is_dropped(
     image: Multiphase, ct: Multiphase, nodes: NodeMap, case: IdentificationCase
 ) -> None:
     blob = nodes.nodes[3]
-    marked = NodeMap(
-        instances=nodes.instances, nodes=(*nodes.nodes[:3], replace(blob, node_class=None, label=blob.label))
-    )
-    training = identification_case("p1", network_channels(image), marked, ct)
+    training = replace(case, classes=(*case.classes[:3], NOT_A_NODE))
     network = build_identification_network(THREE)
     *_, last = fit_identification(network, [training], [training], THREE, seed=0)
     network.load_state_dict(best_weights(last.state))
@@ -219,6 +217,40 @@ def test_with_three_classes_what_is_no_lymph_node_is_dropped(
     assert not (called.instances.array == blob.label).any()
     assert [n.node_class for n in called.nodes] == [n.node_class for n in nodes.nodes[:3]]
     assert predict_classes(network, case, THREE).shape == (4, 3)
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_a_drawn_node_without_class_is_left_out_of_training_and_validation_but_predicted(
+    outputs: Literal[2, 3],
+    image: Multiphase,
+    ct: Multiphase,
+    nodes: NodeMap,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    head = IdentificationHeadSettings(classes=outputs, logistic_start=True)
+    short = SETTINGS.training.model_copy(update={"iterations_per_epoch": 3})
+    settings = SETTINGS.model_copy(update={"head": head, "training": short})
+    undecided = nodes.nodes[0]
+    partly = NodeMap(instances=nodes.instances, nodes=(replace(undecided, node_class=None), *nodes.nodes[1:]))
+    channels = network_channels(image)
+    judged = identification_case("p1", channels, partly, ct)
+    never_drawn = NodeMap(instances=nodes.instances, nodes=nodes.nodes[1:])
+    without = identification_case("p1", channels, never_drawn, ct)
+    false_positives = [as_no_nodes(replace(without, patient="p2"))][: outputs - 2]
+    results = []
+    for case in (judged, without):
+        network = build_identification_network(settings)
+        with caplog.at_level("INFO", logger="lymphct.nodes.crops"):
+            *_, last = fit_identification(network, [case, *false_positives], [case], settings, seed=1)
+        results.append((network, last))
+    (network, one), (_, other) = results
+    assert (one.loss, one.score) == (other.loss, other.score)
+    assert all(torch.equal(one.state.tensors[name], other.state.tensors[name]) for name in one.state.tensors)
+    told = [record.getMessage() for record in caplog.records if "have no class" in record.getMessage()]
+    assert len(told) == 2  # a line for the training patient and one for the same patient in validation
+    assert predict_classes(network, judged, settings).shape == (4, outputs)
+    called = identify_nodes(network, image, ct, partly, settings.model_copy(update=KEEP_ALL))
+    assert {node.label for node in called.nodes} == {node.label for node in nodes.nodes}
 
 
 def test_a_network_can_be_rebuilt_from_the_settings_in_json() -> None:

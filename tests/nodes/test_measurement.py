@@ -9,6 +9,7 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
+from lymphct.imaging.crop import crop_volume
 from lymphct.nodes.measurement import measure_nodes, node_boxes, short_axis
 
 FINE = Geometry(shape=(60, 60, 5), spacing=(0.68, 0.5, 0.8))
@@ -101,9 +102,9 @@ def test_a_record_without_voxels_keeps_what_it_says(ct: Multiphase, structures: 
 
 
 def test_images_on_another_grid_are_refused(nodes: NodeMap, ct: Multiphase, structures: Volume) -> None:
-    small = structures.cropped((0, 0, 0), (5, 5, 5))
+    small = crop_volume(structures, (0, 0, 0), (5, 5, 5))
     with pytest.raises(GeometryMismatchError, match="the structures lies on another voxel grid"):
         measure_nodes(nodes, ct, small)
-    other = Multiphase(venous=ct.venous.cropped((0, 0, 0), (5, 5, 5)))
+    other = Multiphase(venous=crop_volume(ct.venous, (0, 0, 0), (5, 5, 5)))
     with pytest.raises(GeometryMismatchError, match="the node map lies on another voxel grid"):
         measure_nodes(nodes, other, structures)

@@ -4,18 +4,17 @@ from torch import Tensor
 
 from lymphct.core.errors import InputError
 from lymphct.learning.inference import AttentionGated, sliding_window_logits
-from lymphct.learning.inference_settings import InferenceSettings
-from lymphct.learning.unet import UNetSettings, initialize
+from lymphct.learning.settings import InferenceSettings, UNetSettings
+from lymphct.learning.unet import initialize
 from lymphct.nodes.features import FEATURES
 from lymphct.nodes.network import (
-    HeadSettings,
-    IdentificationHeadSettings,
     IdentificationNetwork,
     NodeNetwork,
     attention_pyramid,
     box_average,
     mask_average,
 )
+from lymphct.nodes.settings import HeadSettings, IdentificationHeadSettings
 
 UNET = UNetSettings(features=(4, 6, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 1), (2, 2, 1)))
 FACTORIAL = [(a, b, c) for a in (True, False) for b in (True, False) for c in (True, False)]

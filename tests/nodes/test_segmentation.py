@@ -5,20 +5,18 @@ from numpy.testing import assert_array_equal
 from lymphct.core.errors import GeometryMismatchError
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
-from lymphct.learning.augmentation import AugmentationSettings
+from lymphct.imaging.crop import crop_volume
 from lymphct.learning.cases import TrainingCase, training_case
 from lymphct.learning.channels import network_channels
-from lymphct.learning.patches import SamplingSettings
-from lymphct.learning.training import TrainingSettings, best_weights
-from lymphct.learning.unet import UNetSettings
-from lymphct.nodes.network import HeadSettings
+from lymphct.learning.segmentation import fit_segmentation
+from lymphct.learning.settings import AugmentationSettings, SamplingSettings, TrainingSettings, UNetSettings
+from lymphct.learning.training import best_weights
 from lymphct.nodes.segmentation import (
-    NodeSegmentationSettings,
     build_node_network,
-    fit_node_segmentation,
     predict_node_probability,
     segment_nodes,
 )
+from lymphct.nodes.settings import HeadSettings, NodeSegmentationSettings
 
 SETTINGS = NodeSegmentationSettings(
     unet=UNetSettings(features=(6, 12), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1),
@@ -39,7 +37,7 @@ def overfitted_dice(
 ) -> float:
     image, attention, classes = patient
     network = build_node_network(settings)
-    *_, last = fit_node_segmentation(network, [case], [case], settings, seed=0)
+    *_, last = fit_segmentation(network, [case], [case], settings, seed=0)
     network.load_state_dict(best_weights(last.state))
     found = segment_nodes(network, image, attention, settings).instances.array > 0
     truth = classes.array > 0
@@ -64,7 +62,7 @@ def test_the_same_seed_gives_the_same_network(case: TrainingCase) -> None:
     )
     states = []
     for _ in range(2):
-        *_, last = fit_node_segmentation(build_node_network(short, seed=5), [case], [], short, seed=3)
+        *_, last = fit_segmentation(build_node_network(short, seed=5), [case], [], short, seed=3)
         states.append(last.state.tensors)
     assert all((states[0][name] == states[1][name]).all() for name in states[0])
 
@@ -115,7 +113,7 @@ def test_a_patient_without_arterial_phase_is_segmented_with_zeros(
 
 
 def test_attention_on_another_grid_is_refused(image: Multiphase, attention: Volume) -> None:
-    small = attention.cropped((0, 0, 0), (8, 8, 8))
+    small = crop_volume(attention, (0, 0, 0), (8, 8, 8))
     with pytest.raises(GeometryMismatchError, match="the attention map lies on another voxel grid"):
         predict_node_probability(build_node_network(SETTINGS), image, small, SETTINGS)
 

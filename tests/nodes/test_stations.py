@@ -6,7 +6,7 @@ from lymphct.core.terms import GUIDING_STRUCTURES, STATIONS, Structure
 from lymphct.nodes.proximity import Extent
 from lymphct.nodes.stations import guess_station, nearest_structure
 
-# METHOD §13's frame: mm from the celiac origin, x left, y posterior, z cranial.
+# The frame of the phantoms: mm from the celiac origin, x left, y posterior, z cranial.
 EXTENTS = {
     Structure.SPLEEN: Extent(center=(72, 47, -8), low=(45, 15, -60), high=(100, 80, 45)),
     Structure.ESOPHAGUS: Extent(center=(2, 10, 53), low=(-6, 0, 30), high=(12, 20, 75)),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from lymphct.core.errors import InputError
+from lymphct.imaging.crop import crop_volume
 from lymphct.io.images.reading import read_volume, write_volume
-from lymphct.io.manifest import Cohort, write_manifest
+from lymphct.io.manifest import Manifest, write_manifest
 from lymphct.patients.checking import Problem, check_manifest
 
 ROLES = ("arterial", "venous", "structures", "tumor", "nodes")
@@ -21,7 +22,7 @@ def truncate(path: Path) -> None:
 
 
 @pytest.fixture
-def patient(cohort: Cohort, tmp_path: Path) -> dict[str, Path]:
+def patient(cohort: Manifest, tmp_path: Path) -> dict[str, Path]:
     """A copy of one nano patient's files, free to be damaged."""
     source = cohort.patients[0].venous.parent
     shutil.copytree(source, tmp_path / "p1")
@@ -35,7 +36,7 @@ def check(folder: Path, *rows: Mapping[str, object], **options: Any) -> list[Pro
 
 
 def test_a_phantom_has_no_problem_and_every_patient_is_announced(
-    patient: dict[str, Path], cohort: Cohort, tmp_path: Path
+    patient: dict[str, Path], cohort: Manifest, tmp_path: Path
 ) -> None:
     other = {"patient_id": "p2", "venous": cohort.patients[1].venous}
     seen: list[str] = []
@@ -50,7 +51,7 @@ def test_every_bad_file_of_a_patient_is_found_at_once(patient: dict[str, Path], 
     structures = read_volume(patient["structures"])
     write_volume(patient["structures"], structures.with_array(structures.array + np.uint8(20)))
     nodes = read_volume(patient["nodes"])
-    write_volume(patient["nodes"], nodes.cropped((0, 0, 0), (10, 10, 10)))
+    write_volume(patient["nodes"], crop_volume(nodes, (0, 0, 0), (10, 10, 10)))
     problems = check(tmp_path, {"patient_id": "p1", **patient})
     assert [(p.line, p.patient, p.file, p.code) for p in problems] == [
         (2, "p1", "arterial.nii.gz", "E_TRUNCATED"),
@@ -96,7 +97,7 @@ def test_one_content_as_both_phases_is_found_by_reading(patient: dict[str, Path]
 
 
 def test_problems_of_lines_and_of_images_come_in_the_order_of_the_lines(
-    patient: dict[str, Path], cohort: Cohort, tmp_path: Path
+    patient: dict[str, Path], cohort: Manifest, tmp_path: Path
 ) -> None:
     truncate(patient["tumor"])
     rows = [

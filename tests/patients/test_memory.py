@@ -10,7 +10,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.patients import memory
 from lymphct.patients.memory import MEASURED, affordable_jobs, worker_memory
 from lymphct.patients.preparation import Preparation
-from lymphct.registration.registering import RegistrationSettings
+from lymphct.registration.settings import RegistrationSettings
 
 GB = 1_000_000_000
 

@@ -17,7 +17,7 @@ from lymphct.core.errors import (
     ModelError,
     OutputInUseError,
 )
-from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
 
@@ -31,7 +31,7 @@ def how(bundle: Path, config: Config) -> PredictionRequest:
 
 
 @pytest.fixture
-def record(cohort: Cohort) -> PatientRecord:
+def record(cohort: Manifest) -> PatientRecord:
     return cohort.patients[0]
 
 
@@ -212,7 +212,9 @@ def test_a_bundle_without_a_needed_network_says_which(
         predict_single(_blank(record, "tumor"), replace(how, bundle=tmp_path / "partial"), tmp_path / "out")
 
 
-def test_a_bad_patient_never_stops_the_others(cohort: Cohort, how: PredictionRequest, tmp_path: Path) -> None:
+def test_a_bad_patient_never_stops_the_others(
+    cohort: Manifest, how: PredictionRequest, tmp_path: Path
+) -> None:
     cut = tmp_path / "venous.nii.gz"
     cut.write_bytes(cohort.patients[1].venous.read_bytes()[:5000])
     records = (

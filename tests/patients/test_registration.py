@@ -10,7 +10,7 @@ from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.reading import write_volume
 from lymphct.patients import registration
 from lymphct.patients.registration import RegistrationRequest, register_files
-from lymphct.registration.registering import RegistrationSettings
+from lymphct.registration.settings import RegistrationSettings
 
 
 def test_series_of_two_patients_are_refused_and_no_id_is_quoted(

@@ -1,4 +1,4 @@
-"""What registration promises on synthetic patients that breathe between the phases (METHOD §13)."""
+"""What registration promises on synthetic patients that breathe between the phases."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from benchmarks.phantom_registration import LARGEST_HARM, aims, measured, patien
 
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings, SizeName
-from lymphct.registration.registering import RegistrationSettings
+from lymphct.registration.settings import RegistrationSettings
 
 SETTINGS = RegistrationSettings()
 

@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from lymphct.attention.mapping import PAPER_BANDS, attention_map, merge_tumor
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.mapping import attention_map, guided_by
 from lymphct.core.arrays import DoubleArray
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.imaging.distance import signed_distance
@@ -149,7 +150,7 @@ def test_every_node_voxel_lies_within_the_band_of_its_station(
 ) -> None:
     seen = 0
     for patient in (*nanos, tiny):
-        merged = merge_tumor(patient.structures, patient.tumor)
+        merged = guided_by(patient.structures, patient.tumor)
         for node in patient.nodes.nodes:
             structure = STATIONS[node.station].structure
             distance = signed_distance(merged.array == structure, merged.geometry.spacing)

@@ -13,18 +13,14 @@ from lymphct.core.errors import EnvironmentProblemError, InputError, UsageError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import AxisOrder
 from lymphct.core.volume import Volume
+from lymphct.imaging.crop import crop_volume
 from lymphct.imaging.preprocess import resample
 from lymphct.phantom.patient import PhantomPatient
 from lymphct.registration import convexadam
 from lymphct.registration.deeds_settings import DeedsSettings
-from lymphct.registration.registering import (
-    RegistrationSettings,
-    Resources,
-    accepted,
-    register,
-    register_with,
-)
+from lymphct.registration.registering import Resources, accepted, register, register_with
 from lymphct.registration.result import Registration
+from lymphct.registration.settings import RegistrationSettings
 from lymphct.registration.work_grid import body_mask
 
 COARSE = 3.0
@@ -202,7 +198,7 @@ def test_a_handed_in_program_s_displacement_is_used_in_voxels_of_the_work_grid(
 
 
 def test_little_overlap_is_flagged(phantom: PhantomPatient) -> None:
-    few = phantom.arterial.cropped((0, 0, 0), (64, 64, 10))
+    few = crop_volume(phantom.arterial, (0, 0, 0), (64, 64, 10))
     settings = RegistrationSettings(method="none", spacing_mm=COARSE)
     report = register_with(phantom.venous, few, settings).report
     assert report.overlap < 0.25
@@ -210,7 +206,7 @@ def test_little_overlap_is_flagged(phantom: PhantomPatient) -> None:
 
 
 def test_method_none_takes_the_coordinates_even_of_three_slices(phantom: PhantomPatient) -> None:
-    three = phantom.arterial.cropped((0, 0, 20), (64, 64, 3))
+    three = crop_volume(phantom.arterial, (0, 0, 20), (64, 64, 3))
     found = register(phantom.venous, three, method="none")
     assert found.report.method == "none"
     assert found.report.min_jacobian == 1.0

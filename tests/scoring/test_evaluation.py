@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lymphct.core.arrays import AnyArray
-from lymphct.core.errors import GeometryMismatchError, InputError, UsageError
+from lymphct.core.errors import EnvironmentProblemError, GeometryMismatchError, InputError, UsageError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import AxisOrder
 from lymphct.core.volume import Volume
@@ -16,6 +16,7 @@ from lymphct.evaluation.segmentation import segmentation_scores
 from lymphct.evaluation.surfaces import SurfaceSettings
 from lymphct.io.images.reading import write_volume
 from lymphct.io.results.store import is_current
+from lymphct.scoring import evaluation
 from lymphct.scoring.evaluation import MaskPair, pair_files, read_pair
 from lymphct.scoring.instances import InstanceRequest, evaluate_instances, instances_of
 from lymphct.scoring.segmentation import SegmentationRequest, evaluate_segmentation
@@ -317,3 +318,53 @@ def test_the_same_evaluation_writes_the_same_bytes(tmp_path: Path) -> None:
         evaluate_instances(pairs, InstanceRequest(), tmp_path / folder)
     for path in sorted((tmp_path / "x").iterdir()):
         assert path.read_bytes() == (tmp_path / "y" / path.name).read_bytes(), path.name
+
+
+def test_the_same_evaluation_again_costs_nothing_and_returns_what_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = box((1, 1, 1), (3, 3, 3))
+    pairs = write_cases(tmp_path, {"a": (mask, mask)})
+    first = evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out")
+    assert first == written(tmp_path / "out")
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("scored again")
+
+    monkeypatch.setattr(evaluation, "score_pairs", refuse)
+    assert evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out") == first
+    with pytest.raises(pytest.fail.Exception, match="scored again"):
+        evaluate_segmentation(pairs, SegmentationRequest(labels=(1,)), tmp_path / "out")
+    assert written(tmp_path / "out") == first
+
+
+def test_a_mask_that_changes_while_it_is_scored_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = box((1, 1, 1), (3, 3, 3))
+    pairs = write_cases(tmp_path, {"a": (mask, mask)})
+    score_pairs = evaluation.score_pairs
+
+    def slowly(*arguments: Any, **named: Any) -> Any:
+        write_volume(pairs[0].truth, volume(box((1, 1, 1), (4, 4, 4))))
+        return score_pairs(*arguments, **named)
+
+    monkeypatch.setattr(evaluation, "score_pairs", slowly)
+    with pytest.raises(InputError, match=r"the input truth/a changed during the run \[E_CHANGED\]"):
+        evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_costs_no_scoring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = box((1, 1, 1), (3, 3, 3))
+    pairs = write_cases(tmp_path, {"a": (mask, mask)})
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("scored")
+
+    monkeypatch.setattr(evaluation, "score_pairs", refuse)
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentProblemError, match="a part of the path is a file"):
+        evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "file" / "out")

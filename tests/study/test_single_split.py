@@ -5,13 +5,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from lymphct.cascade.fitting import StageJob, train_stage
+from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
+from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
-from lymphct.study.plan import STAGES, Run
-from lymphct.study.single_split import TrainingRequest, start_run, take_over, train_all, train_one
+from lymphct.study.bundling import take_over
+from lymphct.study.keeping import Checkpoints
+from lymphct.study.plan import Run
+from lymphct.study.progress import Step
+from lymphct.study.single_split import TrainingRequest, start_run, train_all, train_one, train_stage
+
+
+def no_steps() -> list[Step]:
+    return []
 
 
 def test_all_five_stages_end_up_in_one_verified_bundle(bundle: Path) -> None:
@@ -26,8 +34,8 @@ def test_the_status_network_learns_on_patients_the_cascade_never_saw(
     bundle: Path, training: TrainingRequest
 ) -> None:
     parts = read_bundle(bundle).info.parts
-    cascade = {h for stage in STAGES[:4] for group in parts[stage].patients.values() for h in group}
-    fusion = {h for group in parts["metastasis"].patients.values() for h in group}
+    cascade = {h for stage in CASCADE for group in parts[stage].patients.values() for h in group}
+    fusion = {h for group in parts[StageName.METASTASIS].patients.values() for h in group}
     assert len(cascade) + len(fusion) == len(training.records)
     assert not cascade & fusion
 
@@ -40,8 +48,8 @@ def test_the_bundle_knows_whom_it_has_seen(bundle: Path, training: TrainingReque
 
 def test_a_finished_run_is_not_trained_again(bundle: Path, training: TrainingRequest) -> None:
     before = (bundle / "bundle.json").read_bytes()
-    seen: list[EpochRecord] = []
-    train_all(training, lambda _stage, record, _epochs: seen.append(record))
+    seen = no_steps()
+    train_all(training, seen.append)
     assert seen == []
     assert (bundle / "bundle.json").read_bytes() == before
 
@@ -53,24 +61,27 @@ def test_each_epoch_leaves_a_line_in_the_log(bundle: Path, training: TrainingReq
 
 
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
-    bundle: Path, training: TrainingRequest, tmp_path: Path
+    bundle: Path, training: TrainingRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = replace(training, folder=tmp_path / "run")
-    start_run(again)
+    run = start_run(again)
 
     class StoppedError(Exception):
         pass
 
-    def interrupt(_stage: str, record: EpochRecord, _epochs: int) -> None:
-        if record.epoch == 1:
-            raise StoppedError
+    kept = Checkpoints.add
 
-    job = StageJob(stage="tumor", folder=again.folder, device="cpu")
+    def interrupt(self: Checkpoints, record: EpochRecord, epochs: int) -> None:
+        kept(self, record, epochs)
+        raise StoppedError
+
+    monkeypatch.setattr(Checkpoints, "add", interrupt)
     with pytest.raises(StoppedError):
-        train_stage(job, interrupt)
+        train_stage(run, StageName.TUMOR, again)
+    monkeypatch.undo()
     with pytest.raises(UsageError, match=r"was begun here before.*--resume"):
-        train_stage(job)
-    train_stage(replace(job, resume=True))
+        train_stage(run, StageName.TUMOR, again)
+    train_stage(run, StageName.TUMOR, replace(again, resume=True))
     resumed = read_bundle(again.folder / "bundle").weights["tumor"]
     whole = read_bundle(bundle).weights["tumor"]
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
@@ -79,14 +90,14 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
 def test_resuming_without_a_checkpoint_is_refused(training: TrainingRequest, tmp_path: Path) -> None:
     again = replace(training, folder=tmp_path / "run", resume=True)
     with pytest.raises(UsageError, match="nothing to resume"):
-        train_one(again, "tumor")
+        train_one(again, StageName.TUMOR)
     with pytest.raises(UsageError, match="nothing to resume"):
         train_all(again)
 
 
 def test_a_stage_that_needs_another_says_which(training: TrainingRequest, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs nodes in the bundle first"):
-        train_one(replace(training, folder=tmp_path / "run"), "identification")
+        train_one(replace(training, folder=tmp_path / "run"), StageName.IDENTIFICATION)
 
 
 def test_other_settings_in_the_same_folder_are_refused(bundle: Path, training: TrainingRequest) -> None:
@@ -100,7 +111,7 @@ def test_patients_without_the_label_of_a_stage_are_not_enough(
 ) -> None:
     unlabelled = [replace(record, tumor=None) for record in training.records]
     with pytest.raises(InputError, match="no training patient has a tumor mask"):
-        train_one(replace(training, folder=tmp_path / "run", records=unlabelled), "tumor")
+        train_one(replace(training, folder=tmp_path / "run", records=unlabelled), StageName.TUMOR)
 
 
 def test_an_unreadable_patient_stops_a_training_before_it_begins(
@@ -118,19 +129,19 @@ def test_a_status_network_is_never_fed_by_networks_that_saw_its_patients(
 ) -> None:
     run = start_run(replace(training, folder=tmp_path / "run"))
     with pytest.raises(LeakageError, match="fitted on this patient"):
-        take_over(run, read_bundle(bundle), "metastasis")
+        take_over(run, read_bundle(bundle), StageName.METASTASIS)
 
 
 def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
     bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:
     again = replace(training, folder=tmp_path / "run", init=bundle, seed=training.seed + 1)
-    train_one(again, "tumor")
+    train_one(again, StageName.TUMOR)
     taken, given = read_bundle(again.folder / "bundle"), read_bundle(bundle)
     assert set(taken.info.parts) == set(STAGES)
     assert taken.info.intensity == given.info.intensity
-    assert taken.info.parts["nodes"] == given.info.parts["nodes"]
-    assert taken.info.parts["tumor"] != given.info.parts["tumor"]
+    assert taken.info.parts[StageName.NODES] == given.info.parts[StageName.NODES]
+    assert taken.info.parts[StageName.TUMOR] != given.info.parts[StageName.TUMOR]
 
 
 def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(
@@ -142,14 +153,14 @@ def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(
     with pytest.raises(
         ModelError, match=r"registered by method deeds, this run uses none .* --set registration"
     ):
-        take_over(run, other, "tumor")
+        take_over(run, other, StageName.TUMOR)
 
 
 def test_plan_bundle_and_card_say_how_phases_were_registered(bundle: Path) -> None:
     assert Run.open(bundle.parent).plan.config.registration.method == "none"
     assert read_bundle(bundle).info.registration == "none"
     assert "Arterial phases registered by method none." in (bundle / "MODEL_CARD.md").read_text()
-    table = (bundle.parent / "prepared" / "registration.csv").read_text().splitlines()
+    table = (bundle.parent / "registration.csv").read_text().splitlines()
     assert len(table) == 1 + 12
 
 
@@ -181,3 +192,46 @@ def test_a_plan_can_be_read_back(bundle: Path) -> None:
         "spleen", "esophagus", "stomach", "aorta", "pancreas", "duodenum", "superior_mesenteric_artery",
         "celiac_trunk_and_splenic_artery", "left_gastric_artery", "hepatic_artery_common_and_proper",
     }  # fmt: skip
+
+
+def test_progress_is_told_of_every_epoch_whichever_process_trains(
+    bundle: Path, training: TrainingRequest, tmp_path: Path
+) -> None:
+    told = {jobs: no_steps() for jobs in (1, 2)}
+    for jobs, steps in told.items():
+        train_all(replace(training, folder=tmp_path / f"run{jobs}", jobs=jobs), steps.append)
+    epochs = {
+        jobs: sorted((step.stage, step.epoch, step.epochs) for step in steps) for jobs, steps in told.items()
+    }
+    assert epochs[1] == epochs[2] == sorted((stage, epoch, 2) for stage in STAGES for epoch in (1, 2))
+    # Side by side or one after the other, the bytes are the same.
+    for name in STAGES:
+        one, two = (tmp_path / f"run{jobs}" / "bundle" / f"{name}.safetensors" for jobs in told)
+        assert one.read_bytes() == two.read_bytes() == (bundle / one.name).read_bytes()
+
+
+def test_runs_that_share_a_store_prepare_a_patient_once(training: TrainingRequest, tmp_path: Path) -> None:
+    first = start_run(replace(training, folder=tmp_path / "one", work=tmp_path / "work"))
+    before = {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "work").rglob("DONE.json"))}
+    second = start_run(replace(training, folder=tmp_path / "two", work=tmp_path / "work", seed=8))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(before) == len(training.records)
+    assert first.patients.store == second.patients.store
+    assert not (tmp_path / "two" / "prepared").exists()
+    name = training.records[0].patient_id
+    assert first.patients[name].digest == second.patients[name].digest
+
+
+def test_a_store_keeps_patients_prepared_otherwise_beside_one_another(
+    training: TrainingRequest, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    start_run(replace(training, folder=tmp_path / "one", work=work))
+    coarse = training.config.imaging.model_copy(update={"spacing": (4.0, 4.0, 4.0)})
+    other = replace(training, config=training.config.model_copy(update={"imaging": coarse}))
+    start_run(replace(other, folder=tmp_path / "two", work=work))
+    first = Run.open(tmp_path / "one", work).patients
+    second = Run.open(tmp_path / "two", work).patients
+    for name in first:
+        assert first[name].ct.venous.geometry.spacing == training.config.imaging.spacing
+        assert second[name].ct.venous.geometry.spacing == (4.0, 4.0, 4.0)

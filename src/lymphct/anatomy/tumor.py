@@ -1,56 +1,20 @@
 """Segmentation of the pancreatic tumor (PDAC) on both phases (Sec. IV-B)."""
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
 
 from lymphct.anatomy.cleaning import keep_components_touching, keep_large_components
 from lymphct.anatomy.regions import body_region, grown, pasted, region_around, whole
+from lymphct.anatomy.settings import TumorSettings
 from lymphct.core.arrays import BoolArray
 from lymphct.core.patient import Multiphase
 from lymphct.core.volume import Volume
 from lymphct.imaging.distance import signed_distance
-from lymphct.learning.augmentation import Probability
-from lymphct.learning.cases import TrainingCase
 from lymphct.learning.channels import network_image
 from lymphct.learning.inference import sliding_window_probability
-from lymphct.learning.losses import LossSettings
-from lymphct.learning.segmentation import SegmentationTrainingSettings, fit_segmentation
 from lymphct.learning.tensors import from_network
-from lymphct.learning.training import EpochRecord, TrainingState
 from lymphct.learning.unet import SegmentationNetwork, initialize
 from lymphct.learning.windows import Box, widened
-
-
-class TumorSettings(SegmentationTrainingSettings):
-    """Segmentation of PDAC (Sec. IV-B)."""
-
-    loss: LossSettings = LossSettings(tversky_alpha=1.0, tversky_beta=1.0)
-    """Dice and cross entropy. Not stated in the paper; nnU-Net's."""
-    threshold: Probability = 0.5
-    """Probability above which a voxel is tumor. Not stated in the paper; ½."""
-    component_share: Probability = 1.0
-    """Components with less than this share of the largest are removed; 1 keeps the largest alone, as the
-    patients have one tumor. Not stated in the paper."""
-    pancreas_reach: NonNegativeFloat = 5.0
-    """Components farther than this from the pancreas are removed before the largest is chosen, mm: PDAC
-    arises from it. Not stated in the paper."""
-    pancreas_only: bool = True
-    """Lay windows over the box of the pancreas, where it is known, with `pancreas_reach` and
-    `pancreas_margin` around it; the box grows until no component is cut.
-    Not stated in the paper (decision 0021)."""
-    pancreas_margin: PositiveFloat = 20.0
-    """mm beyond `pancreas_reach` that the first windows cover: tumors grow out of the pancreas.
-    Not stated in the paper."""
-    body_only: bool = True
-    """Lay windows over the box of the body alone where the pancreas is not known.
-    Not stated in the paper (decision 0021)."""
-    body_margin: NonNegativeFloat = 10.0
-    """mm around the box of the body that windows still cover. Not stated in the paper."""
-    min_volume: NonNegativeFloat = 100.0
-    """A smaller tumor counts as not found, mm³ (a sphere of 6 mm). Not stated in the paper."""
 
 
 def build_tumor_network(
@@ -60,24 +24,6 @@ def build_tumor_network(
     network = SegmentationNetwork(in_channels, 2, settings.unet)
     initialize(network, torch.Generator().manual_seed(seed))
     return network
-
-
-def fit_tumor(  # noqa: PLR0913 - seed and state are keywords, as in `fit_segmentation`
-    network: SegmentationNetwork,
-    cases: Sequence[TrainingCase],
-    validation: Sequence[TrainingCase],
-    settings: TumorSettings,
-    *,
-    seed: int,
-    state: TrainingState | None = None,
-) -> Iterator[EpochRecord]:
-    """Train the tumor network on labels 0 and 1, 255 where nobody drew.
-
-    Raises:
-        InputError: no training case.
-
-    """
-    return fit_segmentation(network, cases, validation, settings, seed=seed, state=state)
 
 
 def segment_tumor(

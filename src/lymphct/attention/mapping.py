@@ -1,58 +1,33 @@
-"""From structures to the attention map: distance bands, Eq. 1 and Eq. 2 (Sec. III-A.1, Tab. II)."""
+"""From structures to the attention map: Eq. 1 and Eq. 2 of the whole label map (Sec. III-A.1)."""
 
 from typing import Final
 
 import numpy as np
-from pydantic import Field, PositiveFloat
 
-from lymphct.attention.bands import PAPER_BANDS, Band, Bands, bands_from_mapping, fit_bands
+from lymphct.attention.bands import PAPER_BANDS, Bands
 from lymphct.attention.canvas import Canvas
 from lymphct.attention.kernel import find_boxes
-from lymphct.attention.score import attention_score, combine
+from lymphct.attention.settings import AttentionSettings
 from lymphct.core.arrays import AnyArray, LabelArray
 from lymphct.core.errors import InputError
-from lymphct.core.settings import Settings
 from lymphct.core.terms import GUIDING_STRUCTURES, Structure
 from lymphct.core.volume import Volume
-
-__all__ = [
-    "PAPER_BANDS",
-    "AttentionSettings",
-    "Band",
-    "Bands",
-    "attention_map",
-    "attention_score",
-    "bands_from_mapping",
-    "combine",
-    "fit_bands",
-    "merge_tumor",
-    "structures_present",
-]
-
-
-class AttentionSettings(Settings):
-    """Where lymph nodes are looked for (Eq. 1, Eq. 2)."""
-
-    border: PositiveFloat = 3.0
-    """Width of the ramps on both sides of a band, mm (Eq. 1)."""
-    suppress_other_organs: bool = False
-    """Set the attention to 0 inside the nine structures that do not guide it. Not stated in the paper; off,
-    as Eq. 2 has it."""
-    band_percentile: float = Field(default=0.0, ge=0.0, lt=50.0)
-    """Bands reach from this percentile of the lymph node distances to its mirror image, percent; 0 = minimum
-    and maximum (Tab. II). Not stated in the paper as an option."""
-
 
 DEFAULT_SETTINGS: Final = AttentionSettings()
 
 
-def merge_tumor(structures: Volume, tumor: Volume) -> Volume:
-    """Count the tumor as pancreas where it lies outside every other structure (METHOD §4).
+def guided_by(structures: Volume, tumor: Volume | None) -> Volume:
+    """Return the label map that guides the search for lymph nodes (Sec. III-A.1).
+
+    The tumor counts as pancreas where it lies outside every structure, as in the authors' code (the paper is
+    silent). Without a tumor mask the structures guide alone.
 
     Raises:
         GeometryMismatchError: the mask does not lie on the grid of the structures.
 
     """
+    if tumor is None:
+        return structures
     tumor.require_same_grid(structures, name="tumor mask", reference="structures")
     outside = (tumor.array != 0) & (structures.array == 0)
     labels: AnyArray = np.where(outside, structures.array.dtype.type(Structure.PANCREAS), structures.array)
@@ -107,6 +82,16 @@ def attention_map(
     if settings.suppress_other_organs:
         canvas.clear([s for s in Structure if s not in GUIDING_STRUCTURES])
     return structures.with_array(canvas.attention.transpose(np.argsort(axes)))
+
+
+def guiding_attention(
+    structures: Volume,
+    tumor: Volume | None,
+    bands: Bands = PAPER_BANDS,
+    settings: AttentionSettings = DEFAULT_SETTINGS,
+) -> Volume:
+    """Return the attention map (Eq. 1, Eq. 2) of structures and tumor together, see `guided_by`."""
+    return attention_map(guided_by(structures, tumor), bands, settings)
 
 
 def _as_stored(structures: Volume) -> tuple[LabelArray, tuple[int, ...]]:

@@ -20,8 +20,9 @@ from lymphct.imaging.preprocess import (
     resample_labels,
     working_grid,
 )
-from lymphct.registration.registering import RegistrationSettings, Resources, register_with
+from lymphct.registration.registering import Resources, register_with
 from lymphct.registration.result import Registration, RegistrationReport
+from lymphct.registration.settings import RegistrationSettings
 
 AIR: Final = -1024.0
 """HU outside the field of view."""
@@ -114,7 +115,7 @@ def _doubt(report: RegistrationReport, how: RegistrationSettings) -> Notice:
 
 
 def normalized(ct: Multiphase, intensity: Intensity) -> Multiphase:
-    """Return clipped and z-scored phases, float32 (Sec. IV-A.2)."""
+    """Return clipped and z-scored phases, float32 (decision 0017)."""
     return Multiphase(
         venous=normalize(ct.venous, intensity.get(Phase.VENOUS, DEFAULT_INTENSITY)),
         arterial=None

@@ -1,74 +1,142 @@
-"""Prepared patients as the networks take them: normalised, in network order, with one kind of label."""
+"""What each stage is shown of a patient: views that are read and normalised where a network looks."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
 import numpy as np
 
-from lymphct.cascade.alignment import normalized
-from lymphct.core.patient import Multiphase
-from lymphct.core.terms import Phase
+from lymphct.cascade.learned import Learned
+from lymphct.cascade.prepared import Prepared
+from lymphct.cascade.settings import Config
+from lymphct.core.arrays import AnyArray
+from lymphct.core.errors import InputError
+from lymphct.core.terms import Phase, StageName
 from lymphct.core.volume import Volume
-from lymphct.imaging.preprocess import DEFAULT_INTENSITY
-from lymphct.learning.cases import TrainingCase, training_case
-from lymphct.learning.channels import network_channels
-from lymphct.nodes.crops import IdentificationCase, identification_case
-from lymphct.patients.preparation import PreparedPatient
-from lymphct.study.plan import Part, Run
+from lymphct.imaging.preprocess import DEFAULT_INTENSITY, normalized_values
+from lymphct.learning.cases import TrainingCase
+from lymphct.learning.lazy_array import LazyArray
+from lymphct.learning.windows import Box
+from lymphct.nodes.crops import IdentificationCase, case_of_nodes
 
-LabelName = Literal["structures", "tumor", "nodes"]
-
-
-def normalized_ct(run: Run, patient: PreparedPatient) -> Multiphase:
-    """Return the phases of a patient, normalised with the run's statistics."""
-    return normalized(patient.ct, run.plan.intensity_by_phase())
+CHANNELS: Final = (Phase.ARTERIAL, Phase.VENOUS)
+"""Which phase is which channel of an image."""
 
 
-def segmentation_cases(run: Run, part: Part, label: LabelName) -> list[TrainingCase]:
-    """Return the patients of a part that have this label, for training a segmentation network.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Patients as a training may see them.
+
+    Attributes:
+        patients: by id; opened anew whenever a case is looked at, so that none has to stay in memory.
+        learned: statistics that normalise them, bands that guide.
+        config: settings.
+
+    """
+
+    patients: Mapping[str, Prepared]
+    learned: Learned
+    config: Config
+
+    def attention(self, patient_id: str) -> Volume | None:
+        """Return the attention map of a patient's drawn structures; None without them (Eq. 1, Eq. 2)."""
+        return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
+
+
+def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName) -> list[TrainingCase]:
+    """Return the patients who have what a segmentation network learns, in the order of `ids`.
 
     Lymph nodes become 0 and 1 whatever their class, and bring their attention map (Sec. III-A.1); patients
     without structures cannot have one and are left out there.
     """
     cases = []
-    for patient in run.patients(part):
-        target = _target(patient, label)
-        attention = None
-        if label == "nodes":
-            attention = patient.attention(run.plan.distance_bands(), run.plan.config.attention)
-            if attention is None:
-                continue
-        if target is not None:
-            channels = network_channels(normalized_ct(run, patient))
-            cases.append(training_case(patient.patient_id, channels, target, attention, padding(run)))
-    return cases
-
-
-def _target(patient: PreparedPatient, label: LabelName) -> Volume | None:
-    if label == "structures":
-        return patient.structures
-    instances = None if patient.nodes is None else patient.nodes.instances
-    mask = patient.tumor if label == "tumor" else instances
-    return None if mask is None else mask.with_array((mask.array > 0).astype(np.uint8))
-
-
-def padding(run: Run) -> float:
-    """Return the normalised intensity outside the image: the lower clip value of the venous phase."""
-    return run.plan.intensity_by_phase().get(Phase.VENOUS, DEFAULT_INTENSITY).fill
-
-
-def identification_cases(run: Run, part: Part) -> list[IdentificationCase]:
-    """Return the drawn lymph nodes with a class of the patients of a part (Sec. III-A.2)."""
-    cases = []
-    for patient in run.patients(part):
-        if patient.nodes is not None and patient.nodes.nodes:
-            image = normalized_ct(run, patient)
-            cases.append(
-                identification_case(
-                    patient.patient_id,
-                    network_channels(image),
-                    patient.nodes,
-                    patient.ct,
-                    fill=padding(run),
-                )
+    for name in ids:
+        is_guided = stage is StageName.NODES
+        if _drawn(material.patients[name], stage) is None or (is_guided and material.attention(name) is None):
+            continue
+        cases.append(
+            TrainingCase(
+                patient=name,
+                image=lazy_image(material, name),
+                labels=_lazy_labels(material, name, stage),
+                attention=_lazy_attention(material, name) if is_guided else None,
+                fill=material.learned.fill,
             )
+        )
     return cases
+
+
+def _drawn(patient: Prepared, stage: StageName) -> Volume | None:
+    if stage is StageName.STRUCTURES:
+        return patient.structures
+    return patient.tumor if stage is StageName.TUMOR else patient.instances
+
+
+def lazy_image(material: Material, patient_id: str) -> LazyArray:
+    """Return both phases (c, k, j, i), normalised where they are read; a missing phase is 0."""
+    shape = material.patients[patient_id].ct.venous.geometry.shape
+
+    def read(box: Box) -> AnyArray:
+        ct = material.patients[patient_id].ct
+        venous = _normalized(ct.venous, box, Phase.VENOUS, material.learned)
+        if ct.arterial is None:  # 0 is the mean of a normalised phase and what phase dropout shows
+            return np.stack([np.zeros_like(venous), venous])
+        return np.stack([_normalized(ct.arterial, box, Phase.ARTERIAL, material.learned), venous])
+
+    return LazyArray(read, (len(CHANNELS), *reversed(shape)), np.dtype(np.float32))
+
+
+def _normalized(phase: Volume, box: Box, name: Phase, learned: Learned) -> AnyArray:
+    return normalized_values(phase.array[box], learned.intensity.get(name, DEFAULT_INTENSITY))
+
+
+def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyArray:
+    def find() -> Volume | None:
+        return _drawn(material.patients[patient_id], stage)
+
+    return _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
+
+
+def _lazy_attention(material: Material, patient_id: str) -> LazyArray:
+    return _view(lambda: material.attention(patient_id), _as_drawn)
+
+
+def _view(find: Callable[[], Volume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
+    """Return a view on an image that is there, as the caller knows."""
+
+    def read(box: Box) -> AnyArray:
+        volume = find()
+        if volume is None:
+            msg = "a prepared image is gone"
+            raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
+        return values(volume.array[box])
+
+    first = read((slice(0, 1),) * 3)
+    volume = find()
+    shape = (0, 0, 0) if volume is None else volume.geometry.shape
+    return LazyArray(read, shape[::-1], first.dtype)
+
+
+def _as_drawn(values: AnyArray) -> AnyArray:
+    return values
+
+
+def _inside(values: AnyArray) -> AnyArray:
+    return (values > 0).astype(np.uint8)
+
+
+def identification_cases(material: Material, ids: Sequence[str]) -> list[IdentificationCase]:
+    """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2)."""
+    cases = []
+    for name in ids:
+        patient = material.patients[name]
+        if patient.nodes is not None and patient.nodes.nodes:
+            image = lazy_image(material, name)
+            case = case_of_nodes(name, image, patient.nodes, patient.ct, fill=material.learned.fill)
+            cases.append(replace(case, instances=_view(partial(_instances, material, name), _as_drawn)))
+    return cases
+
+
+def _instances(material: Material, patient_id: str) -> Volume | None:
+    return material.patients[patient_id].instances

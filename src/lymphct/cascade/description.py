@@ -1,28 +1,27 @@
 """What `bundle.json` says: how each network is rebuilt, on whom it was fitted, which values go with it."""
 
-import hashlib
-import hmac
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, PositiveFloat, field_validator
 
+from lymphct.core.leakage import FittedOn
 from lymphct.core.settings import Settings
-from lymphct.core.terms import STRUCTURES_BY_NAME
+from lymphct.core.terms import STRUCTURES_BY_NAME, RegistrationMethod, StageName
 
-PartName = Literal["structures", "tumor", "nodes", "identification", "metastasis"]
 PhaseName = Literal["arterial", "venous"]
-RegistrationName = Literal["deeds", "none", "convexadam", "deeds-binary"]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 PatientHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class PhaseIntensity(Settings):
-    """Intensity statistics of one phase, fitted on training patients (Sec. IV-A.2)."""
+    """Intensity statistics of one phase, fitted on training patients (decision 0017)."""
 
     low: float
-    """Lower clip value, HU. Not stated in the paper; the 0.5th percentile of the foreground."""
+    """Lower clip value, HU: the 0.5th percentile of the foreground. Not stated in the paper but in the
+    authors' code."""
     high: float
-    """Upper clip value, HU. Not stated in the paper; the 99.5th percentile of the foreground."""
+    """Upper clip value, HU: the 99.5th percentile of the foreground. Not stated in the paper but in the
+    authors' code."""
     mean: float
     """Mean of the clipped foreground, HU. Not stated in the paper; as nnU-Net does."""
     sd: PositiveFloat
@@ -48,7 +47,7 @@ class PartInfo(Settings):
     architecture: dict[str, JsonValue]
     """Settings to rebuild the network from. Not stated in the paper; those of the room that trained it."""
     patients: dict[Literal["train", "validation"], tuple[PatientHash, ...]]
-    """Hashed ids of the patients it was fitted on. Not stated in the paper; METHOD §9."""
+    """Hashed ids of the patients it was fitted on. Not stated in the paper (decision 0006)."""
     scores: dict[str, float] = Field(default_factory=dict)
     """What it reached on validation patients. Not stated in the paper; measured."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
@@ -66,11 +65,11 @@ class BundleInfo(Settings):
     """Key of the hashes of patient ids. Not stated in the paper; chosen per bundle."""
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     """Voxel spacing of the networks along i, j, k, mm (Sec. IV-A.2; coarser in small bundles)."""
-    registration: RegistrationName = "none"
+    registration: RegistrationMethod = "none"
     """How the arterial phases of the training patients were registered (Sec. IV-A.2); a bundle that does not
     say was trained without registration."""
     intensity: dict[PhaseName, PhaseIntensity] = Field(default_factory=dict)
-    """Intensity statistics per phase (Sec. IV-A.2)."""
+    """Intensity statistics per phase. Not stated in the paper but in the authors' code (decision 0017)."""
     bands: dict[str, DistanceBand] = Field(default_factory=dict)
     """Distance bands by name of the structure (Tab. II, or fitted on training patients)."""
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -78,7 +77,8 @@ class BundleInfo(Settings):
     calibration: dict[str, JsonValue] | None = None
     """Calibration of the probability. Not stated in the paper; none unless fitted."""
     fitted_on: dict[str, tuple[PatientHash, ...]] = Field(default_factory=dict)
-    """Hashed ids behind intensity, bands, thresholds, calibration. Not stated in the paper; METHOD §9."""
+    """Hashed ids behind intensity, bands, thresholds, calibration. Not stated in the paper
+    (decision 0006)."""
     phase_dropout: bool = False
     """Whether the networks were trained to work without the arterial phase. Not stated in the paper; ours."""
     is_phantom: bool
@@ -87,7 +87,7 @@ class BundleInfo(Settings):
     """What a reader of any result of this bundle is told first. Not stated in the paper; ours."""
     code_version: str
     """Version of the code that trained it. Not stated in the paper; recorded."""
-    parts: dict[PartName, PartInfo] = Field(default_factory=dict)
+    parts: dict[StageName, PartInfo] = Field(default_factory=dict)
     """The trained networks, any of the five (Sec. III)."""
 
     @field_validator("bands")
@@ -99,17 +99,13 @@ class BundleInfo(Settings):
             raise ValueError(msg)
         return bands
 
+    @property
+    def fitted_on_anybody(self) -> FittedOn:
+        """Return everybody from whom any part or fitted value of the bundle was learned."""
+        groups = [group for part in self.parts.values() for group in part.patients.values()]
+        everybody = frozenset().union(*groups, *self.fitted_on.values())
+        return FittedOn(hashes=everybody, salt=self.salt)
+
     def has_seen(self, patient_id: str) -> bool:
         """Return whether any part or fitted value of the bundle was learned from this patient."""
-        hashed = hash_patient(patient_id, self.salt)
-        groups = [group for part in self.parts.values() for group in part.patients.values()]
-        return any(hashed in group for group in [*groups, *self.fitted_on.values()])
-
-
-def hash_patient(patient_id: str, salt: str) -> str:
-    """Return a keyed hash of a patient id, 32 hexadecimal digits; the key is `BundleInfo.salt`.
-
-    >>> hash_patient("case7", "kept in the bundle") == hash_patient("case8", "kept in the bundle")
-    False
-    """
-    return hmac.new(salt.encode(), patient_id.encode(), hashlib.sha256).hexdigest()[:32]
+        return patient_id in self.fitted_on_anybody

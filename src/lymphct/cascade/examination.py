@@ -10,7 +10,8 @@ import numpy as np
 
 from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
-from lymphct.attention.mapping import AttentionSettings, attention_map, merge_tumor, structures_present
+from lymphct.attention.mapping import attention_map, guided_by, structures_present
+from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.models import Models
 from lymphct.core.errors import ModelError
@@ -82,13 +83,13 @@ def examine(
     ct: Multiphase, given: Given, models: Models, settings: AttentionSettings, watch: Stopwatch
 ) -> Findings:
     """Follow Fig. 2 from aligned phases to called lymph nodes."""
-    image = normalized(ct, models.intensity)  # Sec. IV-A.2
+    image = normalized(ct, models.intensity)  # decision 0017
     with watch.stage("structures"):
         structures = find_structures(image, given, models)  # Sec. III-A.1
     with watch.stage("tumor"):
         tumor = find_tumor(image, structures, given, models)  # Sec. IV-B
     with watch.stage("attention"):
-        guiding = merge_tumor(structures, tumor)
+        guiding = guided_by(structures, tumor)
         attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
     used = structures_present(guiding)
     with watch.stage("nodes"):

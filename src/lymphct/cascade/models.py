@@ -1,36 +1,39 @@
 """The trained networks of a bundle, ready to predict."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import torch
 from pydantic import ValidationError
 from torch import nn
 
-from lymphct.anatomy.structures import StructureSettings, build_structure_network
-from lymphct.anatomy.tumor import TumorSettings, build_tumor_network
-from lymphct.attention.mapping import PAPER_BANDS, Band, Bands
+from lymphct.anatomy.settings import StructureSettings, TumorSettings
+from lymphct.attention.bands import Bands
 from lymphct.cascade.alignment import Intensity
-from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.description import BundleInfo, DistanceBand, PhaseIntensity
+from lymphct.cascade.learned import Learned
+from lymphct.cascade.settings import Config
+from lymphct.cascade.stages import STAGES, Parts, Stage, Weights
 from lymphct.core.arrays import Vector3
-from lymphct.core.errors import LeakageError, ModelError
+from lymphct.core.errors import ModelError
+from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Notice
 from lymphct.core.settings import Settings
-from lymphct.core.terms import STRUCTURES_BY_NAME, Phase
-from lymphct.imaging.preprocess import IntensityStatistics
-from lymphct.io.models.bundles import Bundle, read_bundle
-from lymphct.learning.devices import chosen_device
-from lymphct.learning.inference_settings import InferenceChoice, resolved_precision
-from lymphct.learning.segmentation import SegmentationTrainingSettings
+from lymphct.core.terms import StageName
+from lymphct.learning.devices import resolved_precision
+from lymphct.learning.settings import InferenceChoice, SegmentationTrainingSettings
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.metastasis.network import StatusNetwork
-from lymphct.metastasis.prediction import MetastasisSettings, build_status_network
-from lymphct.nodes.identification import IdentificationSettings, build_identification_network
+from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.nodes.network import IdentificationNetwork, NodeNetwork
-from lymphct.nodes.segmentation import NodeSegmentationSettings, build_node_network
+from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
+
+PHANTOM_NOTICE: Final = (
+    "The models were trained on synthetic phantoms. They serve to learn the tool and to test an "
+    "installation; their output is meaningless for patients."
+)
+_UNSAVED_SALT: Final = "models in memory"
 
 N = TypeVar("N", bound=nn.Module)
 S = TypeVar("S", bound=Settings)
@@ -65,16 +68,12 @@ class Models:
     @property
     def intensity(self) -> Intensity:
         """Intensity statistics of each phase."""
-        return {
-            Phase(name): IntensityStatistics(s.low, s.high, s.mean, s.sd)
-            for name, s in self.info.intensity.items()
-        }
+        return Learned.of_bundle(self.info).intensity
 
     @property
     def bands(self) -> Bands:
         """Distance bands around the structures; those of Tab. II where the bundle has none."""
-        stored = {STRUCTURES_BY_NAME[n]: Band(b.d_min, b.d_max) for n, b in self.info.bands.items()}
-        return stored or PAPER_BANDS
+        return Learned.of_bundle(self.info).bands
 
     def running(self, choice: InferenceChoice) -> Self:
         """Return the same models, slid over patients as a user chose."""
@@ -85,31 +84,19 @@ class Models:
             nodes=_running(self.nodes, choice),
         )
 
+    @property
+    def fitted_on(self) -> FittedOn:
+        """Everybody from whom any network, threshold or statistic was learned."""
+        return self.info.fitted_on_anybody
+
     def require_unseen(self, patient_id: str) -> None:
-        """Refuse to evaluate a patient the bundle was fitted on (METHOD §9).
+        """Refuse to evaluate a patient the models were fitted on (decision 0006).
 
         Raises:
-            LeakageError: it was.
+            LeakageError: they were.
 
         """
-        if self.info.has_seen(patient_id):
-            msg = "the bundle was fitted on this patient"
-            raise LeakageError(msg, cure="evaluate on other patients").at(patient=patient_id)
-
-
-@cache
-def models_in(folder: Path, device: str) -> Models:
-    """Return the networks of a bundle's folder, read once in a process.
-
-    Args:
-        folder: of the bundle.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-
-    Raises:
-        ModelError: the bundle is refused.
-
-    """
-    return load_models(read_bundle(folder), chosen_device(device))
+        self.fitted_on.require_unseen(patient_id)
 
 
 def _running(part: Trained[N, G] | None, choice: InferenceChoice) -> Trained[N, G] | None:
@@ -139,48 +126,81 @@ def inference_notices(models: Models) -> list[Notice]:
     return list(said.values())
 
 
-def load_models(bundle: Bundle, device: torch.device) -> Models:
-    """Rebuild the networks of a bundle and load their weights.
+def build_models(
+    info: BundleInfo, weights: Mapping[StageName, Weights], device: torch.device, *, digest: str = ""
+) -> Models:
+    """Rebuild the networks that are described and load their weights.
+
+    Args:
+        info: description of a bundle.
+        weights: tensors of each of its parts.
+        device: on which the networks will run.
+        digest: of the whole bundle; empty for models that were never stored.
 
     Raises:
         ModelError: weights and architecture do not belong together.
 
     """
-    return Models(
-        info=bundle.info,
-        digest=bundle.digest,
-        structures=_part(bundle, "structures", device, StructureSettings, build_structure_network),
-        tumor=_part(bundle, "tumor", device, TumorSettings, build_tumor_network),
-        nodes=_part(bundle, "nodes", device, NodeSegmentationSettings, build_node_network),
-        identification=_part(
-            bundle, "identification", device, IdentificationSettings, build_identification_network
-        ),
-        metastasis=_part(bundle, "metastasis", device, MetastasisSettings, build_status_network),
-    )
+    parts: dict[str, Any] = {
+        name: _part(stage, info, weights[name], device) if name in weights else None
+        for name, stage in STAGES.items()
+    }
+    return Models(info=info, digest=digest, **parts)
 
 
-def _part(
-    bundle: Bundle, name: str, device: torch.device, kind: type[S], build: Callable[[S], N]
-) -> Trained[N, S] | None:
-    if name not in bundle.weights:
-        return None
-    architecture: Mapping[str, Any] = bundle.info.parts[name].architecture  # type: ignore[index] # a known part
+def _part(stage: Stage, info: BundleInfo, weights: Weights, device: torch.device) -> Trained[Any, Any]:
     try:
-        settings = kind.model_validate(architecture)
-        network = build(settings)
-        network.load_state_dict(bundle.weights[name])
+        settings = stage.settings.model_validate(info.parts[stage.name].architecture)
+        network = stage.build(settings)
+        network.load_state_dict(dict(weights))
     except (ValidationError, RuntimeError) as error:
-        msg = f"the part {name} does not fit its description: {str(error).splitlines()[0][:100]}"
+        msg = f"the part {stage.name} does not fit its description: {str(error).splitlines()[0][:100]}"
         raise ModelError(msg, cure="use a bundle made by this version") from error
     network.to(device).eval()
     return Trained(network, settings)
 
 
-def tensor_names(bundle: Bundle) -> dict[str, list[str]]:
-    """Return the names of the tensors each part must have, from its architecture."""
-    models = load_models(bundle, torch.device("cpu"))
-    return {
-        name: list(trained.network.state_dict())
-        for name in bundle.weights
-        if (trained := getattr(models, name)) is not None
-    }
+def assembled(parts: Parts, learned: Learned, config: Config, device: torch.device) -> Models:
+    """Return trained parts as models, without a disk between them; they know on whom they were fitted."""
+    empty = new_description("unsaved", learned, config, salt=_UNSAVED_SALT, is_phantom=False)
+    info = empty.model_copy(
+        update={
+            "parts": {name: part.described(empty.salt) for name, part in parts.items()},
+            "thresholds": {name: value for part in parts.values() for name, value in part.thresholds.items()},
+        }
+    )
+    return build_models(info, {name: part.weights for name, part in parts.items()}, device)
+
+
+def new_description(
+    name: str, learned: Learned, config: Config, *, salt: str, is_phantom: bool
+) -> BundleInfo:
+    """Return the description of a bundle that has no part yet.
+
+    Args:
+        name: of the bundle.
+        learned: intensities and bands of all its parts.
+        config: settings.
+        salt: key of the hashes of patient ids.
+        is_phantom: whether its patients are synthetic; then every result says so first.
+
+    """
+    return BundleInfo(
+        name=name,
+        salt=salt,
+        spacing=config.imaging.spacing,
+        registration=config.registration.method,
+        intensity={
+            phase.value: PhaseIntensity(low=s.low, high=s.high, mean=s.mean, sd=s.sd)
+            for phase, s in learned.intensity.items()
+        },
+        bands={
+            structure.label: DistanceBand(d_min=band.d_min, d_max=band.d_max)
+            for structure, band in learned.bands.items()
+        },
+        fitted_on={"intensity": learned.fitted_on.hashed(salt)},
+        phase_dropout=config.nodes.sampling.phase_dropout > 0,
+        is_phantom=is_phantom,
+        notice=PHANTOM_NOTICE if is_phantom else "",
+        code_version="",
+    )

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import Final
 
+from pydantic import JsonValue
+
 from lymphct.cascade.alignment import Aligned
 from lymphct.core.patient import Check
-from lymphct.io.results.jsonfile import JSON
 from lymphct.registration.result import RegistrationReport
 
 CHECK_NAME: Final = "arterial phase registered to the venous phase"
@@ -40,10 +41,10 @@ def registration_check(aligned: Aligned) -> Check | None:
     )
 
 
-def registration_record(report: RegistrationReport) -> dict[str, JSON]:
-    """Return method, numbers and flags for JSON; the same bytes in every run."""
+def registration_record(report: RegistrationReport) -> dict[str, JsonValue]:
+    """Return method, numbers and flags for JsonValue; the same bytes in every run."""
     values = asdict(report)
-    numbers: dict[str, JSON] = {name: _rounded(values[name]) for name in NUMBERS}
+    numbers: dict[str, JsonValue] = {name: _rounded(values[name]) for name in NUMBERS}
     return {"method": report.method, **numbers, "flags": list(report.flags)}
 
 

@@ -4,14 +4,12 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from lymphct.cli.context import GLOBALS
-
-if TYPE_CHECKING:
-    from lymphct.attention.mapping import AttentionSettings
+from lymphct.cli.context import chosen_config
+from lymphct.cli.options import AsJson
 
 logger = logging.getLogger(__name__)
 
@@ -35,26 +33,25 @@ def attention(
     bands: Annotated[
         Path | None, typer.Option(help="YAML file of distance bands, mm; default: Tab. II of the paper.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute the attention map on the label map's own grid."""
-    from lymphct.attention.mapping import PAPER_BANDS, attention_map, structures_present
-    from lymphct.core.terms import GUIDING_STRUCTURES
+    _check_target(out, structures)
+    settings = chosen_config().attention
+    from lymphct.attention.bands import PAPER_BANDS
     from lymphct.io.images.labels import label_scheme
+    from lymphct.io.settings import load_bands
+
+    chosen = PAPER_BANDS if bands is None else load_bands(bands)
+    scheme = label_scheme(labels)
+    from lymphct.attention.mapping import attention_map, structures_present
+    from lymphct.core.terms import GUIDING_STRUCTURES
     from lymphct.io.images.reading import read_labels, write_volume
     from lymphct.io.results.store import check_writable_file
 
-    _check_target(out, structures)
     check_writable_file(out)
-    settings = _settings()
-    if bands is None:
-        chosen = PAPER_BANDS
-    else:
-        from lymphct.io.settings import load_bands
-
-        chosen = load_bands(bands)
     started = time.perf_counter()
-    label_map = read_labels(structures, scheme=label_scheme(labels))
+    label_map = read_labels(structures, scheme=scheme)
     write_volume(out, attention_map(label_map, chosen, settings))
     present = structures_present(label_map)
     # A structure without a band of the user's counts as background.
@@ -77,13 +74,3 @@ def _check_target(out: Path, structures: Path) -> None:
     if out.exists() and structures.exists() and out.samefile(structures):
         msg = "--out is the file of the structures"
         raise UsageError(msg, cure="choose another name").at(file=out.name)
-
-
-def _settings() -> "AttentionSettings":
-    from lymphct.attention.mapping import AttentionSettings
-
-    if GLOBALS.config is None and not GLOBALS.overrides:
-        return AttentionSettings()  # all settings together would load torch: seconds for a command of one
-    from lymphct.io.settings import load_config
-
-    return load_config(GLOBALS.config, GLOBALS.overrides).attention

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lymphct.cli.context import GLOBALS, counted, progress_bar
+from lymphct.cli.options import AsJson, CohortFile, Labels
 
 
 class Size(StrEnum):
@@ -67,11 +68,9 @@ def phantom(
 
 
 def check(
-    cohort: Annotated[Path, typer.Argument(help="Manifest, cohort.csv.")],
-    labels: Annotated[
-        str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
-    ] = "lymphct",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    cohort: CohortFile,
+    labels: Labels = "lymphct",
+    as_json: AsJson = False,
 ) -> None:
     """Report every problem of a manifest and its images at once, each with its cure."""
     from lymphct.io.images.labels import label_scheme

@@ -5,17 +5,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lymphct.config import Config
 
 GLOBAL_WITH_VALUE = ("--config", "--set", "--device", "--jobs", "--seed")
 GLOBAL_SWITCHES = ("--version", "--debug", "-v", "--verbose", "-q", "--quiet")
-
-
-class Registration(StrEnum):
-    """How the arterial phase is brought onto the venous one."""
-
-    DEEDS = "deeds"
-    NONE = "none"
 
 
 @dataclass(slots=True)
@@ -39,6 +35,16 @@ class Globals:
 
 GLOBALS = Globals()
 """Filled by the callback of the command line before a command runs."""
+
+
+def chosen_config() -> "Config":
+    """Return the settings of `--config` and `--set`.
+
+    A command asks for them before it imports its rooms: a mistake in them costs no wait for networks.
+    """
+    from lymphct.io.settings import load_config
+
+    return load_config(GLOBALS.config, GLOBALS.overrides)
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

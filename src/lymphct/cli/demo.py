@@ -36,14 +36,16 @@ def demo(
     patients: Annotated[int, typer.Option(min=3, help="How many to predict.")] = 3,
 ) -> None:
     """Generate phantom patients, find and call their lymph nodes, predict their status; a report for each."""
-    from lymphct.cli.predict import print_outcome
-    from lymphct.cli.train import training_progress
     from lymphct.io.settings import load_config
-    from lymphct.study.demonstration import Demonstration, demonstrate
 
     began = time.perf_counter()
     recipe, shorter = (GLOBALS.config, ()) if GLOBALS.config else (RECIPE, SHORTER)
     config = load_config(recipe, [*shorter, *GLOBALS.overrides])
+    from lymphct.cli.outcomes import print_outcome
+    from lymphct.cli.predict import summary_line
+    from lymphct.cli.train import training_progress
+    from lymphct.study.demonstration import Demonstration, demonstrate
+
     show = Demonstration(
         out=out,
         config=config,
@@ -54,7 +56,7 @@ def demo(
     )
     with training_progress() as progress:
         outcome = demonstrate(show, step=logger.info, progress=progress)
-    print_outcome(outcome)
+    print_outcome(outcome, summary_line)
     for name in outcome.results:
         typer.echo(f"report: {out / name / 'report.html'}")
     logger.info("done in %.0f s", time.perf_counter() - began)

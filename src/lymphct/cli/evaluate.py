@@ -97,7 +97,9 @@ def segmentation(
 
 def _segmentation_table(record: dict[str, Any]) -> str:
     lines = [f"{'label':34}{'cases':>6}{'Dice':>8}{'pooled':>8}{'ASD mm':>8}{'HD95 mm':>9}"]
-    for name, scores in record["labels"].items():
+    labels = record["labels"]
+    for name in sorted(labels, key=lambda name: name.zfill(9) if name.isdigit() else name):
+        scores = labels[name]
         mean = {metric: scores["mean"][metric]["mean"] for metric in ("dice", "asd", "hd95")}
         line = (
             f"{name:34}{scores['cases']:>6}{_number(mean['dice']):>8}{_number(scores['pooled']['dice']):>8}"

@@ -69,7 +69,7 @@ class Finding:
     exit_code: int = 0
 
 
-def examine(device: str = "auto", bundle: Path | None = None) -> Iterator[Finding]:
+def inspect_installation(device: str = "auto", bundle: Path | None = None) -> Iterator[Finding]:
     """Look at the program, its libraries, the device and the shipped bundle, one finding after the other.
 
     Args:
@@ -167,9 +167,9 @@ def verified_bundle(folder: Path) -> list[str]:
         ModelError: the first thing that is wrong.
 
     """
-    from lymphct.cascade.models import tensor_names
     from lymphct.io.models.bundle_reading import read_bundle
     from lymphct.io.models.bundles import verify_bundle
+    from lymphct.io.models.loading import tensor_names
 
     verify_bundle(folder)  # the files themselves, before any network is built from what they say
     return verify_bundle(folder, tensor_names(read_bundle(folder)))

@@ -64,7 +64,7 @@ def set_globals(
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run one command and leave with the exit code of DESIGN §3."""
+    """Run one command and leave with its exit code (`core.errors`)."""
     from lymphct.cli import commands
 
     app = new_app()

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS, Registration, progress_bar
+from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
+from lymphct.cli.options import AsJson, Labels, Registration
+from lymphct.cli.outcomes import report_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lymphct.patients.one_by_one import CohortOutcome
     from lymphct.patients.prediction import PredictionRequest
 
 logger = logging.getLogger(__name__)
@@ -33,9 +34,7 @@ def predict(
     structures: Annotated[
         Path | None, typer.Option(help="Label map of organs and vessels, or a folder of <structure>.nii.gz.")
     ] = None,
-    labels: Annotated[
-        str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
-    ] = "lymphct",
+    labels: Labels = "lymphct",
     tumor: Annotated[Path | None, typer.Option(help="Tumor mask.")] = None,
     nodes: Annotated[Path | None, typer.Option(help="Drawn lymph nodes instead of stage 1.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Models; default: the shipped phantom bundle.")] = None,
@@ -49,7 +48,7 @@ def predict(
     fill_structures: Annotated[
         bool, typer.Option("--fill-structures", help="Let the model add structures the file lacks.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find and call lymph nodes, predict the LN-metastasis status."""
     if out is None:
@@ -58,15 +57,17 @@ def predict(
     if (cohort is None) == (venous is None):
         msg = "give either a manifest or --venous"
         raise typer.BadParameter(msg)
+    config = chosen_config()
     from lymphct.io.images.labels import label_scheme
+
+    scheme = label_scheme(labels)
     from lymphct.io.models.bundles import shipped_bundle_path
-    from lymphct.io.settings import load_config
     from lymphct.patients.prediction import PredictionRequest
 
     request = PredictionRequest(
         bundle=(bundle or shipped_bundle_path()).resolve(),
-        config=load_config(GLOBALS.config, GLOBALS.overrides),
-        labels=label_scheme(labels),
+        config=config,
+        labels=scheme,
         fill_structures=fill_structures,
         registration=None if registration is None else registration.value,
         device=GLOBALS.device,
@@ -115,24 +116,7 @@ def _predict_manifest(cohort: Path, request: "PredictionRequest", out: Path, *, 
     manifest = read_manifest(cohort)
     with progress_bar("patients", len(manifest.patients)) as advance:
         outcome = predict_cohort(manifest, request, out, jobs=GLOBALS.jobs, progress=advance)
-    if as_json:
-        typer.echo((out / "summary.json").read_text(encoding="utf-8"))
-    else:
-        print_outcome(outcome)
-    if outcome.failures:
-        from lymphct.core.errors import CohortPartlyFailedError
-
-        names = ", ".join(sorted(outcome.failures))
-        msg = f"{len(outcome.failures)} of {len(manifest.patients)} patients failed: {names}"
-        raise CohortPartlyFailedError(msg, cure="see failures.jsonl")
-
-
-def print_outcome(outcome: "CohortOutcome") -> None:
-    """Print a line per patient."""
-    for result in outcome.results.values():
-        typer.echo(summary_line(result))
-    for name, error in outcome.failures.items():
-        typer.echo(f"{name}: failed: {error.cause} [{error.code}]")
+    report_outcome(outcome, out, summary_line, as_json=as_json)
 
 
 def summary_line(result: "Mapping[str, Any]") -> str:

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS, Registration, counted, progress_bar
+from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
+from lymphct.cli.options import AsJson, CohortFile, Labels, Registration
+from lymphct.cli.outcomes import report_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    cohort: Annotated[Path, typer.Argument(help="Manifest, cohort.csv.")],
+    cohort: CohortFile,
     out: Annotated[
         Path, typer.Option(help="Folder of the prepared patients; a re-run does what is missing.")
     ],
@@ -29,42 +31,29 @@ def prepare(
         Registration | None,
         typer.Option(help="Default: as the bundle was trained, else as the settings say."),
     ] = None,
-    labels: Annotated[
-        str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
-    ] = "lymphct",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    labels: Labels = "lymphct",
+    as_json: AsJson = False,
 ) -> None:
     """Register, resample and map the attention of every patient of a cohort, and keep it."""
+    config = chosen_config()
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifest import read_manifest
-    from lymphct.io.settings import load_config
-    from lymphct.patients.cohort_preparation import PreparationRequest, prepare_all
-    from lymphct.patients.one_by_one import SUMMARY_FILE
 
+    scheme = label_scheme(labels)
     manifest = read_manifest(cohort)
+    from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
+
     request = PreparationRequest(
         out=out,
-        config=load_config(GLOBALS.config, GLOBALS.overrides),
+        config=config,
         bundle=None if bundle is None else bundle.resolve(),
         registration=None if registration is None else registration.value,
-        labels=label_scheme(labels),
+        labels=scheme,
         device=GLOBALS.device,
     )
     with progress_bar("patients", len(manifest.patients)) as advance:
-        outcome = prepare_all(manifest, request, jobs=GLOBALS.jobs, progress=advance)
-    if as_json:
-        typer.echo((out / SUMMARY_FILE).read_text(encoding="utf-8"))
-    else:
-        for result in outcome.results.values():
-            typer.echo(prepared_line(result))
-        for name, error in outcome.failures.items():
-            typer.echo(f"{name}: failed: {error.cause} [{error.code}]")
-    if outcome.failures:
-        from lymphct.core.errors import CohortPartlyFailedError
-
-        names = ", ".join(sorted(outcome.failures))
-        msg = f"{len(outcome.failures)} of {counted(len(manifest.patients), 'patient')} failed: {names}"
-        raise CohortPartlyFailedError(msg, cure="see failures.jsonl")
+        outcome = prepare_cohort(manifest, request, jobs=GLOBALS.jobs, progress=advance)
+    report_outcome(outcome, out, prepared_line, as_json=as_json)
 
 
 def prepared_line(result: "Mapping[str, Any]") -> str:

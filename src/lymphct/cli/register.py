@@ -10,23 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS
+from lymphct.cli.context import GLOBALS, chosen_config
+from lymphct.core.terms import RegistrationMethod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lymphct.registration.registering import RegistrationSettings
+    from lymphct.registration.settings import RegistrationSettings
 
 logger = logging.getLogger(__name__)
-
-
-class MethodName(StrEnum):
-    """Ways to register."""
-
-    DEEDS = "deeds"
-    NONE = "none"
-    CONVEXADAM = "convexadam"
-    DEEDS_BINARY = "deeds-binary"
 
 
 class Start(StrEnum):
@@ -48,7 +40,7 @@ def register_command(
     moving: Annotated[Path, typer.Option(help="Image that is brought onto it, such as the arterial phase.")],
     out: Annotated[Path, typer.Option(help="Folder of warped.nii.gz, field.nii.gz and registration.json.")],
     method: Annotated[
-        MethodName | None,
+        RegistrationMethod | None,
         typer.Option(help="Default: deeds. none takes the patient's coordinates as they are."),
     ] = None,
     spacing: Annotated[
@@ -66,11 +58,11 @@ def register_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print registration.json on stdout.")] = False,
 ) -> None:
     """Register a moving CT to a fixed one and measure how far the result can be trusted."""
-    from lymphct.patients.registration import RegistrationRequest, register_files
-
     given: dict[str, Any] = {"method": method, "spacing_mm": spacing, "init": init}
     changes = {name: value for name, value in given.items() if value is not None}
     settings = _settings(changes | ({"fall_back": False} if keep_flagged else {}))
+    from lymphct.patients.registration import RegistrationRequest, register_files
+
     request = RegistrationRequest(fixed=fixed, moving=moving, settings=settings, threads=GLOBALS.jobs)
     with _share_bar("registration") as progress:
         record = register_files(request, out, progress=progress)
@@ -106,14 +98,9 @@ def _settings(changes: "Mapping[str, Any]") -> "RegistrationSettings":
     from pydantic import ValidationError
 
     from lymphct.core.errors import UsageError
-    from lymphct.registration.registering import RegistrationSettings
+    from lymphct.registration.settings import RegistrationSettings
 
-    if GLOBALS.config is None and not GLOBALS.overrides:
-        chosen = RegistrationSettings()  # all settings together would load torch: seconds for one command
-    else:
-        from lymphct.io.settings import load_config
-
-        chosen = load_config(GLOBALS.config, GLOBALS.overrides).registration
+    chosen = chosen_config().registration
     try:
         return RegistrationSettings.model_validate({**chosen.model_dump(), **changes})
     except ValidationError as error:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lymphct.cli.context import GLOBALS
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+from lymphct.cli.context import GLOBALS, chosen_config
+from lymphct.cli.options import AsJson
 
 MARKS = {"ok": "ok    ", "absent": "-     ", "failed": "FAILED"}
 
@@ -34,10 +33,10 @@ def doctor(as_json: AsJson = False) -> None:
     """Look at what is installed, the device, optional parts and the shipped bundle."""
     from dataclasses import asdict
 
-    from lymphct.cli.installation import examine
+    from lymphct.cli.installation import inspect_installation
 
     findings = []
-    for finding in examine(GLOBALS.device):
+    for finding in inspect_installation(GLOBALS.device):
         findings.append(finding)
         if not as_json:
             typer.echo(f"{MARKS[finding.state]} {finding.group:8} {finding.name:14} {finding.text}")
@@ -69,12 +68,11 @@ def show(
     """Show every setting with its value and where the value comes from."""
     from lymphct.config import Config, described
     from lymphct.core.errors import UsageError
-    from lymphct.io.settings import load_config
 
     if as_json and schema:
         msg = "--json and --schema exclude each other"
         raise UsageError(msg, cure="give one of them")
-    config = load_config(GLOBALS.config, GLOBALS.overrides)
+    config = chosen_config()
     if schema:
         typer.echo(json.dumps(Config.model_json_schema(), indent=1))
     elif as_json:

@@ -2,27 +2,28 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lymphct.cli.context import GLOBALS
+from lymphct.cli.context import GLOBALS, chosen_config
+from lymphct.cli.options import Labels
+from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
-    from lymphct.learning.training import EpochRecord
+    from lymphct.study.progress import Step
 
 
-class Stage(StrEnum):
-    """What to train."""
+EVERYTHING: Final = "all"
+STAGES: Final = (*(stage.value for stage in StageName), EVERYTHING)
 
-    STRUCTURES = "structures"
-    TUMOR = "tumor"
-    NODES = "nodes"
-    IDENTIFICATION = "identification"
-    METASTASIS = "metastasis"
-    ALL = "all"
+
+def _known_stage(stage: str) -> str:
+    if stage not in STAGES:
+        msg = f"{stage!r} is not one of {', '.join(STAGES)}"
+        raise typer.BadParameter(msg)
+    return stage
 
 
 def register(app: typer.Typer) -> None:
@@ -31,40 +32,51 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    stage: Annotated[Stage, typer.Argument(help="Which stage; all = the five in their order.")],
+    stage: Annotated[
+        str,
+        typer.Argument(
+            help="Which stage; all = the five in their order.",
+            metavar="|".join(STAGES),
+            callback=_known_stage,
+        ),
+    ],
     cohort: Annotated[Path, typer.Option(help="Manifest, cohort.csv.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; the bundle appears in it.")],
     init: Annotated[
         Path | None, typer.Option(help="Bundle whose other stages are taken over; fitted on other patients.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    labels: Annotated[
-        str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
-    ] = "lymphct",
+    labels: Labels = "lymphct",
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder of prepared patients that runs share; default: in the run."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "bundle",
     imagenet: Annotated[
         Path | None, typer.Option(help="ResNet-18 weights (safetensors, torchvision's names).")
     ] = None,
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
+    config = chosen_config()
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifest import read_manifest
     from lymphct.io.manifest_check import require_usable
-    from lymphct.io.models.weights import read_tensors
-    from lymphct.io.settings import load_config
-    from lymphct.study.plan import STAGES
-    from lymphct.study.single_split import TrainingRequest, train_all, train_one
 
+    scheme = label_scheme(labels)
     manifest = read_manifest(cohort)
     for problem in require_usable(manifest).values():
         raise problem
+    from lymphct.io.models.weights import read_tensors
+    from lymphct.study.single_split import TrainingRequest, train_all, train_one
+
     request = TrainingRequest(
         folder=out,
         name=name,
         records=manifest.patients,
-        config=load_config(GLOBALS.config, GLOBALS.overrides),
+        config=config,
         seed=GLOBALS.seed,
-        labels=label_scheme(labels),
+        labels=scheme,
+        work=work,
         device=GLOBALS.device,
         jobs=GLOBALS.jobs,
         init=init,
@@ -74,39 +86,41 @@ def train(
     with training_progress() as progress:
         bundle = (
             train_all(request, progress)
-            if stage is Stage.ALL
-            else train_one(request, STAGES[STAGES.index(stage.value)], progress)
+            if stage == EVERYTHING
+            else train_one(request, StageName(stage), progress)
         )
     typer.echo(str(bundle))
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[[str, "EpochRecord", int], None]]:
+def training_progress() -> Iterator[Callable[["Step"], None]]:
     """Show a bar per stage on an interactive terminal, a line per epoch elsewhere."""
     if GLOBALS.quiet:
-        yield lambda _stage, _record, _epochs: None
+        yield lambda _: None
         return
     if not GLOBALS.show_progress:
         yield _line
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     with Progress(console=Console(stderr=True)) as bars:
-        tasks = {}
+        tasks: dict[StageName, TaskID] = {}
 
-        def advance(stage: str, record: "EpochRecord", epochs: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=epochs)
-            bars.update(tasks[stage], completed=record.epoch, description=f"{stage}: {_figures(record)}")
+        def advance(step: "Step") -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bars.add_task(step.stage, total=step.epochs)
+            done = f"{step.stage}: {_figures(step)}"
+            bars.update(tasks[step.stage], completed=step.epoch, description=done)
 
         yield advance
 
 
-def _line(stage: str, record: "EpochRecord", epochs: int) -> None:
-    typer.echo(f"{stage} {record.epoch}/{epochs}: {_figures(record)}, {record.seconds:.0f} s", err=True)
+def _line(step: "Step") -> None:
+    done = f"{step.stage} {step.epoch}/{step.epochs}: {_figures(step)}"
+    typer.echo(f"{done}, {step.seconds:.0f} s", err=True)
 
 
-def _figures(record: "EpochRecord") -> str:
-    score = "" if record.score is None else f", score {record.score:.3f}"
-    return f"loss {record.loss:.3f}{score}"
+def _figures(step: "Step") -> str:
+    score = "" if step.score is None else f", score {step.score:.3f}"
+    return f"loss {step.loss:.3f}{score}"

@@ -1,19 +1,21 @@
-"""All settings of the cascade: put together here, declared in the rooms."""
+"""Settings as text and as values: the rooms declare them, `cascade.settings` puts them together."""
 
 from typing import TYPE_CHECKING
 
 from lymphct.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from lymphct.config import Config, described, parse_bands, parse_config
+    from lymphct.cascade.settings import Config
+    from lymphct.config.parsing import parse_bands, parse_config
+    from lymphct.core.settings import described
 
 __all__ = ["Config", "described", "parse_bands", "parse_config"]
 
 __getattr__ = lazy_exports(
     __name__,
     {
-        "Config": "lymphct.config.parsing",
-        "described": "lymphct.config.parsing",
+        "Config": "lymphct.cascade.settings",
+        "described": "lymphct.core.settings",
         "parse_bands": "lymphct.config.parsing",
         "parse_config": "lymphct.config.parsing",
     },

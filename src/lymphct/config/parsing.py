@@ -1,61 +1,14 @@
-"""All settings of the cascade in one place; the rooms declare them, this module only assembles and parses."""
+"""Settings and distance bands from YAML text, checked; whatever is wrong is told in one line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from lymphct.anatomy.structures import StructureSettings
-from lymphct.anatomy.tumor import TumorSettings
-from lymphct.attention.mapping import AttentionSettings, Bands, bands_from_mapping
+from lymphct.attention.bands import Bands, bands_from_mapping
+from lymphct.cascade.settings import Config
 from lymphct.core.errors import UsageError
-from lymphct.core.settings import Settings
-from lymphct.imaging.preprocess import ImagingSettings
-from lymphct.learning.inference_settings import InferenceChoice
-from lymphct.metastasis.prediction import MetastasisSettings
-from lymphct.nodes.identification import IdentificationSettings
-from lymphct.nodes.segmentation import NodeSegmentationSettings
-from lymphct.registration.registering import RegistrationSettings
-
-
-class CascadeSettings(Settings):
-    """What concerns the cascade as a whole rather than one stage."""
-
-    fit_intensity: bool = True
-    """Measure the intensity statistics on the training patients (Sec. IV-A.2); otherwise fixed values."""
-    fit_bands: bool = False
-    """Measure the distance bands on the training patients instead of taking Tab. II. Off: the values of the
-    paper come from 749 patients, more than most cohorts have."""
-    choose_thresholds: bool = True
-    """Choose the thresholds of nodes and patients on validation patients. Not stated in the paper."""
-    tolerated_missing_structures: int = 5
-    """With more guiding structures missing a notice is given. Not stated in the paper (DESIGN §3)."""
-
-
-class Config(Settings):
-    """Every setting of the cascade; the defaults are the values of the paper."""
-
-    imaging: ImagingSettings = ImagingSettings()
-    """The grid on which all stages work (Sec. IV-A.2)."""
-    registration: RegistrationSettings = RegistrationSettings()
-    """How the arterial phase is brought onto the venous one (Sec. IV-A.2)."""
-    attention: AttentionSettings = AttentionSettings()
-    """Where lymph nodes are looked for (Eq. 1, Eq. 2)."""
-    structures: StructureSettings = StructureSettings()
-    """Segmentation of organs and vessels (Sec. III-A.1)."""
-    tumor: TumorSettings = TumorSettings()
-    """Segmentation of the tumor (Sec. IV-B)."""
-    nodes: NodeSegmentationSettings = NodeSegmentationSettings()
-    """Stage 1, segmentation of lymph nodes (Sec. III-A.1)."""
-    identification: IdentificationSettings = IdentificationSettings()
-    """Stage 2, positive or negative (Sec. III-A.2)."""
-    metastasis: MetastasisSettings = MetastasisSettings()
-    """The status of the patient (Sec. III-B)."""
-    cascade: CascadeSettings = CascadeSettings()
-    """The cascade as a whole. Not stated in the paper."""
-    inference: InferenceChoice = InferenceChoice()
-    """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""
 
 
 def parse_config(text: str, overrides: Sequence[str] = ()) -> Config:
@@ -91,16 +44,6 @@ def parse_bands(text: str) -> Bands:
 
     """
     return bands_from_mapping(_mapping(text, "bands"))
-
-
-def described(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """List each setting as (dotted name, value, where the value comes from)."""
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, Settings):
-            yield from described(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value, " ".join((field.description or "").split())
 
 
 def _mapping(text: str, what: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ Direction = tuple[Vector3, Vector3, Vector3]
 """Rows of an orthonormal matrix whose columns are the unit vectors of i, j, k in LPS+."""
 
 WORKING_DIRECTION: Direction = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-"""i → patient left, j → posterior, k → cranial (DESIGN §2)."""
+"""i → patient left, j → posterior, k → cranial (decision 0014)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

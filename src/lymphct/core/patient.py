@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -29,6 +30,28 @@ class Multiphase:
     def __post_init__(self) -> None:
         if self.arterial is not None:
             self.arterial.require_same_grid(self.venous, name="arterial phase", reference="venous phase")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clinical:
+    """What a manifest says of a patient besides images.
+
+    Attributes:
+        n_status: 1 with lymph node metastasis (N+), 0 without (N-); None when unknown.
+        ct_reported_n: the same as radiologists reported it from CT; None when unknown.
+        tumor_location: part of the pancreas that holds the tumor; empty when unknown.
+        center: where the CT was made; empty when unknown.
+
+    """
+
+    n_status: int | None = None
+    ct_reported_n: int | None = None
+    tumor_location: str = ""
+    center: str = ""
+
+
+UNKNOWN: Final = Clinical()
+"""Where no manifest says anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +119,30 @@ class NodeMap:
 
     instances: Volume
     nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientInput:
+    """What is known of a patient before anything is predicted.
+
+    Attributes:
+        patient_id: pseudonymous id.
+        venous: HU as acquired, the file's own axes.
+        arterial: HU on its own grid; None when it was not acquired.
+        structures: label map on the venous grid; None when no file was given.
+        tumor: mask on the venous grid; None when no file was given.
+        nodes: drawn lymph nodes on the venous grid; None when no file was given.
+        notices: what a reader must know about the files.
+
+    """
+
+    patient_id: str
+    venous: Volume
+    arterial: Volume | None = None
+    structures: Volume | None = None
+    tumor: Volume | None = None
+    nodes: NodeMap | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 class SearchState(Enum):

@@ -1,7 +1,7 @@
 """The names, label numbers and codes of everything that is drawn or counted."""
 
-from enum import Enum, IntEnum
-from typing import Final
+from enum import Enum, IntEnum, StrEnum
+from typing import Final, Literal, get_args
 
 
 class Phase(Enum):
@@ -9,6 +9,16 @@ class Phase(Enum):
 
     ARTERIAL = "arterial"
     VENOUS = "venous"
+
+
+class StageName(StrEnum):
+    """The trained stages in the order a patient meets them (Fig. 2); also the parts of a bundle."""
+
+    STRUCTURES = "structures"
+    TUMOR = "tumor"
+    NODES = "nodes"
+    IDENTIFICATION = "identification"
+    METASTASIS = "metastasis"
 
 
 class Structure(IntEnum):
@@ -122,4 +132,10 @@ STATIONS: Final = {
     Structure.LEFT_GASTRIC_ARTERY: ("7",),
     Structure.HEPATIC_ARTERY_COMMON_AND_PROPER: ("8",),
 }
-"""Stations of the Japan Pancreas Society that lie around each guiding structure (METHOD §5)."""
+"""Stations of the Japan Pancreas Society around each guiding structure. Not stated in the paper but in the
+authors' code."""
+
+RegistrationMethod = Literal["deeds", "none", "convexadam", "deeds-binary"]
+"""Ways to bring one phase onto the other (Sec. IV-A.2); `none` trusts the patient's coordinates."""
+
+REGISTRATION_METHODS: Final[tuple[RegistrationMethod, ...]] = get_args(RegistrationMethod)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-
-from lymphct.core.arrays import AnyArray, Index3
+from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import GeometryMismatchError
 from lymphct.core.geometry import Geometry
 
@@ -37,20 +35,6 @@ class Volume:
     def with_array(self, array: AnyArray) -> Self:
         """Return other values on the same grid."""
         return type(self)(array=array, geometry=self.geometry)
-
-    def cropped(self, start: Index3, shape: Index3, *, fill: float = 0.0) -> Self:
-        """Return the box of `shape` voxels that begins at voxel `start`; outside the image lies `fill`."""
-        box = np.full(shape + self.array.shape[3:], fill, dtype=self.array.dtype)
-        inside = tuple(
-            slice(max(s, 0), min(s + n, size))
-            for s, n, size in zip(start, shape, self.geometry.shape, strict=True)
-        )
-        if all(part.start < part.stop for part in inside):
-            target = tuple(
-                slice(part.start - s, part.stop - s) for part, s in zip(inside, start, strict=True)
-            )
-            box[target] = self.array[inside]
-        return type(self)(array=box, geometry=self.geometry.cropped(start, shape))
 
     def require_same_grid(self, other: "Volume", *, name: str, reference: str) -> None:
         """Raise unless both images share their voxels; `name` and `reference` say what they are."""

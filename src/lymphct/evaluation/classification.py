@@ -141,7 +141,7 @@ def classification_scores(
 
 
 def fit_threshold(scores: npt.ArrayLike, labels: npt.ArrayLike, patients: Iterable[str]) -> Fitted[float]:
-    """Choose the threshold of best balanced accuracy, on validation patients (METHOD §8, §12).
+    """Choose the threshold of best balanced accuracy, on validation patients (Sec. IV-E).
 
     Candidates lie midway between neighbouring distinct scores, and at the lowest score (everybody positive).
     Of several best the lowest is taken: it finds the most positives.

@@ -1,4 +1,4 @@
-"""Who is trained on, who decides, who is tested: the only place that splits patients (METHOD §2, §9).
+"""Who is trained on, who decides, who is tested: the only place that splits patients (Sec. IV-A.1).
 
 Every split is a function of the set of patients, their strata and the seed; the order in which a manifest
 lists them does not matter, because patients are ordered by a hash of seed and id.
@@ -45,7 +45,7 @@ def split_for_training_all(patients: Mapping[str, str], seed: int) -> CascadeSpl
     """Split 60 % for the cascade and 40 % for the fusion, 20 % of each for validation, stratified.
 
     The status network must see volumes and masks as they will be for new patients; networks that were
-    trained on its patients would show it better ones (METHOD §9).
+    trained on its patients would show it better ones (decision 0006).
 
     Args:
         patients: id → stratum (such as "N+ head").

@@ -1,4 +1,4 @@
-"""Free-response ROC: nodes found against false positives per patient, and size strata (METHOD §12)."""
+"""Free-response ROC: nodes found against false positives per patient, and size strata (Sec. IV-D)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

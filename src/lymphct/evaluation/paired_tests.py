@@ -1,4 +1,4 @@
-"""Tests between two methods by resampling or exchanging them on the same patients (METHOD §12)."""
+"""Tests between two methods by resampling or exchanging them on the same patients (Sec. IV-E)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

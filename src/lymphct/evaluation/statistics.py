@@ -1,4 +1,4 @@
-"""Uncertainty of scores and tests between them: DeLong, bootstrap, McNemar, Holm (METHOD §12).
+"""Uncertainty of scores and tests between them: DeLong, bootstrap, McNemar, Holm (Sec. IV-E).
 
 All tests are paired: both methods score the same patients (`evaluation.comparison` sees to that).
 """

@@ -1,4 +1,4 @@
-"""Distances between the surfaces of two masks, exact, on boxes, spacing-aware (Sec. IV-C, METHOD §12).
+"""Distances between the surfaces of two masks, exact, on boxes, spacing-aware (Sec. IV-C).
 
 Two definitions of a surface are in use, and both are here:
 
@@ -37,7 +37,7 @@ class SurfaceSettings(Settings):
     """How surfaces are compared."""
 
     tolerance: NonNegativeFloat = 2.0
-    """Distance up to which surfaces agree, mm. Not stated in the paper; the NSD@2 mm of METHOD §12."""
+    """Distance up to which surfaces agree, mm, as in NSD@2 mm. Not stated in the paper, which has no NSD."""
     definition: SurfaceDefinition = "voxels"
     """What a surface is. Not stated in the paper; MONAI's boundary voxels, or area-weighted elements."""
 

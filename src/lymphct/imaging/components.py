@@ -1,4 +1,4 @@
-"""Connected components by runs of voxels: one pass over the image, no mask per component (PERFORMANCE §3)."""
+"""Connected components by runs of voxels: one pass over the image, no mask per component."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""Bring images onto the working grid and into comparable intensities (Sec. IV-A.2)."""
+"""Bring images onto the working grid (Sec. IV-A.2) and into comparable intensities (decision 0017)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,14 +6,12 @@ from typing import Final
 
 import numpy as np
 import SimpleITK
-from pydantic import PositiveFloat
 
 from lymphct.core.arrays import AnyArray, FloatArray, Vector3
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.leakage import Fitted
 from lymphct.core.orientation import order_towards
-from lymphct.core.settings import Settings
 from lymphct.core.volume import Volume
 from lymphct.imaging.resampling import Interpolation, resample_parallel
 
@@ -25,13 +23,6 @@ _INTERPOLATORS: Final = {
     "linear": SimpleITK.sitkLinear,
     "cubic": SimpleITK.sitkBSpline,
 }
-
-
-class ImagingSettings(Settings):
-    """The grid on which every stage works (Sec. IV-A.2)."""
-
-    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.68, 0.68, 0.80)
-    """Voxel spacing along i, j, k, mm, after resampling (Sec. IV-A.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +55,12 @@ class IntensityStatistics:
 
     @property
     def fill(self) -> float:
-        """Return the normalized lower clip value, with which images are padded (METHOD §3)."""
+        """Return the normalized lower clip value, with which images are padded."""
         return (self.low - self.mean) / self.sd
 
 
 DEFAULT_INTENSITY: Final = IntensityStatistics(low=-100.0, high=240.0, mean=70.0, sd=85.0)
-"""Used where nothing was fitted; not stated in the paper (METHOD §3)."""
+"""Used where nothing was fitted; not stated in the paper (decision 0017)."""
 
 
 def fit_intensity(
@@ -115,10 +106,15 @@ def _evenly_spaced(ordered: FloatArray) -> FloatArray:
 
 def normalize(ct: Volume, statistics: IntensityStatistics) -> Volume:
     """Clip HU and scale them to mean 0 and standard deviation 1 of the foreground (float32)."""
-    values = np.clip(ct.array, statistics.low, statistics.high).astype(np.float32)
+    return ct.with_array(normalized_values(ct.array, statistics))
+
+
+def normalized_values(hu: AnyArray, statistics: IntensityStatistics) -> FloatArray:
+    """Return clipped and scaled HU of any shape, as `normalize` does."""
+    values: FloatArray = np.clip(hu, statistics.low, statistics.high).astype(np.float32)
     values -= np.float32(statistics.mean)
     values /= np.float32(statistics.sd)
-    return ct.with_array(values)
+    return values
 
 
 def working_grid(geometry: Geometry, spacing: Vector3) -> Geometry:

@@ -2,7 +2,7 @@
 
 Where the axes of two grids are parallel (whatever their order and direction), each output index along an axis
 has its own input indices and weights, the same for all rows: nothing is computed per voxel but the weighted
-sum (PERFORMANCE §3). The numbers are SimpleITK's: nearest, linear, and cubic B-splines with mirrored ends.
+sum. The numbers are SimpleITK's: nearest, linear, and cubic B-splines with mirrored ends.
 """
 
 from typing import Final, Literal, NamedTuple

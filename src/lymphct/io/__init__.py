@@ -1,4 +1,4 @@
-"""The door for files: images, cohorts, results, models."""
+"""The door for files: images, manifests, results, models."""
 
 from typing import TYPE_CHECKING
 

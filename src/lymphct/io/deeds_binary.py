@@ -124,7 +124,7 @@ def _arguments(settings: DeedsSettings) -> list[str]:
 
 
 def _read_displacements(path: Path, nodes: tuple[int, ...]) -> FloatArray:
-    """Read float32 numbers: the component along j, then i, then k, each with i fastest (DEEDS §1.9)."""
+    """Read float32 numbers: the component along j, then i, then k, each with i fastest."""
     expected = 3 * int(np.prod(nodes)) * _FLOAT_BYTES
     size = path.stat().st_size if path.exists() else 0
     if size != expected:

@@ -14,7 +14,7 @@ COLUMNS: Final = (
     "patient_id", "center", "arterial", "venous", "structures", "tumor", "nodes", "n_status", "pN", "pT",
     "age", "sex", "tumor_size_cm", "tumor_location", "ct_reported_n", "split", "exclude_reason",
 )  # fmt: skip
-"""Columns with a meaning (DESIGN §2); others are kept as they are."""
+"""Columns with a meaning; others are kept as they are."""
 
 REQUIRED_COLUMNS: Final = ("patient_id", "venous")
 
@@ -34,7 +34,7 @@ class PatientRecord:
     Attributes:
         patient_id: pseudonym; a valid name of a folder once the manifest is checked.
         venous, arterial, structures, tumor, nodes: files or folders; None when blank (`venous`: a path
-            where no file is, which `check_cohort` reports).
+            where no file is, which `manifest_problems` reports).
         n_status: 1 with lymph node metastasis, 0 without; None when blank or unreadable.
         center: where the CT was made; empty when unknown.
         line: number of the line in the file, from 1 for the heading; 0 when there is no file.
@@ -82,7 +82,7 @@ class PatientRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cohort:
+class Manifest:
     """All lines of a manifest, in its order.
 
     Attributes:
@@ -97,8 +97,8 @@ class Cohort:
     patients: tuple[PatientRecord, ...]
 
 
-def read_manifest(path: Path) -> Cohort:
-    """Read a manifest: CSV in UTF-8, paths relative to it. Its lines are judged by `check_cohort`.
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest: CSV in UTF-8, paths relative to it. Its lines are judged by `manifest_problems`.
 
     Raises:
         InputError: not a table, or without the required columns.
@@ -120,7 +120,7 @@ def read_manifest(path: Path) -> Cohort:
             _refuse("it has no patients")
     except InputError as error:
         raise error.at(file=path.name) from None
-    return Cohort(path=path, columns=columns, patients=tuple(patients))
+    return Manifest(path=path, columns=columns, patients=tuple(patients))
 
 
 def _decoded(content: bytes) -> str:

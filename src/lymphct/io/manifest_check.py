@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from lymphct.core.errors import InputError
-from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.results.fingerprints import digest_file
 
 PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -38,39 +38,39 @@ class Problem:
         return f"line {self.line}: {self.error}"
 
 
-def check_cohort(cohort: Cohort, *, needs: Sequence[str] = ()) -> list[Problem]:
+def manifest_problems(manifest: Manifest, *, needs: Sequence[str] = ()) -> list[Problem]:
     """Find every problem of a manifest.
 
     Args:
-        cohort: as `read_manifest` returned it.
+        manifest: as `read_manifest` returned it.
         needs: columns that no patient may leave blank, such as `structures` to train them.
 
     Returns:
         Problems in the order of the lines; none when work can start.
 
     """
-    problems = [*_ids(cohort.patients)]
-    for patient in cohort.patients:
+    problems = [*_ids(manifest.patients)]
+    for patient in manifest.patients:
         problems += _cells(patient, needs)
         problems += _files(patient)
-    problems += _shared_images(cohort.patients)
+    problems += _shared_images(manifest.patients)
     return sorted(problems, key=lambda problem: problem.line)
 
 
-def require_usable(cohort: Cohort, *, needs: Sequence[str] = ()) -> dict[str, InputError]:
+def require_usable(manifest: Manifest, *, needs: Sequence[str] = ()) -> dict[str, InputError]:
     """Refuse a manifest that forbids any work; return what fails single patients, by id.
 
     Raises:
         InputError: the first problem of scope "cohort", with the number of the others.
 
     """
-    problems = check_cohort(cohort, needs=needs)
+    problems = manifest_problems(manifest, needs=needs)
     fatal = [problem for problem in problems if problem.scope == "cohort"]
     if fatal:
         first, others = fatal[0], len(fatal) - 1
         more = f" (and {others} more problems: lymphct check)" if others else ""
         cause = f"line {first.line}: {first.error.cause}{more}"
-        raise InputError(cause, code=first.error.code, cure=first.error.cure).at(file=cohort.path.name)
+        raise InputError(cause, code=first.error.code, cure=first.error.cure).at(file=manifest.path.name)
     failing: dict[str, InputError] = {}
     for problem in problems:
         failing.setdefault(problem.patient_id, problem.error)

@@ -4,7 +4,7 @@ import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 
-from lymphct.attention.mapping import Bands
+from lymphct.attention.bands import Bands
 from lymphct.config import Config, parse_bands, parse_config
 from lymphct.core.errors import InputError, LymphctError, UsageError
 from lymphct.io.textfile import read_text

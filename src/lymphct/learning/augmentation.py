@@ -4,69 +4,14 @@ A spatial transform is drawn before the patch is cut, so that just the voxels it
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat
 from scipy import ndimage
 from torch.nn import functional
 
 from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray, Index3, LabelArray
-from lymphct.core.settings import Settings
-
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Range = tuple[NonNegativeFloat, NonNegativeFloat]
-Preset = Literal["none", "flips", "paper"]
-
-
-class AugmentationSettings(Settings):
-    """Probabilities and ranges of the random changes, by default those of nnU-Net (Sec. IV-A.2).
-
-    nnU-Net's simulation of low resolution and its elastic deformation (off by default there) are left out.
-    """
-
-    mirror_axes: tuple[bool, bool, bool] = (True, True, True)
-    """Whether i, j, k may be mirrored, each with probability ½. Not stated in the paper; nnU-Net."""
-    rotation_probability: Probability = 0.2
-    """Not stated in the paper; nnU-Net."""
-    rotation_degrees: NonNegativeFloat = 30.0
-    """Largest angle about each axis, in voxel space. Not stated in the paper; nnU-Net."""
-    scaling_probability: Probability = 0.2
-    """Not stated in the paper; nnU-Net."""
-    scaling: Range = (0.7, 1.4)
-    """Voxels of the image per voxel of the patch. Not stated in the paper; nnU-Net."""
-    noise_probability: Probability = 0.1
-    """Not stated in the paper; nnU-Net."""
-    noise_variance: Range = (0.0, 0.1)
-    """Of Gaussian noise on z-scored intensities. Not stated in the paper; nnU-Net."""
-    blur_probability: Probability = 0.2
-    """Per patch, then ½ per channel. Not stated in the paper; nnU-Net."""
-    blur_sigma: Range = (0.5, 1.0)
-    """Voxels. Not stated in the paper; nnU-Net."""
-    brightness_probability: Probability = 0.15
-    """Not stated in the paper; nnU-Net."""
-    brightness: Range = (0.75, 1.25)
-    """Factor on each channel. Not stated in the paper; nnU-Net."""
-    contrast_probability: Probability = 0.15
-    """Not stated in the paper; nnU-Net."""
-    contrast: Range = (0.75, 1.25)
-    """Factor about each channel's mean, range kept. Not stated in the paper; nnU-Net."""
-    gamma_probability: Probability = 0.3
-    """Not stated in the paper; nnU-Net."""
-    inverted_gamma_probability: Probability = 0.1
-    """Gamma on the inverted image. Not stated in the paper; nnU-Net."""
-    gamma: Range = (0.7, 1.5)
-    """Exponent on each channel, mean and SD kept. Not stated in the paper; nnU-Net."""
-
-    @classmethod
-    def preset(cls, name: Preset) -> "AugmentationSettings":
-        """Return no augmentation, mirroring only (which costs nothing), or nnU-Net's."""
-        if name == "paper":
-            return cls()
-        off = {field: 0.0 for field in cls.model_fields if field.endswith("_probability")}
-        mirror = (True, True, True) if name == "flips" else (False, False, False)
-        return cls.model_validate(off | {"mirror_axes": mirror})
+from lymphct.learning.settings import AugmentationSettings, Range
 
 
 @dataclass(frozen=True, slots=True)

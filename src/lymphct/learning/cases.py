@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lymphct.core.arrays import FloatArray, LabelArray
 from lymphct.core.errors import InputError
 from lymphct.core.volume import Volume
+from lymphct.learning.lazy_array import NetworkImage, NetworkLabels
 from lymphct.learning.tensors import to_network
 
 
@@ -17,10 +17,10 @@ class TrainingCase:
 
     Attributes:
         patient: pseudonymous id.
-        image: (c, k, j, i) normalised intensities, arterial before venous; may be a memory map.
+        image: (c, k, j, i) normalised intensities, arterial before venous.
         labels: (k, j, i) class numbers; 255 where nobody drew.
         attention: (k, j, i) in [0, 1]; None for networks without attention.
-        fill: normalised intensity outside the image, the lower clip value (Sec. IV-A.2).
+        fill: normalised intensity outside the image, the lower clip value (decision 0017).
 
     Raises:
         InputError: the images have different shapes, or the image has no channel axis.
@@ -28,9 +28,9 @@ class TrainingCase:
     """
 
     patient: str
-    image: FloatArray
-    labels: LabelArray
-    attention: FloatArray | None
+    image: NetworkImage
+    labels: NetworkLabels
+    attention: NetworkImage | None
     fill: float
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import torch
 
 from lymphct.core.errors import EnvironmentProblemError, UsageError
+from lymphct.learning.settings import Precision
 
 
 def chosen_device(name: str) -> torch.device:
@@ -25,3 +26,19 @@ def chosen_device(name: str) -> torch.device:
         msg = f"device {name} is not there ({torch.cuda.device_count()} GPUs found)"
         raise EnvironmentProblemError(msg, code="E_DEVICE", cure="use --device cpu or auto")
     return torch.device(name)
+
+
+def resolved_precision(precision: Precision, device: torch.device) -> Precision:
+    """Replace `auto` by what the device is fast at."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if has_bfloat16(device) else "float32"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether the device has instructions for bfloat16: AVX512-BF16 or AMX, or a GPU's own."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Older versions of torch do not tell; slow and right is better than guessed.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.errors import UsageError
+from lymphct.imaging.crop import crop
 from lymphct.learning.allocation import kept_memory
-from lymphct.learning.inference_settings import InferenceSettings, Precision, resolved_precision
+from lymphct.learning.devices import resolved_precision
 from lymphct.learning.openvino_backend import Run, compiled
+from lymphct.learning.settings import InferenceSettings, Precision
 from lymphct.learning.tensors import reversed_axes
 from lymphct.learning.windows import Window, gaussian, lit_box, widened, window_grid
 
@@ -179,15 +181,16 @@ def _boxed(job: _Job, background: Tensor, reduce: Reduce) -> Tensor:
 
 def _padded(job: _Job, reduce: Reduce) -> Tensor:
     """Slide over an image that is first made at least as large as the patch."""
-    missing = [max(wanted - size, 0) for size, wanted in zip(job.shape, job.patch_size, strict=True)]
-    if not any(missing):
+    n_k, n_j, n_i = (max(size, wanted) for size, wanted in zip(job.shape, job.patch_size, strict=True))
+    wide = (n_k, n_j, n_i)
+    if wide == tuple(job.shape):
         return _slide(job, reduce)
-    gaps = [(gap // 2, gap - gap // 2) for gap in missing]
-    image = tuple(np.pad(channel, gaps, constant_values=channel.min()) for channel in job.image)
-    attention = None if job.attention is None else np.pad(job.attention, gaps)
-    wide = _slide(replace(job, image=image, attention=attention), reduce)
-    k, j, i = (slice(low, low + size) for (low, _), size in zip(gaps, job.shape, strict=True))
-    return wide[..., k, j, i].clone()
+    start = [-((n - size) // 2) for n, size in zip(wide, job.shape, strict=True)]
+    image = tuple(crop(channel, start, wide, channel.min()) for channel in job.image)
+    attention = None if job.attention is None else crop(job.attention, start, wide, 0.0)
+    result = _slide(replace(job, image=image, attention=attention), reduce)
+    k, j, i = (slice(-first, size - first) for first, size in zip(start, job.shape, strict=True))
+    return result[..., k, j, i].clone()
 
 
 def _slide(job: _Job, reduce: Reduce) -> Tensor:

@@ -1,36 +1,14 @@
 """Tversky loss, cross entropy and their sum over the scales of deep supervision (Eq. 3 to Eq. 5)."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from lymphct.core.settings import Settings
+from lymphct.learning.settings import LossSettings
 
 IGNORED = 255
 """Label of voxels without annotation; they count in no loss and in no score."""
-
-
-class LossSettings(Settings):
-    """The loss of a segmentation network: L = L_CE + L_T (Sec. III-A.1)."""
-
-    tversky_alpha: NonNegativeFloat = 0.5
-    """Weight of false positives (Eq. 3)."""
-    tversky_beta: NonNegativeFloat = 1.5
-    """Weight of false negatives; above alpha to raise recall (Eq. 3)."""
-    epsilon: PositiveFloat = 1e-5
-    """Keeps the fraction finite when nothing is there. Not stated in the paper; nnU-Net's value."""
-    positive_voxel_weight: PositiveFloat = 1.0
-    """Weight of foreground voxels in the cross entropy; 1 is Eq. 4, the authors' code has 4."""
-    cross_entropy_weight: NonNegativeFloat = 1.0
-    """Weight of the cross entropy in the sum (Eq. 5)."""
-    tversky_weight: NonNegativeFloat = 1.0
-    """Weight of the Tversky loss in the sum (Eq. 5)."""
-    average_over: Literal["all", "present"] = "all"
-    """Foreground classes the Tversky loss is averaged over: all, or those with a voxel in the batch.
-    Not stated in the paper; all is nnU-Net's way, present suits many classes and small patches."""
 
 
 def tversky_loss(probabilities: Tensor, labels: Tensor, settings: LossSettings) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lymphct.core.errors import EnvironmentProblemError
-from lymphct.learning.inference_settings import Precision
+from lymphct.learning.settings import Precision
 
 Shape = tuple[int, ...]
 Run = Callable[[Tensor, Tensor | None], Tensor]

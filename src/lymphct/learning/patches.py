@@ -3,57 +3,23 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from lymphct.core.arrays import AnyArray, FloatArray, Index3, LabelArray
+from lymphct.core.arrays import FloatArray, Index3, LabelArray
 from lymphct.core.errors import InputError
-from lymphct.core.settings import Settings
-from lymphct.learning.augmentation import (
-    AugmentationSettings,
-    Probability,
-    SpatialTransform,
-    change_intensity,
-    draw_spatial,
-    move,
-)
+from lymphct.imaging.crop import crop
+from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.losses import IGNORED
+from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 from lymphct.learning.tensors import reversed_axes
 
 LOCATIONS = 10_000
 """Voxels remembered per class and patient as centres of patches (nnU-Net's number)."""
-
-
-class SamplingSettings(Settings):
-    """What a batch is made of (Sec. III-A.1, Sec. IV-A.2)."""
-
-    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt] = (160, 192, 80)
-    """Training sub-volume, voxels along i, j, k (Sec. IV-A.2)."""
-    batch_size: PositiveInt = 2
-    """Patches per iteration. Not stated in the paper; the default of nnU-Net."""
-    foreground_fraction: Probability = 1 / 3
-    """More than this share of a batch is centred on foreground. Not stated in the paper; nnU-Net's third."""
-    informative_negatives: bool = True
-    """Whether a patch must have some attention; it is decided on the final patch (Sec. III-A.1)."""
-    min_attention_fraction: Probability = 0.0
-    """Share of voxels with attention that a patch must exceed; 0 asks for one voxel (Sec. III-A.1)."""
-    phase_dropout: Probability = 0.0
-    """How often the arterial channel of a patch is emptied, so that patients without it can be predicted.
-    Not stated in the paper; 0 is its way."""
-    tries: Annotated[int, Field(ge=1)] = 20
-    """Patches drawn before one is cut straight from the attention or foreground. Not stated in the paper."""
-
-    @property
-    def foreground_patches(self) -> int:
-        """Patches of a batch that contain foreground: the smallest number above the fraction."""
-        if self.foreground_fraction == 0:
-            return 0
-        return min(self.batch_size, int(self.batch_size * self.foreground_fraction) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +56,8 @@ class _Patch(NamedTuple):
 class PatchSampler:
     """Draws batches; `batch(n)` depends on the seed and n alone, so that training resumes exactly.
 
+    Negatives are informative (Sec. III-A.1): patches without attention are drawn again.
+
     Attributes:
         drawn: patches cut so far.
         rejected: those of them that were not informative or missed their foreground.
@@ -118,13 +86,15 @@ class PatchSampler:
         if not self.cases or with_attention not in {0, len(self.cases)}:
             msg = f"{with_attention} of {len(self.cases)} training patients have an attention map"
             raise InputError(msg, cure="give at least one patient, and attention to all patients or to none")
-        self._foreground = [_class_locations(case.labels, (seed, n)) for n, case in enumerate(self.cases)]
+        self._foreground = [
+            _class_locations(np.asarray(case.labels), (seed, n)) for n, case in enumerate(self.cases)
+        ]
         self._drawable = [n for n, locations in enumerate(self._foreground) if locations]
         self._attentive: list[LabelArray] = []
         self._usable = list(range(len(self.cases)))
         if with_attention and sampling.informative_negatives:
             self._attentive = [
-                _some_of(np.flatnonzero(case.attention), (seed, n))  # type: ignore[arg-type] # all have it
+                _some_of(np.flatnonzero(np.asarray(case.attention)), (seed, n))
                 for n, case in enumerate(self.cases)
             ]
             self._usable = [n for n, found in enumerate(self._attentive) if len(found)]
@@ -197,10 +167,10 @@ class PatchSampler:
         first = _start(case.labels.shape, self.patch_size, center, rng)
         size = transform.source_size(self.patch_size)
         start = [s - (wide - n) // 2 for s, wide, n in zip(first, size, self.patch_size, strict=True)]
-        smooth = _crop(case.image, start, size, case.fill).astype(np.float32, copy=False)
-        labels = _crop(case.labels, start, size, 0)
+        smooth = crop(case.image, start, size, case.fill).astype(np.float32, copy=False)
+        labels = crop(case.labels, start, size, 0)
         if case.attention is not None:
-            smooth = np.concatenate([smooth, _crop(case.attention, start, size, 0)[None]])
+            smooth = np.concatenate([smooth, crop(case.attention, start, size, 0)[None]])
         smooth, labels = move(transform, self.patch_size, smooth, labels)
         if case.attention is None:
             return _Patch(smooth, labels, None)
@@ -235,19 +205,3 @@ def _start(
             drawn.append(min(max(center[axis] - wanted // 2, low), high))
     k, j, i = drawn
     return k, j, i
-
-
-def _crop(array: AnyArray, start: Sequence[int], size: Index3, fill: float) -> AnyArray:
-    """Copy a box of the last three axes; outside the image lies `fill`."""
-    inside, target = [], []
-    for first, wanted, full in zip(start, size, array.shape[-3:], strict=True):
-        low, high = max(first, 0), max(min(first + wanted, full), 0)
-        inside.append(slice(low, high))
-        target.append(slice(low - first, high - first))
-    part = array[..., inside[0], inside[1], inside[2]]
-    if part.shape[-3:] == size:
-        return np.array(part)
-    box = np.full((*array.shape[:-3], *size), fill, dtype=array.dtype)
-    if part.size:
-        box[..., target[0], target[1], target[2]] = part
-    return box

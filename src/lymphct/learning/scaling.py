@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from lymphct.core.arrays import Index3, Vector3
-from lymphct.learning.unet import UNetSettings
+from lymphct.learning.settings import UNetSettings
 
 SMALLEST = 4
 """Voxels an axis keeps at the lowest resolution (nnU-Net's rule)."""

@@ -2,48 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Self
 
+import numpy as np
 import torch
-from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from lymphct.core.settings import Settings
-from lymphct.learning.augmentation import AugmentationSettings
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.inference import sliding_window_labels
-from lymphct.learning.inference_settings import InferenceSettings
-from lymphct.learning.losses import IGNORED, DeepSupervisionLoss, LossSettings
-from lymphct.learning.patches import Batch, PatchSampler, SamplingSettings
-from lymphct.learning.training import EpochRecord, TrainingSettings, TrainingState, train
-from lymphct.learning.unet import UNetSettings
-
-
-class SegmentationTrainingSettings(Settings):
-    """Everything that decides how a segmentation network is trained (Sec. IV-A.2)."""
-
-    unet: UNetSettings = UNetSettings()
-    """Architecture; nnU-Net's plan (Sec. IV-A.2)."""
-    sampling: SamplingSettings = SamplingSettings()
-    """Patches (Sec. III-A.1, Sec. IV-A.2)."""
-    augmentation: AugmentationSettings = AugmentationSettings()
-    """Not stated in the paper; nnU-Net's."""
-    loss: LossSettings = LossSettings()
-    """Eq. 3 to Eq. 5."""
-    training: TrainingSettings = TrainingSettings()
-    """Optimiser and schedule; nnU-Net's (Sec. IV-A.2)."""
-    inference: InferenceSettings = InferenceSettings()
-    """Sliding windows; nnU-Net's, without windows that have no attention (Sec. III-A.1)."""
-    validation_cases: PositiveInt | None = None
-    """The first so many validation patients are scored; None = all. Not stated in the paper."""
-
-    @model_validator(mode="after")
-    def _patch_fits_network(self) -> Self:
-        total, size = self.unet.total_stride, self.sampling.patch_size
-        if any(voxels % step for voxels, step in zip(size, total, strict=True)):
-            msg = f"patch_size {size} must be a multiple of the network's total stride {total}"
-            raise ValueError(msg)
-        return self
+from lymphct.learning.losses import IGNORED, DeepSupervisionLoss
+from lymphct.learning.patches import Batch, PatchSampler
+from lymphct.learning.settings import LossSettings, SegmentationTrainingSettings
+from lymphct.learning.training import EpochRecord, TrainingState, train
 
 
 def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name their role
@@ -105,9 +74,13 @@ def mean_dice(
     counts: Tensor | None = None
     for case in cases:
         labels = sliding_window_labels(
-            network, case.image, case.attention, settings.sampling.patch_size, settings.inference
+            network,
+            np.asarray(case.image),
+            None if case.attention is None else np.asarray(case.attention),
+            settings.sampling.patch_size,
+            settings.inference,
         )
-        table = _confusion(labels.long(), torch.as_tensor(case.labels.astype("int64")))
+        table = _confusion(labels.long(), torch.as_tensor(np.asarray(case.labels).astype("int64")))
         counts = table if counts is None else counts + table
     if counts is None:
         return 1.0

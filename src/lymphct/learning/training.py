@@ -6,57 +6,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from lymphct.core.errors import LymphctError, ModelError
-from lymphct.core.settings import Settings
+from lymphct.learning.settings import TrainingSettings
 
 B = TypeVar("B")
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Json = float | int | str | bool | None
-
-
-class TrainingSettings(Settings):
-    """The optimiser and its schedule, by default nnU-Net's (Sec. IV-A.2)."""
-
-    epochs: PositiveInt = 1000
-    """Not stated in the paper; nnU-Net."""
-    iterations_per_epoch: PositiveInt = 250
-    """Not stated in the paper; nnU-Net."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with Nesterov momentum, or AdamW, which needs far fewer iterations on small data (Sec. IV-A.2)."""
-    learning_rate: PositiveFloat = 1e-2
-    """At the end of the warm-up. Not stated in the paper for segmentation; nnU-Net."""
-    momentum: Fraction = 0.99
-    """Of SGD. Not stated in the paper for segmentation; nnU-Net."""
-    weight_decay: NonNegativeFloat = 3e-5
-    """Not stated in the paper for segmentation; nnU-Net."""
-    schedule: Literal["poly", "cosine"] = "poly"
-    """Decay of the learning rate over all iterations. Not stated in the paper; nnU-Net's is poly."""
-    poly_power: PositiveFloat = 0.9
-    """Exponent of the polynomial decay. Not stated in the paper; nnU-Net."""
-    warmup_iterations: NonNegativeInt = 0
-    """Iterations of linear rise before the decay. Not stated in the paper; nnU-Net has none."""
-    gradient_clip: NonNegativeFloat = 12.0
-    """Largest norm of the gradient; 0 = not clipped. Not stated in the paper; nnU-Net."""
-    mixed_precision: bool = True
-    """On a GPU: convolutions in bfloat16 (float16 with loss scaling where the GPU has none). Not stated in
-    the paper; nnU-Net."""
-    cpu_bfloat16: bool = False
-    """On a CPU: convolutions in bfloat16, for processors that compute in it. Not stated in the paper."""
-    channels_last: bool = False
-    """Store channels innermost, an order some processors convolve faster. Not stated in the paper."""
-    validate_every: PositiveInt = 1
-    """Epochs between validations; the last epoch is always validated. Not stated in the paper."""
-    score_momentum: Fraction = 0.0
-    """Share of the past in the moving average of the score by which the best weights are kept; 0 = the
-    score itself. Not stated in the paper; nnU-Net has 0.9."""
-    prefetch_threads: NonNegativeInt = 0
-    """Threads that prepare batches ahead, for GPUs; changes no result. Not stated in the paper."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,70 +3,17 @@
 The network knows no attention: it returns the decoder features of every scale, and the heads decide.
 """
 
-import math
 from collections.abc import Mapping
-from typing import Literal, Self
 
 import torch
-from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from lymphct.core.arrays import Index3
-from lymphct.core.settings import Settings
+from lymphct.learning.settings import PLAIN_STRIDE, UNetSettings
 from lymphct.learning.tensors import reversed_axes
 
 LEAK = 0.01
 """Slope of LeakyReLU below zero (nnU-Net)."""
-PLAIN_STRIDE: Index3 = (1, 1, 1)
-
-
-class UNetSettings(Settings):
-    """Architecture of the U-Net, by default nnU-Net's plan for the patch 160×192×80 (Sec. IV-A.2)."""
-
-    features: tuple[PositiveInt, ...] = (32, 64, 128, 256, 320, 320)
-    """Feature channels per resolution, finest first. Not stated in the paper; nnU-Net's rule."""
-    strides: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = (
-        (1, 1, 1),
-        (2, 2, 2),
-        (2, 2, 2),
-        (2, 2, 2),
-        (2, 2, 2),
-        (2, 2, 1),
-    )
-    """Stride along i, j, k that leads to each resolution. Not stated in the paper; nnU-Net's rule."""
-    convolutions_per_stage: PositiveInt = 2
-    """3×3×3 convolutions per resolution. Not stated in the paper; nnU-Net's plain U-Net."""
-    encoder: Literal["plain", "residual"] = "plain"
-    """Not stated in the paper; nnU-Net's default is plain, residual is its ResEnc variant."""
-    residual_blocks: tuple[PositiveInt, ...] = (1, 3, 4, 6, 6, 6)
-    """Blocks per resolution of the residual encoder. Not stated in the paper; nnU-Net's ResEnc presets."""
-
-    @model_validator(mode="after")
-    def _resolutions_agree(self) -> Self:
-        if len(self.features) < 2 or len(self.features) != len(self.strides):
-            msg = (
-                f"a U-Net needs at least two resolutions and one stride for each, "
-                f"got {len(self.features)} feature counts and {len(self.strides)} strides"
-            )
-            raise ValueError(msg)
-        if self.strides[0] != PLAIN_STRIDE:
-            msg = f"the first stride must be (1, 1, 1) to keep the input's voxels, got {self.strides[0]}"
-            raise ValueError(msg)
-        if self.encoder == "residual" and len(self.residual_blocks) < len(self.features):
-            msg = f"residual_blocks names {len(self.residual_blocks)} of {len(self.features)} resolutions"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def total_stride(self) -> Index3:
-        """Factor along i, j, k between the image and the lowest resolution; patches are multiples of it."""
-        i, j, k = (math.prod(axis) for axis in zip(*self.strides, strict=True))
-        return i, j, k
-
-    @property
-    def decoder_convolutions(self) -> int:
-        """Convolutions per decoder stage: as many as in the plain encoder, one beside a residual one."""
-        return self.convolutions_per_stage if self.encoder == "plain" else 1
 
 
 class ConvNorm(nn.Module):

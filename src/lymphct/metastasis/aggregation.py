@@ -1,19 +1,16 @@
 """From patches, folds and nodes to one number per patient (Sec. III-B, Sec. IV-E)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Fitted
-from lymphct.core.patient import NodeMap
+from lymphct.core.patient import Node
 from lymphct.core.terms import NodeClass
 from lymphct.evaluation.classification import fit_threshold
-
-VolumeKind = Literal["largest", "mean", "total"]
-"""Which volume of the positive lymph nodes stands for the patient."""
+from lymphct.metastasis.settings import VolumeKind
 
 
 def mean_over_patches(probabilities: npt.ArrayLike) -> float:
@@ -26,8 +23,8 @@ def mean_over_folds(probabilities: npt.ArrayLike) -> float:
     return float(np.mean(np.asarray(probabilities, dtype=np.float64)))
 
 
-def positive_volume(nodes: NodeMap, kind: VolumeKind = "largest") -> float:
-    """Return the volume of the largest positive lymph node, mm³, 0 without one (V of Eq. 6).
+def positive_volume(nodes: Sequence[Node], kind: VolumeKind = "largest") -> float:
+    """Return the volume of the largest positive lymph node, mm³, 0 without one (V of Eq. 7).
 
     `mean` and `total` over the positive nodes are the alternatives the paper evaluates.
 
@@ -35,11 +32,11 @@ def positive_volume(nodes: NodeMap, kind: VolumeKind = "largest") -> float:
         InputError: a node has no class yet.
 
     """
-    unknown = [node.label for node in nodes.nodes if node.node_class is None]
+    unknown = [node.label for node in nodes if node.node_class is None]
     if unknown:
         msg = f"lymph node {unknown[0]} has no class: the volume of positive nodes is not known"
         raise InputError(msg, code="E_NODE_CLASS", cure="identify the nodes first")
-    volumes = [node.volume for node in nodes.nodes if node.node_class is NodeClass.POSITIVE]
+    volumes = [node.volume for node in nodes if node.node_class is NodeClass.POSITIVE]
     if not volumes:
         return 0.0
     if kind == "largest":

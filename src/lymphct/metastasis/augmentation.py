@@ -6,14 +6,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray
-from lymphct.learning.augmentation import AugmentationSettings, change_intensity
+from lymphct.learning.augmentation import change_intensity
+from lymphct.learning.settings import AugmentationSettings
 
 
 def augment(patches: Tensor, settings: AugmentationSettings, rng: np.random.Generator) -> Tensor:
     """Change patches (b, c, h, w), c - 1 CT channels and a 0/1 mask; the result has the same shape.
 
     The ranges are those of all networks: rotation, scaling and mirroring in the plane of the patch, then
-    noise, blur, brightness, contrast and gamma of the CT channels (METHOD §8).
+    noise, blur, brightness, contrast and gamma of the CT channels (decision 0005).
     """
     moved = move(patches, settings, rng)
     ct = moved[:, :-1, None].numpy()  # one slice along k

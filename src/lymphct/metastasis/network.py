@@ -1,54 +1,15 @@
 """The status network: tumor texture and lymph node volume together (Sec. III-B, Eq. 6, Eq. 7)."""
 
-from typing import Literal, Self
-
 import torch
 from monai.networks.nets.resnet import ResNet
-from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lymphct.core.settings import Settings
 from lymphct.metastasis.encoding import TextureEncoding
+from lymphct.metastasis.settings import StatusNetworkSettings
 
 _STAGE_FEATURES = (64, 128, 256, 512)
 """Features of the four stages of ResNet-18 at width 1."""
-
-
-class StatusNetworkSettings(Settings):
-    """The parts of the status network; the ablations of Tab. VI are switches here."""
-
-    input_channels: Literal["arterial venous mask", "arterial venous difference"] = "arterial venous mask"
-    """What the three input channels of the ResNet hold. Not stated in the paper; the phases and the tumor
-    mask. `difference` is venous minus arterial in place of the mask."""
-    width: PositiveFloat = 1.0
-    """Factor on every feature count: 1 is ResNet-18 (Sec. III-B), 0.25 a small one of 16 to 128 features."""
-    mask_branch: bool = True
-    """Whether the tumor mask scales the features of Conv1 (Sec. III-B)."""
-    global_pooling: bool = True
-    """Whether globally averaged features are used (Sec. III-B); off with `texture_encoding` on is DeepTEN
-    (Tab. VI)."""
-    texture_encoding: bool = True
-    """Whether the texture encoding layer is used (Sec. III-B); off is ResNet2D (Tab. VI)."""
-    codewords: PositiveInt = 8
-    """Codewords of the texture encoding layer (Sec. III-B)."""
-    texture_channels: PositiveInt = 64
-    """Features after the 1×1 convolution before the encoding, at width 1 (Sec. III-B)."""
-    weight_texture_by_mask: bool = False
-    """Whether positions count by their share of tumor in the encoding. Not stated in the paper; off."""
-    volume_fusion: bool = True
-    """Whether the volume of positive lymph nodes is added (Eq. 6); off is ClsfromPDAC (Tab. VI)."""
-    log_volume: bool = False
-    """Whether log(1 + V) replaces V (Eq. 6). Not stated in the paper; off."""
-    hidden_features: PositiveInt = 64
-    """Features between both layers of the classifier, at width 1. Not stated in the paper; 64."""
-
-    @model_validator(mode="after")
-    def _sees_something(self) -> Self:
-        if not (self.global_pooling or self.texture_encoding):
-            msg = "the status network needs global_pooling, texture_encoding or both"
-            raise ValueError(msg)
-        return self
 
 
 class MaskBranch(nn.Module):
@@ -71,7 +32,7 @@ class MaskBranch(nn.Module):
 
 
 class VolumeFusion(nn.Module):
-    """Add the volume of positive lymph nodes to the features: F_comb = FC(BN(V)) + F (Eq. 6).
+    """Add the volume of positive lymph nodes to the features: F_comb = FC(BN(V)) + F (Eq. 7).
 
     Training needs batches of two or more: the batch norm has one value per patient.
     """
@@ -90,7 +51,10 @@ class VolumeFusion(nn.Module):
 
 
 class StatusNetwork(nn.Module):
-    """Call a patient N+ or N- from one tumor patch and the node volume (Sec. III-B, Eq. 7).
+    """Call a patient N+ or N- from one tumor patch and the node volume (Sec. III-B).
+
+    F = Concat(GAP, TEL): averaged beside texture-encoded features of the patch (Eq. 6), to which the volume
+    is added (Eq. 7).
 
     The ResNet keeps torchvision's parameter names under `resnet.`, so that ImageNet files fit.
     """
@@ -138,9 +102,9 @@ class StatusNetwork(nn.Module):
         if self.texture is not None:
             coverage = functional.adaptive_avg_pool2d(mask, (features.shape[2], features.shape[3]))
             parts.append(self.texture(features, coverage if self.settings.weight_texture_by_mask else None))
-        combined = torch.cat(parts, dim=1)
+        combined = torch.cat(parts, dim=1)  # Eq. 6
         if self.fusion is not None:
-            combined = self.fusion(combined, volume)
+            combined = self.fusion(combined, volume)  # Eq. 7
         logits: Tensor = self.classifier(combined)
         return logits
 

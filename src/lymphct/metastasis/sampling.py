@@ -2,29 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import InputError
-from lymphct.core.settings import Settings
-from lymphct.learning.augmentation import AugmentationSettings
+from lymphct.core.evidence import Patches
+from lymphct.learning.settings import AugmentationSettings
 from lymphct.metastasis.augmentation import augment
-
-
-class StatusSamplingSettings(Settings):
-    """What a training batch of the status network holds."""
-
-    batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 16
-    """Patients per batch, half N+ and half N-. Not stated in the paper; 16. Even, and at least 2: the batch
-    norm of the volume needs two."""
-    phase_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of draws whose arterial channel is set to 0, the mean of normalised CT, so that patients without
-    that phase can be predicted. Not stated in the paper; 0 as all its patients have both phases."""
+from lymphct.metastasis.settings import StatusSamplingSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,8 +21,8 @@ class StatusCase:
     Attributes:
         patient: pseudonymous identifier.
         patches: (n, 3, h, w) of `slices.tumor_patches`: arterial, venous, tumor mask.
-        volume: of the positive lymph nodes, mm³, 0 without one (Eq. 6). For honest results it comes from
-            networks that never saw the patient (METHOD §9).
+        volume: of the positive lymph nodes, mm³, 0 without one (Eq. 7). For honest results it comes from
+            networks that never saw the patient (decision 0006).
         n_status: 1 for N+, 0 for N-.
 
     Raises:
@@ -44,7 +31,7 @@ class StatusCase:
     """
 
     patient: str
-    patches: FloatArray
+    patches: Patches
     volume: float
     n_status: int
 

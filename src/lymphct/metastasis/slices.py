@@ -4,33 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray, FloatArray, Vector3
 from lymphct.core.errors import InputError
-from lymphct.core.settings import Settings
 from lymphct.core.volume import Volume
 from lymphct.learning.tensors import to_network
+from lymphct.metastasis.settings import PatchSettings
 
 STRETCH = 0.80 / 0.68
 """Length of a voxel along k over one in the axial plane, at the spacing of Sec. IV-A.2."""
-
-
-class PatchSettings(Settings):
-    """How the patches are cut around the tumor (Sec. III-B)."""
-
-    crop_size: PositiveInt = 224
-    """Pixels along each side of a patch (Sec. III-B)."""
-    crop_extent: PositiveFloat = 152.32
-    """Side of an axial patch, mm: 224 pixels of 0.68 mm (Sec. III-B, Sec. IV-A.2); kept at any spacing."""
-    isotropic: bool = False
-    """Whether sagittal and coronal patches show `crop_extent` along k too. Off as in Sec. III-B, where 224
-    voxels of 0.80 mm (179 mm) are cut and shapes appear 15 % shorter along k than they are."""
-    slices_per_axis: PositiveInt = 3
-    """Slices with the largest tumor area taken in each of the three directions (Sec. III-B)."""
-    minimum_gap: NonNegativeFloat = 0.0
-    """Smallest distance between two chosen slices of one direction, mm. Not stated in the paper; 0 lets
-    neighbours be chosen."""
 
 
 def tumor_patches(

@@ -1,65 +1,33 @@
-"""Crops centred on lymph nodes and the batches stage 2 learns from (METHOD §7)."""
+"""Crops centred on lymph nodes and the batches stage 2 learns from (Sec. III-A.2)."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray, Index3, LabelArray
+from lymphct.core.arrays import DoubleArray, FloatArray, Index3, LabelArray
 from lymphct.core.errors import InputError
 from lymphct.core.patient import Multiphase, Node, NodeMap
-from lymphct.core.settings import Settings
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
 from lymphct.imaging.components import Box
-from lymphct.learning.augmentation import (
-    AugmentationSettings,
-    Probability,
-    SpatialTransform,
-    change_intensity,
-    draw_spatial,
-    move,
-)
+from lymphct.imaging.crop import crop
+from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
+from lymphct.learning.lazy_array import NetworkImage, NetworkLabels
 from lymphct.learning.tensors import reversed_axes, to_network
 from lymphct.nodes.features import FEATURES, node_features
 from lymphct.nodes.measurement import node_boxes
+from lymphct.nodes.settings import NodeSamplingSettings
+
+logger = logging.getLogger(__name__)
 
 NEGATIVE, POSITIVE, NOT_A_NODE = 0, 1, 2
 """Numbers of the classes in the output of the network."""
-
-
-class NodeSamplingSettings(Settings):
-    """Crops and batches of stage 2 (METHOD §7)."""
-
-    crop_size: tuple[PositiveInt, PositiveInt, PositiveInt] = (96, 96, 80)
-    """Voxels along i, j, k around the centre of a node (Sec. IV-A.2)."""
-    batch_size: PositiveInt = 8
-    """Half positive, half negative (Sec. IV-A.2); the number is not stated in the paper."""
-    box_jitter: tuple[NonNegativeInt, NonNegativeInt] = (4, 8)
-    """Fewest and most voxels by which each side of the box is widened in training.
-    Not stated in the paper; the authors' code."""
-    box_margin: NonNegativeInt = 6
-    """Voxels by which each side of the box is widened in prediction. Not stated in the paper; the authors'
-    code."""
-    phase_dropout: Probability = 0.0
-    """How often the arterial phase of a node is hidden, so that patients without it can be predicted.
-    Not stated in the paper; 0 is its way."""
-    augmentation: AugmentationSettings = AugmentationSettings.preset("flips").model_copy(
-        update={"rotation_probability": 0.2, "rotation_degrees": 30.0}
-    )
-    """Rotation by up to 30° and mirroring, no scaling: size is informative (METHOD §7). How often is not
-    stated in the paper; nnU-Net's share."""
-
-    @model_validator(mode="after")
-    def _jitter_is_a_range(self) -> Self:
-        if self.box_jitter[0] > self.box_jitter[1]:
-            msg = f"box_jitter goes from the fewest to the most voxels, got {self.box_jitter}"
-            raise ValueError(msg)
-        return self
+UNKNOWN = -1
+"""Class of a node of which nobody said one: it can be predicted, but nothing learns from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,19 +36,19 @@ class IdentificationCase:
 
     Attributes:
         patient: pseudonymous id.
-        image: (c, k, j, i) normalised intensities, arterial before venous; may be a memory map.
+        image: (c, k, j, i) normalised intensities, arterial before venous.
         instances: (k, j, i) node numbers.
         boxes: smallest box of each node.
         labels: number of each node.
-        classes: class of each node (0 negative, 1 positive, 2 not a lymph node).
+        classes: class of each node (0 negative, 1 positive, 2 not a lymph node, −1 unknown).
         features: (nodes, 7) `FEATURES`, NaN where missing.
         fill: normalised intensity outside the image, the lower clip value.
 
     """
 
     patient: str
-    image: FloatArray
-    instances: LabelArray
+    image: NetworkImage
+    instances: NetworkLabels
     boxes: tuple[Box, ...]
     labels: tuple[int, ...]
     classes: tuple[int, ...]
@@ -96,7 +64,7 @@ def identification_case(
     Args:
         patient: pseudonymous id.
         channels: normalised phases on one grid, arterial before venous.
-        nodes: instance map and records; one without class counts as "not a lymph node".
+        nodes: instance map and records; the class may be missing.
         ct: HU on the same grid, for the node features.
         fill: normalised intensity outside the image; by default the lowest of the image.
 
@@ -107,8 +75,20 @@ def identification_case(
     """
     for channel in channels:
         channel.require_same_grid(nodes.instances, name="channel", reference="node map")
-    features = node_features(nodes, ct)
     image = np.stack([to_network(channel.array.astype(np.float32, copy=False)) for channel in channels])
+    return case_of_nodes(patient, image, nodes, ct, fill=float(image.min()) if fill is None else fill)
+
+
+def case_of_nodes(
+    patient: str, image: NetworkImage, nodes: NodeMap, ct: Multiphase, *, fill: float
+) -> IdentificationCase:
+    """Return the case of an image that is in the order of the networks already, (c, k, j, i).
+
+    Raises:
+        InputError: a record without a voxel in the map.
+
+    """
+    features = node_features(nodes, ct)
     instances = to_network(nodes.instances.array)
     boxes = node_boxes(instances)
     return IdentificationCase(
@@ -119,14 +99,39 @@ def identification_case(
         labels=tuple(node.label for node in nodes.nodes),
         classes=tuple(_class_number(node) for node in nodes.nodes),
         features=features,
-        fill=float(image.min()) if fill is None else fill,
+        fill=fill,
     )
 
 
 def _class_number(node: Node) -> int:
     if node.node_class is None:
-        return NOT_A_NODE
+        return UNKNOWN
     return POSITIVE if node.node_class is NodeClass.POSITIVE else NEGATIVE
+
+
+def as_no_nodes(case: IdentificationCase) -> IdentificationCase:
+    """Say of all nodes of a case that they are none: false positives of stage 1, for the third class."""
+    return replace(case, classes=(NOT_A_NODE,) * len(case.classes))
+
+
+def with_known_class(case: IdentificationCase) -> IdentificationCase:
+    """Leave out the nodes of which nobody said a class; a line of the log says how many they are."""
+    known = [n for n, number in enumerate(case.classes) if number != UNKNOWN]
+    if len(known) == len(case.classes):
+        return case
+    logger.info(
+        "%s: %d of %d lymph nodes have no class, identification does not learn from them",
+        case.patient,
+        len(case.classes) - len(known),
+        len(case.classes),
+    )
+    return replace(
+        case,
+        boxes=tuple(case.boxes[n] for n in known),
+        labels=tuple(case.labels[n] for n in known),
+        classes=tuple(case.classes[n] for n in known),
+        features=case.features[known],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +184,8 @@ def cut_crop(
     middle = [(part.start + part.stop) // 2 for part in case.boxes[number]]
     wide = transform.source_size(patch)
     start = [m - n // 2 - (w - n) // 2 for m, n, w in zip(middle, patch, wide, strict=True)]
-    image = _padded(case.image, start, wide, case.fill).astype(np.float32, copy=False)
-    instances = _padded(case.instances, start, wide, 0)
+    image = crop(case.image, start, wide, case.fill).astype(np.float32, copy=False)
+    instances = crop(case.instances, start, wide, 0)
     mask = (instances == case.labels[number]).astype(np.uint8)
     image, mask = move(transform, patch, image, mask)
     found = np.argwhere(mask)
@@ -193,19 +198,6 @@ def cut_crop(
     low = np.maximum(found.min(axis=0) - margins[0], 0)
     high = np.minimum(found.max(axis=0) + 1 + margins[1], patch)
     return Crop(image, mask, np.stack([low, high]))
-
-
-def _padded(array: AnyArray, start: Sequence[int], size: Index3, fill: float) -> AnyArray:
-    """Copy a box of the last three axes; outside the image lies `fill`."""
-    shape = array.shape[-3:]
-    first = [max(s, 0) for s in start]
-    last = [max(min(s + n, full), f) for s, n, full, f in zip(start, size, shape, first, strict=True)]
-    box = np.full((*array.shape[:-3], *size), fill, dtype=array.dtype)
-    source = tuple(slice(f, e) for f, e in zip(first, last, strict=True))
-    target = tuple(slice(f - s, e - s) for f, e, s in zip(first, last, start, strict=True))
-    leading = (slice(None),) * (array.ndim - 3)
-    box[leading + target] = array[leading + source]
-    return box
 
 
 def collate(crops: Sequence[Crop], features: DoubleArray, classes: Sequence[int]) -> NodeBatch:
@@ -225,10 +217,10 @@ class NodeSampler:
     def __init__(
         self, cases: Sequence[IdentificationCase], sampling: NodeSamplingSettings, classes: int, seed: int
     ) -> None:
-        """Sort the nodes by class, whatever the order of the cases.
+        """Sort the nodes by class, whatever the order of the cases; those of unknown class are not drawn.
 
         Raises:
-            InputError: a class has no node, or a node without class meets a network of two classes.
+            InputError: a class has no node, or what is no lymph node meets a network of two classes.
 
         """
         self.sampling, self.classes, self.seed = sampling, classes, seed
@@ -240,8 +232,8 @@ class NodeSampler:
         ]
         if classes == 2 and self.members[NOT_A_NODE]:
             patient = self.cases[self.members[NOT_A_NODE][0][0]].patient
-            msg = f"{len(self.members[NOT_A_NODE])} lymph nodes have no class"
-            cure = "say positive or negative for each, or train three classes"
+            msg = f"{len(self.members[NOT_A_NODE])} parts are no lymph nodes, which two classes cannot say"
+            cure = "leave them out, or train three classes"
             raise InputError(msg, code="E_CLASS", cure=cure).at(patient=patient)
         counts = [len(nodes) for nodes in self.members[:classes]]
         if min(counts) == 0:

@@ -1,4 +1,4 @@
-"""Volume and density of a lymph node as numbers, and the logistic regression they allow (METHOD §7)."""
+"""Volume and density of a lymph node as numbers, and the logistic regression they allow (decision 0020)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -5,20 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import ModelError
 from lymphct.core.leakage import Fitted
 from lymphct.core.patient import Multiphase, Node, NodeMap
-from lymphct.core.settings import Settings
 from lymphct.core.terms import NodeClass
 from lymphct.evaluation.classification import auc
-from lymphct.learning.augmentation import Probability, SpatialTransform
+from lymphct.learning.augmentation import SpatialTransform
 from lymphct.learning.channels import network_channels
-from lymphct.learning.training import EpochRecord, TrainingSettings, TrainingState, train
-from lymphct.learning.unet import UNetSettings, initialize
+from lymphct.learning.training import EpochRecord, TrainingState, train
+from lymphct.learning.unet import initialize
 from lymphct.nodes.crops import (
     NEGATIVE,
     NOT_A_NODE,
@@ -26,38 +24,15 @@ from lymphct.nodes.crops import (
     IdentificationCase,
     NodeBatch,
     NodeSampler,
-    NodeSamplingSettings,
     collate,
     cut_crop,
     identification_case,
+    with_known_class,
 )
 from lymphct.nodes.features import FeatureStatistics, fit_feature_statistics, fit_logistic_baseline
 from lymphct.nodes.instances import without_nodes
-from lymphct.nodes.network import IdentificationHeadSettings, IdentificationNetwork, MaskBranch
-
-
-class IdentificationSettings(Settings):
-    """Stage 2: identification of positive lymph nodes (Sec. III-A.2)."""
-
-    unet: UNetSettings = UNetSettings()
-    """Backbone, the one of stage 1 (Sec. III-A.2)."""
-    head: IdentificationHeadSettings = IdentificationHeadSettings()
-    """Classifier on the features within the node's box (METHOD §7)."""
-    sampling: NodeSamplingSettings = NodeSamplingSettings()
-    """Crops and batches (Sec. IV-A.2)."""
-    training: TrainingSettings = TrainingSettings(
-        iterations_per_epoch=50, epochs=500, learning_rate=5e-4, momentum=0.95, weight_decay=1e-4
-    )
-    """SGD with Nesterov momentum 0.95, learning rate 5e-4, weight decay 1e-4 (Sec. IV-A.2); 500 × 50
-    iterations are not stated in the paper but in the authors' code."""
-    threshold: Probability = 0.5
-    """Probability from which a node is called positive. Not stated in the paper; chosen on validation
-    patients where a bundle says so."""
-    rejection_threshold: Probability = 0.5
-    """With three classes: probability of "not a lymph node" above which a node is dropped. Not stated
-    in the paper; METHOD §7."""
-    prediction_batch: PositiveInt = 4
-    """Nodes per forward pass in prediction. Not stated in the paper; changes speed and memory only."""
+from lymphct.nodes.network import IdentificationNetwork, MaskBranch
+from lymphct.nodes.settings import IdentificationSettings
 
 
 def build_identification_network(
@@ -83,11 +58,17 @@ def build_identification_network(
         elif isinstance(module, MaskBranch):
             module.restart()
     if stage1 is not None:
-        _load_backbone(network, stage1)
+        start_from_stage1(network, stage1)
     return network
 
 
-def _load_backbone(network: IdentificationNetwork, stage1: Mapping[str, Tensor]) -> None:
+def start_from_stage1(network: IdentificationNetwork, stage1: Mapping[str, Tensor]) -> None:
+    """Load the backbone of a trained `NodeNetwork` (Sec. III-A.2).
+
+    Raises:
+        ModelError: the weights are those of another backbone.
+
+    """
     backbone = {
         name.removeprefix("unet."): tensor for name, tensor in stage1.items() if name.startswith("unet.")
     }
@@ -115,20 +96,21 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
 ) -> Iterator[EpochRecord]:
     """Train on drawn lymph nodes; the best epoch is the one with the highest validation AUC.
 
-    Statistics of the node features and the logistic regression to start from are fitted on `cases` and kept
-    in the network. Without validation nodes of both classes the score is minus their mean cross entropy;
-    without any node there is none.
+    Nodes of unknown class are left out. Statistics of the node features and the logistic regression to start
+    from are fitted on `cases` and kept in the network. Without validation nodes of both classes the score is
+    minus their mean cross entropy; without any node there is none.
 
     Raises:
-        InputError: a class has no training node, or a node without class meets a network of two classes.
+        InputError: a class has no training node, or what is no lymph node meets a network of two classes.
 
     """
+    cases = [with_known_class(case) for case in cases]
     sampler = NodeSampler(cases, settings.sampling, settings.head.classes, seed)
     statistics = fit_statistics(cases).value
     set_statistics(network, statistics)
     if network.baseline is not None:
         _start_from_baseline(network, cases, statistics)
-    judged = [case for case in validation if case.labels]
+    judged = [case for case in map(with_known_class, validation) if case.labels]
 
     def score(candidate: nn.Module) -> float:
         return validation_score(candidate, judged, settings)
@@ -191,7 +173,10 @@ def identification_loss(network: nn.Module, batch: NodeBatch) -> Tensor:
 def validation_score(
     network: nn.Module, cases: Sequence[IdentificationCase], settings: IdentificationSettings
 ) -> float:
-    """Return the AUC of positive against negative nodes, or minus the cross entropy where it is undefined."""
+    """Return the AUC of positive against negative nodes, or minus the cross entropy where it is undefined.
+
+    The class of every node is known.
+    """
     probabilities = np.concatenate([predict_classes(network, case, settings) for case in cases])
     classes = np.concatenate([np.asarray(case.classes) for case in cases])
     nodes = classes != NOT_A_NODE

@@ -1,4 +1,4 @@
-"""From a probability map to single lymph nodes (METHOD §6): 26-connected components, numbered by size."""
+"""From a probability map to single lymph nodes (Sec. III-A.1): 26-connected components, numbered by size."""
 
 from dataclasses import replace
 

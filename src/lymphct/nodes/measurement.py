@@ -1,4 +1,4 @@
-"""Size, density and place of each lymph node, as reported per patient (nodes.csv, DESIGN §3)."""
+"""Size, density and place of each lymph node, as reported per patient (nodes.csv)."""
 
 from dataclasses import replace
 

@@ -1,29 +1,16 @@
 """The networks of both stages: U-Net with attention heads, and the same backbone with a classifier."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from lymphct.core.arrays import Index3
 from lymphct.core.errors import InputError
-from lymphct.core.settings import Settings
-from lymphct.learning.unet import LEAK, ConvNorm, UNet, UNetSettings
+from lymphct.learning.settings import UNetSettings
+from lymphct.learning.unet import LEAK, ConvNorm, UNet
 from lymphct.nodes.features import FEATURES
-
-
-class HeadSettings(Settings):
-    """How the attention map enters stage 1; the three switches make the factorial of METHOD §6."""
-
-    use_attention: bool = True
-    """Multiply the decoder features with the attention map (Sec. III-A.1); off: the same code with A ≡ 1."""
-    extra_block: bool = True
-    """1×1×1 convolution, instance norm and LeakyReLU before the last convolution of a head.
-    Not stated in the paper; the authors' code has it."""
-    attention_channel: bool = False
-    """Give the attention map to the network as a further input channel. Not stated in the paper; off."""
+from lymphct.nodes.settings import HeadSettings, IdentificationHeadSettings
 
 
 class AttentionHead(nn.Module):
@@ -115,30 +102,6 @@ def attention_pyramid(attention: Tensor, strides: Sequence[Index3]) -> list[Tens
         nn.functional.avg_pool3d(attention, stride, stride) if max(stride) > 1 else attention
         for stride in strides
     ]
-
-
-class IdentificationHeadSettings(Settings):
-    """The classifier of stage 2 (METHOD §7)."""
-
-    classes: Literal[2, 3] = 2
-    """2: negative, positive (Sec. III-A.2); 3: also "not a lymph node", not from the paper."""
-    hidden: PositiveInt = 32
-    """Width of the hidden layer. Not stated in the paper; the authors' code."""
-    node_features: bool = True
-    """Feed volume and HU statistics of the node's core beside the learned features. Not stated in the paper:
-    instance norm discards absolute HU (METHOD §7). Off in the preset `paper`."""
-    multi_scale: bool = False
-    """Average the decoder features of every scale over the box, not of the finest alone.
-    Not stated in the paper; the authors' code uses the finest."""
-    mask_branch: bool = False
-    """Let the mask of the node weigh the decoder features. Not stated in the paper; off."""
-    mask_average: bool = False
-    """Average the finest decoder features also over the node itself, not over its box alone.
-    Not stated in the paper; off."""
-    logistic_start: bool = False
-    """Add the logit of logistic regression on the node features: fitted on the training nodes, then trained
-    on with the network, whose own logits start at 0. Needs `node_features`. Not stated in the paper
-    (decision 0020)."""
 
 
 class MaskBranch(nn.Module):

@@ -1,6 +1,6 @@
 """How far a few points lie from each guiding structure, and where the structures lie, in one pass.
 
-The distances are those of the attention maps (PERFORMANCE §1: centre to nearest opposite voxel centre,
+The distances are those of the attention maps (decision 0001: centre to nearest opposite voxel centre,
 negative inside, image border not background), computed for points only instead of whole volumes.
 """
 

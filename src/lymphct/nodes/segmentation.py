@@ -1,40 +1,17 @@
 """Stage 1 — class-agnostic segmentation of lymph nodes guided by attention (Sec. III-A.1, Eq. 3 to Eq. 5)."""
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 import torch
-from pydantic import NonNegativeFloat
 
 from lymphct.core.patient import Multiphase, NodeMap
 from lymphct.core.volume import Volume
-from lymphct.learning.augmentation import Probability
-from lymphct.learning.cases import TrainingCase
 from lymphct.learning.channels import network_image, network_view
 from lymphct.learning.inference import sliding_window_probability
-from lymphct.learning.segmentation import SegmentationTrainingSettings, fit_segmentation
 from lymphct.learning.tensors import from_network
-from lymphct.learning.training import EpochRecord, TrainingState
 from lymphct.learning.unet import initialize
 from lymphct.nodes.instances import find_instances
-from lymphct.nodes.network import HeadSettings, NodeNetwork
-
-
-class NodeSegmentationSettings(SegmentationTrainingSettings):
-    """Stage 1: class-agnostic segmentation of lymph nodes (Sec. III-A.1).
-
-    The weight of positive voxels is `loss.positive_voxel_weight`, informative negatives are
-    `sampling.informative_negatives`.
-    """
-
-    heads: HeadSettings = HeadSettings()
-    """How the attention map enters the network (Sec. III-A.1)."""
-    hard_gate: bool = False
-    """Set the probability to 0 where the attention is 0. Not stated in the paper; off."""
-    threshold: Probability = 0.5
-    """Probability above which a voxel belongs to a node. Not stated in the paper; ½."""
-    min_volume: NonNegativeFloat = 30.0
-    """Smaller nodes are dropped, mm³. Not stated in the paper; METHOD §6."""
+from lymphct.nodes.network import NodeNetwork
+from lymphct.nodes.settings import NodeSegmentationSettings
 
 
 def build_node_network(
@@ -44,24 +21,6 @@ def build_node_network(
     network = NodeNetwork(in_channels, settings.unet, settings.heads)
     initialize(network, torch.Generator().manual_seed(seed))
     return network
-
-
-def fit_node_segmentation(  # noqa: PLR0913 - seed and state are keywords, as in `fit_segmentation`
-    network: NodeNetwork,
-    cases: Sequence[TrainingCase],
-    validation: Sequence[TrainingCase],
-    settings: NodeSegmentationSettings,
-    *,
-    seed: int,
-    state: TrainingState | None = None,
-) -> Iterator[EpochRecord]:
-    """Train stage 1; labels are 0 and 1, whatever the class of a node (Sec. III-A.1).
-
-    Raises:
-        InputError: no training case, or attention missing where the network needs it.
-
-    """
-    return fit_segmentation(network, cases, validation, settings, seed=seed, state=state)
 
 
 def predict_node_probability(
@@ -96,6 +55,6 @@ def predict_node_probability(
 def segment_nodes(
     network: NodeNetwork, image: Multiphase, attention: Volume, settings: NodeSegmentationSettings
 ) -> NodeMap:
-    """Find the lymph nodes of a patient: probability, threshold, 26-connected components (METHOD §6)."""
+    """Find the lymph nodes of a patient: probability, threshold, 26-connected components (Sec. III-A.1)."""
     probability = predict_node_probability(network, image, attention, settings)
     return find_instances(probability, threshold=settings.threshold, min_volume=settings.min_volume)

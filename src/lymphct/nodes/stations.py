@@ -1,8 +1,8 @@
 """A guess of a node's station (Japan Pancreas Society) from the structures around it.
 
-The nearest guiding structure gives the candidates (METHOD §5); which side of it the node lies on chooses
-among them. Not from the paper: a reading aid for reports, not an input of any model. Radiologists name
-stations by vessels and planes that these rules only approximate.
+The nearest guiding structure gives the candidates (`core.terms.STATIONS`); which side of it the node lies
+on chooses among them. Not from the paper: a reading aid for reports, not an input of any model.
+Radiologists name stations by vessels and planes that these rules only approximate.
 """
 
 from collections.abc import Mapping

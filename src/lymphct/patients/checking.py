@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 
 from lymphct.core.errors import LymphctError
-from lymphct.core.patient import Notice
+from lymphct.core.patient import Notice, PatientInput
 from lymphct.core.terms import Phase
 from lymphct.io.images.labels import read_label_names
 from lymphct.io.images.reading import Scheme, read_ct, read_labels, read_mask, read_nodes
 from lymphct.io.manifest import PatientRecord, read_manifest
-from lymphct.io.manifest_check import PATIENT_ID, check_cohort
+from lymphct.io.manifest_check import PATIENT_ID, manifest_problems
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
-from lymphct.patients.reading import PatientInput, read_patient
+from lymphct.patients.reading import read_patient
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def check_manifest(
     if isinstance(labels, Path):
         read_label_names(labels)  # a wrong list of names is no patient's fault
     cohort = read_manifest(path)
-    problems = [Problem.of(problem.error, problem.line) for problem in check_cohort(cohort)]
+    problems = [Problem.of(problem.error, problem.line) for problem in manifest_problems(cohort)]
     records = [_readable(record) for record in cohort.patients if not record.is_excluded]
     for outcome in map_patients(_Reader(labels), records, jobs=jobs):
         errors, notices = ([outcome.error], ()) if outcome.error else outcome.result()
@@ -103,7 +103,7 @@ def check_manifest(
 
 
 def _readable(record: PatientRecord) -> PatientRecord:
-    """Drop what `check_cohort` has reported: paths where nothing is, and a second phase that is the first."""
+    """Drop what `manifest_problems` reported: paths where nothing is, a second phase that is the first."""
     kept = {role: path for role, path in record.paths.items() if _is_there(path)}
     if {"arterial", "venous"} <= set(kept) and kept["arterial"].samefile(kept["venous"]):
         del kept["arterial"]

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lymphct.attention.mapping import PAPER_BANDS
-from lymphct.cascade.description import RegistrationName
-from lymphct.cascade.models import models_in
+from lymphct.attention.bands import PAPER_BANDS
 from lymphct.config import Config
+from lymphct.core.terms import RegistrationMethod
 from lymphct.io.images.reading import Scheme
-from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import require_usable
+from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import locked
+from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.guidance import Guidance, guide_patient
 from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
@@ -39,13 +40,13 @@ class PreparationRequest:
     out: Path
     config: Config
     bundle: Path | None = None
-    registration: RegistrationName | None = None
+    registration: RegistrationMethod | None = None
     labels: Scheme = "lymphct"
     device: str = "auto"
 
 
-def prepare_all(
-    cohort: Cohort,
+def prepare_cohort(
+    cohort: Manifest,
     request: PreparationRequest,
     *,
     jobs: int = 1,
@@ -73,7 +74,7 @@ def prepare_all(
             jobs=affordable_jobs(jobs, each),
             progress=progress,
         )
-        write_registration_table(preparation, cohort.patients)
+        write_registration_table(request.out, preparation, cohort.patients)
         write_outcome(request.out, cohort, outcome, _told)
     return outcome
 
@@ -105,9 +106,9 @@ class _Preparer:
     guidance: Guidance
 
     def __call__(self, record: PatientRecord) -> dict[str, Any]:
-        place = prepare_patient(record, self.preparation)
-        used = guide_patient(place, self.guidance)
-        return {"patient_id": record.patient_id, **load_alignment(place), **used}
+        images = prepare_patient(record, self.preparation)
+        used = guide_patient(StoredPatient(record.patient_id, images), self.guidance)
+        return {"patient_id": record.patient_id, **load_alignment(images), **used}
 
 
 def _told(result: Result) -> dict[str, JSON]:

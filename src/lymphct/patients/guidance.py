@@ -3,27 +3,30 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
-from lymphct.attention.mapping import AttentionSettings, Bands, attention_map, merge_tumor, structures_present
+from lymphct.attention.bands import Bands
+from lymphct.attention.mapping import attention_map, guided_by, structures_present
+from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.examination import Given, find_structures, find_tumor
-from lymphct.cascade.models import Models, models_in
+from lymphct.cascade.models import Models
 from lymphct.cascade.patient import require_phases
+from lymphct.cascade.prepared import Prepared
 from lymphct.core.volume import Volume
-from lymphct.io.results.fingerprints import code_version, digest_file, fingerprint
+from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
-from lymphct.io.results.store import DONE_FILE, committed_folder, is_current
-from lymphct.io.results.volumes import save_volumes
-from lymphct.patients.preparation import IMAGES, PreparedPatient, load_prepared
+from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.volumes import GRID_FILE, load_volumes, save_volumes
 
 logger = logging.getLogger(__name__)
 
 ATTENTION: Final = "attention"
-"""Folder of it within the patient's own."""
+"""Beginning of the name of the folder that holds it, within the patient's own."""
 GUIDANCE_FILE: Final = "guidance.json"
 
 
@@ -45,12 +48,20 @@ class Guidance:
     device: str = "auto"
 
 
-def guide_patient(place: Path, guidance: Guidance) -> Mapping[str, Any]:
-    """Draw what nobody drew, map the attention and commit both; return what was used.
+class Stored(Prepared, Protocol):
+    """A prepared patient whose images lie in a folder."""
 
-    Args:
-        place: folder of a patient whose images are prepared.
-        guidance: how.
+    @property
+    def images(self) -> Path:
+        """That folder."""
+
+    @property
+    def digest(self) -> str:
+        """Key of what it holds."""
+
+
+def guide_patient(patient: Stored, guidance: Guidance) -> Mapping[str, Any]:
+    """Draw what nobody drew, map the attention and commit both; return what was used.
 
     Returns:
         `structures` and `tumor`: "drawn", "model" or None; `structures_used`: guiding ones that are present.
@@ -60,31 +71,51 @@ def guide_patient(place: Path, guidance: Guidance) -> Mapping[str, Any]:
         ModelError: the bundle is refused or lacks the network of structures.
 
     """
-    models = None if guidance.bundle is None else models_in(guidance.bundle, guidance.device)
-    target = place / ATTENTION
-    rooms = ("core", "imaging", "attention") + (("learning", "anatomy") if models else ())
-    origin = fingerprint(
-        {IMAGES: digest_file(place / IMAGES / DONE_FILE)},
-        {
-            "bands": {s.label: [band.d_min, band.d_max] for s, band in guidance.bands.items()},
-            "attention": guidance.attention.model_dump(mode="json"),
-        },
-        code_version(*rooms),
-        models.digest if models else "",
-    )
-    if not is_current(target, origin):
-        volumes, record = guided(load_prepared(place), guidance, models)
-        with committed_folder(target, origin) as staging:
-            if volumes:
-                save_volumes(staging, volumes)
-            write_json(staging / GUIDANCE_FILE, record)
-        logger.info("%s: attention from %s structures", place.name, record["structures"] or "no")
-    stored: Any = read_json(target / GUIDANCE_FILE)
+    stored: Any = read_json(_made_guidance(patient, guidance) / GUIDANCE_FILE)
     return dict(stored)
 
 
+def guiding_volumes(patient: Stored, guidance: Guidance) -> dict[str, Volume]:
+    """Return structures, tumor and attention by name, drawn and mapped first where they are not there yet.
+
+    Empty without structures.
+
+    Raises:
+        InputError, ModelError: as `guide_patient`.
+
+    """
+    place = _made_guidance(patient, guidance)
+    return load_volumes(place) if (place / GRID_FILE).exists() else {}
+
+
+def _made_guidance(patient: Stored, guidance: Guidance) -> Path:
+    models = None if guidance.bundle is None else models_in(guidance.bundle, guidance.device)
+    digest = models.digest if models else ""
+    recipe = Recipe(
+        inputs={"images": patient.digest},
+        settings={
+            "images": patient.images.name,
+            "bands": {s.label: [band.d_min, band.d_max] for s, band in guidance.bands.items()},
+            "attention": guidance.attention.model_dump(mode="json"),
+            "bundle": digest,
+        },
+        code=("patients.guidance",) if models else ("attention.mapping",),
+        bundle=digest,
+    )
+    place = patient.images.parent / f"{ATTENTION}-{recipe.variant}"
+    return made(place, recipe, partial(_write_guidance, patient=patient, guidance=guidance, models=models))
+
+
+def _write_guidance(folder: Path, *, patient: Stored, guidance: Guidance, models: Models | None) -> None:
+    volumes, record = guided(patient, guidance, models)
+    if volumes:
+        save_volumes(folder, volumes)
+    write_json(folder / GUIDANCE_FILE, record)
+    logger.info("%s: attention from %s structures", patient.patient_id, record["structures"] or "no")
+
+
 def guided(
-    patient: PreparedPatient, guidance: Guidance, models: Models | None
+    patient: Prepared, guidance: Guidance, models: Models | None
 ) -> tuple[dict[str, Volume], dict[str, JSON]]:
     """Return structures, tumor and attention by name, and where they come from.
 
@@ -105,7 +136,7 @@ def guided(
     }
     if structures is None:
         return {}, record
-    guiding = structures if tumor is None else merge_tumor(structures, tumor)
+    guiding = guided_by(structures, tumor)
     record["structures_used"] = [structure.label for structure in structures_present(guiding)]
     volumes = {
         "structures": structures,

@@ -1,4 +1,4 @@
-"""The same work for every patient of a manifest: a bad one never stops the others (DESIGN §3)."""
+"""The same work for every patient of a manifest: a bad one never stops the others."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lymphct.core.errors import LymphctError
-from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON, append_json_line, write_json
 
@@ -62,7 +62,7 @@ def work_through(
 
 
 def write_outcome(
-    out: Path, cohort: Cohort, outcome: CohortOutcome, told: Callable[[Result], dict[str, JSON]]
+    out: Path, cohort: Manifest, outcome: CohortOutcome, told: Callable[[Result], dict[str, JSON]]
 ) -> None:
     """Write `summary.json`, a line per patient in the order of the manifest, and `failures.jsonl`.
 

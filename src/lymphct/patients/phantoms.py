@@ -1,16 +1,16 @@
-"""A cohort of synthetic patients on disk: images, truth, manifest (METHOD §13, DESIGN §3)."""
+"""A cohort of synthetic patients on disk: images, truth, manifest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lymphct.io.images.reading import write_nodes, write_volume
 from lymphct.io.manifest import write_manifest
 from lymphct.io.processes import map_patients
-from lymphct.io.results.fingerprints import code_version, fingerprint
 from lymphct.io.results.jsonfile import read_json, write_json
-from lymphct.io.results.store import committed_folder, is_current
+from lymphct.io.results.made import Recipe, made
 from lymphct.phantom.patient import generate_patient, patient_truth
 from lymphct.phantom.settings import PhantomSettings
 
@@ -71,35 +71,39 @@ class _Writer:
 
     def __call__(self, index: int) -> tuple[dict[str, object], dict[str, Any]]:
         cohort = self.cohort
-        patient_id = f"phantom-{cohort.seed}-{index:04d}"
-        target = cohort.folder / patient_id
-        origin = fingerprint(
-            {},
-            {"settings": cohort.settings.model_dump(mode="json"), "seed": cohort.seed, "index": index},
-            code_version("core", "imaging", "phantom"),
+        place = cohort.folder / f"phantom-{cohort.seed}-{index:04d}"
+        recipe = Recipe(
+            settings={
+                "settings": cohort.settings.model_dump(mode="json"),
+                "seed": cohort.seed,
+                "index": index,
+            },
+            code=("patients.phantoms",),
         )
-        if not is_current(target, origin):
-            patient = generate_patient(cohort.settings, seed=cohort.seed, index=index)
-            row: dict[str, Any] = {
-                "patient_id": patient_id,
-                "center": cohort.settings.center,
-                "n_status": patient.n_status,
-                "pN": patient.pN,
-                "pT": patient.pT,
-                "age": patient.age,
-                "sex": patient.sex,
-                "tumor_size_cm": round(patient.tumor_diameter_mm / 10, 1),
-                "tumor_location": patient.tumor_location,
-                "ct_reported_n": patient.ct_reported_n,
-                "synthetic": 1,
-            }
-            with committed_folder(target, origin) as staging:
-                for name in ("arterial", "venous", "structures", "tumor", "field"):
-                    write_volume(staging / f"{name}.nii.gz", getattr(patient, name))
-                write_nodes(staging / "nodes.nii.gz", patient.nodes)
-                write_json(staging / TRUTH_FILE, {"row": row, "truth": patient_truth(patient)})
-        stored: Any = read_json(target / TRUTH_FILE)
+        made(place, recipe, partial(_write_patient, cohort=cohort, index=index, patient_id=place.name))
+        stored: Any = read_json(place / TRUTH_FILE)
         files = {
-            name: target / f"{name}.nii.gz" for name in ("arterial", "venous", "structures", "tumor", "nodes")
+            name: place / f"{name}.nii.gz" for name in ("arterial", "venous", "structures", "tumor", "nodes")
         }
         return {**stored["row"], **files}, stored["truth"]
+
+
+def _write_patient(folder: Path, *, cohort: PhantomCohort, index: int, patient_id: str) -> None:
+    patient = generate_patient(cohort.settings, seed=cohort.seed, index=index)
+    row: dict[str, Any] = {
+        "patient_id": patient_id,
+        "center": cohort.settings.center,
+        "n_status": patient.n_status,
+        "pN": patient.pN,
+        "pT": patient.pT,
+        "age": patient.age,
+        "sex": patient.sex,
+        "tumor_size_cm": round(patient.tumor_diameter_mm / 10, 1),
+        "tumor_location": patient.tumor_location,
+        "ct_reported_n": patient.ct_reported_n,
+        "synthetic": 1,
+    }
+    for name in ("arterial", "venous", "structures", "tumor", "field"):
+        write_volume(folder / f"{name}.nii.gz", getattr(patient, name))
+    write_nodes(folder / "nodes.nii.gz", patient.nodes)
+    write_json(folder / TRUTH_FILE, {"row": row, "truth": patient_truth(patient)})

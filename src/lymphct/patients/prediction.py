@@ -1,31 +1,32 @@
-"""Predictions on disk: one patient, or a cohort in which a bad patient never stops the others (DESIGN §4)."""
+"""Predictions on disk: one patient, or a cohort in which a bad patient never stops the others."""
 
 import importlib.metadata
 import logging
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from lymphct.cascade.alignment import AIR
-from lymphct.cascade.description import RegistrationName
-from lymphct.cascade.models import Models, models_in
+from lymphct.cascade.models import Models
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
-from lymphct.core.patient import Multiphase, Prediction
+from lymphct.core.patient import Multiphase, PatientInput, Prediction
+from lymphct.core.terms import RegistrationMethod
 from lymphct.imaging.preprocess import resample
 from lymphct.io.images.reading import Scheme, write_volume
-from lymphct.io.manifest import Cohort, PatientRecord
+from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import require_usable
 from lymphct.io.models.bundles import read_bundle
-from lymphct.io.results.fingerprints import code_version, digest_input, fingerprint, require_unchanged
+from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON, read_json
-from lymphct.io.results.store import committed_folder, is_current, locked
+from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.store import locked
 from lymphct.nodes.instances import class_map
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
-from lymphct.patients.reading import PatientInput, files_of, read_patient
+from lymphct.patients.reading import files_of, read_patient
 from lymphct.report.colors import write_color_tables
 from lymphct.report.context import ReportContext
 from lymphct.report.page import write_patient_page
@@ -56,7 +57,7 @@ class PredictionRequest:
     config: Config
     labels: Scheme = "lymphct"
     fill_structures: bool = False
-    registration: RegistrationName | None = None
+    registration: RegistrationMethod | None = None
     device: str = "auto"
     threads: int = 1
 
@@ -70,7 +71,7 @@ def predict_single(record: PatientRecord, request: PredictionRequest, target: Pa
         ModelError: the bundle is refused.
 
     """
-    cohort = Cohort(path=Path("options"), columns=(), patients=(record,))
+    cohort = Manifest(path=Path("options"), columns=(), patients=(record,))
     problem = require_usable(cohort).get(record.patient_id)
     if problem is not None:
         raise problem
@@ -78,7 +79,7 @@ def predict_single(record: PatientRecord, request: PredictionRequest, target: Pa
 
 
 def predict_cohort(
-    cohort: Cohort,
+    cohort: Manifest,
     request: PredictionRequest,
     out: Path,
     *,
@@ -111,11 +112,9 @@ class _CohortPredictor:
 
 
 def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
-    files = files_of(record)
-    digests = {role: digest_input(path) for role, path in files.items()}
     models = models_in(request.bundle, request.device)
-    origin = fingerprint(
-        digests,
+    recipe = Recipe.of_files(
+        files_of(record),
         {
             "patient_id": record.patient_id,
             "config": request.config.model_dump(mode="json"),
@@ -123,28 +122,29 @@ def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path)
             "fill_structures": request.fill_structures,
             "registration": request.registration,
         },
-        code_version(),
-        models.digest,
+        code=("patients.prediction",),
+        bundle=models.digest,
     )
-    if not is_current(target, origin):
-        patient = read_patient(record, labels=request.labels)
-        prediction = predict_patient(
-            patient,
-            models,
-            request.config,
-            fill_structures=request.fill_structures,
-            registration=request.registration,
-            threads=request.threads,
-        )
-        with committed_folder(target, origin) as staging:
-            write_prediction(staging, prediction, patient, models)
-            require_unchanged(files, digests)
+    made(target, recipe, partial(_predict_into, record=record, request=request, models=models))
     stored: Any = read_json(target / RESULT_FILE)
     return dict(stored)
 
 
+def _predict_into(folder: Path, *, record: PatientRecord, request: PredictionRequest, models: Models) -> None:
+    patient = read_patient(record, labels=request.labels)
+    prediction = predict_patient(
+        patient,
+        models,
+        request.config,
+        fill_structures=request.fill_structures,
+        registration=request.registration,
+        threads=request.threads,
+    )
+    write_prediction(folder, prediction, patient, models)
+
+
 def write_prediction(folder: Path, prediction: Prediction, patient: PatientInput, models: Models) -> None:
-    """Write everything DESIGN §3 lists for a predicted patient into an existing folder."""
+    """Write everything that is known of a predicted patient into an existing folder."""
     masks = folder / "seg"
     masks.mkdir()
     for name, volume in (

@@ -1,10 +1,9 @@
-"""One patient's files, read and checked against one another (RELIABILITY §2.1)."""
+"""One patient's files, read and checked against one another before any work."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from lymphct.core.errors import LymphctError
-from lymphct.core.patient import NodeMap, Notice
+from lymphct.core.patient import PatientInput
 from lymphct.core.terms import Phase, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.node_masks import sidecar
@@ -18,30 +17,6 @@ from lymphct.io.images.reading import (
     read_nodes,
 )
 from lymphct.io.manifest import PatientRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatientInput:
-    """What is known of a patient before anything is predicted.
-
-    Attributes:
-        patient_id: pseudonymous id.
-        venous: HU as acquired, the file's own axes.
-        arterial: HU on its own grid; None when it was not acquired.
-        structures: label map on the venous grid; None when no file was given.
-        tumor: mask on the venous grid; None when no file was given.
-        nodes: drawn lymph nodes on the venous grid; None when no file was given.
-        notices: what a reader must know about the files.
-
-    """
-
-    patient_id: str
-    venous: Volume
-    arterial: Volume | None = None
-    structures: Volume | None = None
-    tumor: Volume | None = None
-    nodes: NodeMap | None = None
-    notices: tuple[Notice, ...] = ()
 
 
 def files_of(record: PatientRecord) -> dict[str, Path]:

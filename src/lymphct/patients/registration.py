@@ -1,7 +1,8 @@
-"""A registration on disk: two images in; the warped image, the field and the report out (DESIGN §3)."""
+"""A registration on disk: two images in; the warped image, the field and the report out."""
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -9,25 +10,17 @@ from lymphct.core.errors import InputError
 from lymphct.core.volume import Volume
 from lymphct.io.deeds_binary import DeedsBinary
 from lymphct.io.images.reading import read_image, write_volume
-from lymphct.io.results.fingerprints import code_version, digest_input, fingerprint, require_unchanged
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
-from lymphct.io.results.store import committed_folder, is_current, locked
-from lymphct.registration.registering import (
-    Progress,
-    RegistrationSettings,
-    Resources,
-    accepted,
-    register_with,
-)
+from lymphct.io.results.made import Recipe, made
+from lymphct.registration.registering import Progress, Resources, accepted, register_with
 from lymphct.registration.result import Registration, RegistrationReport
+from lymphct.registration.settings import RegistrationSettings
 
 logger = logging.getLogger(__name__)
 
 WARPED_FILE: Final = "warped.nii.gz"
 FIELD_FILE: Final = "field.nii.gz"
 REPORT_FILE: Final = "registration.json"
-ROOMS: Final = ("core", "imaging", "io")
-"""Whose code a registration depends on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +59,17 @@ def register_files(
         EnvironmentProblemError: the machine refuses, or a part the method needs is missing.
 
     """
-    files = {"fixed": request.fixed, "moving": request.moving}
-    digests = {role: digest_input(path) for role, path in files.items()}
-    origin = fingerprint(digests, request.settings.model_dump(mode="json"), code_version(*ROOMS))
-    with locked(out):
-        if not is_current(out, origin):
-            with committed_folder(out, origin) as staging:
-                _register_into(staging, request, progress)
-                require_unchanged(files, digests)
-        stored: Any = read_json(out / REPORT_FILE)
+    recipe = Recipe.of_files(
+        {"fixed": request.fixed, "moving": request.moving},
+        request.settings.model_dump(mode="json"),
+        code=("patients.registration",),
+    )
+    made(out, recipe, partial(_register_into, request=request, progress=progress))
+    stored: Any = read_json(out / REPORT_FILE)
     return dict(stored)
 
 
-def _register_into(folder: Path, request: RegistrationRequest, progress: Progress | None) -> None:
+def _register_into(folder: Path, *, request: RegistrationRequest, progress: Progress | None) -> None:
     settings = request.settings
     solver = None
     if settings.method == "deeds-binary":

@@ -17,8 +17,10 @@ TABLE_FILE: Final = "registration.csv"
 COLUMNS: Final = ("patient_id", "state", "method", *NUMBERS, "flags", "notices")
 
 
-def write_registration_table(preparation: Preparation, records: Sequence[PatientRecord]) -> Path:
-    """Write the table from what the store holds of each patient, in the order of the manifest.
+def write_registration_table(
+    folder: Path, preparation: Preparation, records: Sequence[PatientRecord]
+) -> Path:
+    """Write the table into `folder` from what the store holds of each patient, in the order of the manifest.
 
     The state is `registered`, `flagged` (not trusted, see `flags`), `not registered` (it failed or was not
     asked for), `no arterial phase`, `excluded`, or `not prepared`. Blank: no such number.
@@ -31,7 +33,7 @@ def write_registration_table(preparation: Preparation, records: Sequence[Patient
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(_row(record, preparation) for record in records)
-    target = preparation.folder / TABLE_FILE
+    target = folder / TABLE_FILE
     replace_file(target, text.getvalue().encode("utf-8"))
     return target
 
@@ -41,7 +43,7 @@ def _row(record: PatientRecord, preparation: Preparation) -> dict[str, object]:
     if record.is_excluded:
         return row | {"state": "excluded"}
     try:
-        alignment = load_alignment(preparation.place(record.patient_id))
+        alignment = load_alignment(preparation.store.place(record.patient_id))
     except InputError:
         return row | {"state": "not prepared"}
     row["notices"] = " ".join(notice["code"] for notice in alignment["notices"])

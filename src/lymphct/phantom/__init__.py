@@ -1,1 +1,1 @@
-"""Synthetic patients with known truth: two-phase abdominal CT from analytic shapes (METHOD §13)."""
+"""Synthetic patients with known truth: two-phase abdominal CT from analytic shapes."""

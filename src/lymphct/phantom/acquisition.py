@@ -1,4 +1,4 @@
-"""From painted HU to what a scanner delivers: blur, breathing between the phases, noise (METHOD §13)."""
+"""From painted HU to what a scanner delivers: blur, breathing between the phases, noise."""
 
 from typing import Final
 

@@ -1,8 +1,8 @@
-"""Shape and place of every organ and vessel of the average patient (METHOD §13).
+"""Shape and place of every organ and vessel of the average patient (decision 0018).
 
 Lengths in mm from the celiac trunk: x left, y posterior, z cranial; tubes are rows of x, y, z, radius.
 The trunk of the body is narrow, 160 mm, so that air shows around it in a field of view of 192 mm; liver,
-spleen, kidneys and stomach are smaller than in METHOD §13 by as much, what lies among them is life-size.
+spleen, kidneys and stomach are smaller than life by as much, what lies among them is life-size.
 """
 
 from typing import Final

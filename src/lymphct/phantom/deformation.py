@@ -1,4 +1,4 @@
-"""How one patient differs from the atlas, and how breathing moves the arterial phase (METHOD §13)."""
+"""How one patient differs from the atlas, and how breathing moves the arterial phase."""
 
 from dataclasses import dataclass
 
@@ -100,14 +100,14 @@ def positions(grid: Geometry) -> FloatArray:
 
 
 def draw_build(rng: np.random.Generator) -> Build:
-    """Draw a patient's build: affine ±8 % and a smooth elastic part (METHOD §13)."""
+    """Draw a patient's build: affine ±8 % and a smooth elastic part."""
     matrix = rng.uniform(-SHEAR_LIMIT, SHEAR_LIMIT, (3, 3))
     np.fill_diagonal(matrix, 1.0 / (1.0 + rng.uniform(-SCALE_LIMIT, SCALE_LIMIT, 3)))
     return Build(matrix, draw_waves(rng, sd=ELASTIC_SD, wavelengths=(70.0, 140.0)))
 
 
 def draw_phase_shift(rng: np.random.Generator, shift_sd: float, local_sd: float) -> PhaseShift:
-    """Draw the shift between the phases: cranio-caudal N(0, 5²) mm and local N(0, 2²) mm (METHOD §13)."""
+    """Draw the shift between the phases: cranio-caudal N(0, 5²) mm and local N(0, 2²) mm."""
     cranial = float(np.clip(rng.normal(0.0, shift_sd), -LARGEST_SHIFT, LARGEST_SHIFT))
     return PhaseShift(cranial, draw_waves(rng, sd=local_sd, wavelengths=(80.0, 140.0)))
 

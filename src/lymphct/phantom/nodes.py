@@ -1,4 +1,4 @@
-"""Lymph nodes: how many, how large, how they look (METHOD §13)."""
+"""Lymph nodes: how many and how large (Sec. IV-A.1), how they look."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,7 +12,7 @@ from lymphct.phantom.canvas import Tissue
 from lymphct.phantom.settings import PhantomSettings
 
 LOG_VOLUME: Final = {NodeClass.POSITIVE: (6.018, 0.995), NodeClass.NEGATIVE: (5.298, 0.941)}
-"""Mean and SD of the logarithm of the volume in mm³ (METHOD §13)."""
+"""Mean and SD of the logarithm of the volume in mm³ (after Tab. I)."""
 BETWEEN_NODES_SD: Final = 8.0
 TEXTURE_LENGTH: Final = 0.9
 FINE_STEP: Final = 0.8
@@ -56,7 +56,7 @@ LOOKS: Final[dict[Literal["clear", "subtle"], dict[NodeClass, Look]]] = {
         NodeClass.NEGATIVE: Look(tissue=Tissue(75, 90), texture=5.0, hilum_share=0.25, roundness=(0.5, 0.8)),
     },
 }
-"""METHOD §13; the ranges of roundness are usual ones."""
+"""Not stated in the paper; chosen so that a network can learn to tell the classes apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Sculpture:
 
 
 def plan_nodes(rng: np.random.Generator, settings: PhantomSettings, *, is_positive: bool) -> list[NodePlan]:
-    """Draw classes and volumes; positive ones first, so that they find room (METHOD §13)."""
+    """Draw classes and volumes; positive ones first, so that they find room."""
     positive, negative = draw_counts(rng, settings.mode, is_positive=is_positive)
     plans = []
     for node_class, count in ((NodeClass.POSITIVE, positive), (NodeClass.NEGATIVE, negative)):
@@ -103,7 +103,7 @@ def plan_nodes(rng: np.random.Generator, settings: PhantomSettings, *, is_positi
 def draw_counts(
     rng: np.random.Generator, mode: Literal["paper", "unbiased"], *, is_positive: bool
 ) -> tuple[int, int]:
-    """Draw how many positive and negative nodes a patient has (METHOD §13)."""
+    """Draw how many positive and negative nodes a patient has (`paper`: Sec. IV-A.1)."""
     positive = 1 + int(rng.poisson(0.356)) if is_positive else 0
     if mode == "unbiased":
         total = 1 + int(rng.poisson(2.3))

@@ -1,4 +1,4 @@
-"""The nineteen structures, painted from back to front (METHOD §13)."""
+"""The nineteen structures, painted from back to front."""
 
 from typing import Final
 

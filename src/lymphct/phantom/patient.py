@@ -1,4 +1,4 @@
-"""One synthetic patient with everything that is known of it (METHOD §13)."""
+"""One synthetic patient with everything that is known of it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -148,7 +148,7 @@ def generate_patient(settings: PhantomSettings, *, seed: int, index: int) -> Pha
 
 
 def patient_truth(patient: PhantomPatient) -> dict[str, Any]:
-    """Return the patient's entry of truth.json (DESIGN §3)."""
+    """Return the patient's entry of truth.json."""
     tumor = patient.drawn_tumor
     return {
         "n_status": patient.n_status,

@@ -1,4 +1,4 @@
-"""Finding room: nodes in the fat of their station, look-alikes where no node can be (METHOD §13)."""
+"""Finding room: nodes in the fat of their station, look-alikes where no node can be."""
 
 from dataclasses import dataclass, replace
 from typing import Final

@@ -1,4 +1,4 @@
-"""What the chart says of a synthetic patient (Tab. I, METHOD §13)."""
+"""What the chart says of a synthetic patient (Tab. I)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,8 @@ class Record:
 
     Attributes:
         n_status: 1 for N+, 0 for N-.
-        ct_reported_n: what a radiologist called; right at the sensitivity and specificity of METHOD §13.
+        ct_reported_n: what a radiologist called; right at `REPORT_SENSITIVITY` and
+            `REPORT_SPECIFICITY`, those of the paper's reports (Tab. VI).
         age: years.
         sex: F or M.
         pT: T stage by the tumor's diameter (8th edition).

@@ -1,4 +1,4 @@
-"""What a synthetic patient or cohort is made from (METHOD §13)."""
+"""What a synthetic patient or cohort is made from."""
 
 from typing import Annotated, Final, Literal
 
@@ -17,7 +17,7 @@ SIZES: Final[dict[str, tuple[Index3, Vector3]]] = {
     "small": ((128, 128, 96), (1.5, 1.5, 1.5)),
     "paper": ((288, 288, 200), (0.68, 0.68, 0.80)),
 }
-"""Voxels and spacing (mm) along i, j, k of each size (METHOD §13)."""
+"""Voxels and spacing (mm) along i, j, k of each size."""
 
 CENTER_PREVALENCES: Final[dict[str, float]] = {
     "discovery": 351 / 749,
@@ -38,37 +38,39 @@ class PhantomSettings(Settings):
     """One kind of synthetic patient; the anatomy itself is fixed by the code."""
 
     size: SizeName = "tiny"
-    """Name of the voxel grid; METHOD §13 (`paper` has the spacing of Sec. IV-A.2)."""
+    """Name of the voxel grid; `paper` has the spacing of Sec. IV-A.2, the others are coarser."""
     mode: Literal["paper", "unbiased"] = "paper"
     """Node counts: `paper` as printed (Sec. IV-A.1; they leak the label), `unbiased` alike in both."""
     phase_shift: bool = True
-    """Whether breathing moves the arterial phase against the venous one; METHOD §13."""
+    """Whether breathing moves the arterial phase against the venous one, as in patients before registration
+    (Sec. IV-A.2)."""
     contrast: Literal["clear", "subtle"] = "clear"
-    """How far positive and negative nodes differ; not stated in the paper, METHOD §13."""
+    """How far positive and negative nodes differ in density and texture; not stated in the paper."""
     center: str = "discovery"
     """Name of the center; it also chooses the default prevalence (Sec. IV-A.1)."""
     prevalence: Probability | None = None
     """Share of N+ patients; None takes that of the center, .469 for unknown ones (Sec. IV-A.1)."""
     head_share: Probability = 0.63
-    """Share of tumors in head or uncinate process; METHOD §13 after Tab. I."""
+    """Share of tumors in head or uncinate process, as in Tab. I."""
     texture_shift: float = 0.28
-    """Half the distance between the means of the tumor's texture latent in N+ and N-; METHOD §13."""
+    """Half the distance between the means of the tumor's texture latent in N+ and N-; not stated in the
+    paper: chosen so that the tumor alone reaches an AUC of about .65."""
     noise_arterial: NonNegativeFloat = 12.0
-    """Standard deviation of the noise, HU; not stated in the paper, METHOD §13."""
+    """Standard deviation of the noise, HU; not stated in the paper."""
     noise_venous: NonNegativeFloat = 10.0
-    """Standard deviation of the noise, HU; not stated in the paper, METHOD §13."""
+    """Standard deviation of the noise, HU; not stated in the paper."""
     point_spread: NonNegativeFloat = 1.2
-    """Full width at half maximum of the scanner's blur, mm; not stated in the paper, METHOD §13."""
+    """Full width at half maximum of the scanner's blur, mm; not stated in the paper."""
     shift_sd: NonNegativeFloat = 5.0
-    """Standard deviation of the cranio-caudal shift, mm; not stated in the paper, METHOD §13."""
+    """Standard deviation of the cranio-caudal shift, mm; not stated in the paper."""
     local_shift_sd: NonNegativeFloat = 2.0
-    """Standard deviation of the local shift, mm; not stated in the paper, METHOD §13."""
+    """Standard deviation of the local shift, mm; not stated in the paper."""
     distractors: NonNegativeFloat = 6.0
-    """Expected number of node-like blobs where attention is 0; not stated in the paper, METHOD §13."""
+    """Expected number of node-like blobs where attention is 0; not stated in the paper."""
     vessel_stubs: NonNegativeFloat = 2.0
-    """Expected number of short vessels where attention is above 0; not stated in the paper, METHOD §13."""
+    """Expected number of short vessels where attention is above 0; not stated in the paper."""
     largest_node: PositiveFloat = 6000.0
-    """Upper limit of node volumes, mm³; not stated in the paper, METHOD §13."""
+    """Upper limit of node volumes, mm³; not stated in the paper."""
 
     @property
     def smallest_node(self) -> float:

@@ -16,7 +16,7 @@ class Station:
 
     Attributes:
         number: its name in reports.
-        structure: the guiding structure in whose band it lies (METHOD §5).
+        structure: the guiding structure in whose band it lies (Tab. II).
         low: lowest x, y, z of its region in the atlas, mm from the celiac trunk.
         high: highest likewise.
 
@@ -57,7 +57,7 @@ _BODY_AND_TAIL: Final = {
     "7": 0.06, "14": 0.05, "16": 0.04, "3": 0.04, "1": 0.02,
 }  # fmt: skip
 SHARES: Final[dict[TumorSite, dict[str, float]]] = {"head/uncinate": _HEAD, "body/tail": _BODY_AND_TAIL}
-"""How often nodes lie at each station; METHOD §13 gives the first five of each site."""
+"""How often nodes lie at each station, by the site of the tumor. Not stated in the paper."""
 
 
 def draw_station(rng: np.random.Generator, site: TumorSite) -> Station:

@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from lymphct.attention.mapping import PAPER_BANDS, attention_map, merge_tumor
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.mapping import attention_map, guided_by
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, Index3, Vector3
 from lymphct.core.terms import GUIDING_STRUCTURES, Structure
 from lymphct.core.volume import Volume
@@ -69,8 +70,8 @@ class Surroundings:
 
 
 def find_surroundings(canvas: Canvas, view: Box, structures: Volume, tumor: Volume) -> Surroundings:
-    """Measure what is around; the tumor counts as pancreas, as it does for attention (METHOD §5)."""
-    merged = merge_tumor(structures, tumor)
+    """Measure what is around; the tumor counts as pancreas, as it does for attention."""
+    merged = guided_by(structures, tumor)
     spacing = structures.geometry.spacing
     shape = structures.geometry.shape
     distances = {}

@@ -1,4 +1,4 @@
-"""HU of every tissue in both phases, drawn per patient (METHOD §13)."""
+"""HU of every tissue in both phases, drawn per patient."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ MEANS: Final[dict[str, Tissue]] = {
     "disc": Tissue(85, 88),
     "canal": Tissue(30, 32),
 }
-"""Mean HU, arterial and venous. Organs and vessels: METHOD §13; the others: usual values of abdominal CT."""
+"""Mean HU, arterial and venous: usual values of abdominal CT. Not stated in the paper."""
 
 _SPREADS: Final[dict[str, Tissue]] = {
     "artery": Tissue(45, 20),

@@ -1,4 +1,4 @@
-"""The tumor: where it sits in the pancreas, how large it is, what its texture tells (METHOD §13)."""
+"""The tumor: where it sits in the pancreas, how large it is, what its texture tells."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -49,7 +49,7 @@ class Tumor:
 def draw_tumor(
     rng: np.random.Generator, *, is_positive: bool, head_share: float, texture_shift: float
 ) -> Tumor:
-    """Draw a tumor; the texture latent is N(±texture_shift, 1) by N status (METHOD §13)."""
+    """Draw a tumor; the texture latent is N(±texture_shift, 1) by N status."""
     site: TumorSite = "head/uncinate" if rng.random() < head_share else "body/tail"
     diameter = float(np.clip(MEDIAN_DIAMETER * np.exp(rng.normal(0, LOG_SD_DIAMETER)), *DIAMETER_LIMITS))
     texture = float(rng.normal(texture_shift if is_positive else -texture_shift, 1.0))

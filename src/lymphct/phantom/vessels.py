@@ -1,4 +1,4 @@
-"""Short vessels near the guiding structures: in one slice they look like nodes (METHOD §13)."""
+"""Short vessels near the guiding structures: in one slice they look like nodes."""
 
 from typing import Final
 

@@ -12,7 +12,7 @@ from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import EnvironmentProblemError
 
 LEAST_SPACING: Final = 1.4
-"""mm; with finer voxels its fixed search radius of 24 voxels is too short for breathing (DEEDS §2)."""
+"""mm; with finer voxels its fixed search radius of 24 voxels is too short for breathing."""
 
 
 def solve(fixed: FloatArray, moving: FloatArray) -> FloatArray:

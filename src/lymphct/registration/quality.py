@@ -19,7 +19,7 @@ from lymphct.registration.work_grid import LEAST_VOXELS, WorkPair
 LEAST_JACOBIAN: Final = 1e-3
 """Determinants below it are raised to it before the logarithm."""
 DESCRIPTOR_RADIUS: Final = 1
-"""Voxels; that of the finest level (DEEDS §1.1)."""
+"""Voxels; that of the finest level of DEEDS."""
 
 _EVERY: Final = 2
 

@@ -5,14 +5,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Final, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import EnvironmentProblemError, UsageError
-from lymphct.core.settings import Settings
+from lymphct.core.terms import RegistrationMethod
 from lymphct.core.volume import Volume
 from lymphct.registration import convexadam
 from lymphct.registration.deeds import ControlField, deeds
@@ -20,44 +18,14 @@ from lymphct.registration.deeds_settings import DeedsSettings
 from lymphct.registration.pulling import NO_CONTROL
 from lymphct.registration.quality import Quality, Solution, measure
 from lymphct.registration.result import Registration, RegistrationReport
+from lymphct.registration.settings import Init, RegistrationSettings
 from lymphct.registration.work_grid import WorkPair, require_registrable, work_pair
-
-Method = Literal["deeds", "none", "convexadam", "deeds-binary"]
-METHODS: Final[tuple[Method, ...]] = ("deeds", "none", "convexadam", "deeds-binary")
-Init = Literal["world", "affine"]
 
 Progress = Callable[[str, float], None]
 """Called with what is done at present and the share of the whole work that is finished, 0 to 1."""
 
 Solver = Callable[[FloatArray, FloatArray, DeedsSettings], FloatArray]
 """Somebody else's program: fixed and moving HU on one grid → control displacement (3, n0, n1, n2), voxels."""
-
-
-class RegistrationSettings(Settings):
-    """How phases are registered, and when the result is not trusted (Sec. IV-A.2)."""
-
-    method: Method = "deeds"
-    """DEEDS (Sec. IV-A.2), `none` (the patient's coordinates alone), or another implementation."""
-    spacing_mm: Annotated[float, Field(ge=0.5, le=10.0)] = 2.0
-    """Isotropic spacing of the work grid, mm. Not stated in the paper (DEEDS §2)."""
-    init: Init = "world"
-    """Start from the patient's coordinates, or from an affine fit. Not stated in the paper (DEEDS §1.8)."""
-    deeds: DeedsSettings = DeedsSettings()
-    """The algorithm's own settings, each with its source (METHOD §4 where the paper is silent)."""
-    largest_folding_percent: NonNegativeFloat = 0.1
-    """Flagged above: share of the body whose deformation folds. Not stated in the paper (DEEDS §2)."""
-    least_jacobian: float = 0.1
-    """Flagged below: least determinant in the body. Not stated in the paper (DEEDS §2)."""
-    largest_inconsistency_mm: PositiveFloat = 3.0
-    """Flagged above: 95th percentile of the miss there and back, mm. Not stated in the paper (DEEDS §2)."""
-    largest_distance: PositiveFloat = 14.0
-    """Flagged above: mean descriptor distance after registration, 0 to 60. Not stated in the paper; pairs of
-    known truth end at 5 to 12.5, misplaced ones at 15 to 21, two patients or noise at 22 to 25."""
-    least_overlap: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
-    """Flagged below: share of the fixed body inside the moving image. Not stated in the paper; below it most
-    of the field is extrapolated."""
-    fall_back: bool = True
-    """Use the patient's coordinates alone where flagged. Not stated in the paper (DEEDS §2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +53,7 @@ def register(  # noqa: PLR0913 - the public entry point; settings by name read b
     fixed: Volume,
     moving: Volume,
     *,
-    method: Method = "deeds",
+    method: RegistrationMethod = "deeds",
     spacing_mm: float = 2.0,
     init: Init = "world",
     settings: DeedsSettings | None = None,
@@ -157,7 +125,7 @@ def register_with(
 
 
 def accepted(registration: Registration, fixed: Volume, moving: Volume) -> Registration:
-    """Return the registration, or that of method `none` where it is flagged (DEEDS §2)."""
+    """Return the registration, or that of method `none` where it is flagged (decision 0015)."""
     if not registration.is_flagged:
         return registration
     spacing = registration.grid.spacing[0]

@@ -125,7 +125,7 @@ class Registration:
 
     @cached_property
     def _nodes_per_voxel(self) -> DoubleArray:
-        # Node i of an axis with n nodes sits at voxel i * N / n (DEEDS §1.7).
+        # Node i of an axis with n nodes sits at voxel i * N / n, the lower corner of its block.
         nodes = self.control.displacement.shape[1:]
         ratios = [n / size for n, size in zip(nodes, self.grid.shape, strict=True)]
         return np.diag([*ratios, 1.0])

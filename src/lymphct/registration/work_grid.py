@@ -13,15 +13,15 @@ from lymphct.core.volume import Volume
 from lymphct.registration.pulling import affine_mapping, inside, read_linear
 
 AIR: Final = -1024.0
-"""HU outside the field of view (DEEDS §1.0)."""
+"""HU outside the field of view."""
 BODY: Final = -300.0
 """HU above which a voxel is tissue."""
 LEAST_VOXELS: Final = 16
-"""Along each axis of the work grid; fewer do not hold a search (DEEDS §3)."""
+"""Along each axis of the work grid; fewer do not hold a search."""
 LEAST_SLICES: Final = 8
 """Voxels along each axis of an image as acquired; fewer show no anatomy to compare."""
 MOST_VOXELS: Final = 32_000_000
-"""Of the work grid; DEEDS needs about 136 bytes for each (DEEDS §1.9)."""
+"""Of the work grid; DEEDS needs about 136 bytes for each."""
 
 _COARSE: Final = 4.0
 _BODY_MARGIN: Final = 10.0

@@ -30,7 +30,7 @@ from lymphct.report.tables import (
 )
 
 WITHHOLDING: Final = ("no_structures", "no_tumor")
-"""Notices that say why a score is withheld (DESIGN §3)."""
+"""Notices that say why a score is withheld."""
 
 MISSING: Final = "–"
 """Stands for a value that is not known."""

@@ -1,4 +1,4 @@
-"""result.json and nodes.csv of one patient (DESIGN §3)."""
+"""result.json and nodes.csv of one patient."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ PHANTOM_WARNING: Final = (
 )
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A cell that begins so is a formula, or breaks out of its cell, in some spreadsheets (RELIABILITY §2.2)."""
+"""A cell that begins so is a formula, or breaks out of its cell, in some spreadsheets."""
 
 NODE_COLUMNS: Final = (
     "node",

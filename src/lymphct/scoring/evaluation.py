@@ -3,11 +3,10 @@
 import csv
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
@@ -19,9 +18,9 @@ from lymphct.io.images.masks import read_whole_numbers
 from lymphct.io.images.nifti import read_nifti
 from lymphct.io.images.reading import Scheme
 from lymphct.io.processes import map_patients
-from lymphct.io.results.fingerprints import code_version, digest_file, fingerprint
-from lymphct.io.results.jsonfile import JSON, write_json
-from lymphct.io.results.store import committed_folder, environment_errors, replace_file
+from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.store import replace_file
 from lymphct.report.tables import safe_text
 
 logger = logging.getLogger(__name__)
@@ -29,6 +28,8 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 SUFFIXES = (".nii.gz", ".nii")
+LARGEST_RECORD: Final = 2**30
+"""Bytes; a thousand cases with every structure take a hundredth of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def read_pair(
     """Read the predicted and the true mask of a case, the prediction in the axis order of the truth.
 
     Args:
-        pair: the files; only the safety limits apply (DESIGN §4).
+        pair: the files; only the safety limits apply.
         scheme: numbering of both as structures; None keeps their numbers.
         is_confidence: the prediction holds confidences from 0 on instead of labels.
 
@@ -190,6 +191,7 @@ class Evaluation(Generic[Result]):
     Attributes:
         name: of the JSON file, without suffix; its schema is `lymphct-<name>-1`.
         settings: written into the record, so that it says how it was made.
+        code: the module that scores (`lymphct.io.results.made.Recipe`).
         score: measures one case; it travels to worker processes.
         record: what the JSON says about all cases.
         tables: name without suffix → CSV file.
@@ -198,6 +200,7 @@ class Evaluation(Generic[Result]):
 
     name: str
     settings: Mapping[str, JSON]
+    code: str
     score: Callable[[MaskPair], Result]
     record: Callable[[Sequence[Scored[Result]]], dict[str, JSON]]
     tables: Callable[[Sequence[Scored[Result]]], Mapping[str, Table]]
@@ -213,44 +216,33 @@ def evaluate(
 ) -> dict[str, JSON]:
     """Score all pairs, write the JSON and the tables into `folder`, return what the JSON holds.
 
+    The JSON says what it was made from: settings, version of the code, digests of the masks. An evaluation of
+    the same that is there already is kept. A place that cannot be written costs no work.
+
     Raises:
         LymphctError: a case is refused; nothing is written.
-        OutputInUseError: the folder holds something else than an older evaluation.
-
-    """
-    with _evaluation_folder(folder, pairs, evaluation.settings) as (staging, record):
-        cases = score_pairs(pairs, evaluation.score, jobs=jobs, progress=progress)
-        record |= {"schema": f"lymphct-{evaluation.name}-1", **evaluation.record(cases)}
-        write_json(staging / f"{evaluation.name}.json", record)
-        for name, table in evaluation.tables(cases).items():
-            replace_file(staging / f"{name}.csv", _csv(table))
-    return record
-
-
-@contextmanager
-def _evaluation_folder(
-    folder: Path, pairs: Sequence[MaskPair], settings: Mapping[str, JSON]
-) -> Iterator[tuple[Path, dict[str, JSON]]]:
-    """Yield an empty folder that becomes `folder` when the block ends without error, and a record to fill.
-
-    The record says what the result was made from: settings, version of the code, digests of the masks. The
-    folder is claimed before the block runs, so that a place that cannot be written costs no work.
-
-    Raises:
         OutputInUseError: the folder holds something else than an older evaluation.
         EnvironmentProblemError: no space, no permission and the like.
 
     """
-    digests = {
-        f"{role}/{pair.case}": digest_file(path)
+    files = {
+        f"{role}/{pair.case}": path
         for pair in pairs
         for role, path in (("prediction", pair.prediction), ("truth", pair.truth))
     }
-    code = code_version("core", "evaluation", "nodes")
-    with environment_errors():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with committed_folder(folder, fingerprint(digests, dict(settings), code)) as staging:
-        yield staging, {"settings": dict(settings), "code": code, "inputs": dict(digests)}
+    recipe = Recipe.of_files(files, dict(evaluation.settings), code=(evaluation.code,))
+
+    def write(staging: Path) -> None:
+        cases = score_pairs(pairs, evaluation.score, jobs=jobs, progress=progress)
+        origin = {name: recipe.fingerprint()[name] for name in ("settings", "code", "inputs")}
+        record = {"schema": f"lymphct-{evaluation.name}-1", **origin, **evaluation.record(cases)}
+        write_json(staging / f"{evaluation.name}.json", record)
+        for name, table in evaluation.tables(cases).items():
+            replace_file(staging / f"{name}.csv", _csv(table))
+
+    made(folder, recipe, write)
+    stored: Any = read_json(folder / f"{evaluation.name}.json", max_bytes=LARGEST_RECORD)
+    return dict(stored)
 
 
 def _csv(table: Table) -> bytes:

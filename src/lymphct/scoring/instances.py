@@ -190,6 +190,7 @@ def evaluate_instances(
     evaluation = Evaluation(
         name="instances",
         settings=asdict(request),
+        code="scoring.instances",
         score=matcher,
         record=matcher.record,
         tables=matcher.tables,

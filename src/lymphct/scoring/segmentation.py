@@ -108,7 +108,12 @@ def evaluate_segmentation(
         **request.surface.model_dump(mode="json"),
     }
     evaluation = Evaluation(
-        name="segmentation", settings=settings, score=_Scorer(request), record=_record, tables=_tables
+        name="segmentation",
+        settings=settings,
+        code="scoring.segmentation",
+        score=_Scorer(request),
+        record=_record,
+        tables=_tables,
     )
     return evaluate(evaluation, pairs, folder, jobs=jobs, progress=progress)
 

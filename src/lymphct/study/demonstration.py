@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lymphct.cascade.fitting import Progress
 from lymphct.config import Config
 from lymphct.io.manifest import read_manifest, write_manifest
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
@@ -13,6 +12,7 @@ from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.prediction import PredictionRequest, predict_cohort
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.plan import PLAN_FILE
+from lymphct.study.progress import Progress
 from lymphct.study.single_split import TrainingRequest, train_all
 
 DEMO_SEED = 20

@@ -1,113 +1,174 @@
-"""What the status network learns from: patches and volumes predicted for unseen patients (METHOD §9)."""
+"""Evidence on disk: what a trained cascade sees in patients it never learned from (decision 0006)."""
 
 import logging
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
-from lymphct.cascade.alignment import Intensity
-from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
-from lymphct.cascade.models import load_models
-from lymphct.core.arrays import FloatArray
+import numpy as np
+
+from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.evidence import EvidenceSettings, examined
+from lymphct.cascade.stages import CASCADE
 from lymphct.core.errors import LymphctError
-from lymphct.core.leakage import require_unseen
-from lymphct.core.terms import Phase
-from lymphct.imaging.preprocess import DEFAULT_INTENSITY
+from lymphct.core.evidence import Evidence
+from lymphct.core.patient import Node
+from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass
 from lymphct.io.models.bundles import read_bundle
+from lymphct.io.models.loading import models_in
 from lymphct.io.processes import map_patients
-from lymphct.io.results.fingerprints import code_version, digest_file, fingerprint
-from lymphct.io.results.jsonfile import read_json, write_json
-from lymphct.io.results.store import DONE_FILE, committed_folder, is_current
-from lymphct.io.results.volumes import load_array, save_array
-from lymphct.learning.channels import network_channels
-from lymphct.learning.devices import chosen_device
-from lymphct.metastasis.aggregation import positive_volume
-from lymphct.metastasis.prediction import MetastasisSettings
-from lymphct.metastasis.sampling import StatusCase
-from lymphct.metastasis.slices import tumor_patches
-from lymphct.patients.preparation import IMAGES
-from lymphct.study.plan import Part, Run
+from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.volumes import StoredArray, save_array
+from lymphct.nodes.features import FEATURES
+from lymphct.patients.dataset import PreparedCohort
 
 logger = logging.getLogger(__name__)
 
-CASCADE_PARTS = ("structures", "tumor", "nodes", "identification")
+EVIDENCE_FILE: Final = "evidence.json"
+PATCHES_FILE: Final = "patches.npy"
 
 
-def status_cases(run: Run, part: Part, *, device: str, jobs: int = 1) -> list[StatusCase]:
-    """Let the trained cascade examine the patients of a part; patients without a tumor found are left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """Who is examined by which models, and where the evidence is kept.
 
-    Nothing the patients' annotators drew is used: structures, tumor and nodes are predicted, as they will be
-    for new patients.
-
-    Raises:
-        LeakageError: the cascade was trained on one of them.
+    Attributes:
+        patients: prepared.
+        bundle: folder of the models.
+        folder: receives a folder per patient.
+        settings: how patients are examined.
+        device: on which the networks run.
 
     """
-    names = run.plan.ids(part)
-    require_unseen(run.plan.ids("train", "validation"), names)
-    known = [name for name in names if run.plan.patients[name].n_status is not None]
-    cases = []
-    for outcome in map_patients(_Examiner(run.folder, device), known, jobs=jobs):
+
+    patients: PreparedCohort
+    bundle: Path
+    folder: Path
+    settings: EvidenceSettings
+    device: str = "auto"
+
+    def __call__(self, patient_id: str) -> Path:
+        """Examine one patient, unless the evidence is there; return its folder.
+
+        Raises:
+            LeakageError: the models learned from the patient.
+
+        """
+        info = read_bundle(self.bundle).info
+        info.fitted_on_anybody.require_unseen(patient_id)
+        recipe = Recipe(
+            inputs={"prepared": self.patients[patient_id].digest},
+            settings={**_described(info), "how": self._how()},
+            code=("cascade.evidence",),
+        )
+        return made(self.folder / patient_id, recipe, partial(self._write, patient_id))
+
+    def _how(self) -> JSON:
+        return {
+            "attention": self.settings.attention.model_dump(mode="json"),
+            "patches": self.settings.patches.model_dump(mode="json"),
+        }
+
+    def _write(self, patient_id: str, folder: Path) -> None:
+        models = models_in(self.bundle, self.device)
+        evidence = examined(self.patients[patient_id], models, self.settings)
+        write_json(folder / EVIDENCE_FILE, _record(evidence))
+        if evidence.patches is not None:
+            save_array(folder / PATCHES_FILE, np.asarray(evidence.patches))
+
+
+def _described(info: BundleInfo) -> dict[str, JSON]:
+    """Return what the evidence depends on of a bundle: not the parts that judge it."""
+    fields = info.model_dump(mode="json")
+    parts = {name: fields["parts"][name] for name in CASCADE}
+    return {"parts": parts, **{name: fields[name] for name in ("spacing", "intensity", "bands")}}
+
+
+def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int = 1) -> dict[str, Evidence]:
+    """Return the evidence of patients by id, examining those whose evidence is not there.
+
+    A patient who cannot be examined is left out, with the reason in the log.
+
+    Raises:
+        LeakageError: the models learned from one of them.
+
+    """
+    info = read_bundle(examination.bundle).info
+    for name in ids:
+        info.fitted_on_anybody.require_unseen(name)
+    found = {}
+    for outcome in map_patients(examination, ids, jobs=jobs):
         try:
             folder = outcome.result()
         except LymphctError as error:
             logger.warning("left out of the status training: %s", error.at(patient=outcome.item))
             continue
-        status = run.plan.patients[outcome.item].n_status
-        found = read_json(folder / "findings.json")
-        if found["tumor_found"] and status is not None:  # type: ignore[index,call-overload] # as written below
-            cases.append(
-                StatusCase(
-                    patient=outcome.item,
-                    patches=load_array(folder / "patches.npy"),
-                    volume=found["volume_mm3"],  # type: ignore[index,call-overload,arg-type] # as written below
-                    n_status=status,
-                )
-            )
-        else:
-            logger.info("%s: no tumor found, left out of the status training", outcome.item)
-    return cases
+        found[outcome.item] = read_evidence(folder, examination.patients, info)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Examiner:
-    """Examines one patient of a run and keeps what the status network needs."""
+def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> Evidence:
+    """Read back the evidence of a patient; patches stay on the disk.
 
-    run_folder: Path
-    device: str
+    Raises:
+        InputError: damaged.
 
-    def __call__(self, patient_id: str) -> Path:
-        run = Run.open(self.run_folder)
-        bundle = read_bundle(run.bundle)
-        target = run.folder / "fusion" / patient_id
-        origin = fingerprint(
-            {"prepared": digest_file(run.prepared / patient_id / IMAGES / DONE_FILE)},
-            {
-                "metastasis": run.plan.config.metastasis.model_dump(mode="json"),
-                "weights": {name: bundle.info.parts[name].sha256 for name in CASCADE_PARTS},  # type: ignore[index] # names of parts
-            },
-            code_version("core", "imaging", "attention", "learning", "nodes", "anatomy"),
-        )
-        if is_current(target, origin):
-            return target
-        models = load_models(bundle, chosen_device(self.device))
-        ct = run.patient(patient_id).ct
-        found = examine(ct, Given(), models, run.plan.config.attention, Stopwatch())
-        with committed_folder(target, origin) as staging:
-            seen = bool(found.tumor.array.any())
-            volume = positive_volume(found.nodes, run.plan.config.metastasis.volume)
-            write_json(staging / "findings.json", {"tumor_found": seen, "volume_mm3": volume})
-            if seen:
-                patches = status_patches(found, run.plan.config.metastasis, models.intensity)
-                save_array(staging / "patches.npy", patches)
-        return target
+    """
+    record: Any = read_json(folder / EVIDENCE_FILE)  # written by `Examination`
+    patches = folder / PATCHES_FILE
+    features = [[math.nan if x is None else x for x in row] for row in record["features"]]
+    return Evidence(
+        patient=folder.name,
+        patches=StoredArray.open(patches) if patches.exists() else None,
+        tumor_volume=record["tumor_volume_mm3"],
+        nodes=tuple(_node(entry) for entry in record["nodes"]),
+        features=np.array(features, dtype=np.float64).reshape(-1, len(FEATURES)),
+        clinical=patients.clinical[folder.name],
+        fitted_on=info.fitted_on_anybody,
+    )
 
 
-def status_patches(found: Findings, settings: MetastasisSettings, intensity: Intensity) -> FloatArray:
-    """Cut the nine tumor patches out of a patient's normalised phases (Sec. III-B)."""
-    fill = [
-        0.0
-        if phase is Phase.ARTERIAL and found.image.arterial is None
-        else intensity.get(phase, DEFAULT_INTENSITY).fill
-        for phase in (Phase.ARTERIAL, Phase.VENOUS)
-    ]
-    return tumor_patches(network_channels(found.image), found.tumor, settings.patches, fill=fill)
+def _record(evidence: Evidence) -> dict[str, JSON]:
+    return {
+        "tumor_volume_mm3": evidence.tumor_volume,
+        "nodes": [_node_record(node) for node in evidence.nodes],
+        "features": [[x if math.isfinite(x) else None for x in row] for row in evidence.features.tolist()],
+    }
+
+
+def _node_record(node: Node) -> dict[str, JSON]:
+    return {
+        "label": node.label,
+        "volume_mm3": node.volume,
+        "center": list(node.center),
+        "class": None if node.node_class is None else node.node_class.label,
+        "probability": node.probability,
+        "short_axis_mm": node.short_axis,
+        "nearest_structure": None if node.nearest_structure is None else node.nearest_structure.label,
+        "distance_mm": node.distance,
+        "station": node.station,
+        "hu_arterial": node.hu_arterial,
+        "hu_venous": node.hu_venous,
+    }
+
+
+def _node(entry: Mapping[str, Any]) -> Node:
+    nearest, called = entry["nearest_structure"], entry["class"]
+    x, y, z = entry["center"]
+    return Node(
+        label=entry["label"],
+        volume=entry["volume_mm3"],
+        center=(x, y, z),
+        node_class=None if called is None else NodeClass[called.upper()],
+        probability=entry["probability"],
+        short_axis=entry["short_axis_mm"],
+        nearest_structure=None if nearest is None else STRUCTURES_BY_NAME[nearest],
+        distance=entry["distance_mm"],
+        station=entry["station"],
+        hu_arterial=entry["hu_arterial"],
+        hu_venous=entry["hu_venous"],
+    )

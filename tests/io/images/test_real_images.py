@@ -14,7 +14,7 @@ from lymphct.core.patient import Notice
 from lymphct.core.terms import Phase, Structure
 from lymphct.io.images.reading import check_pair, phases_look_swapped, read_ct, read_labels
 from lymphct.io.manifest import read_manifest
-from lymphct.io.manifest_check import check_cohort
+from lymphct.io.manifest_check import manifest_problems
 
 pytestmark = pytest.mark.data
 
@@ -73,10 +73,10 @@ def test_the_swapped_pair_is_noticed(cases: Path) -> None:
     assert [notice.code for notice in read_pair(*pair_of(cases / "n_phases_swapped"))] == ["phases_swapped"]
 
 
-def test_the_cohort_with_columns_of_its_own_is_readable(cases: Path) -> None:
-    cohort = read_manifest(cases / "c_containment" / "manifest.csv")
-    assert [patient.patient_id for patient in cohort.patients] == [f"case{n}" for n in range(6)]
-    assert check_cohort(cohort) == []
+def test_the_manifest_with_columns_of_its_own_is_readable(cases: Path) -> None:
+    manifest = read_manifest(cases / "c_containment" / "manifest.csv")
+    assert [patient.patient_id for patient in manifest.patients] == [f"case{n}" for n in range(6)]
+    assert manifest_problems(manifest) == []
 
 
 def test_real_ct_equals_nibabel(data: Path) -> None:

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from lymphct.core.errors import EnvironmentProblemError, LymphctError, ModelError, OutputInUseError
+from lymphct.core.leakage import hash_patient
+from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import (
     BundleInfo,
     DistanceBand,
     PartInfo,
     PhaseIntensity,
-    hash_patient,
     read_bundle,
     shipped_bundle_path,
     update_bundle_part,
@@ -94,7 +95,7 @@ def test_a_bundle_comes_back_as_float32_of_the_half_on_disk(bundle: Path) -> Non
     assert nodes["norm.count"].dtype == torch.int64
     assert b'"F16"' in (bundle / "nodes.safetensors").read_bytes()
     assert read.info.spacing == (2.04, 2.04, 2.4)
-    assert read.info.parts["nodes"].file == "nodes.safetensors"
+    assert read.info.parts[StageName.NODES].file == "nodes.safetensors"
     assert read.info.intensity["venous"].sd == 85
     with pytest.raises(KeyError):
         read.weights["metastasis"]
@@ -286,10 +287,10 @@ def test_a_part_is_added_or_replaced_while_the_others_keep_their_bytes(tmp_path:
     folder = tmp_path / "bundle"
     write_bundle(folder, info(), {}, "# Card\n")
     assert verify_bundle(folder)[1] == "files: exactly 2, none of them a pickle"
-    update_bundle_part(folder, "nodes", part("case1"), tensors(0.1), {"thresholds": {"status": 0.3}})
+    update_bundle_part(folder, StageName.NODES, part("case1"), tensors(0.1), {"thresholds": {"status": 0.3}})
     before = contents(folder)
-    update_bundle_part(folder, "tumor", part("case2"), tensors(0.2))
-    update_bundle_part(folder, "tumor", part("case2"), tensors(0.4), {"notice": "second try"})
+    update_bundle_part(folder, StageName.TUMOR, part("case2"), tensors(0.2))
+    update_bundle_part(folder, StageName.TUMOR, part("case2"), tensors(0.4), {"notice": "second try"})
     read = read_bundle(folder)
     assert read.info.thresholds == {"nodes": 0.5, "status": 0.3}
     assert read.info.notice == "second try"
@@ -305,9 +306,9 @@ def test_a_part_that_cannot_be_added_leaves_the_bundle_as_it_was(
 ) -> None:
     before = contents(bundle)
     with pytest.raises(ModelError, match="not finite"):
-        update_bundle_part(bundle, "nodes", part("case1"), tensors(float("inf")))
+        update_bundle_part(bundle, StageName.NODES, part("case1"), tensors(float("inf")))
     with pytest.raises(ModelError, match="spacing"):
-        update_bundle_part(bundle, "nodes", part("case1"), tensors(), {"spacing": [0, 1, 1]})
+        update_bundle_part(bundle, StageName.NODES, part("case1"), tensors(), {"spacing": [0, 1, 1]})
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -315,7 +316,7 @@ def test_a_part_that_cannot_be_added_leaves_the_bundle_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", refuse)
         with pytest.raises(EnvironmentProblemError, match="no space"):
-            update_bundle_part(bundle, "nodes", part("case1"), tensors(9.0))
+            update_bundle_part(bundle, StageName.NODES, part("case1"), tensors(9.0))
     assert contents(bundle) == before
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
 
@@ -323,12 +324,12 @@ def test_a_part_that_cannot_be_added_leaves_the_bundle_as_it_was(
 def test_a_damaged_neighbour_is_not_carried_over(bundle: Path) -> None:
     (bundle / "tumor.safetensors").write_bytes((bundle / "nodes.safetensors").read_bytes())
     with pytest.raises(ModelError, match=r"tumor\.safetensors: the weights differ"):
-        update_bundle_part(bundle, "nodes", part("case1"), tensors())
+        update_bundle_part(bundle, StageName.NODES, part("case1"), tensors())
 
 
 def test_there_must_be_a_bundle_to_add_to(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model bundle"):
-        update_bundle_part(tmp_path / "a" / "none", "nodes", part("case1"), tensors())
+        update_bundle_part(tmp_path / "a" / "none", StageName.NODES, part("case1"), tensors())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -340,7 +341,7 @@ def test_a_training_waits_for_another_that_is_adding_its_part(tmp_path: Path) ->
         if child == 0:
             code = 1
             try:
-                update_bundle_part(folder, "nodes", part("case1"), tensors())
+                update_bundle_part(folder, StageName.NODES, part("case1"), tensors())
                 code = 0
             finally:
                 os._exit(code)

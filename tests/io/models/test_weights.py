@@ -21,10 +21,9 @@ from lymphct.io.models.weights import (
     pack_tensors,
     refuse_pickle,
     require_finite,
-    to_half,
-    to_single,
     unpack_tensors,
 )
+from lymphct.learning.weights import to_half, to_single
 
 torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Are the values of a CT Hounsfield units? Air, soft tissue and bone say so (RELIABILITY, part 2.1)."""
+"""Are the values of a CT Hounsfield units? Air, soft tissue and bone say so."""
 
 from typing import Final, NoReturn
 

@@ -1,4 +1,4 @@
-"""What an image may measure before any work starts (DESIGN §4)."""
+"""What an image may measure before any work starts."""
 
 from typing import NamedTuple
 
@@ -114,7 +114,7 @@ def check_anatomy(geometry: Geometry, limits: AnatomicalLimits) -> None:
         InputError: `E_ANATOMY`, with the measured value and the limit.
 
     """
-    # Limits speak of slices; the file may store its axes in any order (DESIGN §2).
+    # Limits speak of slices; the file may store its axes in any order.
     order = order_towards(geometry, Geometry(shape=(1, 1, 1), spacing=(1.0, 1.0, 1.0)))
     shape = [geometry.shape[axis] for axis in order.axes]
     spacing = [geometry.spacing[axis] for axis in order.axes]

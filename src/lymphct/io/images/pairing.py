@@ -13,11 +13,11 @@ from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import CT
 
 EXPECTED_OVERLAP: Final = 0.8
-"""Share of the smaller image that lies inside the other (RELIABILITY, part 2.1)."""
+"""Share of the smaller image that lies inside the other, at least; below it there is a notice."""
 LEAST_OVERLAP: Final = 0.1
 """Below it the two phases show different places."""
 EXPECTED_AORTA_GAIN: Final = 50.0
-"""HU by which the aorta is brighter in the arterial phase, at least (RELIABILITY, part 2.1)."""
+"""HU by which the aorta is brighter in the arterial phase, at least; below it there is a notice."""
 
 _COARSE: Final = 4.0
 _VESSEL_GAIN: Final = 70.0

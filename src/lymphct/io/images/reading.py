@@ -42,7 +42,7 @@ VECTOR_COMPONENTS: Final = 3
 def read_volume(path: Path) -> Volume:
     """Read an image of any kind: a NIfTI file, or the CT series of a DICOM folder.
 
-    Only the safety limits apply (DESIGN §4). Axes stay in the file's order, positions are LPS+; whole
+    Only the safety limits apply. Axes stay in the file's order, positions are LPS+; whole
     numbers keep their type, scaled and other values are float32.
 
     Raises:

@@ -15,7 +15,6 @@ from lymphct.io.models.weights import (
     LARGEST_WEIGHTS,
     refuse_pickle,
     require_finite,
-    to_single,
     unpack_tensors,
 )
 from lymphct.io.results.disk import environment_errors, read_bounded
@@ -47,6 +46,8 @@ class PartWeights(Mapping[str, dict[str, "torch.Tensor"]]):
             EnvironmentProblemError: out of memory.
 
         """
+        from lymphct.learning.weights import to_single  # noqa: PLC0415 - keeps the import of this room light
+
         part = self._parts[name]
         with environment_errors(), about_file(part.file):
             tensors = to_single(unpack_tensors(read_part(self._folder, part)))

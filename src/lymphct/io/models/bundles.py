@@ -14,12 +14,11 @@ from lymphct.cascade.description import (
     BundleInfo,
     DistanceBand,
     PartInfo,
-    PartName,
     PhaseIntensity,
     PhaseName,
-    hash_patient,
 )
 from lymphct.core.errors import ModelError
+from lymphct.core.terms import StageName
 from lymphct.io.models.bundle_reading import (
     BUNDLE_FILE,
     CARD_FILE,
@@ -33,7 +32,7 @@ from lymphct.io.models.bundle_reading import (
     validated,
     verify_bundle,
 )
-from lymphct.io.models.weights import pack_tensors, require_finite, to_half
+from lymphct.io.models.weights import pack_tensors, require_finite
 from lymphct.io.results.disk import read_bounded, replace_file
 from lymphct.io.results.jsonfile import JSON, format_json, parse_json
 from lymphct.io.results.store import replaced_folder
@@ -46,11 +45,9 @@ __all__ = [
     "BundleInfo",
     "DistanceBand",
     "PartInfo",
-    "PartName",
     "PartWeights",
     "PhaseIntensity",
     "PhaseName",
-    "hash_patient",
     "read_bundle",
     "shipped_bundle_path",
     "update_bundle_part",
@@ -100,6 +97,8 @@ def _write_part(staging: Path, name: str, part: PartInfo, tensors: Mapping[str, 
     file = f"{name}.safetensors"
     with about_file(file):
         require_finite(tensors)
+    from lymphct.learning.weights import to_half  # noqa: PLC0415 - keeps the import of this room light
+
     content = pack_tensors(to_half(tensors))
     (staging / file).write_bytes(content)
     return part.model_copy(update={"file": file, "sha256": hashlib.sha256(content).hexdigest()})
@@ -124,7 +123,7 @@ def _foreign_bundle(folder: Path) -> str:
 
 def update_bundle_part(
     folder: Path,
-    name: PartName,
+    name: StageName,
     part: PartInfo,
     tensors: Mapping[str, "torch.Tensor"],
     changes: Mapping[str, JSON] | None = None,

@@ -134,6 +134,8 @@ def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
 
     """
     refuse_pickle(path)
+    from lymphct.learning.weights import to_single  # noqa: PLC0415 - keeps the import of this room light
+
     tensors = to_single(unpack_tensors(read_bounded(path, LARGEST_WEIGHTS)))
     require_finite(tensors)
     return tensors
@@ -222,25 +224,3 @@ def require_finite(tensors: Mapping[str, "torch.Tensor"]) -> None:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             msg = f"the tensor {name[:60]!r} holds values that are not finite"
             raise ModelError(msg, code="E_WEIGHTS", cure="train this part again")
-
-
-def to_half(tensors: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-    """Return floating tensors as float16, the type on disk; those beyond its range stay float32."""
-    import torch  # noqa: PLC0415 - keeps the import of this room light
-
-    halves: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            halves[name] = tensor
-            continue
-        half = tensor.to(torch.float16)
-        fits = bool(half.isfinite().all())
-        halves[name] = half if fits else tensor.to(torch.float32)
-    return halves
-
-
-def to_single(tensors: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-    """Return floating tensors as float32, the type of computation; integers and booleans as they are."""
-    return {
-        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
-    }

@@ -17,6 +17,7 @@ _REFUSALS = {
     errno.EPERM: ("no permission", "E_PERMISSION", "choose a folder you may write to"),
     errno.EROFS: ("no permission: the disk is read-only", "E_READ_ONLY", "choose a folder you may write to"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "E_PATH", "check the path"),
+    errno.EEXIST: ("a part of the path is a file, not a folder", "E_PATH", "check the path"),
     errno.EISDIR: ("a folder stands where a file belongs", "E_PATH", "check the path"),
     errno.ENAMETOOLONG: ("the path is too long", "E_PATH", "choose a shorter path"),
     errno.EIO: ("the disk reports an error", "E_DISK", "check the disk"),

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import lymphct
-from lymphct.core.errors import InputError, UsageError
+from lymphct import __version__
+from lymphct.core.errors import InputError
+from lymphct.io.results.code import sources
 from lymphct.io.results.jsonfile import JSON
-
-PACKAGE_FOLDER = Path(lymphct.__file__).parent
 
 
 def digest_file(path: Path) -> str:
@@ -65,26 +64,24 @@ def require_unchanged(inputs: Mapping[str, Path], digests: Mapping[str, str]) ->
 
 
 @cache
-def code_version(*rooms: str) -> str:
-    """Return the version of the package and a digest of the source of `rooms` (all of it without any).
+def code_version(*names: str) -> str:
+    """Return the version of the package and a digest of the sources behind `names` (of all without any).
 
-    >>> code_version("core") == code_version("core")
+    Args:
+        names: rooms ("imaging") or modules ("cascade.alignment"), closed over what they import.
+
+    >>> code_version("core", "imaging") == code_version("imaging", "core")
     True
 
     Raises:
-        UsageError: there is no such room.
+        UsageError: there is no such room or module.
 
     """
     digest = hashlib.sha256()
-    for room in sorted(set(rooms)) or [""]:
-        sources = sorted((PACKAGE_FOLDER / room).rglob("*.py"))
-        if not sources:
-            msg = f"the package has no room {room!r}"
-            raise UsageError(msg, cure="name a folder of the package")
-        for source in sources:
-            digest.update(source.relative_to(PACKAGE_FOLDER).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(source.read_bytes()).digest())
-    return f"{lymphct.__version__}+{digest.hexdigest()[:16]}"
+    for name, source in sources(*names).items():
+        digest.update(name.encode() + b"\0")
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return f"{__version__}+{digest.hexdigest()[:16]}"
 
 
 def fingerprint(inputs: Mapping[str, str], settings: JSON, code: str, bundle: str = "") -> dict[str, JSON]:

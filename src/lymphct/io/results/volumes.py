@@ -1,8 +1,9 @@
 """Intermediate images: plain arrays beside one JSON file with their grid, read back as memory maps."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
@@ -91,3 +92,42 @@ def load_array(path: Path) -> AnyArray:
             file=path.name
         ) from error
     return array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredArray:
+    """An array of `save_array` of which only what is indexed is read; its file is open no longer than that.
+
+    Attributes:
+        path: of the file.
+        shape: of the array.
+
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the shape of an array.
+
+        Raises:
+            InputError: missing or damaged.
+
+        """
+        return cls(path, load_array(path).shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> AnyArray:
+        return np.array(load_array(self.path)[index])
+
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> AnyArray:  # noqa: FBT001 - numpy's protocol
+        del copy  # what is read is always new
+        return np.array(load_array(self.path), dtype=dtype)

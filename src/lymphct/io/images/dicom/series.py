@@ -17,8 +17,8 @@ def stack_slices(
 ) -> tuple[tuple[SliceHeader, ...], Geometry]:
     """Order slices along their normal and find their grid.
 
-    Position along the normal decides the order, never the instance number or the file name (METHOD: a
-    wrong order is a wrong anatomy).
+    Position along the normal decides the order, never the instance number or the file name: a
+    wrong order is a wrong anatomy.
 
     Returns:
         The slices by k, and the grid: i along rows, j along columns, k along the normal, LPS+.

@@ -1,0 +1,77 @@
+"""From what the cascade sees in a patient to the evidence a head judges (Sec. III-B)."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lymphct.attention.settings import AttentionSettings
+from lymphct.cascade.alignment import Intensity
+from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
+from lymphct.cascade.models import Models
+from lymphct.cascade.prepared import Prepared
+from lymphct.cascade.settings import Config
+from lymphct.core.arrays import FloatArray
+from lymphct.core.evidence import Evidence
+from lymphct.core.patient import UNKNOWN, Multiphase
+from lymphct.core.terms import Phase
+from lymphct.imaging.preprocess import DEFAULT_INTENSITY
+from lymphct.learning.channels import network_channels
+from lymphct.metastasis.settings import PatchSettings
+from lymphct.metastasis.slices import tumor_patches
+from lymphct.nodes.features import node_features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSettings:
+    """How a patient is examined and the tumor cut out.
+
+    Attributes:
+        attention: of the map that guides stage 1.
+        patches: around the tumor.
+
+    """
+
+    attention: AttentionSettings = field(default_factory=AttentionSettings)
+    patches: PatchSettings = field(default_factory=PatchSettings)
+
+    @classmethod
+    def of(cls, config: Config) -> "EvidenceSettings":
+        """Return those of a cascade."""
+        return cls(attention=config.attention, patches=config.metastasis.patches)
+
+
+def examined(patient: Prepared, models: Models, settings: EvidenceSettings) -> Evidence:
+    """Let the models examine a patient; nothing that was drawn is used, as for a new patient.
+
+    Raises:
+        ModelError: a network that examines is missing.
+
+    """
+    found = examine(patient.ct, Given(), models, settings.attention, Stopwatch())
+    evidence = evidence_of(found, patient.ct, models, settings.patches)
+    return replace(evidence, patient=patient.patient_id, clinical=patient.clinical)
+
+
+def evidence_of(found: Findings, ct: Multiphase, models: Models, patches: PatchSettings) -> Evidence:
+    """Return everything the patient level may judge by; patient and clinical facts are left blank."""
+    has_tumor = bool(np.any(found.tumor.array))
+    return Evidence(
+        patient="",
+        patches=status_patches(found, patches, models.intensity) if has_tumor else None,
+        tumor_volume=float(np.count_nonzero(found.tumor.array)) * found.tumor.geometry.voxel_volume,
+        nodes=found.nodes.nodes,
+        features=node_features(found.nodes, ct),
+        clinical=UNKNOWN,
+        fitted_on=models.fitted_on,
+    )
+
+
+def status_patches(found: Findings, settings: PatchSettings, intensity: Intensity) -> FloatArray:
+    """Cut the nine tumor patches out of a patient's normalised phases (Sec. III-B)."""
+    fill = [
+        0.0
+        if phase is Phase.ARTERIAL and found.image.arterial is None
+        else intensity.get(phase, DEFAULT_INTENSITY).fill
+        for phase in (Phase.ARTERIAL, Phase.VENOUS)
+    ]
+    return tumor_patches(network_channels(found.image), found.tumor, settings, fill=fill)

@@ -1,0 +1,95 @@
+"""What is fitted on training patients before any network: intensities (decision 0017), bands (Tab. II)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from lymphct.attention.bands import PAPER_BANDS, Band, Bands
+from lymphct.attention.fitting import fit_bands
+from lymphct.attention.mapping import guided_by
+from lymphct.cascade.alignment import Intensity
+from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.prepared import Prepared
+from lymphct.cascade.settings import Config
+from lymphct.core.leakage import NOBODY, FittedOn
+from lymphct.core.terms import STRUCTURES_BY_NAME, Phase
+from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, fit_intensity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What every stage of a training shares.
+
+    Attributes:
+        intensity: statistics of each phase, by which networks see it.
+        bands: distance bands of the attention.
+        fitted_on: the patients behind both.
+
+    """
+
+    intensity: Intensity
+    bands: Bands
+    fitted_on: FittedOn = NOBODY
+
+    @classmethod
+    def of_bundle(cls, info: BundleInfo) -> Self:
+        """Return what the networks of a bundle know; they know no other values."""
+        groups = info.fitted_on.values()
+        return cls(
+            intensity={
+                Phase(name): IntensityStatistics(s.low, s.high, s.mean, s.sd)
+                for name, s in info.intensity.items()
+            },
+            bands={STRUCTURES_BY_NAME[n]: Band(b.d_min, b.d_max) for n, b in info.bands.items()}
+            or PAPER_BANDS,
+            fitted_on=FittedOn(hashes=frozenset().union(*groups), salt=info.salt),
+        )
+
+    @property
+    def fill(self) -> float:
+        """Normalised intensity outside the image: the lower clip value of the venous phase."""
+        return self.intensity.get(Phase.VENOUS, DEFAULT_INTENSITY).fill
+
+
+def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Learned:
+    """Measure intensities and, where the settings say so, distance bands on training patients.
+
+    Args:
+        patients: by id; one after the other is looked at.
+        train: ids of the training patients.
+        config: whether to measure, or to take fixed values and Tab. II.
+
+    Raises:
+        InputError: there is no foreground in any of them.
+
+    """
+    return Learned(
+        intensity={phase: _fitted_intensity(patients, train, phase, config) for phase in Phase},
+        bands=_fitted_bands(patients, train, config),
+        fitted_on=FittedOn.of(train),
+    )
+
+
+def _fitted_intensity(
+    patients: Mapping[str, Prepared], train: Sequence[str], phase: Phase, config: Config
+) -> IntensityStatistics:
+    pairs = []
+    for patient in (patients[name] for name in train):
+        volume = patient.ct.venous if phase is Phase.VENOUS else patient.ct.arterial
+        foreground = patient.structures or patient.tumor
+        if volume is not None and foreground is not None:
+            pairs.append((volume, foreground))
+    if not pairs or not config.cascade.fit_intensity:
+        return DEFAULT_INTENSITY
+    return fit_intensity(pairs, train).value
+
+
+def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Bands:
+    if not config.cascade.fit_bands:
+        return PAPER_BANDS
+    drawn = (
+        (guided_by(patient.structures, patient.tumor), patient.nodes.instances)
+        for patient in (patients[name] for name in train)
+        if patient.structures is not None and patient.nodes is not None
+    )
+    return fit_bands(drawn, train, percentile=config.attention.band_percentile).value

@@ -1,0 +1,56 @@
+"""The score of a patient from what the cascade found, or the reason why there is none (Sec. III-B)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from lymphct.cascade.evidence import evidence_of
+from lymphct.cascade.examination import Findings
+from lymphct.cascade.models import Models
+from lymphct.core.patient import Multiphase, Notice
+from lymphct.metastasis.heads import status_score
+
+DEFAULT_THRESHOLD: Final = 0.5
+"""Probability from which a patient is called N+ where the bundle names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientScore:
+    """Probability and threshold; both None where the score is withheld, with the reason."""
+
+    probability: float | None
+    threshold: float | None
+    reason: Notice | None = None
+
+
+def predict_score(found: Findings, ct: Multiphase, models: Models, *, drawn: bool = False) -> PatientScore:
+    """Predict the status of the patient, or say why not (Sec. III-B).
+
+    Args:
+        found: what the cascade found.
+        ct: HU on the same grid.
+        models: the bundle.
+        drawn: the tumor mask was given.
+
+    """
+    if models.metastasis is None:
+        return _withheld("no_status_model", "the bundle has no status network: score not computed")
+    if not found.searched:
+        return _withheld(
+            "no_structures",
+            "none of the ten guiding structures was found: lymph nodes not searched, score not computed",
+        )
+    if not np.any(found.tumor.array):
+        where = "in the mask" if drawn else "found"
+        return _withheld("no_tumor", f"no tumor {where}: score not computed")
+    settings = models.metastasis.settings
+    score = status_score(models.metastasis.network, settings)
+    return PatientScore(
+        probability=score(evidence_of(found, ct, models, settings.patches)),
+        threshold=models.info.thresholds.get("patient", DEFAULT_THRESHOLD),
+    )
+
+
+def _withheld(code: str, text: str) -> PatientScore:
+    return PatientScore(probability=None, threshold=None, reason=Notice(code=code, text=text))

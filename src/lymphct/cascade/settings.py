@@ -1,0 +1,50 @@
+"""Every setting of the cascade in one place; the rooms declare them, this module puts them together."""
+
+from lymphct.anatomy.settings import StructureSettings, TumorSettings
+from lymphct.attention.settings import AttentionSettings
+from lymphct.core.settings import Settings
+from lymphct.imaging.settings import ImagingSettings
+from lymphct.learning.settings import InferenceChoice
+from lymphct.metastasis.settings import MetastasisSettings
+from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
+from lymphct.registration.settings import RegistrationSettings
+
+
+class CascadeSettings(Settings):
+    """What concerns the cascade as a whole rather than one stage."""
+
+    fit_intensity: bool = True
+    """Measure the intensity statistics on the training patients; otherwise fixed values. Not stated in the
+    paper but in the authors' code (decision 0017)."""
+    fit_bands: bool = False
+    """Measure the distance bands on the training patients instead of taking Tab. II. Off: the values of the
+    paper come from 749 patients, more than most cohorts have."""
+    choose_thresholds: bool = True
+    """Choose the thresholds of nodes and patients on validation patients. Not stated in the paper."""
+    tolerated_missing_structures: int = 5
+    """With more guiding structures missing a notice is given. Not stated in the paper; our choice."""
+
+
+class Config(Settings):
+    """Every setting of the cascade; the defaults are the values of the paper."""
+
+    imaging: ImagingSettings = ImagingSettings()
+    """The grid on which all stages work (Sec. IV-A.2)."""
+    registration: RegistrationSettings = RegistrationSettings()
+    """How the arterial phase is brought onto the venous one (Sec. IV-A.2)."""
+    attention: AttentionSettings = AttentionSettings()
+    """Where lymph nodes are looked for (Eq. 1, Eq. 2)."""
+    structures: StructureSettings = StructureSettings()
+    """Segmentation of organs and vessels (Sec. III-A.1)."""
+    tumor: TumorSettings = TumorSettings()
+    """Segmentation of the tumor (Sec. IV-B)."""
+    nodes: NodeSegmentationSettings = NodeSegmentationSettings()
+    """Stage 1, segmentation of lymph nodes (Sec. III-A.1)."""
+    identification: IdentificationSettings = IdentificationSettings()
+    """Stage 2, positive or negative (Sec. III-A.2)."""
+    metastasis: MetastasisSettings = MetastasisSettings()
+    """The status of the patient (Sec. III-B)."""
+    cascade: CascadeSettings = CascadeSettings()
+    """The cascade as a whole. Not stated in the paper."""
+    inference: InferenceChoice = InferenceChoice()
+    """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""

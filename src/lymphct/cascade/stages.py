@@ -1,0 +1,236 @@
+"""The five trained stages as one table: what each needs, is shown, learns and chooses (Sec. III).
+
+A stage is one row; whoever trains, loads or lists stages goes through the table.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lymphct.anatomy.settings import StructureSettings, TumorSettings
+from lymphct.anatomy.structures import build_structure_network
+from lymphct.anatomy.tumor import build_tumor_network
+from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.description import PartInfo
+from lymphct.cascade.settings import Config
+from lymphct.cascade.thresholds import Choice, Lesson, choose_identification, choose_nodes, choose_status
+from lymphct.core.evidence import Evidence
+from lymphct.core.leakage import FittedOn
+from lymphct.core.settings import Settings
+from lymphct.core.terms import StageName
+from lymphct.learning.segmentation import fit_segmentation
+from lymphct.learning.training import EpochRecord, TrainingState
+from lymphct.metastasis.heads import status_cases
+from lymphct.metastasis.prediction import build_status_network, fit_status
+from lymphct.metastasis.pretrained import initialize
+from lymphct.metastasis.settings import MetastasisSettings
+from lymphct.nodes.identification import (
+    build_identification_network,
+    fit_identification,
+    start_from_stage1,
+)
+from lymphct.nodes.segmentation import build_node_network
+from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A trained stage: everything a bundle says of it.
+
+    Attributes:
+        stage: which.
+        settings: to rebuild the network from, with the chosen operating point.
+        weights: tensors by name, rounded as a bundle stores them.
+        train: on whom it was fitted.
+        validation: on whom its epoch and operating point were chosen.
+        scores: what it reached on validation patients.
+        thresholds: decision thresholds by name.
+
+    """
+
+    stage: StageName
+    settings: Settings
+    weights: Weights
+    train: FittedOn
+    validation: FittedOn
+    scores: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def described(self, salt: str) -> PartInfo:
+        """Return what a bundle with this key says of the part."""
+        return PartInfo.model_validate(
+            {
+                "architecture": self.settings.model_dump(mode="json"),
+                "patients": {
+                    "train": self.train.hashed(salt),
+                    "validation": self.validation.hashed(salt),
+                },
+                "scores": dict(self.scores),
+            }
+        )
+
+
+Parts = Mapping[StageName, Part]
+"""Trained stages by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a training starts from besides its patients.
+
+    Attributes:
+        config: settings of all stages.
+        parts: stages trained before.
+        evidence: for the patient level: every patient as a cascade sees him that never learned from him.
+        seed: of weights, patches and augmentation.
+        device: on which the network is trained.
+        pretrained: ImageNet weights of the status network; None starts from random ones (Sec. III-B).
+
+    """
+
+    config: Config
+    parts: Parts = field(default_factory=dict)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    pretrained: Weights | None = None
+
+
+class Fit(Protocol):
+    """How every stage learns: a record with the whole state after each epoch."""
+
+    def __call__(  # noqa: PLR0913 - seed and state are keywords
+        self,
+        network: Any,  # noqa: ANN401 - each row of the table has a network and cases of its own
+        cases: Sequence[Any],
+        validation: Sequence[Any],
+        settings: Any,  # noqa: ANN401 - the same
+        *,
+        seed: int,
+        state: TrainingState | None = None,
+    ) -> Iterator[EpochRecord]:
+        """Train the network in place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One row of the table.
+
+    Attributes:
+        name: also that of its group of settings and of its part in a bundle.
+        needs: stages whose parts it starts from or is fed by.
+        learns_from: what a patient must have to be learned from, for a sentence.
+        settings: class of its settings.
+        build: network of these settings, with weights drawn from a seed.
+        begin: loads into a new network what the stage starts from.
+        cases: what it is shown of patients.
+        fit: how it learns.
+        choose: operating point, on validation patients.
+
+    """
+
+    name: StageName
+    needs: tuple[StageName, ...] = ()
+    learns_from: str
+    settings: type[Settings]
+    build: Callable[..., nn.Module]
+    begin: Callable[[Any, Start], None] = lambda _network, _start: None
+    cases: Callable[[Material, Sequence[str], Start], Sequence[Any]]
+    fit: Fit
+    choose: Callable[[Any, Lesson], Choice] = lambda _network, lesson: Choice(settings=lesson.settings)
+
+    def settings_in(self, config: Config) -> Settings:
+        """Return the stage's group of settings."""
+        group: Settings = getattr(config, self.name)
+        return group
+
+
+def _segmentation(stage: StageName) -> Callable[[Material, Sequence[str], Start], Sequence[Any]]:
+    return partial(_segmentation_cases, stage)
+
+
+def _segmentation_cases(
+    stage: StageName, material: Material, ids: Sequence[str], _start: Start
+) -> Sequence[Any]:
+    return segmentation_cases(material, ids, stage)
+
+
+def _identification_cases(material: Material, ids: Sequence[str], _start: Start) -> Sequence[Any]:
+    return identification_cases(material, ids)
+
+
+def _status_cases(material: Material, ids: Sequence[str], start: Start) -> Sequence[Any]:
+    known = [start.evidence[name] for name in ids if name in start.evidence]
+    return status_cases(known, material.config.metastasis.volume)
+
+
+def _from_stage1(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it
+    start_from_stage1(network, start.parts[StageName.NODES].weights)
+
+
+def _from_images(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it
+    initialize(network, start.pretrained)
+
+
+STAGES: Final[Mapping[StageName, Stage]] = {
+    stage.name: stage
+    for stage in (
+        Stage(  # Sec. III-A.1
+            name=StageName.STRUCTURES,
+            learns_from="a structures mask",
+            settings=StructureSettings,
+            build=build_structure_network,
+            cases=_segmentation(StageName.STRUCTURES),
+            fit=fit_segmentation,
+        ),
+        Stage(  # Sec. IV-B
+            name=StageName.TUMOR,
+            learns_from="a tumor mask",
+            settings=TumorSettings,
+            build=build_tumor_network,
+            cases=_segmentation(StageName.TUMOR),
+            fit=fit_segmentation,
+        ),
+        Stage(  # stage 1, Sec. III-A.1, Eq. 3 to Eq. 5
+            name=StageName.NODES,
+            learns_from="a nodes mask and structures",
+            settings=NodeSegmentationSettings,
+            build=build_node_network,
+            cases=_segmentation(StageName.NODES),
+            fit=fit_segmentation,
+            choose=choose_nodes,
+        ),
+        Stage(  # stage 2, Sec. III-A.2
+            name=StageName.IDENTIFICATION,
+            needs=(StageName.NODES,),
+            learns_from="nodes with a class",
+            settings=IdentificationSettings,
+            build=build_identification_network,
+            begin=_from_stage1,
+            cases=_identification_cases,
+            fit=fit_identification,
+            choose=choose_identification,
+        ),
+        Stage(  # Sec. III-B, Eq. 6, Eq. 7
+            name=StageName.METASTASIS,
+            needs=(StageName.STRUCTURES, StageName.TUMOR, StageName.NODES, StageName.IDENTIFICATION),
+            learns_from="an n_status and a tumor that is found",
+            settings=MetastasisSettings,
+            build=build_status_network,
+            begin=_from_images,
+            cases=_status_cases,
+            fit=fit_status,
+            choose=choose_status,
+        ),
+    )
+}
+"""All stages in the order a patient meets them."""
+
+CASCADE: Final = STAGES[StageName.METASTASIS].needs
+"""Stages that examine a patient, before anything is said of the patient as a whole."""

@@ -1,0 +1,21 @@
+"""Options and arguments that several commands share, each declared once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Registration(StrEnum):
+    """How the arterial phase is brought onto the venous one."""
+
+    DEEDS = "deeds"
+    NONE = "none"
+
+
+CohortFile = Annotated[Path, typer.Argument(help="Manifest, cohort.csv.")]
+Labels = Annotated[
+    str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -1,0 +1,131 @@
+"""A result is made from a recipe: once, whole or not at all, and again only when the recipe changes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lymphct.io.results.fingerprints import (
+    code_version,
+    digest_file,
+    digest_input,
+    fingerprint,
+    fingerprint_key,
+    require_unchanged,
+)
+from lymphct.io.results.jsonfile import JSON
+from lymphct.io.results.store import DONE_FILE, committed_folder, environment_errors, is_current
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a result is made from: its inputs, its settings, and the code that makes it.
+
+    Attributes:
+        inputs: role → digest of a file, or the key of an upstream result (`key_of`).
+        settings: what the result depends on.
+        code: rooms ("imaging") or modules ("cascade.alignment") whose code counts, closed over their imports;
+            the whole package if none is named.
+        files: role → the inputs that are files or folders; their digests are in `inputs`, and must still be
+            theirs when the result is committed.
+        bundle: digest of the model bundle; empty when none was used.
+
+    """
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    settings: JSON
+    code: tuple[str, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    bundle: str = ""
+
+    @classmethod
+    def of_files(
+        cls,
+        files: Mapping[str, Path],
+        settings: JSON,
+        code: tuple[str, ...],
+        bundle: str = "",
+        inputs: Mapping[str, str] | None = None,
+    ) -> "Recipe":
+        """Return the recipe of a result that is made from files, hashing them now.
+
+        Args:
+            files: role → file, or folder such as a DICOM series.
+            settings: as in the class.
+            code: the same.
+            bundle: the same.
+            inputs: role → key of what else it is made from.
+
+        Raises:
+            InputError: a file is missing or cannot be read.
+
+        """
+        digests = {role: digest_input(path) for role, path in files.items()}
+        return cls(
+            inputs={**digests, **(inputs or {})}, settings=settings, code=code, files=files, bundle=bundle
+        )
+
+    def fingerprint(self) -> dict[str, JSON]:
+        """Return what `DONE.json` remembers of the recipe."""
+        return fingerprint(self.inputs, self.settings, code_version(*self.code), self.bundle)
+
+    @property
+    def key(self) -> str:
+        """One digest of inputs, settings, code and bundle; as a folder's name it lets runs share results."""
+        return fingerprint_key(self.fingerprint())
+
+    @property
+    def variant(self) -> str:
+        """A short digest of the settings alone: results of different settings lie side by side under it."""
+        return fingerprint_key({"settings": self.settings})[:16]
+
+
+def made(place: Path, recipe: Recipe, make: Callable[[Path], None]) -> Path:
+    """Return the folder of a result, making it first unless it is there, whole and current.
+
+    The place is claimed before `make` begins, so that one that cannot be written costs no work. Whatever
+    stops the work leaves the older result, or nothing.
+
+    Args:
+        place: the folder.
+        recipe: what the result is made from.
+        make: writes the result into the empty folder it is given.
+
+    Raises:
+        InputError: an input changed while the result was made.
+        OutputInUseError: `place` holds something that is not ours, or another process is writing it.
+        UsageError: `place` cannot be replaced as a whole (a mount point, the working directory).
+        EnvironmentProblemError: no space, no permission and the like, also inside `make`.
+
+    """
+    origin = recipe.fingerprint()
+    if not is_current(place, origin):
+        with _folder_above(place), committed_folder(place, origin) as staging:
+            make(staging)
+            require_unchanged(recipe.files, recipe.inputs)
+    return place
+
+
+@contextmanager
+def _folder_above(place: Path) -> Iterator[None]:
+    """Make the folder above a place; if it is new, it goes again when nothing came of the work."""
+    was_there = place.parent.exists()
+    with environment_errors():
+        place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            with suppress(OSError):  # another result was made in it meanwhile
+                place.parent.rmdir()
+        raise
+
+
+def key_of(place: Path) -> str:
+    """Return the key of a committed result, an input of what is made from it: it covers recipe and content.
+
+    Raises:
+        InputError: there is no committed result.
+
+    """
+    return digest_file(place / DONE_FILE)

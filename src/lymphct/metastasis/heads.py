@@ -1,0 +1,181 @@
+"""Patient heads: from the evidence of a patient to a score of LN metastasis (Sec. III-B, Sec. IV-E).
+
+A head is one function of the evidence and one line in `HEADS`.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from torch import nn
+
+from lymphct.core.errors import InputError
+from lymphct.core.evidence import Evidence, require_out_of_fold
+from lymphct.core.leakage import Fitted, require_unseen
+from lymphct.evaluation.classification import fit_threshold
+from lymphct.learning.training import best_weights
+from lymphct.metastasis.aggregation import positive_volume
+from lymphct.metastasis.prediction import build_status_network, fit_status, predict_status
+from lymphct.metastasis.pretrained import initialize
+from lymphct.metastasis.sampling import StatusCase
+from lymphct.metastasis.settings import MetastasisSettings, VolumeKind
+
+logger = logging.getLogger(__name__)
+
+Score = Callable[[Evidence], float | None]
+"""Higher means rather N+; None where the evidence lacks what the head reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """A head that is ready: its score, and from where on a patient is called N+."""
+
+    score: Score
+    threshold: float
+
+    def call(self, evidence: Evidence) -> int | None:
+        """Return 1 for N+, 0 for N-, None without a score."""
+        score = self.score(evidence)
+        return None if score is None else int(score >= self.threshold)
+
+
+class PatientHead(Protocol):
+    """How a patient's evidence becomes a score."""
+
+    def fit(
+        self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int = 0
+    ) -> Fitted[Judge]:
+        """Learn from patients whose evidence is out of fold; choose the threshold on validation patients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A head without weights: only its threshold is learned, on validation patients.
+
+    Attributes:
+        score: of a patient.
+        least: smallest threshold.
+
+    """
+
+    score: Score
+    least: float = float("-inf")
+
+    def fit(
+        self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int = 0
+    ) -> Fitted[Judge]:
+        """Choose the threshold of best balanced accuracy on validation patients.
+
+        Raises:
+            InputError: they are not of both classes.
+            LeakageError: evidence comes from models that learned from the patient.
+
+        """
+        del train, seed  # nothing but the threshold is learned
+        require_out_of_fold(validation)
+        return fit_judge(self.score, validation, least=self.least)
+
+
+def fit_judge(score: Score, validation: Sequence[Evidence], *, least: float = float("-inf")) -> Fitted[Judge]:
+    """Find the score from which validation patients are best called N+.
+
+    Raises:
+        InputError: those who have a score are not of both classes.
+
+    """
+    scored = [
+        (score(item), item.clinical.n_status, item.patient)
+        for item in validation
+        if item.clinical.n_status is not None
+    ]
+    known = [(value, status, name) for value, status, name in scored if value is not None]
+    fitted = fit_threshold(
+        [value for value, _, _ in known], [status for _, status, _ in known], [name for *_, name in known]
+    )
+    return Fitted(Judge(score=score, threshold=max(fitted.value, least)), fitted.patients)
+
+
+def largest_volume(evidence: Evidence) -> float:
+    """Return the volume of the largest positive lymph node, mm³ (ClsbyLNSeg, Sec. IV-E)."""
+    return positive_volume(evidence.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusHead:
+    """The status network: tumor texture and the volume of the positive nodes (Eq. 6, Eq. 7)."""
+
+    settings: MetastasisSettings
+
+    def fit(
+        self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int = 0
+    ) -> Fitted[Judge]:
+        """Train the network from random weights to its last epoch, then choose epoch and threshold.
+
+        Raises:
+            InputError: training or validation patients are not of both classes.
+            LeakageError: models behind the evidence learned from the patient, or one has two roles.
+
+        """
+        require_out_of_fold([*train, *validation])
+        require_unseen([item.patient for item in train], [item.patient for item in validation])
+        network = build_status_network(self.settings, seed=seed)
+        initialize(network, None)
+        kind = self.settings.volume
+        cases, judged = status_cases(train, kind), status_cases(validation, kind)
+        for record in fit_status(network, cases, judged, self.settings, seed=seed):
+            last = record
+        network.load_state_dict(best_weights(last.state))
+        judge = fit_judge(status_score(network, self.settings), validation)
+        return Fitted(judge.value, judge.patients | frozenset(item.patient for item in train))
+
+
+def status_score(network: nn.Module, settings: MetastasisSettings) -> Score:
+    """Return the score a trained status network gives: the mean over the patches (Sec. III-B)."""
+
+    def score(evidence: Evidence) -> float | None:
+        if evidence.patches is None:
+            return None
+        return predict_status(network, evidence.patches, positive_volume(evidence.nodes, settings.volume))
+
+    return score
+
+
+def status_cases(evidence: Sequence[Evidence], volume: VolumeKind) -> list[StatusCase]:
+    """Return what the status network learns from; patients without status or without a tumor are left out."""
+    cases = []
+    for item in evidence:
+        if item.clinical.n_status is None:
+            continue
+        if item.patches is None:
+            logger.info("%s: no tumor found, left out of the status training", item.patient)
+            continue
+        cases.append(
+            StatusCase(
+                patient=item.patient,
+                patches=item.patches,
+                volume=positive_volume(item.nodes, volume),
+                n_status=item.clinical.n_status,
+            )
+        )
+    return cases
+
+
+HEADS: Final[Mapping[str, Callable[[MetastasisSettings], PatientHead]]] = {
+    "largest_volume": lambda _: Rule(largest_volume, least=1.0),  # a patient without a positive node is N-
+    "status_network": StatusHead,
+}
+"""Every head by name; one more is one more line."""
+
+
+def head_named(name: str, settings: MetastasisSettings) -> PatientHead:
+    """Return a head of the table.
+
+    Raises:
+        InputError: there is no such head.
+
+    """
+    if name not in HEADS:
+        msg = f"there is no patient head {name!r}"
+        raise InputError(msg, code="E_HEAD", cure=f"one of {', '.join(HEADS)}")
+    return HEADS[name](settings)

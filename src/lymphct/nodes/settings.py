@@ -1,0 +1,121 @@
+"""Settings of both stages: segmentation (Sec. III-A.1) and identification of lymph nodes (Sec. III-A.2)."""
+
+from typing import Literal, Self
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from lymphct.core.settings import Settings
+from lymphct.learning.settings import (
+    AugmentationSettings,
+    ClassifierTrainingSettings,
+    Probability,
+    SegmentationTrainingSettings,
+    UNetSettings,
+)
+
+
+class HeadSettings(Settings):
+    """How the attention map enters stage 1; the three switches make the factorial of its parts."""
+
+    use_attention: bool = True
+    """Multiply the decoder features with the attention map (Sec. III-A.1); off: the same code with A ≡ 1."""
+    extra_block: bool = True
+    """1×1×1 convolution, instance norm and LeakyReLU before the last convolution of a head.
+    Not stated in the paper; the authors' code has it."""
+    attention_channel: bool = False
+    """Give the attention map to the network as a further input channel. Not stated in the paper; off."""
+
+
+class NodeSegmentationSettings(SegmentationTrainingSettings):
+    """Stage 1: class-agnostic segmentation of lymph nodes (Sec. III-A.1).
+
+    The weight of positive voxels is `loss.positive_voxel_weight`, informative negatives are
+    `sampling.informative_negatives`.
+    """
+
+    heads: HeadSettings = HeadSettings()
+    """How the attention map enters the network (Sec. III-A.1)."""
+    hard_gate: bool = False
+    """Set the probability to 0 where the attention is 0. Not stated in the paper; off."""
+    threshold: Probability = 0.5
+    """Probability above which a voxel belongs to a node. Not stated in the paper; ½."""
+    min_volume: NonNegativeFloat = 30.0
+    """Smaller nodes are dropped, mm³. Not stated in the paper; chosen with the threshold on validation
+    patients where a bundle says so."""
+
+
+class IdentificationHeadSettings(Settings):
+    """The classifier of stage 2 (Sec. III-A.2)."""
+
+    classes: Literal[2, 3] = 2
+    """2: negative, positive (Sec. III-A.2); 3: also "not a lymph node", not from the paper."""
+    hidden: PositiveInt = 32
+    """Width of the hidden layer. Not stated in the paper but in the authors' code."""
+    node_features: bool = True
+    """Feed volume and HU statistics of the node's core beside the learned features. Not stated in the paper:
+    instance norm discards absolute HU. Off in the preset `paper`."""
+    multi_scale: bool = False
+    """Average the decoder features of every scale over the box, not of the finest alone.
+    Not stated in the paper; the authors' code uses the finest."""
+    mask_branch: bool = False
+    """Let the mask of the node weigh the decoder features. Not stated in the paper; off."""
+    mask_average: bool = False
+    """Average the finest decoder features also over the node itself, not over its box alone.
+    Not stated in the paper; off."""
+    logistic_start: bool = False
+    """Add the logit of logistic regression on the node features: fitted on the training nodes, then trained
+    on with the network, whose own logits start at 0. Needs `node_features`. Not stated in the paper
+    (decision 0020)."""
+
+
+class NodeSamplingSettings(Settings):
+    """Crops and batches of stage 2 (Sec. III-A.2)."""
+
+    crop_size: tuple[PositiveInt, PositiveInt, PositiveInt] = (96, 96, 80)
+    """Voxels along i, j, k around the centre of a node (Sec. IV-A.2)."""
+    batch_size: PositiveInt = 8
+    """Nodes per batch, half positive and half negative. Not stated in the paper; the halves are those of the
+    authors' code."""
+    box_jitter: tuple[NonNegativeInt, NonNegativeInt] = (4, 8)
+    """Fewest and most voxels by which each side of the box is widened in training.
+    Not stated in the paper but in the authors' code."""
+    box_margin: NonNegativeInt = 6
+    """Voxels by which each side of the box is widened in prediction. Not stated in the paper but in
+    the authors' code."""
+    phase_dropout: Probability = 0.0
+    """How often the arterial phase of a node is hidden, so that patients without it can be predicted.
+    Not stated in the paper; 0 is its way."""
+    augmentation: AugmentationSettings = AugmentationSettings.preset("flips").model_copy(
+        update={"rotation_probability": 0.2, "rotation_degrees": 30.0}
+    )
+    """Rotation by up to 30° and mirroring. Not stated in the paper but in the authors' code; how often is
+    nnU-Net's share. No scaling: size is informative."""
+
+    @model_validator(mode="after")
+    def _jitter_is_a_range(self) -> Self:
+        if self.box_jitter[0] > self.box_jitter[1]:
+            msg = f"box_jitter goes from the fewest to the most voxels, got {self.box_jitter}"
+            raise ValueError(msg)
+        return self
+
+
+class IdentificationSettings(Settings):
+    """Stage 2: identification of positive lymph nodes (Sec. III-A.2)."""
+
+    unet: UNetSettings = UNetSettings()
+    """Backbone, the one of stage 1 (Sec. III-A.2)."""
+    head: IdentificationHeadSettings = IdentificationHeadSettings()
+    """Classifier on the features within the node's box (Sec. III-A.2)."""
+    sampling: NodeSamplingSettings = NodeSamplingSettings()
+    """Crops and batches (Sec. IV-A.2)."""
+    training: ClassifierTrainingSettings = ClassifierTrainingSettings()
+    """SGD with Nesterov momentum 0.95, learning rate 5e-4, weight decay 1e-4 (Sec. IV-A.2); 500 × 50
+    iterations are not stated in the paper but in the authors' code."""
+    threshold: Probability = 0.5
+    """Probability from which a node is called positive. Not stated in the paper; chosen on validation
+    patients where a bundle says so."""
+    rejection_threshold: Probability = 0.5
+    """With three classes: probability of "not a lymph node" above which a node is dropped. Not stated
+    in the paper, which has two classes; ½."""
+    prediction_batch: PositiveInt = 4
+    """Nodes per forward pass in prediction. Not stated in the paper; changes speed and memory only."""

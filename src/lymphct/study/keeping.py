@@ -1,0 +1,58 @@
+"""Where the states of a training go: a checkpoint and a line of the log per epoch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from lymphct.core.errors import UsageError
+from lymphct.io.models.checkpoints import load_checkpoint, save_checkpoint
+from lymphct.io.results.jsonfile import append_json_line
+from lymphct.learning.training import EpochRecord, TrainingState
+
+LOG_FILE: Final = "log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The folder of one training; a `Keep` of `fit_stage`."""
+
+    folder: Path
+    state: TrainingState | None = None
+
+    @classmethod
+    def open(cls, folder: Path, *, resume: bool) -> Self:
+        """Look for the last checkpoint in a folder, which need not exist.
+
+        Raises:
+            UsageError: there is one, and nobody asked to go on from it.
+
+        """
+        saved = load_checkpoint(folder)
+        if saved is None:
+            return cls(folder)
+        if not resume:
+            msg = f"stage {folder.name} was begun here before"
+            raise UsageError(msg, code="E_BEGUN", cure="add --resume, or choose another --out")
+        tensors, meta = saved
+        epoch = int(str(meta.pop("epoch")))
+        return cls(folder, TrainingState(epoch=epoch, tensors=tensors, meta=meta))  # type: ignore[arg-type] # scalars
+
+    def last(self) -> TrainingState | None:
+        """Return the state to go on from; None begins anew."""
+        return self.state
+
+    def add(self, record: EpochRecord, epochs: int) -> None:
+        """Commit a checkpoint, then write a line that says so."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(self.folder, record.state.tensors, {**record.state.meta, "epoch": record.state.epoch})
+        append_json_line(
+            self.folder / LOG_FILE,
+            {
+                "epoch": record.epoch,
+                "epochs": epochs,
+                "loss": record.loss,
+                "score": record.score,
+                "learning_rate": record.learning_rate,
+                "seconds": round(record.seconds, 2),
+            },
+        )

@@ -1,0 +1,98 @@
+"""`lymphct predict` up to the door of the prediction, which has tests of its own, and what is printed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lymphct.cli.predict import summary_line
+from lymphct.core.errors import InputError
+from lymphct.io.manifest import write_manifest
+from lymphct.patients import prediction
+from lymphct.patients.one_by_one import CohortOutcome
+
+Program = Callable[..., Any]
+
+RESULT: dict[str, Any] = {
+    "patient_id": "p1",
+    "probability": 0.25,
+    "threshold": 0.5,
+    "nodes_total": 3,
+    "nodes_positive": 1,
+    "structures_used": ["aorta", "pancreas"],
+    "structures_missing": ["spleen"],
+    "notices": [],
+}
+
+
+def test_a_line_says_score_nodes_structures_and_what_a_reader_must_know() -> None:
+    assert summary_line(RESULT) == (
+        "p1: probability of LN metastasis 0.250 (threshold 0.500); 3 nodes, 1 predicted positive; "
+        "2 of 3 guiding structures"
+    )
+    withheld = {"probability": None, "nodes_total": None, "notices": [{"text": "no structures"}]}
+    assert summary_line({**RESULT, **withheld}).splitlines() == [
+        "p1: score withheld; nodes not searched; 2 of 3 guiding structures",
+        "  notice: no structures",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cohort.csv"], "--out is needed"),
+        (["--out", "results"], "give either a manifest or --venous"),
+        (["cohort.csv", "--venous", "v.nii.gz", "--out", "results"], "give either a manifest or --venous"),
+    ],
+)
+def test_one_patient_or_one_manifest_and_a_place_for_results_are_needed(
+    lymphct: Program, arguments: list[str], words: str
+) -> None:
+    result = lymphct("predict", *arguments)
+    assert result.code == 2
+    assert words in result.err
+
+
+def test_the_options_of_one_patient_become_a_record_without_a_file(
+    lymphct: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def predict_single(*arguments: object) -> dict[str, Any]:
+        asked.append(arguments)
+        return RESULT
+
+    monkeypatch.setattr(prediction, "predict_single", predict_single)
+    given = ("--venous", "v.nii.gz", "--tumor", "t.nii.gz", "--patient-id", "p1", "--out", tmp_path)
+    result = lymphct("predict", *given, "--registration", "none", "--fill-structures", "--jobs", "3")
+    assert (result.code, result.out) == (0, f"{summary_line(RESULT)}\n")
+    ((record, request, out),) = asked
+    assert (record.patient_id, out) == ("p1", tmp_path)
+    assert record.paths == {"venous": Path("v.nii.gz"), "tumor": Path("t.nii.gz")}
+    assert (request.registration, request.fill_structures, request.threads) == ("none", True, 3)
+    assert json.loads(lymphct("predict", *given, "--json").out) == RESULT
+    assert asked[-1][1].registration is None
+
+
+def test_a_manifest_is_predicted_side_by_side_and_failures_end_with_code_4(
+    lymphct: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def predict_cohort(manifest: Any, request: Any, out: Path, **options: object) -> CohortOutcome:
+        asked.append(
+            {"ids": [p.patient_id for p in manifest.patients], "threads": request.threads, **options}
+        )
+        assert out == tmp_path / "results"
+        return CohortOutcome({"p1": RESULT}, {"p2": InputError("it is damaged", code="E_GZIP")})
+
+    monkeypatch.setattr(prediction, "predict_cohort", predict_cohort)
+    manifest = tmp_path / "cohort.csv"
+    write_manifest(manifest, [{"patient_id": "p1", "venous": "a"}, {"patient_id": "p2", "venous": "b"}])
+    result = lymphct("predict", manifest, "--out", tmp_path / "results", "--jobs", "2")
+    assert result.code == 4
+    assert result.out.splitlines() == [summary_line(RESULT), "p2: failed: it is damaged [E_GZIP]"]
+    assert "1 of 2 patients failed: p2 [E_PARTLY] - see failures.jsonl" in result.err
+    assert (asked[0]["ids"], asked[0]["threads"], asked[0]["jobs"]) == (["p1", "p2"], 1, 2)

@@ -1,0 +1,102 @@
+"""`lymphct train` up to the door of the training, which has tests of its own, and what it tells meanwhile."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lymphct.cli.context import GLOBALS
+from lymphct.cli.train import training_progress
+from lymphct.core.terms import StageName
+from lymphct.io.manifest import write_manifest
+from lymphct.study import single_split
+from lymphct.study.progress import Step
+
+Program = Callable[..., Any]
+STEP = Step(stage=StageName.NODES, epoch=3, epochs=8, loss=0.5, score=0.75, seconds=12.4)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    (tmp_path / "v.nii.gz").touch()
+    path = tmp_path / "cohort.csv"
+    write_manifest(path, [{"patient_id": "p1", "venous": tmp_path / "v.nii.gz"}])
+    return path
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the trainings are asked for; they only name a bundle."""
+    calls: list[tuple[Any, ...]] = []
+
+    def trained(name: str) -> Callable[..., Path]:
+        def train(*arguments: object) -> Path:
+            calls.append((name, *arguments[:-1]))
+            return Path("run/bundle")
+
+        return train
+
+    for name in ("train_all", "train_one"):
+        monkeypatch.setattr(single_split, name, trained(name))
+    return calls
+
+
+def test_all_stages_are_trained_with_the_settings_and_the_seed(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    options = ("--cohort", manifest, "--out", tmp_path / "run", "--config", "phantom_nano", "--seed", "5")
+    result = lymphct("train", "all", *options, "--set", "nodes.threshold=0.4")
+    assert (result.code, result.out) == (0, "run/bundle\n")
+    ((name, request),) = asked
+    assert name == "train_all"
+    assert (request.folder, request.seed) == (tmp_path / "run", 5)
+    assert request.config.nodes.threshold == 0.4
+    assert [record.patient_id for record in request.records] == ["p1"]
+
+
+def test_one_stage_is_trained_by_its_name(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    assert lymphct("train", "tumor", "--cohort", manifest, "--out", tmp_path / "run").code == 0
+    ((name, _, stage),) = asked
+    assert (name, stage) == ("train_one", StageName.TUMOR)
+
+
+def test_an_unknown_stage_is_a_usage_error_that_lists_the_stages(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    result = lymphct("train", "liver", "--cohort", manifest, "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "'liver' is not one of structures, tumor, nodes, identification, metastasis, all" in result.err
+    assert not asked
+
+
+def test_a_patient_without_an_image_stops_the_training_before_it_begins(
+    lymphct: Program, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    path = tmp_path / "cohort.csv"
+    write_manifest(path, [{"patient_id": "p1", "venous": "nowhere.nii.gz"}])
+    result = lymphct("train", "all", "--cohort", path, "--out", tmp_path / "run")
+    assert result.code == 3
+    assert "venous: no such file" in result.err
+    assert not asked
+
+
+def test_without_a_terminal_an_epoch_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_progress() as progress:
+        progress(STEP)
+    assert capsys.readouterr().err == "nodes 3/8: loss 0.500, score 0.750, 12 s\n"
+
+
+def test_an_epoch_that_was_not_validated_has_no_score(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_progress() as progress:
+        progress(Step(stage=StageName.TUMOR, epoch=1, epochs=8, loss=0.5, score=None, seconds=1))
+    assert capsys.readouterr().err == "tumor 1/8: loss 0.500, 1 s\n"
+
+
+def test_nothing_is_told_to_whoever_asked_for_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    GLOBALS.quiet = True
+    with training_progress() as progress:
+        progress(STEP)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,74 @@
+"""Settings and bands from text alone; files and presets are read in tests/io/test_settings."""
+
+import pytest
+
+from lymphct.attention.bands import Band
+from lymphct.cascade.settings import Config
+from lymphct.config.parsing import parse_bands, parse_config
+from lymphct.core.errors import InputError, UsageError
+from lymphct.core.terms import Structure
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "{}"])
+def test_text_without_a_setting_gives_the_defaults(text: str) -> None:
+    assert parse_config(text) == Config()
+
+
+def test_a_group_given_in_part_keeps_the_rest_of_its_room() -> None:
+    config = parse_config("nodes: {threshold: 0.3, training: {epochs: 7}}")
+    default = Config().nodes
+    assert (config.nodes.threshold, config.nodes.training.epochs) == (0.3, 7)
+    assert config.nodes.training.learning_rate == default.training.learning_rate
+    assert config.nodes.min_volume == default.min_volume
+
+
+def test_overrides_come_after_the_text_and_the_last_one_holds() -> None:
+    config = parse_config("nodes: {threshold: 0.3}", ["nodes.threshold=0.4", "nodes.threshold=0.6"])
+    assert config.nodes.threshold == 0.6
+
+
+def test_an_override_may_be_any_yaml_value() -> None:
+    config = parse_config("", ["imaging.spacing=[2, 2, 2.5]", "nodes.heads.use_attention=false"])
+    assert config.imaging.spacing == (2.0, 2.0, 2.5)
+    assert not config.nodes.heads.use_attention
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "words"),
+    [
+        ("nodes: {threshold: [", [], r"not valid YAML \(line 1\)"),
+        ("[" * 3000, [], "not valid YAML"),
+        ("- nodes", [], "not a YAML mapping"),
+        ("1: 2", [], "not a YAML mapping of names"),
+        ("nodes: {treshold: 0.3}", [], r"setting nodes\.treshold: Extra inputs"),
+        ("nodes: {threshold: 3}", [], r"setting nodes\.threshold: "),
+        ("nodes: 3", [], "setting nodes: "),
+        ("", ["nodes.threshold"], r"--set takes key=value, got 'nodes\.threshold'"),
+        ("", ["nodes.threshold=["], r"the value '\[' is not valid YAML"),
+        ("", ["nodes.threshold.high=1"], "threshold is a single setting, not a group"),
+        ("", ["stomach=1"], "setting stomach: Extra inputs"),
+    ],
+)
+def test_whatever_is_wrong_is_told_in_one_line(text: str, overrides: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        parse_config(text, overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_assigned_does_not_reach_the_defaults() -> None:
+    parse_config("", ["nodes.training.epochs=7"])
+    assert parse_config("") == Config()
+
+
+def test_yaml_that_would_build_an_object_is_refused() -> None:
+    with pytest.raises(UsageError, match="not valid YAML"):
+        parse_config("nodes: !!python/object/apply:os.getcwd []")
+
+
+def test_bands_are_one_line_a_structure() -> None:
+    bands = parse_bands("spleen: {d_min: 0, d_max: 16}\naorta: {d_min: -1, d_max: 4}\n")
+    assert bands == {Structure.SPLEEN: Band(0.0, 16.0), Structure.AORTA: Band(-1.0, 4.0)}
+    with pytest.raises(InputError, match="'heart'"):
+        parse_bands("heart: {d_min: 0, d_max: 16}")
+    with pytest.raises(UsageError, match="the bands are not a YAML mapping"):
+        parse_bands("spleen")

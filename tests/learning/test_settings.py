@@ -1,0 +1,11 @@
+from lymphct.learning.settings import InferenceChoice, InferenceSettings
+
+
+def test_an_empty_choice_leaves_everything_to_the_bundle() -> None:
+    settings = InferenceSettings(mode="box", window_batch=5, mirroring=True)
+    assert InferenceChoice().applied(settings) == settings
+
+
+def test_a_choice_replaces_what_it_names() -> None:
+    chosen = InferenceChoice(backend="openvino", mirroring=False).applied(InferenceSettings(mirroring=True))
+    assert chosen == InferenceSettings(backend="openvino")
