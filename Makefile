@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test bench check format docs clean
+.PHONY: help setup demo test bench check lint types format docs clean
 
 help:
 	@echo "make setup   create $(VENV) with the pinned set"
@@ -38,13 +38,15 @@ test: setup
 bench: setup
 	$(BIN)/python benchmarks/suite.py $(if $(ONLY),--only $(ONLY))
 
-check: setup
+check: lint types test docs
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+
+types: setup
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
-	$(MAKE) docs
 
 format: setup
 	$(BIN)/ruff format .

@@ -5,7 +5,7 @@
 #   benchmarks/train_shipped_bundle.sh --without-attention [FOLDER]  stage 1 of the ablation, on the same patients
 #
 # The quality tables compare the two at one recall: give the second the recall that the first reached on its
-# validation patients, `python benchmarks/stage1_operating_points.py FOLDER/without_attention --recall 0.905`.
+# validation patients, `python benchmarks/stage1_operating_points.py FOLDER/without_attention --work FOLDER/prepared --recall 0.905`.
 #
 # Interrupted, it goes on where it stopped when started again. The settings are those of the recipe
 # src/lymphct/bundles/recipes/phantom_tiny.yaml. The copied model card is the one training writes: add the
@@ -25,15 +25,12 @@ lymphct=$root/.venv/bin/lymphct
 export OMP_NUM_THREADS=1
 
 "$lymphct" phantom "$folder/cohort" --patients 400 --size tiny --mode unbiased --phase-shift on --seed 1 --jobs 2
-set -- --cohort "$folder/cohort/cohort.csv" --config phantom_tiny --seed 1 --device cpu --jobs 2
+# Both runs share the prepared patients.
+set -- --cohort "$folder/cohort/cohort.csv" --work "$folder/prepared" --config phantom_tiny --seed 1 --device cpu --jobs 2
 
 if [ "$ablation" = yes ]; then
     run=$folder/without_attention
     [ ! -d "$run/stages/nodes" ] || set -- "$@" --resume
-    # The same patients on the same grid: what the other run prepared is taken over.
-    if [ -d "$folder/run/prepared" ] && [ ! -d "$run" ]; then
-        mkdir -p "$run" && cp -R "$folder/run/prepared" "$run/prepared"
-    fi
     exec "$lymphct" train nodes "$@" --out "$run" --name phantom_tiny_without_attention \
         --set nodes.heads.use_attention=false
 fi

@@ -63,6 +63,7 @@ def evidence_of(found: Findings, ct: Multiphase, models: Models, patches: PatchS
         features=node_features(found.nodes, ct),
         clinical=UNKNOWN,
         fitted_on=models.fitted_on,
+        is_searched=found.searched,
     )
 
 

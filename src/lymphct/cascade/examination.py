@@ -16,7 +16,7 @@ from lymphct.cascade.alignment import normalized
 from lymphct.cascade.models import Models
 from lymphct.core.errors import ModelError
 from lymphct.core.patient import Multiphase, NodeMap
-from lymphct.core.terms import Structure
+from lymphct.core.terms import StageName, Structure
 from lymphct.core.volume import Volume
 from lymphct.nodes.identification import identify_nodes
 from lymphct.nodes.measurement import measure_nodes
@@ -84,17 +84,17 @@ def examine(
 ) -> Findings:
     """Follow Fig. 2 from aligned phases to called lymph nodes."""
     image = normalized(ct, models.intensity)  # decision 0017
-    with watch.stage("structures"):
+    with watch.stage(StageName.STRUCTURES):
         structures = find_structures(image, given, models)  # Sec. III-A.1
-    with watch.stage("tumor"):
+    with watch.stage(StageName.TUMOR):
         tumor = find_tumor(image, structures, given, models)  # Sec. IV-B
     with watch.stage("attention"):
         guiding = guided_by(structures, tumor)
         attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
     used = structures_present(guiding)
-    with watch.stage("nodes"):
+    with watch.stage(StageName.NODES):
         nodes = find_nodes(image, attention, given, models) if used or given.nodes else _no_nodes(image)
-    with watch.stage("identification"):
+    with watch.stage(StageName.IDENTIFICATION):
         nodes = call_nodes(image, ct, nodes, models)  # Sec. III-A.2
         nodes = measure_nodes(nodes, ct, guiding)
     return Findings(
@@ -118,7 +118,7 @@ def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
     if given.structures is not None and not given.fill_structures:
         return given.structures
     if models.structures is None:
-        _refuse(lacking="structures", cure="give --structures")
+        _refuse(lacking=StageName.STRUCTURES, cure="give --structures")
     found = segment_structures(models.structures.network, image, models.structures.settings)
     if given.structures is None:
         return found
@@ -138,7 +138,7 @@ def find_tumor(image: Multiphase, structures: Volume | None, given: Given, model
     if given.tumor is not None:
         return given.tumor
     if models.tumor is None:
-        _refuse(lacking="tumor", cure="give --tumor")
+        _refuse(lacking=StageName.TUMOR, cure="give --tumor")
     pancreas = None
     if structures is not None:
         pancreas = structures.with_array(structures.array == Structure.PANCREAS)
@@ -155,7 +155,7 @@ def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Model
     if given.nodes is not None:
         return given.nodes
     if models.nodes is None:
-        _refuse(lacking="nodes", cure="give --nodes")
+        _refuse(lacking=StageName.NODES, cure="give --nodes")
     return segment_nodes(models.nodes.network, image, attention, models.nodes.settings)
 
 
@@ -169,7 +169,7 @@ def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models
     if all(node.node_class is not None for node in nodes.nodes):
         return nodes
     if models.identification is None:
-        _refuse(lacking="identification", cure="use a bundle with all stages")
+        _refuse(lacking=StageName.IDENTIFICATION, cure="use a bundle with all stages")
     return identify_nodes(models.identification.network, image, ct, nodes, models.identification.settings)
 
 
@@ -178,6 +178,6 @@ def _no_nodes(image: Multiphase) -> NodeMap:
     return NodeMap(instances=image.venous.with_array(empty), nodes=())
 
 
-def _refuse(*, lacking: str, cure: str) -> NoReturn:
+def _refuse(*, lacking: StageName, cure: str) -> NoReturn:
     msg = f"the bundle has no {lacking} network"
     raise ModelError(msg, code="E_PART", cure=cure)

@@ -1,6 +1,6 @@
 """What is fitted on training patients before any network: intensities (decision 0017), bands (Tab. II)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +13,7 @@ from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
 from lymphct.core.leakage import NOBODY, FittedOn
 from lymphct.core.terms import STRUCTURES_BY_NAME, Phase
+from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, fit_intensity
 
 
@@ -73,15 +74,20 @@ def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: 
 def _fitted_intensity(
     patients: Mapping[str, Prepared], train: Sequence[str], phase: Phase, config: Config
 ) -> IntensityStatistics:
-    pairs = []
-    for patient in (patients[name] for name in train):
-        volume = patient.ct.venous if phase is Phase.VENOUS else patient.ct.arterial
-        foreground = patient.structures or patient.tumor
-        if volume is not None and foreground is not None:
-            pairs.append((volume, foreground))
-    if not pairs or not config.cascade.fit_intensity:
+    if not config.cascade.fit_intensity:
         return DEFAULT_INTENSITY
-    return fit_intensity(pairs, train).value
+
+    def pairs() -> Iterator[tuple[Volume, Volume]]:
+        # One patient's files are open at a time: a cohort has more of them than a process may hold.
+        for patient in (patients[name] for name in train):
+            volume = patient.ct.venous if phase is Phase.VENOUS else patient.ct.arterial
+            foreground = patient.structures or patient.tumor
+            if volume is not None and foreground is not None:
+                yield volume, foreground
+
+    if next(pairs(), None) is None:
+        return DEFAULT_INTENSITY
+    return fit_intensity(pairs(), train).value
 
 
 def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Bands:

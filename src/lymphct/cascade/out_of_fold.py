@@ -1,5 +1,6 @@
 """Evidence of every patient by models that never saw him (decision 0006)."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from lymphct.cascade.evidence import EvidenceSettings, examined
@@ -32,13 +33,21 @@ def out_of_fold(
         LeakageError: a patient is tested twice, or by models that learned from him.
 
     """
+    roles = [Roles(train=fold.train, validation=fold.validation) for fold in folds]
+    _require_tested_once(folds)
     found: dict[str, Evidence] = {}
-    for fold in folds:
-        models = fit(Roles(train=fold.train, validation=fold.validation))
+    for fold, teachers in zip(folds, roles, strict=True):
+        models = fit(teachers)
         for name in fold.test:
-            if name in found:
-                msg = "the patient is tested in two folds"
-                raise LeakageError(msg, cure="split each patient into one test part").at(patient=name)
             models.require_unseen(name)
+        for name in fold.test:
             found[name] = examined(patients[name], models, settings)
     return found
+
+
+def _require_tested_once(folds: Sequence[Fold]) -> None:
+    times = Counter(name for fold in folds for name in fold.test)
+    for name, count in times.items():
+        if count > 1:
+            msg = f"the patient is tested in {count} folds"
+            raise LeakageError(msg, cure="split each patient into one test part").at(patient=name)

@@ -39,6 +39,7 @@ class Evidence:
         features: (nodes, 7) volume and density of each node as stage 2 reads them, NaN where missing.
         clinical: what the manifest says; the N status is the truth a head learns from.
         fitted_on: everybody the models behind this evidence learned from.
+        is_searched: whether nodes were looked for: not without a guiding structure.
 
     Raises:
         InputError: nodes and features do not belong together.
@@ -52,6 +53,7 @@ class Evidence:
     features: DoubleArray
     clinical: Clinical
     fitted_on: FittedOn
+    is_searched: bool = True
 
     def __post_init__(self) -> None:
         if len(self.features) != len(self.nodes):

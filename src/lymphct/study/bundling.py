@@ -88,7 +88,8 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
 
     Raises:
         LeakageError: the status network would be fed by networks that learned from its patients.
-        ModelError: the other bundle works at another spacing or on phases registered otherwise.
+        ModelError: the other bundle works at another spacing or on phases registered otherwise, or the run was
+            not begun with it.
 
     """
     if stage is StageName.METASTASIS:
@@ -107,7 +108,10 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
     if trained != here:
         msg = f"the bundle was trained on phases registered by method {trained}, this run uses {here}"
         raise ModelError(msg, cure=f"--set registration.method={trained}")
-    present = read_bundle(run.bundle).info.parts
+    present = read_bundle(run.bundle).info
+    if present.salt != bundle.info.salt:
+        msg = "the run was begun without this bundle, and the hashes of its patients have another key"
+        raise ModelError(msg, cure="begin a new run with --init")
     for name, part in bundle.info.parts.items():
-        if name != stage and name not in present:
+        if name != stage and name not in present.parts:
             update_bundle_part(run.bundle, name, part, bundle.weights[name])

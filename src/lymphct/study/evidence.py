@@ -13,7 +13,7 @@ import numpy as np
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.stages import CASCADE
-from lymphct.core.errors import LymphctError
+from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.patient import Node
 from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass
@@ -84,17 +84,19 @@ class Examination:
 def _described(info: BundleInfo) -> dict[str, JSON]:
     """Return what the evidence depends on of a bundle: not the parts that judge it."""
     fields = info.model_dump(mode="json")
-    parts = {name: fields["parts"][name] for name in CASCADE}
+    parts = {name: fields["parts"][name] for name in CASCADE if name in fields["parts"]}
     return {"parts": parts, **{name: fields[name] for name in ("spacing", "intensity", "bands")}}
 
 
 def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int = 1) -> dict[str, Evidence]:
     """Return the evidence of patients by id, examining those whose evidence is not there.
 
-    A patient who cannot be examined is left out, with the reason in the log.
+    A patient whose images are refused is left out, with the reason in the log.
 
     Raises:
         LeakageError: the models learned from one of them.
+        ModelError: a network that examines is missing.
+        EnvironmentProblemError: no space, no memory and the like: nobody is left out for that.
 
     """
     info = read_bundle(examination.bundle).info
@@ -104,7 +106,7 @@ def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int
     for outcome in map_patients(examination, ids, jobs=jobs):
         try:
             folder = outcome.result()
-        except LymphctError as error:
+        except InputError as error:
             logger.warning("left out of the status training: %s", error.at(patient=outcome.item))
             continue
         found[outcome.item] = read_evidence(folder, examination.patients, info)
@@ -129,12 +131,14 @@ def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> E
         features=np.array(features, dtype=np.float64).reshape(-1, len(FEATURES)),
         clinical=patients.clinical[folder.name],
         fitted_on=info.fitted_on_anybody,
+        is_searched=record["is_searched"],
     )
 
 
 def _record(evidence: Evidence) -> dict[str, JSON]:
     return {
         "tumor_volume_mm3": evidence.tumor_volume,
+        "is_searched": evidence.is_searched,
         "nodes": [_node_record(node) for node in evidence.nodes],
         "features": [[x if math.isfinite(x) else None for x in row] for row in evidence.features.tolist()],
     }

@@ -88,11 +88,16 @@ class _Watch:
             whole = new[: new.rfind(b"\n") + 1]
             self.read[stage] = self.read.get(stage, 0) + len(whole)
             for line in () if silent else whole.splitlines():
-                self.progress(_step(stage, line))
+                step = _step(stage, line)
+                if step is not None:
+                    self.progress(step)
 
 
-def _step(stage: StageName, line: bytes) -> Step:
-    values = json.loads(line)
+def _step(stage: StageName, line: bytes) -> Step | None:
+    try:
+        values = json.loads(line)
+    except ValueError:  # torn by a kill; the resumed training wrote its lines below
+        return None
     return Step(
         stage=stage,
         epoch=values["epoch"],

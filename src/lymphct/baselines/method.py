@@ -1,0 +1,46 @@
+"""A way to tell N+ from N-: what it needs of a patient, and how it learns (Tab. VI, Tab. VII)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lymphct.core.evidence import Evidence
+from lymphct.core.leakage import Fitted
+from lymphct.metastasis.heads import Judge
+
+Need = Literal["tumor", "nodes", "ct_reported_n"]
+"""What a method cannot do without: a tumor that was found, examined nodes, the report of a radiologist."""
+
+
+class Fit(Protocol):
+    """How a method learns."""
+
+    def __call__(
+        self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int
+    ) -> Fitted[Judge]:
+        """Learn from patients whose evidence is out of fold; choose the threshold on validation patients."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusMethod:
+    """One row of Tab. VI, with a network behind it or not.
+
+    Attributes:
+        name: as tables print it.
+        needs: what a patient must have to be scored.
+        fit: how it learns.
+
+    """
+
+    name: str
+    needs: tuple[Need, ...]
+    fit: Fit
+
+    def lacking(self, evidence: Evidence) -> tuple[Need, ...]:
+        """Return what a patient lacks of the method's needs."""
+        has: dict[Need, bool] = {
+            "tumor": evidence.patches is not None,
+            "nodes": evidence.is_searched,
+            "ct_reported_n": evidence.clinical.ct_reported_n is not None,
+        }
+        return tuple(need for need in self.needs if not has[need])

@@ -1,0 +1,150 @@
+"""Methods beside the cascade: what each needs, how each judges, and that the table has one row a method."""
+
+import numpy as np
+import pytest
+import torch
+
+from lymphct.baselines.method import StatusMethod
+from lymphct.baselines.rules import CT_REPORTED, NODE_COUNT, TUMOR_VOLUME
+from lymphct.baselines.table import METHODS
+from lymphct.core.errors import InputError, LeakageError
+from lymphct.core.evidence import Evidence
+from lymphct.core.leakage import FittedOn, Roles
+from lymphct.core.patient import Clinical, Node
+from lymphct.core.terms import NodeClass
+from lymphct.metastasis.settings import (
+    MetastasisSettings,
+    StatusNetworkSettings,
+    StatusSamplingSettings,
+    StatusTrainingSettings,
+)
+from lymphct.study.methods import judged
+
+torch.set_num_threads(1)
+
+QUICK = MetastasisSettings(
+    network=StatusNetworkSettings(width=0.125),
+    sampling=StatusSamplingSettings(batch_size=4),
+    training=StatusTrainingSettings(epochs=1, iterations_per_epoch=2),
+)
+
+
+def evidence(number: int, *, reported: int | None = 0, has_tumor: bool = True, nodes: int = 2) -> Evidence:
+    """Patient `number`: N+ where odd, with a positive node of 400 mm³ then."""
+    found = [
+        Node(label=n, volume=100.0, center=(0.0, 0.0, 9.0 * n), node_class=NodeClass.NEGATIVE)
+        for n in range(1, nodes + 1)
+    ]
+    if number % 2:
+        found.append(Node(label=99, volume=400.0, center=(0.0, 0.0, 0.0), node_class=NodeClass.POSITIVE))
+    patches = np.random.default_rng(number).normal(size=(9, 3, 32, 32)).astype(np.float32)
+    return Evidence(
+        patient=f"case{number:02d}",
+        patches=patches if has_tumor else None,
+        tumor_volume=1000.0 + 100 * number if has_tumor else 0.0,
+        nodes=tuple(found),
+        features=np.zeros((len(found), 7)),
+        clinical=Clinical(n_status=number % 2, ct_reported_n=reported),
+        fitted_on=FittedOn.of(["somebody"]),
+    )
+
+
+def cohort(count: int = 16) -> dict[str, Evidence]:
+    found = [evidence(number, reported=number % 4 // 3) for number in range(count)]
+    return {item.patient: item for item in found}
+
+
+def roles() -> tuple[Roles, tuple[str, ...]]:
+    names = tuple(cohort())
+    return Roles(train=names[:8], validation=names[8:12]), names[12:]
+
+
+def test_a_method_says_what_a_patient_lacks() -> None:
+    assert CT_REPORTED.lacking(evidence(1, reported=None)) == ("ct_reported_n",)
+    assert CT_REPORTED.lacking(evidence(1)) == ()
+    assert TUMOR_VOLUME.lacking(evidence(1, has_tumor=False)) == ("tumor",)
+    both = METHODS["combined"](QUICK)
+    assert both.lacking(evidence(1, has_tumor=False)) == ("tumor",)
+    assert both.lacking(evidence(1)) == ()
+
+
+def test_the_report_of_a_radiologist_is_its_own_call() -> None:
+    everybody = list(cohort().values())
+    judge = CT_REPORTED.fit([], everybody, seed=0).value
+    assert judge.threshold == 0.5
+    assert [judge.call(item) for item in everybody[:4]] == [0, 0, 0, 1]
+    assert judge.call(evidence(1, reported=None)) is None
+
+
+def test_controls_count_nodes_and_measure_the_tumor() -> None:
+    counted = NODE_COUNT.fit([], list(cohort().values()), seed=0).value
+    assert counted.score(evidence(1)) == 3.0
+    measured = TUMOR_VOLUME.fit([], list(cohort().values()), seed=0).value
+    assert measured.score(evidence(3)) == 1300.0
+    assert measured.score(evidence(3, has_tumor=False)) is None
+
+
+def test_every_method_of_the_table_judges_the_same_patients() -> None:
+    teachers, test = roles()
+    methods = [make(QUICK) for make in METHODS.values()]
+    found = judged(methods, cohort(), teachers, test)
+    assert [(item.method, item.patient) for item in found] == [
+        (method.name, name) for method in methods for name in test
+    ]
+    assert all(item.score is not None and item.call in {0, 1} for item in found)
+    by_nodes = [item.call for item in found if item.method == "ClsbyLNSeg"]
+    assert by_nodes == [0, 1, 0, 1]
+    assert len({method.name for method in methods}) == len(METHODS)
+
+
+def test_a_patient_who_lacks_something_is_told_and_not_scored() -> None:
+    teachers, test = roles()
+    everybody = cohort() | {test[0]: evidence(12, has_tumor=False)}
+    (first, *_) = judged([METHODS["tumor"](QUICK)], everybody, teachers, test)
+    assert (first.patient, first.score, first.call, first.lacking) == (test[0], None, None, ("tumor",))
+
+
+def test_the_same_seed_gives_the_same_scores() -> None:
+    teachers, test = roles()
+    methods = [METHODS["combined"](QUICK)]
+    assert judged(methods, cohort(), teachers, test) == judged(methods, cohort(), teachers, test)
+    other = judged(methods, cohort(), teachers, test, seed=1)
+    assert [item.score for item in other] != [
+        item.score for item in judged(methods, cohort(), teachers, test)
+    ]
+
+
+def test_nobody_is_judged_who_taught() -> None:
+    teachers, _ = roles()
+    with pytest.raises(LeakageError, match="were used for fitting"):
+        judged([METHODS["combined"](QUICK)], cohort(), teachers, teachers.train[:1])
+
+
+def test_evidence_by_models_that_saw_the_patient_is_refused() -> None:
+    teachers, test = roles()
+    everybody = cohort()
+    leaking = evidence(14)
+    everybody[leaking.patient] = Evidence(
+        patient=leaking.patient,
+        patches=leaking.patches,
+        tumor_volume=leaking.tumor_volume,
+        nodes=leaking.nodes,
+        features=leaking.features,
+        clinical=leaking.clinical,
+        fitted_on=FittedOn.of([leaking.patient]),
+    )
+    with pytest.raises(LeakageError, match="case14: the models were fitted on this patient"):
+        judged([NODE_COUNT], everybody, teachers, test)
+
+
+def test_a_method_without_anybody_to_choose_from_is_refused() -> None:
+    teachers, test = roles()
+    blank = {name: evidence(number, reported=None) for number, name in enumerate(cohort())}
+    with pytest.raises(InputError):
+        judged([CT_REPORTED], blank, teachers, test)
+
+
+def test_one_more_method_is_one_more_row() -> None:
+    extra = StatusMethod(name="always N+", needs=(), fit=NODE_COUNT.fit)
+    teachers, test = roles()
+    assert {item.method for item in judged([extra], cohort(), teachers, test)} == {"always N+"}
