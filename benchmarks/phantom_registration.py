@@ -34,6 +34,7 @@ from benchmarks.side_by_side import environment
 from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray
 from lymphct.core.errors import LymphctError
 from lymphct.core.terms import REGISTRATION_METHODS
+from lymphct.imaging.body import body_mask
 from lymphct.io.processes import map_patients
 from lymphct.io.results.code import imported_by
 from lymphct.io.results.fingerprints import code_version
@@ -43,7 +44,6 @@ from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import SIZES, PhantomSettings
 from lymphct.registration.registering import Resources, register_with
 from lymphct.registration.settings import RegistrationSettings
-from lymphct.registration.work_grid import body_mask
 
 SEED = 6
 """Of patients that nothing in registration was tuned on."""

@@ -15,7 +15,6 @@ from lymphct.cascade.evidence import status_patches
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, find_structures, find_tumor
 from lymphct.cascade.models import Models
 from lymphct.cascade.score import predict_score
-from lymphct.core.patient import Multiphase
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_counts
 from lymphct.io.results.jsonfile import JSON
@@ -104,9 +103,7 @@ class Measurement:
         if set(PARTS[:4]) <= set(self.parts):
             with watch.stage("stage 2, status"):
                 findings = examine(subject.ct, found, models, BORDERS, Stopwatch())
-                record["status"] = _status(
-                    findings, subject.ct, models, with_score="metastasis" in self.parts
-                )
+                record["status"] = _status(findings, models, with_score="metastasis" in self.parts)
         record["seconds"] = {**watch.seconds, "CPU": round(process_time() - began, 3)}
         return record
 
@@ -160,7 +157,7 @@ def _stage2(subject: Subject, models: Models) -> dict[str, JSON]:
     }
 
 
-def _status(found: Findings, ct: Multiphase, models: Models, *, with_score: bool) -> dict[str, JSON]:
+def _status(found: Findings, models: Models, *, with_score: bool) -> dict[str, JSON]:
     """Return the scores of the patient: combined, lymph nodes alone, tumor alone, and two controls."""
     kind = "largest" if models.metastasis is None else models.metastasis.settings.volume
     record: dict[str, JSON] = {
@@ -170,7 +167,7 @@ def _status(found: Findings, ct: Multiphase, models: Models, *, with_score: bool
     }
     if models.metastasis is None or not with_score:
         return record
-    score = predict_score(found, ct, models)
+    score = predict_score(found, models)
     record["probability"] = score.probability
     record["withheld"] = None if score.reason is None else score.reason.code
     if score.probability is not None:

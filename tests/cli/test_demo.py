@@ -18,6 +18,7 @@ RESULT: dict[str, Any] = {
     "threshold": 0.5,
     "nodes_total": 3,
     "nodes_positive": 1,
+    "sources": {"structures": "network", "tumor": "network", "nodes": "network"},
     "structures_used": ["aorta"],
     "structures_missing": [],
     "notices": [],

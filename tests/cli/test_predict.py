@@ -21,6 +21,7 @@ RESULT: dict[str, Any] = {
     "threshold": 0.5,
     "nodes_total": 3,
     "nodes_positive": 1,
+    "sources": {"structures": "network", "tumor": "network", "nodes": "network"},
     "structures_used": ["aorta", "pancreas"],
     "structures_missing": ["spleen"],
     "notices": [],
@@ -31,6 +32,11 @@ def test_a_line_says_score_nodes_structures_and_what_a_reader_must_know() -> Non
     assert summary_line(RESULT) == (
         "p1: probability of LN metastasis 0.250 (threshold 0.500); 3 nodes, 1 predicted positive; "
         "2 of 3 guiding structures"
+    )
+    drawn = {"sources": {"structures": "given", "tumor": "network", "nodes": "given"}}
+    assert summary_line({**RESULT, **drawn}) == (
+        "p1: probability of LN metastasis 0.250 (threshold 0.500); 3 nodes drawn, 1 called positive; "
+        "2 of 3 guiding structures; drawn: structures, nodes"
     )
     withheld = {"probability": None, "nodes_total": None, "notices": [{"text": "no structures"}]}
     assert summary_line({**RESULT, **withheld}).splitlines() == [
@@ -45,6 +51,11 @@ def test_a_line_says_score_nodes_structures_and_what_a_reader_must_know() -> Non
         (["cohort.csv"], "--out is needed"),
         (["--out", "results"], "give either a manifest or --venous"),
         (["cohort.csv", "--venous", "v.nii.gz", "--out", "results"], "give either a manifest or --venous"),
+        (
+            ["cohort.csv", "--given", "organs", "--out", "results"],
+            "--given takes structures, tumor and nodes",
+        ),
+        (["--venous", "v.nii.gz", "--given", "nodes", "--out", "results"], "--given goes with a manifest"),
     ],
 )
 def test_one_patient_or_one_manifest_and_a_place_for_results_are_needed(

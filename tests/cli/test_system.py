@@ -8,6 +8,8 @@ import pytest
 from lymphct.cli import installation
 from lymphct.cli.installation import Finding
 from lymphct.config import Config
+from lymphct.io.manifest import Manifest, write_manifest
+from lymphct.io.models.bundles import read_bundle
 
 Program = Callable[..., Any]
 
@@ -126,3 +128,24 @@ def test_the_doctor_ends_with_the_code_of_the_first_fault(
     ]
     shown = json.loads(lymphct("doctor", "--device", "cpu", "--json").out)
     assert [finding["name"] for finding in shown["findings"]] == [finding.name for finding in found]
+
+
+def test_patients_a_bundle_learned_from_are_listed_with_code_3(
+    lymphct: Program, bundle: Path, cohort: Manifest
+) -> None:
+    info = read_bundle(bundle).info
+    result = lymphct("models", "trained-on", bundle, cohort.path)
+    assert result.code == 3
+    assert "was fitted on 12 of 12 patients [E_LEAKAGE]" in result.err
+    lines = dict(line.split(": ") for line in result.out.splitlines())
+    for part, names in lines.items():
+        for record in cohort.patients:
+            assert (record.patient_id in names) == (part in info.parts_that_saw(record.patient_id))
+    listed = json.loads(lymphct("models", "trained-on", bundle, cohort.path, "--json").out)
+    assert {part: ", ".join(names) for part, names in listed["seen"].items()} == lines
+
+
+def test_strangers_to_a_bundle_are_no_overlap(lymphct: Program, bundle: Path, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "cohort.csv", [{"patient_id": "stranger", "venous": "v.nii.gz"}])
+    result = lymphct("models", "trained-on", bundle, tmp_path / "cohort.csv")
+    assert (result.code, result.out) == (0, "nano was fitted on none of 1 patient\n")

@@ -1,4 +1,6 @@
+import csv
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +19,12 @@ from lymphct.core.errors import (
     ModelError,
     OutputInUseError,
 )
+from lymphct.core.patient import Multiphase, Prediction
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle, write_bundle
+from lymphct.patients import prediction
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
+from lymphct.report.context import ReportContext
 
 MASKS = ("structures", "tumor", "nodes", "node_instances", "attention")
 CT_ONLY = {"structures": None, "tumor": None, "nodes": None}
@@ -59,7 +64,7 @@ def test_everything_the_design_lists_is_written_on_the_grid_of_the_venous_phase(
         assert mask.shape == venous.shape
         np.testing.assert_allclose(mask.affine, venous.affine, atol=1e-4)
     assert {path.name for path in out.iterdir()} == {
-        "DONE.json", "nodes.csv", "report.html", "result.json", "seg",
+        "DONE.json", "nodes.csv", "report.html", "result.json", "seg", "timings.json",
     }  # fmt: skip
     assert 0 <= result["probability"] <= 1
     assert result["bundle"]["is_phantom"] is True
@@ -90,10 +95,18 @@ def test_a_second_prediction_of_the_same_files_costs_nothing_and_changes_nothing
 def test_two_predictions_differ_in_their_timings_only(
     record: PatientRecord, how: PredictionRequest, tmp_path: Path
 ) -> None:
-    results = [{**predict_single(record, how, tmp_path / name), "seconds": {}} for name in ("one", "two")]
-    assert results[0] == results[1]
-    for name in ("nodes.csv", "seg/attention.nii.gz", "seg/nodes.nii.gz", "report.html"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    for name in ("one", "two"):
+        predict_single(record, how, tmp_path / name)
+    one, two = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+        for name in ("one", "two")
+    )
+    assert one.keys() == two.keys()
+    # The digests of DONE.json cover all but the timings: a rerun in another place gives the same bytes.
+    assert [name for name in one if one[name] != two[name]] in ([], [Path("timings.json")])
+    assert "timings.json" not in json.loads(one[Path("DONE.json")])["outputs"]
+    assert json.loads(one[Path("timings.json")])["seconds"]["nodes"] >= 0
+    predict_single(record, replace(how, threads=2), tmp_path / "one")  # a folder with timings is replaced
 
 
 def test_a_missing_arterial_phase_is_predicted_with_a_notice(
@@ -233,6 +246,94 @@ def test_a_bad_patient_never_stops_the_others(
     assert {failure["patient_id"] for failure in failures} == set(outcome.failures)
     assert all(failure["exit_code"] == 3 for failure in failures)
     assert isinstance(outcome.failures["phantom-9-0001"], LymphctError)
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "nodes.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_of_a_manifest_the_images_alone_are_used(
+    cohort: Manifest, how: PredictionRequest, tmp_path: Path
+) -> None:
+    few = replace(cohort, patients=cohort.patients[:1])
+    outcome = predict_cohort(few, how, tmp_path / "out")
+    result = outcome.results[cohort.patients[0].patient_id]
+    assert result["sources"] == {"structures": "network", "tumor": "network", "nodes": "network"}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["patients"][0]["sources"] == result["sources"]
+    alone = predict_single(
+        _blank(cohort.patients[0], "structures", "tumor", "nodes"), how, tmp_path / "alone"
+    )
+    assert alone == result
+    # A mask that is not used need not be there.
+    gone = replace(cohort.patients[0], nodes=tmp_path / "gone.nii.gz")
+    assert not predict_cohort(replace(few, patients=(gone,)), how, tmp_path / "gone").failures
+
+
+def test_masks_of_a_manifest_are_used_where_asked_for_and_said_to_be_drawn(
+    cohort: Manifest, how: PredictionRequest, tmp_path: Path
+) -> None:
+    few = replace(cohort, patients=cohort.patients[:1])
+    name = cohort.patients[0].patient_id
+    given = replace(how, given=("structures", "nodes"))
+    result = predict_cohort(few, given, tmp_path / "out").results[name]
+    assert result["sources"] == {"structures": "given", "tumor": "network", "nodes": "given"}
+    rows = table(tmp_path / "out" / name)
+    assert rows
+    assert {(row["source"], row["class_source"]) for row in rows} == {("drawn", "drawn")}
+    page = (tmp_path / "out" / name / "report.html").read_text()
+    words = re.sub(r"<[^>]+>", "", page)
+    assert f"{len(rows)} drawn" in words
+    assert "found, " not in words
+    assert "predicted positive" not in words
+    assert "Given by the user, not found by the software: structures, nodes." in words
+    if result["probability"] is not None:
+        assert "score_from_given" in _notices(result)
+
+
+def test_a_result_says_where_each_mask_comes_from(
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
+) -> None:
+    assert predict_single(record, how, tmp_path / "all")["sources"] == {
+        "structures": "given",
+        "tumor": "given",
+        "nodes": "given",
+    }
+    alone = _blank(record, "structures", "tumor", "nodes")
+    assert set(predict_single(alone, how, tmp_path / "none")["sources"].values()) == {"network"}
+
+
+def test_a_patient_the_bundle_learned_from_is_said_to_be_no_test(
+    cohort: Manifest, how: PredictionRequest, bundle: Path, tmp_path: Path
+) -> None:
+    record = _blank(cohort.patients[0], "structures", "tumor", "nodes")
+    seen = predict_single(record, how, tmp_path / "seen")
+    (notice,) = [notice for notice in seen["notices"] if notice["code"] == "seen_in_training"]
+    assert set(notice["value"].split()) == set(read_bundle(bundle).info.parts_that_saw(record.patient_id))
+    assert "the result is no test of them" in (tmp_path / "seen" / "report.html").read_text()
+    stranger = replace(record, patient_id="stranger")
+    assert "seen_in_training" not in _notices(predict_single(stranger, how, tmp_path / "stranger"))
+
+
+def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Multiphase] = []
+    original = prediction.write_patient_page
+
+    def watch(folder: Path, found: Prediction, ct: Multiphase, context: ReportContext) -> Path:
+        shown.append(ct)
+        return original(folder, found, ct, context)
+
+    monkeypatch.setattr(prediction, "write_patient_page", watch)
+    for method in ("none", "deeds"):
+        predict_single(record, replace(how, registration=method), tmp_path / method)
+    unregistered, registered = (ct.arterial for ct in shown)
+    assert unregistered is not None
+    assert registered is not None
+    assert registered.geometry.matches(shown[1].venous.geometry)
+    assert np.abs(registered.array - unregistered.array).max() > 1
 
 
 def test_how_the_networks_were_run_is_chosen_by_the_settings_and_said_in_the_result(

@@ -13,6 +13,7 @@ from lymphct.core.errors import EnvironmentProblemError, InputError, UsageError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import AxisOrder
 from lymphct.core.volume import Volume
+from lymphct.imaging.body import body_mask
 from lymphct.imaging.crop import crop_volume
 from lymphct.imaging.preprocess import resample
 from lymphct.phantom.patient import PhantomPatient
@@ -21,7 +22,6 @@ from lymphct.registration.deeds_settings import DeedsSettings
 from lymphct.registration.registering import Resources, accepted, register, register_with
 from lymphct.registration.result import Registration
 from lymphct.registration.settings import RegistrationSettings
-from lymphct.registration.work_grid import body_mask
 
 COARSE = 3.0
 """mm; the spacing of the nano phantom."""

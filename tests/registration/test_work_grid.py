@@ -9,8 +9,9 @@ from lymphct.core.arrays import BoolArray, Index3, Vector3
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Direction, Geometry
 from lymphct.core.volume import Volume
+from lymphct.imaging.body import body_mask
 from lymphct.registration import work_grid
-from lymphct.registration.work_grid import AIR, body_mask, require_registrable, work_pair
+from lymphct.registration.work_grid import AIR, require_registrable, work_pair
 
 OBLIQUE: Direction = ((0.8, -0.6, 0.0), (0.6, 0.8, 0.0), (0.0, 0.0, -1.0))
 """Turned about the cranio-caudal axis by 37 degrees and mirrored: determinant -1."""

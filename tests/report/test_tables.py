@@ -33,14 +33,15 @@ RESULT_KEYS = {
     "structures_missing",
     "notices",
     "checks",
-    "seconds",
+    "sources",
+    "nodes_implausible",
     "bundle",
     "versions",
     "research_use",
 }
 COLUMNS = (
     "node,class,probability,volume_mm3,short_axis_mm,nearest_structure,distance_mm,station,"
-    "hu_arterial,hu_venous,x_mm,y_mm,z_mm"
+    "hu_arterial,hu_venous,x_mm,y_mm,z_mm,source,class_source,flags"
 )
 
 
@@ -120,8 +121,8 @@ def test_nodes_that_were_not_searched_are_null_not_zero(
 def test_a_number_that_is_not_finite_never_reaches_the_result(
     tmp_path: Path, prediction: Prediction, context: ReportContext, value: float
 ) -> None:
-    with pytest.raises(LymphctError, match="not finite: probability, seconds"):
-        write_result(tmp_path, replace(prediction, probability=value, seconds={"nodes": value}), context)
+    with pytest.raises(LymphctError, match="not finite: probability"):
+        write_result(tmp_path, replace(prediction, probability=value), context)
     assert not list(tmp_path.iterdir())
 
 
@@ -132,7 +133,10 @@ def test_nodes_are_written_in_the_agreed_columns(tmp_path: Path, prediction: Pre
     assert lines[0] == COLUMNS
     first = prediction.nodes.nodes[0]
     place = ",".join(f"{value:.2f}" for value in first.center)
-    assert lines[1] == f"1,negative,0.200000,{first.volume:.2f},10.00,pancreas,0.00,8a,60.0,80.0,{place}"
+    assert (
+        lines[1]
+        == f"1,negative,0.200000,{first.volume:.2f},10.00,pancreas,0.00,8a,60.0,80.0,{place},predicted,,"
+    )
     assert [line.split(",")[1] for line in lines[1:]] == ["negative", "positive", "positive"]
     assert text.endswith("\n")
 
@@ -163,7 +167,7 @@ def test_text_that_begins_like_a_formula_gets_an_apostrophe(
 def test_negative_numbers_stay_numbers(tmp_path: Path, prediction: Prediction) -> None:
     far = with_first_node(prediction, center=(-12.5, -0.0, 3.0), hu_venous=-42.0)
     cells = write_nodes(tmp_path, far).read_text().splitlines()[1].split(",")
-    assert cells[9:] == ["-42.0", "-12.50", "0.00", "3.00"]
+    assert cells[9:13] == ["-42.0", "-12.50", "0.00", "3.00"]
 
 
 def test_harmless_text_stays_as_it_is() -> None:

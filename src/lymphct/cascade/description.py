@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, PositiveFloat, field_validator
 
-from lymphct.core.leakage import FittedOn
+from lymphct.core.leakage import FittedOn, hash_patient
 from lymphct.core.settings import Settings
 from lymphct.core.terms import STRUCTURES_BY_NAME, RegistrationMethod, StageName
 
@@ -105,6 +105,13 @@ class BundleInfo(Settings):
         groups = [group for part in self.parts.values() for group in part.patients.values()]
         everybody = frozenset().union(*groups, *self.fitted_on.values())
         return FittedOn(hashes=everybody, salt=self.salt)
+
+    def parts_that_saw(self, patient_id: str) -> tuple[str, ...]:
+        """Return the parts and fitted values that were learned from a patient, by name."""
+        hashed = hash_patient(patient_id, self.salt)
+        parts = [name for name, part in self.parts.items() if hashed in set().union(*part.patients.values())]
+        values = [name for name, hashes in self.fitted_on.items() if hashed in hashes]
+        return (*parts, *values)
 
     def has_seen(self, patient_id: str) -> bool:
         """Return whether any part or fitted value of the bundle was learned from this patient."""

@@ -12,7 +12,7 @@ from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
 from lymphct.core.arrays import FloatArray
 from lymphct.core.evidence import Evidence
-from lymphct.core.patient import UNKNOWN, Multiphase
+from lymphct.core.patient import UNKNOWN
 from lymphct.core.terms import Phase
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.learning.channels import network_channels
@@ -48,19 +48,23 @@ def examined(patient: Prepared, models: Models, settings: EvidenceSettings) -> E
 
     """
     found = examine(patient.ct, Given(), models, settings.attention, Stopwatch())
-    evidence = evidence_of(found, patient.ct, models, settings.patches)
+    evidence = evidence_of(found, models, settings.patches)
     return replace(evidence, patient=patient.patient_id, clinical=patient.clinical)
 
 
-def evidence_of(found: Findings, ct: Multiphase, models: Models, patches: PatchSettings) -> Evidence:
-    """Return everything the patient level may judge by; patient and clinical facts are left blank."""
+def evidence_of(found: Findings, models: Models, patches: PatchSettings) -> Evidence:
+    """Return everything the patient level may judge by; patient and clinical facts are left blank.
+
+    Nodes that cannot be lymph nodes are left out.
+    """
     has_tumor = bool(np.any(found.tumor.array))
+    counted = [row for row, node in enumerate(found.nodes.nodes) if node.is_plausible]
     return Evidence(
         patient="",
         patches=status_patches(found, patches, models.intensity) if has_tumor else None,
         tumor_volume=float(np.count_nonzero(found.tumor.array)) * found.tumor.geometry.voxel_volume,
-        nodes=found.nodes.nodes,
-        features=node_features(found.nodes, ct),
+        nodes=tuple(found.nodes.nodes[row] for row in counted),
+        features=node_features(found.nodes, found.ct)[counted],
         clinical=UNKNOWN,
         fitted_on=models.fitted_on,
         is_searched=found.searched,

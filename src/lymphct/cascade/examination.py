@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import NoReturn
 
@@ -16,10 +16,11 @@ from lymphct.cascade.alignment import normalized
 from lymphct.cascade.models import Models
 from lymphct.core.errors import ModelError
 from lymphct.core.patient import Multiphase, NodeMap
-from lymphct.core.terms import StageName, Structure
+from lymphct.core.terms import Source, StageName, Structure
 from lymphct.core.volume import Volume
 from lymphct.nodes.identification import identify_nodes
 from lymphct.nodes.measurement import measure_nodes
+from lymphct.nodes.plausibility import flag_implausible
 from lymphct.nodes.segmentation import segment_nodes
 
 
@@ -46,7 +47,8 @@ class Findings:
     """What the cascade sees in one patient; everything on the working grid.
 
     Attributes:
-        image: normalised phases.
+        ct: both phases, HU.
+        image: the same, normalised.
         structures: label map.
         tumor: mask.
         attention: values in [0, 1].
@@ -56,6 +58,7 @@ class Findings:
 
     """
 
+    ct: Multiphase
     image: Multiphase
     structures: Volume
     tumor: Volume
@@ -96,8 +99,9 @@ def examine(
         nodes = find_nodes(image, attention, given, models) if used or given.nodes else _no_nodes(image)
     with watch.stage(StageName.IDENTIFICATION):
         nodes = call_nodes(image, ct, nodes, models)  # Sec. III-A.2
-        nodes = measure_nodes(nodes, ct, guiding)
+        nodes = flag_implausible(measure_nodes(nodes, ct, guiding), ct.venous)
     return Findings(
+        ct=ct,
         image=image,
         structures=structures,
         tumor=tumor,
@@ -166,11 +170,21 @@ def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models
         ModelError: there are nodes to call and the bundle has no stage 2.
 
     """
-    if all(node.node_class is not None for node in nodes.nodes):
-        return nodes
+    drawn = {
+        node.label: replace(node, class_source=Source.GIVEN)
+        for node in nodes.nodes
+        if node.node_class is not None
+    }
+    if len(drawn) == len(nodes.nodes):
+        return replace(nodes, nodes=tuple(drawn.values()))
     if models.identification is None:
         _refuse(lacking=StageName.IDENTIFICATION, cure="use a bundle with all stages")
-    return identify_nodes(models.identification.network, image, ct, nodes, models.identification.settings)
+    unknown = replace(nodes, nodes=tuple(node for node in nodes.nodes if node.label not in drawn))
+    network, settings = models.identification.network, models.identification.settings
+    called = identify_nodes(network, image, ct, unknown, settings)
+    by_label = drawn | {node.label: replace(node, class_source=Source.NETWORK) for node in called.nodes}
+    order = [node.label for node in nodes.nodes if node.label in by_label]
+    return replace(called, nodes=tuple(by_label[label] for label in order))
 
 
 def _no_nodes(image: Multiphase) -> NodeMap:

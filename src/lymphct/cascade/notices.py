@@ -26,18 +26,53 @@ def collected_notices(
     notices = []
     if models.info.notice:
         notices.append(Notice(code="bundle", text=models.info.notice))
+    notices += _about_training(patient, models)
     if score.reason is not None:
         notices.append(score.reason)
+    notices += _about_given(patient, score)
     notices += patient.notices
     if patient.arterial is None:
         text = "no arterial phase was given: the networks saw the venous phase alone"
         notices.append(Notice(code="no_arterial", text=text))
     notices += _about_structures(patient, found, config)
     notices += inference_notices(models)
-    if found.searched and not found.nodes.nodes:
-        notices.append(Notice(code="no_nodes", text="0 nodes found", value=0))
-    elif found.searched and not _positive(found):
-        notices.append(Notice(code="no_positive_nodes", text="0 nodes predicted positive", value=0))
+    notices += _about_nodes(patient, found)
+    return notices
+
+
+def _about_training(patient: PatientInput, models: Models) -> list[Notice]:
+    seen = models.info.parts_that_saw(patient.patient_id)
+    if not seen:
+        return []
+    text = f"the models were fitted on this patient ({', '.join(seen)}): the result is no test of them"
+    return [Notice(code="seen_in_training", text=text, value=" ".join(seen))]
+
+
+def _about_given(patient: PatientInput, score: PatientScore) -> list[Notice]:
+    """Say that a score rests on what somebody drew."""
+    drawn = [name for name in ("tumor", "nodes") if getattr(patient, name) is not None]
+    if not drawn or score.probability is None:
+        return []
+    text = f"the score rests on drawn {' and '.join(drawn)}, not on what the networks would find"
+    return [Notice(code="score_from_given", text=text, value=" ".join(drawn))]
+
+
+def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
+    if not found.searched:
+        return []
+    verb, called = ("found", "predicted positive") if patient.nodes is None else ("drawn", "called positive")
+    if not found.nodes.nodes:
+        return [Notice(code="no_nodes", text=f"0 nodes {verb}", value=0)]
+    notices = []
+    odd = [node.label for node in found.nodes.nodes if not node.is_plausible]
+    if odd:
+        text = (
+            f"{len(odd)} of {len(found.nodes.nodes)} nodes cannot be lymph nodes (outside the body, in gas "
+            f"or of impossible density) and are not counted: {', '.join(map(str, odd))}"
+        )
+        notices.append(Notice(code="implausible_nodes", text=text, value=len(odd)))
+    if not _positive(found):
+        notices.append(Notice(code="no_positive_nodes", text=f"0 nodes {called}", value=0))
     return notices
 
 
@@ -54,4 +89,4 @@ def _about_structures(patient: PatientInput, found: Findings, config: Config) ->
 
 
 def _positive(found: Findings) -> int:
-    return sum(node.node_class is NodeClass.POSITIVE for node in found.nodes.nodes)
+    return sum(n.is_plausible and n.node_class is NodeClass.POSITIVE for n in found.nodes.nodes)

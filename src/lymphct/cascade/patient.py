@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lymphct.cascade.alignment import align, nodes_as_acquired, nodes_on_grid
+from lymphct.cascade.alignment import AIR, align, nodes_as_acquired, nodes_on_grid
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.models import Models
 from lymphct.cascade.notices import about_registration, collected_notices
@@ -15,7 +15,7 @@ from lymphct.cascade.settings import Config
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Notice, PatientInput, Prediction, SearchState
-from lymphct.core.terms import RegistrationMethod
+from lymphct.core.terms import RegistrationMethod, Source, StageName
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
 
@@ -57,7 +57,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
         given = given_on_grid(patient, aligned.ct, fill_structures=fill_structures)
     found = examine(aligned.ct, given, models, config.attention, watch)  # Sec. III-A
     with watch.stage("status"):
-        score = predict_score(found, aligned.ct, models, drawn=patient.tumor is not None)  # Sec. III-B
+        score = predict_score(found, models, drawn=patient.tumor is not None)  # Sec. III-B
     patient = replace(patient, notices=(*patient.notices, *about_registration(aligned, how, models)))
     notices = collected_notices(patient, found, score, models, config)
     with watch.stage("output"):
@@ -105,6 +105,7 @@ def as_acquired(  # noqa: PLR0913 - the last names its role
     cubic kernel that would spread it beyond its borders (decision 0014).
     """
     grid = patient.venous.geometry
+    seen = found.ct.arterial
     nodes = nodes_as_acquired(found.nodes, grid)
     if patient.nodes is not None:
         nodes = replace(nodes, instances=patient.nodes.instances)
@@ -119,7 +120,24 @@ def as_acquired(  # noqa: PLR0913 - the last names its role
         structures_used=found.used,
         notices=tuple(notices),
         seconds=watch.seconds,
+        sources=sources(patient, found, filled=filled),
+        arterial=None if seen is None else resample(seen, grid, fill=AIR),
     )
+
+
+def sources(patient: PatientInput, found: Findings, *, filled: bool = False) -> dict[StageName, Source]:
+    """Return where structures, tumor and nodes of a result come from."""
+    structures = Source.NETWORK if patient.structures is None else Source.GIVEN
+    if filled and patient.structures is not None:
+        drawn, used = patient.structures.array, found.structures.array
+        added = not np.isin(np.unique(used), np.unique(drawn)).all()
+        structures = Source.FILLED if added else Source.GIVEN
+    nodes = Source.NETWORK if patient.nodes is None else Source.GIVEN
+    return {
+        StageName.STRUCTURES: structures,
+        StageName.TUMOR: Source.NETWORK if patient.tumor is None else Source.GIVEN,
+        StageName.NODES: nodes if found.searched else Source.NONE,
+    }
 
 
 def _drawn_or(drawn: Volume | None, found: Volume, grid: Geometry, *, filled: bool = False) -> Volume:

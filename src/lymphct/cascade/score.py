@@ -8,7 +8,7 @@ import numpy as np
 from lymphct.cascade.evidence import evidence_of
 from lymphct.cascade.examination import Findings
 from lymphct.cascade.models import Models
-from lymphct.core.patient import Multiphase, Notice
+from lymphct.core.patient import Notice
 from lymphct.metastasis.heads import status_score
 
 DEFAULT_THRESHOLD: Final = 0.5
@@ -24,12 +24,11 @@ class PatientScore:
     reason: Notice | None = None
 
 
-def predict_score(found: Findings, ct: Multiphase, models: Models, *, drawn: bool = False) -> PatientScore:
+def predict_score(found: Findings, models: Models, *, drawn: bool = False) -> PatientScore:
     """Predict the status of the patient, or say why not (Sec. III-B).
 
     Args:
         found: what the cascade found.
-        ct: HU on the same grid.
         models: the bundle.
         drawn: the tumor mask was given.
 
@@ -47,7 +46,7 @@ def predict_score(found: Findings, ct: Multiphase, models: Models, *, drawn: boo
     settings = models.metastasis.settings
     score = status_score(models.metastasis.network, settings)
     return PatientScore(
-        probability=score(evidence_of(found, ct, models, settings.patches)),
+        probability=score(evidence_of(found, models, settings.patches)),
         threshold=models.info.thresholds.get("patient", DEFAULT_THRESHOLD),
     )
 

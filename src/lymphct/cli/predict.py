@@ -48,6 +48,13 @@ def predict(
     fill_structures: Annotated[
         bool, typer.Option("--fill-structures", help="Let the model add structures the file lacks.")
     ] = False,
+    given: Annotated[
+        str,
+        typer.Option(
+            help="With a manifest: which of its masks are used instead of the networks, such as "
+            "structures,tumor; without it the images alone are."
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Find and call lymph nodes, predict the LN-metastasis status."""
@@ -57,6 +64,7 @@ def predict(
     if (cohort is None) == (venous is None):
         msg = "give either a manifest or --venous"
         raise typer.BadParameter(msg)
+    columns = _given_columns(given, cohort)
     config = chosen_config()
     from lymphct.io.images.labels import label_scheme
 
@@ -72,22 +80,35 @@ def predict(
         registration=None if registration is None else registration.value,
         device=GLOBALS.device,
         threads=GLOBALS.jobs if cohort is None else 1,
+        given=columns,
     )
     if cohort is not None:
         _predict_manifest(cohort, request, out, as_json=as_json)
         return
-    given = {
+    files = {
         "venous": venous,
         "arterial": arterial,
         "structures": structures,
         "tumor": tumor,
         "nodes": nodes,
     }
-    result = _predict_one(patient_id, {k: v for k, v in given.items() if v is not None}, request, out)
+    result = _predict_one(patient_id, {k: v for k, v in files.items() if v is not None}, request, out)
     if as_json:
         typer.echo(json.dumps(result))
     else:
         typer.echo(summary_line(result))
+
+
+def _given_columns(given: str, cohort: Path | None) -> tuple[str, ...]:
+    columns = tuple(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    unknown = [name for name in columns if name not in {"structures", "tumor", "nodes"}]
+    if unknown:
+        msg = f"--given takes structures, tumor and nodes, got {unknown[0]!r}"
+        raise typer.BadParameter(msg)
+    if columns and cohort is None:
+        msg = "--given goes with a manifest; for one patient give --structures, --tumor, --nodes"
+        raise typer.BadParameter(msg)
+    return columns
 
 
 def _predict_one(
@@ -128,12 +149,16 @@ def summary_line(result: "Mapping[str, Any]") -> str:
         else f"probability of LN metastasis {probability:.3f} (threshold {result['threshold']:.3f})"
     )
     found = result["nodes_total"]
-    nodes = (
-        "nodes not searched"
-        if found is None
-        else f"{found} nodes, {result['nodes_positive']} predicted positive"
-    )
+    nodes = "nodes not searched" if found is None else f"{found} nodes{_called(result)}"
     used, missing = len(result["structures_used"]), len(result["structures_missing"])
     lines = [f"{result['patient_id']}: {score}; {nodes}; {used} of {used + missing} guiding structures"]
+    drawn = [name for name, source in result["sources"].items() if "given" in source]
+    lines[0] += f"; drawn: {', '.join(drawn)}" if drawn else ""
     lines += [f"  notice: {notice['text']}" for notice in result["notices"]]
     return "\n".join(lines)
+
+
+def _called(result: "Mapping[str, Any]") -> str:
+    positive = result["nodes_positive"]
+    is_drawn = "given" in result["sources"]["nodes"]
+    return f" drawn, {positive} called positive" if is_drawn else f", {positive} predicted positive"

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lymphct.cli.context import GLOBALS, chosen_config
-from lymphct.cli.options import AsJson
+from lymphct.cli.context import GLOBALS, chosen_config, counted
+from lymphct.cli.options import AsJson, CohortFile
 
 MARKS = {"ok": "ok    ", "absent": "-     ", "failed": "FAILED"}
 
@@ -16,8 +16,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("doctor")(doctor)
     models = typer.Typer(help="Model bundles.", no_args_is_help=True)
-    models.callback()(_group)
     models.command("verify")(verify)
+    models.command("trained-on")(trained_on)
     app.add_typer(models, name="models")
     config = typer.Typer(help="Settings.", no_args_is_help=True)
     config.callback()(_group)
@@ -59,6 +59,35 @@ def verify(
     else:
         for line in checked:
             typer.echo(f"ok  {line}")
+
+
+def trained_on(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    cohort: CohortFile,
+    as_json: AsJson = False,
+) -> None:
+    """List the patients of a manifest on whom parts of a bundle were fitted; exit 3 when there is any."""
+    from lymphct.core.errors import LeakageError
+    from lymphct.io.manifest import read_manifest
+    from lymphct.io.models.bundles import read_bundle
+
+    info = read_bundle(bundle).info
+    seen: dict[str, list[str]] = {}
+    manifest = read_manifest(cohort)
+    for record in manifest.patients:
+        for part in info.parts_that_saw(record.patient_id):
+            seen.setdefault(part, []).append(record.patient_id)
+    if as_json:
+        typer.echo(json.dumps({"bundle": info.name, "patients": len(manifest.patients), "seen": seen}))
+    else:
+        for part, names in seen.items():
+            typer.echo(f"{part}: {', '.join(names)}")
+    overlap = sorted({name for names in seen.values() for name in names})
+    if overlap:
+        msg = f"{info.name} was fitted on {len(overlap)} of {len(manifest.patients)} patients"
+        raise LeakageError(msg, cure="test on other patients")
+    if not as_json:
+        typer.echo(f"{info.name} was fitted on none of {counted(len(manifest.patients), 'patient')}")
 
 
 def show(

@@ -1,13 +1,14 @@
 """What is known of one patient, before and after the prediction."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from pydantic import JsonValue
 
 from lymphct.core.arrays import Vector3
-from lymphct.core.terms import NodeClass, Structure
+from lymphct.core.terms import NodeClass, Source, StageName, Structure
 from lymphct.core.volume import Volume
 
 
@@ -97,6 +98,8 @@ class Node:
         station: guess of the station (Japan Pancreas Society); empty when unknown.
         hu_arterial: mean HU in the arterial phase; None without that phase.
         hu_venous: mean HU in the venous phase; None where not measured.
+        class_source: who said the class: `given` for a drawn one, `network`, `none` before identification.
+        flags: what a reader must know of it; see `IMPLAUSIBLE`.
 
     """
 
@@ -111,6 +114,17 @@ class Node:
     station: str = ""
     hu_arterial: float | None = None
     hu_venous: float | None = None
+    class_source: Source = Source.NONE
+    flags: tuple[str, ...] = ()
+
+    @property
+    def is_plausible(self) -> bool:
+        """Tell whether it can be a lymph node at all; no score counts one that cannot."""
+        return IMPLAUSIBLE not in self.flags
+
+
+IMPLAUSIBLE: Final = "implausible"
+"""Flag of a node outside the body, in gas, or of a density no lymph node has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +182,8 @@ class Prediction:
         notices: what a reader must know, most important first.
         seconds: wall time per stage.
         checks: what was looked at on the way.
+        sources: where structures, tumor and nodes come from, by stage.
+        arterial: the arterial phase as the networks saw it, registered where it was; None without one.
 
     """
 
@@ -182,3 +198,5 @@ class Prediction:
     notices: tuple[Notice, ...]
     seconds: dict[str, float]
     checks: tuple[Check, ...] = ()
+    sources: Mapping[StageName, Source] = field(default_factory=dict)
+    arterial: Volume | None = None

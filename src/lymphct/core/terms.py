@@ -21,6 +21,21 @@ class StageName(StrEnum):
     METASTASIS = "metastasis"
 
 
+class Source(StrEnum):
+    """Where a mask of a result comes from."""
+
+    GIVEN = "given"
+    NETWORK = "network"
+    FILLED = "given+network"
+    TRACE = "trace"
+    NONE = "none"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Tell whether somebody drew it, wholly or in part."""
+        return self in {Source.GIVEN, Source.FILLED}
+
+
 class Structure(IntEnum):
     """Organs and vessels with their label numbers (Sec. III-A.1); 1 to 10 guide the attention."""
 

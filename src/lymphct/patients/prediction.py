@@ -3,19 +3,17 @@
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from lymphct.cascade.alignment import AIR
 from lymphct.cascade.models import Models
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
 from lymphct.core.patient import Multiphase, PatientInput, Prediction
 from lymphct.core.terms import RegistrationMethod
-from lymphct.imaging.preprocess import resample
 from lymphct.io.images.reading import Scheme, write_volume
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import require_usable
@@ -30,11 +28,13 @@ from lymphct.patients.reading import files_of, read_patient
 from lymphct.report.colors import write_color_tables
 from lymphct.report.context import ReportContext
 from lymphct.report.page import write_patient_page
-from lymphct.report.tables import write_nodes, write_result
+from lymphct.report.tables import write_nodes, write_result, write_timings
 
 logger = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"
+MASKS: Final = ("structures", "tumor", "nodes")
+"""Columns of a manifest that hold what somebody drew."""
 LIBRARIES = ("lymphct", "torch", "monai", "numpy", "scipy", "numba", "SimpleITK", "nibabel", "pydicom")
 
 
@@ -44,6 +44,7 @@ class PredictionRequest:
 
     Attributes:
         bundle: folder of the models.
+        given: columns of a manifest that are used besides the images: `structures`, `tumor`, `nodes`.
         config: settings of attention and notices.
         labels: numbering of given structures.
         fill_structures: let the network add structures the given files lack.
@@ -60,6 +61,7 @@ class PredictionRequest:
     registration: RegistrationMethod | None = None
     device: str = "auto"
     threads: int = 1
+    given: tuple[str, ...] = ()
 
 
 def predict_single(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
@@ -88,11 +90,15 @@ def predict_cohort(
 ) -> CohortOutcome:
     """Predict every patient of a manifest into `out/<patient_id>/`, then write summary and failures.
 
+    Images alone are used, and the masks of the columns `request.given` names: what a manifest holds is truth
+    to measure against, and would come back as if it had been found.
+
     Raises:
         InputError: the manifest as a whole cannot be used; nothing is predicted.
         OutputInUseError: another process works in `out`.
 
     """
+    cohort = replace(cohort, patients=tuple(images_and(record, request.given) for record in cohort.patients))
     broken = require_usable(cohort)
     read_bundle(request.bundle)  # a bundle that is refused is no patient's failure
     with locked(out):
@@ -100,6 +106,19 @@ def predict_cohort(
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
         write_outcome(out, cohort, outcome, _told)
     return outcome
+
+
+def images_and(record: PatientRecord, given: Sequence[str]) -> PatientRecord:
+    """Return a patient with the images and the masks of these columns, and no other masks."""
+    hidden = [column for column in MASKS if column not in given]
+    cells = {name: "" if name in hidden else cell for name, cell in record.cells.items()}
+    return replace(
+        record,
+        cells=cells,
+        structures=record.structures if "structures" in given else None,
+        tumor=record.tumor if "tumor" in given else None,
+        nodes=record.nodes if "nodes" in given else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +178,9 @@ def write_prediction(folder: Path, prediction: Prediction, patient: PatientInput
     context = report_context(patient, prediction, models)
     write_result(folder, prediction, context)
     write_nodes(folder, prediction)
-    grid = patient.venous.geometry
-    arterial = None if patient.arterial is None else resample(patient.arterial, grid, fill=AIR)
-    write_patient_page(folder, prediction, Multiphase(venous=patient.venous, arterial=arterial), context)
+    write_timings(folder, prediction)
+    phases = Multiphase(venous=patient.venous, arterial=prediction.arterial)
+    write_patient_page(folder, prediction, phases, context)
 
 
 def report_context(patient: PatientInput, prediction: Prediction, models: Models) -> ReportContext:
@@ -206,7 +225,15 @@ def installed_versions() -> dict[str, str]:
 
 def _told(result: Result) -> dict[str, JSON]:
     """Return what the summary of a cohort says of a patient."""
-    keys = ("probability", "threshold", "predicted_n_status", "nodes_total", "nodes_positive")
+    keys = (
+        "sources",
+        "probability",
+        "threshold",
+        "predicted_n_status",
+        "nodes_total",
+        "nodes_positive",
+        "nodes_implausible",
+    )
     return {
         "notices": [notice["code"] for notice in result["notices"]],
         **{key: result[key] for key in keys},

@@ -4,18 +4,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, Index3
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.volume import Volume
+from lymphct.imaging.body import body_mask
 from lymphct.registration.pulling import affine_mapping, inside, read_linear
 
 AIR: Final = -1024.0
 """HU outside the field of view."""
-BODY: Final = -300.0
-"""HU above which a voxel is tissue."""
 LEAST_VOXELS: Final = 16
 """Along each axis of the work grid; fewer do not hold a search."""
 LEAST_SLICES: Final = 8
@@ -26,7 +24,6 @@ MOST_VOXELS: Final = 32_000_000
 _COARSE: Final = 4.0
 _BODY_MARGIN: Final = 10.0
 _PLACES: Final = 2
-_LEAST_BODY: Final = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,21 +109,6 @@ def require_registrable(fixed: Volume, moving: Volume, pair: WorkPair) -> None:
             value = "nothing" if values.size == 0 else f"{values[0]:g}"
             msg = f"the {name} image shows nothing to register: all voxels in common are {value}"
             raise InputError(msg, code="E_CONSTANT", cure="check the image and its window")
-
-
-def body_mask(image: FloatArray) -> BoolArray:
-    """Return the largest connected region above -300 HU; everything where none is large enough to be a body.
-
-    Lungs and gas stay outside.
-    """
-    labels, count = ndimage.label(image > BODY)
-    if count:
-        sizes = np.bincount(labels.reshape(-1))
-        sizes[0] = 0
-        if sizes.max() >= _LEAST_BODY * image.size:
-            mask: BoolArray = labels == sizes.argmax()
-            return mask
-    return np.ones(image.shape, dtype=np.bool_)
 
 
 def _require_finite(volume: Volume, name: str) -> None:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import JsonValue
 
 from lymphct.core.patient import Multiphase, Node, Prediction, SearchState
-from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass
+from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Source, StageName
 from lymphct.report.colors import CLASS_COLORS, STRUCTURE_COLORS, TUMOR_COLOR, hex_color, node_color
 from lymphct.report.context import ReportContext
 from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
@@ -23,6 +23,7 @@ from lymphct.report.tables import (
     PHANTOM_WARNING,
     RESEARCH_USE,
     fixed,
+    implausible_nodes,
     largest_positive_volume,
     missing_structures,
     positive_nodes,
@@ -98,7 +99,8 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
             score=_score(prediction),
             search=_search(prediction),
             overview=slices,
-            legend=_legend(slices),
+            legend=_legend(slices, prediction),
+            drawn=[stage.value for stage in prediction.sources if _is_drawn(prediction, stage)],
             cards=[_card(scene, node, with_pictures=row < MOST_NODES) for row, node in enumerate(nodes)],
             has_arterial=ct.arterial is not None,
             window=f"{WINDOW[0]:.0f} to {WINDOW[1]:.0f} HU".replace("-", "−"),
@@ -170,16 +172,24 @@ def _search(prediction: Prediction) -> dict[str, object]:
         "searched": prediction.search is SearchState.SEARCHED,
         "total": total,
         "positive": positive,
+        "implausible": len(implausible_nodes(prediction)),
         "largest": fixed(largest_positive_volume(prediction), 0),
+        "verb": "drawn" if _is_drawn(prediction, StageName.NODES) else "found",
+        "called": "called positive" if _is_drawn(prediction, StageName.NODES) else "predicted positive",
     }
 
 
-def _legend(slices: Overview) -> list[tuple[str, str, str]]:
-    """Return kind, colour and name of everything that is drawn as an outline."""
-    entries = [
-        (f"node {c.label}", hex_color(CLASS_COLORS[c]), f"node, predicted {c.label}") for c in NodeClass
-    ]
-    entries.append(("tumor", hex_color(TUMOR_COLOR), "tumor"))
+def _is_drawn(prediction: Prediction, stage: StageName) -> bool:
+    return prediction.sources.get(stage, Source.NETWORK).is_drawn
+
+
+def _legend(slices: Overview, prediction: Prediction) -> list[tuple[str, str, str]]:
+    """Return kind, colour and name of everything that is shown as an outline."""
+    words = {node.class_source.is_drawn for node in prediction.nodes.nodes if node.node_class is not None}
+    call = "drawn" if words == {True} else "predicted" if True not in words else "drawn or predicted"
+    entries = [(f"node {c.label}", hex_color(CLASS_COLORS[c]), f"node, {call} {c.label}") for c in NodeClass]
+    tumor = "tumor, drawn" if _is_drawn(prediction, StageName.TUMOR) else "tumor, predicted"
+    entries.append(("tumor", hex_color(TUMOR_COLOR), tumor))
     entries += [("structure", hex_color(STRUCTURE_COLORS[s]), s.title) for s in slices.structures]
     return entries
 
@@ -202,11 +212,18 @@ def _card(scene: Scene, node: Node, *, with_pictures: bool) -> NodeCard:
     return NodeCard(
         node=node,
         kind="uncalled" if node_class is None else node_class.label,
-        call="not called" if node_class is None else f"predicted {node_class.label}",
+        call=_call(node),
         color=hex_color(node_color(node_class)),
         values=_values(node),
         pictures=tuple(node_pictures(scene, node)) if with_pictures else (),
     )
+
+
+def _call(node: Node) -> str:
+    if node.node_class is None:
+        return "not called"
+    words = f"{'drawn' if node.class_source.is_drawn else 'predicted'} {node.node_class.label}"
+    return words if node.is_plausible else f"{words}, implausible: not counted"
 
 
 def _values(node: Node) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from lymphct.core.errors import LymphctError
 from lymphct.core.patient import Node, Prediction, SearchState
-from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
+from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Source, StageName, Structure
 from lymphct.report.context import ReportContext
 
 SCHEMA: Final = "lymphct-result-1"
@@ -44,6 +44,9 @@ NODE_COLUMNS: Final = (
     "x_mm",
     "y_mm",
     "z_mm",
+    "source",
+    "class_source",
+    "flags",
 )
 
 
@@ -51,19 +54,21 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
     """Return the content of result.json: what was predicted, from what, and what a reader must know.
 
     `predicted_n_status` is 1 (N+), 0 (N-) or null; `nodes_total`, `nodes_positive` and
-    `largest_positive_volume_mm3` are null when lymph nodes were not searched. Positive means predicted
-    positive.
+    `largest_positive_volume_mm3` are null when lymph nodes were not searched. Positive means called positive
+    and no impossible node; `sources` says what was given and what the networks made.
     """
     searched = prediction.search is SearchState.SEARCHED
     return {
         "schema": SCHEMA,
         "patient_id": context.patient_id,
+        "sources": {name.value: source.value for name, source in prediction.sources.items()},
         "probability": prediction.probability,
         "threshold": prediction.threshold,
         "predicted_n_status": predicted_n_status(prediction),
         "nodes_search": prediction.search.value,
         "nodes_total": len(prediction.nodes.nodes) if searched else None,
         "nodes_positive": len(positive_nodes(prediction)) if searched else None,
+        "nodes_implausible": len(implausible_nodes(prediction)) if searched else None,
         "largest_positive_volume_mm3": largest_positive_volume(prediction) if searched else None,
         "structures_used": [structure.label for structure in prediction.structures_used],
         "structures_missing": [structure.label for structure in missing_structures(prediction)],
@@ -71,11 +76,15 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
             {"code": notice.code, "text": notice.text, "value": notice.value} for notice in prediction.notices
         ],
         "checks": [dict(check) for check in context.checks],
-        "seconds": dict(prediction.seconds),
         "bundle": dict(context.bundle),
         "versions": dict(context.versions),
         "research_use": f"{PHANTOM_WARNING} {RESEARCH_USE}" if context.is_phantom else RESEARCH_USE,
     }
+
+
+def drawn_or_predicted(source: Source) -> str:
+    """Return the word for readers: nobody must take for found what was drawn."""
+    return "drawn" if source.is_drawn else "predicted"
 
 
 def predicted_n_status(prediction: Prediction) -> int | None:
@@ -86,8 +95,14 @@ def predicted_n_status(prediction: Prediction) -> int | None:
 
 
 def positive_nodes(prediction: Prediction) -> list[Node]:
-    """Return the nodes predicted positive."""
-    return [node for node in prediction.nodes.nodes if node.node_class is NodeClass.POSITIVE]
+    """Return the nodes called positive that can be lymph nodes."""
+    called = (node for node in prediction.nodes.nodes if node.node_class is NodeClass.POSITIVE)
+    return [node for node in called if node.is_plausible]
+
+
+def implausible_nodes(prediction: Prediction) -> list[Node]:
+    """Return the nodes that cannot be lymph nodes; no score counts them."""
+    return [node for node in prediction.nodes.nodes if not node.is_plausible]
 
 
 def largest_positive_volume(prediction: Prediction) -> float:
@@ -127,6 +142,13 @@ def _is_json(value: JsonValue) -> bool:
     return True
 
 
+def write_timings(folder: Path, prediction: Prediction) -> Path:
+    """Write `timings.json` into a folder: wall seconds of each stage, which differ from run to run."""
+    path = folder / "timings.json"
+    path.write_text(json.dumps({"seconds": dict(prediction.seconds)}, sort_keys=True, indent=1) + "\n")
+    return path
+
+
 def write_nodes(folder: Path, prediction: Prediction) -> Path:
     """Write `nodes.csv` into a folder: one line per node, ordered by number; blank = not known.
 
@@ -138,7 +160,7 @@ def write_nodes(folder: Path, prediction: Prediction) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(NODE_COLUMNS)
     for node in sorted(prediction.nodes.nodes, key=lambda node: node.label):
-        writer.writerow([_cell(node, column) for column in NODE_COLUMNS])
+        writer.writerow([_cell(node, column, prediction) for column in NODE_COLUMNS])
     path = folder / "nodes.csv"
     path.write_bytes(text.getvalue().encode("utf-8", errors="backslashreplace"))
     return path
@@ -162,10 +184,16 @@ _TEXTS: Final[dict[str, Callable[[Node], str]]] = {
     "class": lambda node: "" if node.node_class is None else node.node_class.label,
     "nearest_structure": lambda node: "" if node.nearest_structure is None else node.nearest_structure.label,
     "station": lambda node: node.station,
+    "class_source": lambda node: (
+        "" if node.class_source is Source.NONE else drawn_or_predicted(node.class_source)
+    ),
+    "flags": lambda node: " ".join(node.flags),
 }
 
 
-def _cell(node: Node, column: str) -> str:
+def _cell(node: Node, column: str, prediction: Prediction) -> str:
+    if column == "source":
+        return drawn_or_predicted(prediction.sources.get(StageName.NODES, Source.NETWORK))
     if column in _TEXTS:
         return safe_text(_TEXTS[column](node))
     read, decimals = _NUMBERS[column]

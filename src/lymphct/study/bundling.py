@@ -88,8 +88,8 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
 
     Raises:
         LeakageError: the status network would be fed by networks that learned from its patients.
-        ModelError: the other bundle works at another spacing or on phases registered otherwise, or the run was
-            not begun with it.
+        ModelError: the other bundle works at another spacing or on phases registered otherwise, or the run
+            was not begun with it.
 
     """
     if stage is StageName.METASTASIS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lymphct.config import Config
-from lymphct.io.manifest import read_manifest, write_manifest
+from lymphct.io.manifest import read_manifest
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
 from lymphct.patients.one_by_one import CohortOutcome
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
@@ -68,8 +68,7 @@ def demonstrate(
     manifest = _phantoms(demo, "phantoms", demo.patients, DEMO_SEED, is_registered)
     step("predicting from both phases alone: structures, tumor, lymph nodes, status")
     request = PredictionRequest(bundle=bundle, config=demo.config, device=demo.device)
-    cohort = read_manifest(without_masks(manifest))
-    return predict_cohort(cohort, request, demo.out, jobs=demo.jobs)
+    return predict_cohort(read_manifest(manifest), request, demo.out, jobs=demo.jobs)
 
 
 def _phantoms(demo: Demonstration, name: str, patients: int, seed: int, is_registered: bool) -> Path:  # noqa: FBT001 - private
@@ -77,14 +76,3 @@ def _phantoms(demo: Demonstration, name: str, patients: int, seed: int, is_regis
     settings = PhantomSettings(size="tiny", mode="unbiased", phase_shift=is_registered)
     cohort = PhantomCohort(folder=demo.out / name, settings=settings, seed=seed, patients=patients)
     return write_phantoms(cohort, jobs=demo.jobs)
-
-
-def without_masks(manifest: Path) -> Path:
-    """Write a manifest of the same patients that gives the CT alone, as for a new patient."""
-    rows = [
-        {"patient_id": r.patient_id, "venous": r.venous, "arterial": r.arterial, "n_status": r.n_status}
-        for r in read_manifest(manifest).patients
-    ]
-    target = manifest.with_name("ct_only.csv")
-    write_manifest(target, rows)
-    return target

@@ -27,6 +27,7 @@ from lymphct.io.results.locks import exclusive_lock, locked
 
 __all__ = [
     "DONE_FILE",
+    "TIMINGS_FILE",
     "check_writable_file",
     "clean_stale_staging",
     "committed_folder",
@@ -44,6 +45,9 @@ DONE_FILE = "DONE.json"
 """Stands in every committed result: its fingerprint and the digests and sizes of its outputs."""
 
 DONE_SCHEMA = 1
+
+TIMINGS_FILE = "timings.json"
+"""How long a result took: it differs from run to run, so that no digest covers it."""
 
 DESKTOP_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """Left by file browsers in any folder a user looked at; never a reason to refuse."""
@@ -80,6 +84,7 @@ def _describe_outputs(folder: Path) -> dict[str, JSON]:
     return {
         name: {"sha256": digest_file(folder / name), "size": (folder / name).stat().st_size}
         for name in _files_below(folder)
+        if name != TIMINGS_FILE
     }
 
 
@@ -93,7 +98,9 @@ def _foreign_result(target: Path) -> str:
     done = read_done(target)
     if done is None:
         return f"the folder is not empty and holds no {DONE_FILE} of ours"
-    strangers = sorted(set(_files_below(target)) - set(done["outputs"]) - {DONE_FILE, *DESKTOP_FILES})
+    strangers = sorted(
+        set(_files_below(target)) - set(done["outputs"]) - {DONE_FILE, TIMINGS_FILE, *DESKTOP_FILES}
+    )
     return f"the folder also holds files that are not ours, such as {strangers[0]}" if strangers else ""
 
 
