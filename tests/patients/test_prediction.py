@@ -2,6 +2,7 @@ import csv
 import json
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.patients import prediction
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
 from lymphct.report.context import ReportContext
+from lymphct.report.page import write_patient_page
 
 MASKS = ("structures", "tumor", "nodes", "node_instances", "attention")
 CT_ONLY = {"structures": None, "tumor": None, "nodes": None}
@@ -45,7 +47,7 @@ def _blank(record: PatientRecord, *columns: str) -> PatientRecord:
     return replace(record, cells=cells, **dict.fromkeys(columns))  # type: ignore[arg-type] # paths become None
 
 
-def _notices(result: dict[str, Any]) -> set[str]:
+def _notices(result: Mapping[str, Any]) -> set[str]:
     return {notice["code"] for notice in result["notices"]}
 
 
@@ -320,7 +322,7 @@ def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
     record: PatientRecord, how: PredictionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Multiphase] = []
-    original = prediction.write_patient_page
+    original = write_patient_page
 
     def watch(folder: Path, found: Prediction, ct: Multiphase, context: ReportContext) -> Path:
         shown.append(ct)

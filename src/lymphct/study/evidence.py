@@ -16,7 +16,7 @@ from lymphct.cascade.stages import CASCADE
 from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.patient import Node
-from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass
+from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.io.processes import map_patients
@@ -157,6 +157,8 @@ def _node_record(node: Node) -> dict[str, JSON]:
         "station": node.station,
         "hu_arterial": node.hu_arterial,
         "hu_venous": node.hu_venous,
+        "class_source": node.class_source.value,
+        "flags": list(node.flags),
     }
 
 
@@ -175,4 +177,6 @@ def _node(entry: Mapping[str, Any]) -> Node:
         station=entry["station"],
         hu_arterial=entry["hu_arterial"],
         hu_venous=entry["hu_venous"],
+        class_source=Source(entry["class_source"]),
+        flags=tuple(entry["flags"]),
     )
