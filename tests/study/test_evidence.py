@@ -237,8 +237,10 @@ def test_a_patient_who_cannot_be_examined_is_left_out_with_the_reason(
         found = examined_patients(replace(examination, patients=more), ["nobody", WHOLE])
     assert list(found) == [WHOLE]
     assert [record.getMessage() for record in caplog.records] == [
-        "left out of the status training: nobody: the patient is not prepared [E_NOT_PREPARED] "
-        "- run lymphct prepare"
+        (
+            "left out of the status training: nobody: the patient is not prepared [E_NOT_PREPARED] "
+            "- run lymphct prepare"
+        )
     ]
     assert not (examination.folder / "nobody").exists()
 
