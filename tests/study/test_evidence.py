@@ -10,72 +10,116 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from lymphct.attention.bands import PAPER_BANDS
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings, examined
-from lymphct.cascade.stages import CASCADE
-from lymphct.config import Config
+from lymphct.cascade.learned import Learned
+from lymphct.cascade.models import new_description
+from lymphct.cascade.settings import Config
+from lymphct.cascade.stages import STAGES, Part
 from lymphct.core.errors import EnvironmentProblemError, InputError, LeakageError, LymphctError, ModelError
+from lymphct.core.geometry import Geometry
+from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Clinical
-from lymphct.core.terms import NodeClass, StageName
-from lymphct.io.manifest import Manifest
+from lymphct.core.terms import NodeClass, Phase, StageName
+from lymphct.core.volume import Volume
+from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.models.loading import models_in
+from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import DONE_FILE, is_current
-from lymphct.io.results.volumes import StoredArray
-from lymphct.patients.dataset import PreparedCohort, prepared_cohort
-from lymphct.patients.preparation import Preparation, prepare_patient
+from lymphct.io.results.volumes import StoredArray, save_volumes
+from lymphct.patients.dataset import PreparedCohort
+from lymphct.patients.preparation import Store
 from lymphct.study import evidence
 from lymphct.study.evidence import Examination, examined_patients, read_evidence
-from lymphct.study.plan import Run
 
-WHOLE, VENOUS = "phantom-9-whole", "phantom-9-venous"
-"""A patient with both phases, and the same one without the arterial phase."""
+WHOLE, VENOUS = "whole", "venous"
+"""A patient with both phases, and one without the arterial phase."""
+SALT = "the key of a bundle"
+GRID = Geometry(
+    shape=(22, 20, 14),
+    spacing=(1.9, 2.1, 2.9),
+    origin=(-30.0, 12.0, 45.0),
+    direction=((0.8, -0.6, 0.0), (0.6, 0.8, 0.0), (0.0, 0.0, 1.0)),
+)
+UNET = {"features": [4, 8], "strides": [[1, 1, 1], [2, 2, 2]], "convolutions_per_stage": 1}
+TINY = {"unet": UNET, "sampling": {"patch_size": [16, 16, 8]}}
+CONFIG = Config.model_validate(
+    {
+        "structures": TINY | {"component_share": 0.0},
+        "tumor": TINY | {"threshold": 0.0},
+        "nodes": TINY | {"threshold": 0.5, "min_volume": 30.0},
+        "identification": {"unet": UNET, "sampling": {"crop_size": [8, 8, 8]}, "threshold": 0.0},
+        "metastasis": {"patches": {"crop_size": 24}, "network": {"width": 0.125}},
+    }
+)
+"""Networks of random weights that find something, and call every node positive."""
+
+
+def stored(store: Store, name: str, *, has_arterial: bool = True, seed: int = 0) -> None:
+    """Commit images of noise."""
+    rng = np.random.default_rng(seed)
+    names = ("venous", "arterial") if has_arterial else ("venous",)
+    images = {
+        key: Volume(array=rng.normal(60, 80, GRID.shape).astype(np.int16), geometry=GRID) for key in names
+    }
+    recipe = Recipe(settings={"seed": seed}, code=("core.terms",))
+    made(store.place(name), recipe, lambda folder: save_volumes(folder, images))
 
 
 @pytest.fixture(scope="module")
-def patients(cohort: Manifest, config: Config, tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
-    """Two patients nothing was learned from, by their ids."""
-    preparation = Preparation(
-        folder=tmp_path_factory.mktemp("work"),
-        spacing=config.imaging.spacing,
-        registration=config.registration,
-    )
-    first = replace(cohort.patients[0], patient_id=WHOLE)
-    records = [first, replace(first, patient_id=VENOUS, arterial=None)]
-    for record in records:
-        prepare_patient(record, preparation)
-    return prepared_cohort(preparation, records)
+def patients(tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
+    """Two patients nothing was learned from."""
+    store = Store(tmp_path_factory.mktemp("work"), "v")
+    stored(store, WHOLE)
+    stored(store, VENOUS, has_arterial=False)
+    return PreparedCohort(store, {WHOLE: Clinical(n_status=1), VENOUS: Clinical(n_status=0)})
 
 
 @pytest.fixture(scope="module")
-def finding(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The four parts that examine; nodes are found easily and each is called positive."""
+def finding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of all five parts: `teacher` taught the cascade, `pupil` the status network."""
+    learned = Learned(intensity=dict.fromkeys(Phase, DEFAULT_INTENSITY), bands=PAPER_BANDS)
+    parts = [
+        Part(
+            stage=name,
+            settings=stage.settings_in(CONFIG),
+            weights=stage.build(stage.settings_in(CONFIG), seed=3).state_dict(),
+            train=FittedOn.of(["pupil" if name is StageName.METASTASIS else "teacher"]),
+            validation=FittedOn.of([]),
+        )
+        for name, stage in STAGES.items()
+    ]
+    info = new_description("test", learned, CONFIG, salt=SALT, is_phantom=False)
+    described = info.model_copy(update={"parts": {part.stage: part.described(SALT) for part in parts}})
     folder = tmp_path_factory.mktemp("bundles") / "bundle"
-    changed(bundle, folder, {"nodes": {"threshold": 0.05}, "identification": {"threshold": 0.0}})
+    write_bundle(folder, described, {part.stage: part.weights for part in parts}, "# test\n")
     return folder
 
 
-def changed(bundle: Path, folder: Path, architecture: dict[str, dict[str, Any]], **fields: Any) -> Path:
-    """Write a bundle without the status network, with other settings of parts and other fields."""
+def changed(
+    bundle: Path, folder: Path, architecture: dict[str, dict[str, Any]] | None = None, **fields: Any
+) -> Path:
+    """Write a bundle with other settings of parts, or other fields."""
     whole = read_bundle(bundle)
     parts = {
-        name: part.model_copy(update={"architecture": part.architecture | architecture.get(name, {})})
+        name: part.model_copy(update={"architecture": part.architecture | (architecture or {}).get(name, {})})
         for name, part in whole.info.parts.items()
-        if name in CASCADE
     }
     info = whole.info.model_copy(update={"parts": parts, **fields})
-    write_bundle(folder, info, {name: whole.weights[name] for name in parts}, "# changed\n")
+    write_bundle(folder, info, {name: whole.weights[name] for name in info.parts}, "# changed\n")
     return folder
 
 
 @pytest.fixture
-def examination(patients: PreparedCohort, finding: Path, config: Config, tmp_path: Path) -> Examination:
+def examination(patients: PreparedCohort, finding: Path, tmp_path: Path) -> Examination:
     return Examination(
         patients=patients,
         bundle=finding,
         folder=tmp_path / "evidence",
-        settings=EvidenceSettings.of(config),
+        settings=EvidenceSettings.of(CONFIG),
         device="cpu",
     )
 
@@ -87,15 +131,17 @@ def stamp(folder: Path) -> int:
 @pytest.mark.parametrize("name", [WHOLE, VENOUS])
 def test_evidence_comes_back_as_the_cascade_saw_it(name: str, examination: Examination) -> None:
     found = examined_patients(examination, [name])[name]
-    seen = examined(examination.patients[name], models_in(examination.bundle, "cpu"), examination.settings)
+    models = models_in(examination.bundle, "cpu")
+    seen = examined(examination.patients[name], models, examination.settings)
+    assert len(found.nodes) > 1
     assert found.nodes == seen.nodes
-    assert found.nodes
     assert_array_equal(found.features, seen.features)
     assert found.features.dtype == np.float64
     # Without the arterial phase three of the seven features are missing.
     assert np.isnan(found.features).any() == (name == VENOUS)
-    assert (found.patient, found.clinical) == (seen.patient, seen.clinical)
+    assert (found.patient, found.clinical) == (name, seen.clinical)
     assert (found.tumor_volume, found.is_searched) == (seen.tumor_volume, seen.is_searched)
+    assert found.tumor_volume > 0
     assert seen.patches is not None
     assert isinstance(found.patches, StoredArray)
     assert found.patches.shape == seen.patches.shape
@@ -103,11 +149,16 @@ def test_evidence_comes_back_as_the_cascade_saw_it(name: str, examination: Exami
     assert_array_equal(found.patches[3], seen.patches[3])
 
 
-def test_evidence_knows_whom_its_models_learned_from(examination: Examination, bundle: Path) -> None:
+def test_evidence_knows_whom_its_models_learned_from(examination: Examination) -> None:
     found = examined_patients(examination, [WHOLE])[WHOLE]
-    plan = Run.open(bundle.parent).plan
-    assert all(name in found.fitted_on for name in plan.roles(StageName.NODES).everybody)
-    assert WHOLE not in found.fitted_on
+    assert [name in found.fitted_on for name in ("teacher", "pupil", WHOLE)] == [True, True, False]
+
+
+def test_what_the_manifest_says_is_not_kept_but_asked_for(examination: Examination) -> None:
+    examination(WHOLE)
+    other = PreparedCohort(examination.patients.store, {WHOLE: Clinical(n_status=0, center="B")})
+    found = examined_patients(replace(examination, patients=other), [WHOLE])[WHOLE]
+    assert found.clinical == Clinical(n_status=0, center="B")
 
 
 def test_evidence_is_made_once_and_read_from_then_on(
@@ -140,6 +191,7 @@ def test_another_threshold_of_a_part_makes_it_anew(examination: Examination, tmp
         lambda how: replace(how, attention=AttentionSettings(border=1.0)),
         lambda how: replace(how, patches=how.patches.model_copy(update={"crop_size": 16})),
     ],
+    ids=["attention", "patches"],
 )
 def test_another_way_to_examine_makes_it_anew(
     other: Callable[[EvidenceSettings], EvidenceSettings], examination: Examination
@@ -150,55 +202,38 @@ def test_another_way_to_examine_makes_it_anew(
     assert stamp(examination.folder / WHOLE) > before
 
 
-def described(**changes: Callable[[Any], Any]) -> Callable[[BundleInfo], dict[str, Any]]:
-    return lambda info: {name: change(getattr(info, name)) for name, change in changes.items()}
+def wider(info: BundleInfo) -> dict[str, Any]:
+    return {"bands": {k: band.model_copy(update={"d_max": band.d_max + 1}) for k, band in info.bands.items()}}
 
 
-@pytest.mark.parametrize(
-    ("change", "is_made_anew"),
-    [
-        (
-            described(
-                bands=lambda bands: {k: v.model_copy(update={"d_max": v.d_max + 1}) for k, v in bands.items()}
-            ),
-            True,
-        ),
-        (
-            described(
-                intensity=lambda known: {
-                    k: v.model_copy(update={"mean": v.mean + 1}) for k, v in known.items()
-                }
-            ),
-            True,
-        ),
-        (described(notice=lambda _: "another notice", thresholds=lambda _: {"patient": 0.75}), False),
-    ],
-)
+def brighter(info: BundleInfo) -> dict[str, Any]:
+    return {"intensity": {k: s.model_copy(update={"mean": s.mean + 1}) for k, s in info.intensity.items()}}
+
+
+def judging_otherwise(info: BundleInfo) -> dict[str, Any]:
+    cascade = {name: part for name, part in info.parts.items() if name is not StageName.METASTASIS}
+    return {"parts": cascade, "thresholds": {"patient": 0.75}, "notice": "another notice"}
+
+
+@pytest.mark.parametrize(("change", "is_anew"), [(wider, 1), (brighter, 1), (judging_otherwise, 0)])
 def test_what_the_cascade_sees_by_makes_it_anew_and_what_judges_does_not(
-    change: Callable[[BundleInfo], dict[str, Any]],
-    is_made_anew: bool,  # noqa: FBT001
-    examination: Examination,
-    tmp_path: Path,
+    change: Callable[[BundleInfo], dict[str, Any]], is_anew: int, examination: Examination, tmp_path: Path
 ) -> None:
     examination(WHOLE)
     before = stamp(examination.folder / WHOLE)
     fields = change(read_bundle(examination.bundle).info)
-    replace(examination, bundle=changed(examination.bundle, tmp_path / "other", {}, **fields))(WHOLE)
-    assert (stamp(examination.folder / WHOLE) > before) == is_made_anew
+    replace(examination, bundle=changed(examination.bundle, tmp_path / "other", **fields))(WHOLE)
+    assert (stamp(examination.folder / WHOLE) > before) == bool(is_anew)
 
 
-def test_images_that_were_prepared_anew_are_examined_anew(
-    examination: Examination, cohort: Manifest, config: Config, tmp_path: Path
-) -> None:
-    preparation = Preparation(
-        folder=tmp_path / "work", spacing=config.imaging.spacing, registration=config.registration
-    )
-    record = replace(cohort.patients[1], patient_id=WHOLE)
-    before = examination(WHOLE)
-    volume = read_evidence(before, examination.patients, read_bundle(examination.bundle).info).tumor_volume
-    prepare_patient(record, preparation)
-    other = replace(examination, patients=prepared_cohort(preparation, [record]))
-    assert examined_patients(other, [WHOLE])[WHOLE].tumor_volume != volume
+def test_images_that_were_prepared_anew_are_examined_anew(examination: Examination, tmp_path: Path) -> None:
+    store = Store(tmp_path / "work", "v")
+    found = []
+    for seed in (0, 1):
+        stored(store, WHOLE, seed=seed)
+        cohort = PreparedCohort(store, {WHOLE: Clinical()})
+        found.append(examined_patients(replace(examination, patients=cohort), [WHOLE])[WHOLE])
+    assert found[0].nodes != found[1].nodes
 
 
 def test_a_tumor_that_is_not_found_leaves_no_patches(examination: Examination, tmp_path: Path) -> None:
@@ -210,22 +245,25 @@ def test_a_tumor_that_is_not_found_leaves_no_patches(examination: Examination, t
     assert not (examination.folder / WHOLE / "patches.npy").exists()
 
 
-def test_patients_the_bundle_has_seen_are_refused_before_anybody_is_examined(
-    bundle: Path, examination: Examination
+def test_a_patient_without_nodes_comes_back_without(examination: Examination, tmp_path: Path) -> None:
+    blind = changed(examination.bundle, tmp_path / "other", {"nodes": {"threshold": 1.0}})
+    found = examined_patients(replace(examination, bundle=blind), [WHOLE])[WHOLE]
+    assert found.nodes == ()
+    assert found.features.shape == (0, 7)
+    assert found.is_searched
+
+
+@pytest.mark.parametrize("seen", ["teacher", "pupil"])
+def test_a_patient_the_bundle_has_seen_is_refused_before_anybody_is_examined(
+    seen: str, examination: Examination
 ) -> None:
-    run = Run.open(bundle.parent)
-    seen = run.plan.roles(StageName.NODES).train[0]
-    both = PreparedCohort(examination.patients.store, {**examination.patients.clinical, seen: Clinical()})
-    leaking = replace(examination, patients=both)
+    clinical = {**examination.patients.clinical, seen: Clinical()}
+    leaking = replace(examination, patients=PreparedCohort(examination.patients.store, clinical))
     with pytest.raises(LeakageError, match=f"{seen}: the models were fitted on this patient"):
         examined_patients(leaking, [WHOLE, seen])
     assert not examination.folder.exists()
     with pytest.raises(LeakageError, match=f"{seen}: the models were fitted on this patient"):
         leaking(seen)
-    # The status network of the whole bundle learned from the others.
-    fusion = run.plan.roles(StageName.METASTASIS).train[0]
-    with pytest.raises(LeakageError, match=f"{fusion}: the models were fitted"):
-        examined_patients(replace(examination, patients=run.patients, bundle=bundle), [fusion])
 
 
 def test_a_patient_who_cannot_be_examined_is_left_out_with_the_reason(
@@ -236,12 +274,8 @@ def test_a_patient_who_cannot_be_examined_is_left_out_with_the_reason(
     with caplog.at_level(logging.WARNING, logger="lymphct.study.evidence"):
         found = examined_patients(replace(examination, patients=more), ["nobody", WHOLE])
     assert list(found) == [WHOLE]
-    assert [record.getMessage() for record in caplog.records] == [
-        (
-            "left out of the status training: nobody: the patient is not prepared [E_NOT_PREPARED] "
-            "- run lymphct prepare"
-        )
-    ]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("left out of the status training: nobody: the patient is not prep")
     assert not (examination.folder / "nobody").exists()
 
 
@@ -251,6 +285,7 @@ def test_a_patient_who_cannot_be_examined_is_left_out_with_the_reason(
         (OSError(28, "No space left on device"), EnvironmentProblemError, "no space left"),
         (KeyError("a slip of ours"), LymphctError, "unexpected KeyError"),
     ],
+    ids=["disk", "bug"],
 )
 def test_nobody_is_left_out_for_a_full_disk_or_a_bug(
     problem: Exception,
@@ -271,15 +306,14 @@ def test_nobody_is_left_out_for_a_full_disk_or_a_bug(
 def test_a_bundle_that_lacks_a_network_is_refused_and_leaves_nobody_out(
     examination: Examination, tmp_path: Path
 ) -> None:
-    whole = read_bundle(examination.bundle)
-    parts = {name: part for name, part in whole.info.parts.items() if name is not StageName.TUMOR}
-    info = whole.info.model_copy(update={"parts": parts})
-    write_bundle(tmp_path / "partial", info, {name: whole.weights[name] for name in parts}, "# partial\n")
+    parts = dict(read_bundle(examination.bundle).info.parts)
+    del parts[StageName.TUMOR]
+    partial = changed(examination.bundle, tmp_path / "partial", parts=parts)
     with pytest.raises(ModelError, match="the bundle has no tumor network"):
-        examined_patients(replace(examination, bundle=tmp_path / "partial"), [WHOLE])
+        examined_patients(replace(examination, bundle=partial), [WHOLE])
 
 
-def test_damaged_evidence_is_refused_by_name(examination: Examination) -> None:
+def test_damaged_evidence_is_refused_by_name_and_made_anew(examination: Examination) -> None:
     folder = examination(WHOLE)
     info = read_bundle(examination.bundle).info
     (folder / "patches.npy").write_bytes(b"no array")
