@@ -50,7 +50,7 @@ CONFIG = Config.model_validate(
     {
         "structures": TINY | {"component_share": 0.0},
         "tumor": TINY | {"threshold": 0.0},
-        "nodes": TINY | {"threshold": 0.5, "min_volume": 30.0},
+        "nodes": TINY | {"threshold": 0.8, "min_volume": 30.0},
         "identification": {"unet": UNET, "sampling": {"crop_size": [8, 8, 8]}, "threshold": 0.0},
         "metastasis": {"patches": {"crop_size": 24}, "network": {"width": 0.125}},
     }
