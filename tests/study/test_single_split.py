@@ -7,6 +7,7 @@ import torch
 
 from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
+from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
@@ -142,6 +143,29 @@ def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
     assert taken.info.intensity == given.info.intensity
     assert taken.info.parts[StageName.NODES] == given.info.parts[StageName.NODES]
     assert taken.info.parts[StageName.TUMOR] != given.info.parts[StageName.TUMOR]
+    assert taken.info.thresholds == given.info.thresholds
+    assert taken.info.fitted_on == given.info.fitted_on
+
+
+def test_the_bundle_says_how_each_threshold_came_about(bundle: Path) -> None:
+    info = read_bundle(bundle).info
+    chosen = {name: how for part in info.parts.values() for name, how in part.chosen.items()}
+    assert set(chosen) == set(info.thresholds)
+    for stage, names in ((stage, STAGES[stage].thresholds) for stage in STAGES):
+        assert set(info.parts[stage].chosen) <= set(names)
+    assert all((how.patients > 0) == (how.by == "validation") == (not how.why) for how in chosen.values())
+
+
+def test_a_plan_that_does_not_say_who_informed_the_statistics_is_still_that_run(
+    bundle: Path, training: TrainingRequest, tmp_path: Path
+) -> None:
+    plan = json.loads((bundle.parent / "plan.json").read_text())
+    del plan["learned_from"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    begun = start_run(replace(training, folder=tmp_path, work=bundle.parent / "prepared"))
+    assert begun.plan.patients == Run.open(bundle.parent).plan.patients
+    old = Run.open(tmp_path).plan
+    assert old.learned.fitted_on == {"intensity": FittedOn.of(old.ids("train"))}
 
 
 def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(

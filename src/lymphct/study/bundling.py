@@ -80,6 +80,10 @@ def _part_in(bundle: Bundle, name: StageName) -> Part:
         train=groups["train"],
         validation=groups["validation"],
         scores=info.scores,
+        thresholds={
+            n: bundle.info.thresholds[n] for n in STAGES[name].thresholds if n in bundle.info.thresholds
+        },
+        chosen=info.chosen,
     )
 
 
@@ -88,8 +92,8 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
 
     Raises:
         LeakageError: the status network would be fed by networks that learned from its patients.
-        ModelError: the other bundle works at another spacing or on phases registered otherwise, or the run was
-            not begun with it.
+        ModelError: the other bundle works at another spacing or on phases registered otherwise, or the run
+            was not begun with it.
 
     """
     if stage is StageName.METASTASIS:
@@ -114,4 +118,5 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
         raise ModelError(msg, cure="begin a new run with --init")
     for name, part in bundle.info.parts.items():
         if name != stage and name not in present.parts:
-            update_bundle_part(run.bundle, name, part, bundle.weights[name])
+            kept = _part_in(bundle, name).thresholds
+            update_bundle_part(run.bundle, name, part, bundle.weights[name], {"thresholds": dict(kept)})

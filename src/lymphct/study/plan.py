@@ -46,6 +46,7 @@ class Plan(BaseModel):
     config: Config
     intensity: dict[str, tuple[float, float, float, float]]
     bands: dict[str, tuple[float, float]]
+    learned_from: dict[str, tuple[str, ...]] | None = None
     patients: dict[str, PatientPlan]
 
     @model_validator(mode="before")
@@ -68,6 +69,11 @@ class Plan(BaseModel):
         return Roles(train=self.ids("train"), validation=self.ids("validation"))
 
     @property
+    def _learned_from(self) -> Mapping[str, Sequence[str]]:
+        # A plan that does not say was made when all training patients were taken for it.
+        return {"intensity": self.ids("train")} if self.learned_from is None else self.learned_from
+
+    @property
     def learned(self) -> Learned:
         """Intensities and bands."""
         return Learned(
@@ -75,7 +81,7 @@ class Plan(BaseModel):
             bands=bands_from_mapping(
                 {name: {"d_min": low, "d_max": high} for name, (low, high) in self.bands.items()}
             ),
-            fitted_on=FittedOn.of(self.ids("train")),
+            fitted_on={what: FittedOn.of(names) for what, names in self._learned_from.items()},
         )
 
 
@@ -161,7 +167,13 @@ def kept_plan(folder: Path, plan: Plan) -> Plan:
     """
     if not (folder / PLAN_FILE).exists():
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
-    elif Run.open(folder).plan != plan:
+    elif not _is_same(Run.open(folder).plan, plan):
         msg = f"the folder {folder.name} holds a run with other patients, settings or seed"
         raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
     return plan
+
+
+def _is_same(begun: Plan, plan: Plan) -> bool:
+    if begun.learned_from is None:
+        plan = plan.model_copy(update={"learned_from": None})
+    return begun == plan

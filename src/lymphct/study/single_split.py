@@ -141,6 +141,8 @@ def start_run(request: TrainingRequest) -> Run:
         config=request.config,
         intensity={p.value: (s.low, s.high, s.mean, s.sd) for p, s in learned.intensity.items()},
         bands={structure.label: (band.d_min, band.d_max) for structure, band in learned.bands.items()},
+        # Statistics that are taken over bring the hashes of their own patients.
+        learned_from={what: tuple(sorted(group.ids)) for what, group in learned.fitted_on.items()},
         patients=split,
     )
     run = Run(request.folder, kept_plan(request.folder, plan), patients.store.folder)
