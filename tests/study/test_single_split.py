@@ -125,6 +125,18 @@ def test_an_unreadable_patient_stops_a_training_before_it_begins(
         start_run(replace(training, folder=tmp_path / "run", records=records))
 
 
+@pytest.mark.parametrize("word", ["test", "Test", " TEST", "holdout"])
+def test_nothing_is_ever_learned_from_a_patient_kept_for_the_test(
+    word: str, training: TrainingRequest, tmp_path: Path
+) -> None:
+    kept, *others = training.records
+    unreadable = replace(kept, venous=tmp_path / "nowhere.nii.gz", cells={**kept.cells, "split": word})
+    run = start_run(replace(training, folder=tmp_path / "run", records=[unreadable, *others]))
+    assert sorted(run.plan.patients) == sorted(record.patient_id for record in others)
+    assert sorted(run.patients) == sorted(run.plan.patients)
+    assert not (run.work / kept.patient_id).exists()
+
+
 def test_a_status_network_is_never_fed_by_networks_that_saw_its_patients(
     bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:

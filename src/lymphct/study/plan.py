@@ -138,14 +138,14 @@ class Run:
 def split_cohort(records: Sequence[PatientRecord], seed: int) -> dict[str, PatientPlan]:
     """Assign each patient to a part: 60 % cascade, 40 % fusion, 20 % of each for validation.
 
-    Patients whose `split` column says `test` or that have an `exclude_reason` take no part. Strata are N
-    status and tumor site.
+    Patients whose `split` column says `test` (or anything but `train`) or that have an `exclude_reason` take
+    no part. Strata are N status and tumor site.
 
     Raises:
         InputError: fewer than four patients are left.
 
     """
-    taking_part = [r for r in records if r.cells.get("split") != "test" and not r.is_excluded]
+    taking_part = [r for r in records if r.may_teach]
     strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
     split = split_for_training_all(strata, seed)
     groups: Mapping[Part, Sequence[str]] = {

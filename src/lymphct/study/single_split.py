@@ -74,6 +74,11 @@ class TrainingRequest:
     resume: bool = False
     pretrained: Mapping[str, torch.Tensor] | None = None
 
+    @property
+    def teachers(self) -> Sequence[PatientRecord]:
+        """Return those a training may look at: neither excluded nor kept for the test."""
+        return [record for record in self.records if record.may_teach]
+
 
 def train_all(request: TrainingRequest, progress: Progress | None = None) -> Path:
     """Train every stage and return the folder of the bundle.
@@ -128,14 +133,14 @@ def start_run(request: TrainingRequest) -> Run:
     """
     patients = _prepared(request)
     init = None if request.init is None else read_bundle(request.init).info
-    split = split_cohort(request.records, request.seed)
+    split = split_cohort(request.teachers, request.seed)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
     # Networks that are taken over know no other statistics than their own.
     learned = fit_learned(patients, train, request.config) if init is None else Learned.of_bundle(init)
     plan = Plan(
         name=request.name,
         seed=request.seed,
-        is_phantom=any(record.is_synthetic for record in request.records),
+        is_phantom=any(record.is_synthetic for record in request.teachers),
         phase_dropout=request.config.nodes.sampling.phase_dropout > 0,
         labels=labels_key(request.labels),
         config=request.config,
@@ -157,17 +162,18 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
         registration=request.config.registration,
         labels=request.labels,
     )
-    jobs = affordable_jobs(request.jobs, worker_memory(request.records, preparation))
+    records = request.teachers
+    jobs = affordable_jobs(request.jobs, worker_memory(records, preparation))
     failures = []
-    for outcome in prepared_patients(request.records, preparation, jobs=jobs):
+    for outcome in prepared_patients(records, preparation, jobs=jobs):
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])
     if failures:
-        msg = f"{len(failures)} of {len(request.records)} patients cannot be read; the first: {failures[0]}"
+        msg = f"{len(failures)} of {len(records)} patients cannot be read; the first: {failures[0]}"
         raise InputError(msg, code="E_COHORT", cure="run `lymphct check`, then correct or exclude them")
-    write_registration_table(request.folder, preparation, request.records)
-    return prepared_cohort(preparation, request.records)
+    write_registration_table(request.folder, preparation, records)
+    return prepared_cohort(preparation, records)
 
 
 def _train_chain(request: TrainingRequest, run: Run, stages: Sequence[StageName]) -> None:
