@@ -8,10 +8,11 @@ import torch
 from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
 from lymphct.core.leakage import FittedOn
-from lymphct.core.terms import StageName
+from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
+from lymphct.patients.dataset import StoredPatient
 from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.plan import Run
@@ -111,8 +112,22 @@ def test_patients_without_the_label_of_a_stage_are_not_enough(
     training: TrainingRequest, tmp_path: Path
 ) -> None:
     unlabelled = [replace(record, tumor=None) for record in training.records]
-    with pytest.raises(InputError, match="no training patient has a tumor mask"):
+    with pytest.raises(InputError, match=r"stage tumor needs a patient with a tumor mask in train \(has 0\)"):
         train_one(replace(training, folder=tmp_path / "run", records=unlabelled), StageName.TUMOR)
+    # Known from the manifest: nobody was prepared for it.
+    assert not (tmp_path / "run").exists()
+
+
+def test_lymph_nodes_of_one_class_are_refused_before_any_training(
+    training: TrainingRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        StoredPatient, "node_classes", property(lambda _patient: (NodeClass.NEGATIVE, NodeClass.NEGATIVE))
+    )
+    with pytest.raises(InputError, match=r"stage identification needs a patient with a positive lymph node"):
+        train_all(replace(training, folder=tmp_path / "run"))
+    assert not (tmp_path / "run" / "plan.json").exists()
+    assert not (tmp_path / "run" / "stages").exists()
 
 
 def test_an_unreadable_patient_stops_a_training_before_it_begins(

@@ -20,6 +20,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json, write_json
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.preparation import Store, variant
+from lymphct.study.needs import DrawnNodes, parts_needs
 
 Part = Literal["train", "validation", "fusion_train", "fusion_validation"]
 """What a patient does in a run: teaches or chooses, for the cascade or for the status network."""
@@ -135,11 +136,22 @@ class Run:
         return self.folder / "stages" / name
 
 
-def split_cohort(records: Sequence[PatientRecord], seed: int) -> dict[str, PatientPlan]:
+def split_cohort(
+    records: Sequence[PatientRecord], seed: int, drawn: DrawnNodes | None = None
+) -> dict[str, PatientPlan]:
     """Assign each patient to a part: 60 % cascade, 40 % fusion, 20 % of each for validation.
+
+    Each part holds what the stages learn from, with both classes, wherever the cohort has it
+    (`needs.parts_needs`); the plan is the same whichever stage is trained first.
 
     Patients whose `split` column says `test` (or anything but `train`) or that have an `exclude_reason` take
     no part. Strata are N status and tumor site.
+
+    Args:
+        records: the cohort.
+        seed: another seed, another split.
+        drawn: classes of the drawn nodes by patient, known when the patients are prepared; until then
+            identification needs nothing.
 
     Raises:
         InputError: fewer than four patients are left.
@@ -147,7 +159,7 @@ def split_cohort(records: Sequence[PatientRecord], seed: int) -> dict[str, Patie
     """
     taking_part = [r for r in records if r.may_teach]
     strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
-    split = split_for_training_all(strata, seed)
+    split = split_for_training_all(strata, seed, tuple(parts_needs(taking_part, drawn).values()))
     groups: Mapping[Part, Sequence[str]] = {
         "train": split.train,
         "validation": split.validation,

@@ -28,6 +28,7 @@ from lymphct.patients.registration_table import write_registration_table
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.evidence import Examination, examined_patients
 from lymphct.study.keeping import Checkpoints
+from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import PLAN_FILE, Plan, Run, kept_plan, split_cohort
 from lymphct.study.progress import Progress, watched
 
@@ -93,7 +94,7 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
     if request.init is not None:
         msg = "all stages are trained here, nothing is taken over from --init"
         raise UsageError(msg, cure="leave out --init, or name the one stage to train")
-    run = start_run(request)
+    run = start_run(request, tuple(STAGES))
     with watched(run.folder / "stages", progress):
         train = partial(_train_chain, request, run)
         if request.jobs > 1:
@@ -109,7 +110,7 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
 def train_one(request: TrainingRequest, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
     _require_begun(request, request.folder / "stages" / stage)
-    run = start_run(request)
+    run = start_run(request, (stage,))
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
     with watched(run.folder / "stages", progress):
@@ -123,24 +124,33 @@ def _require_begun(request: TrainingRequest, trace: Path) -> None:
         raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")
 
 
-def start_run(request: TrainingRequest) -> Run:
+def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run:
     """Prepare the cohort, settle who is trained on, and lay an empty bundle.
 
+    Args:
+        request: what to train.
+        stages: that will be trained; a cohort that cannot fill their parts is refused, by what the manifest
+            says before any work, by the classes of the drawn nodes before any training.
+
     Raises:
-        InputError: patients cannot be read, or are too few.
+        InputError: patients cannot be read, are too few, or lack what a part of the split needs.
         UsageError: the folder holds another run.
 
     """
+    records = request.teachers
+    require_needs(split_cohort(records, request.seed), parts_needs(records), stages)
     patients = _prepared(request)
+    drawn = patients.drawn_nodes
     init = None if request.init is None else read_bundle(request.init).info
-    split = split_cohort(request.teachers, request.seed)
+    split = split_cohort(records, request.seed, drawn)
+    require_needs(split, parts_needs(records, drawn), stages)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
     # Networks that are taken over know no other statistics than their own.
     learned = fit_learned(patients, train, request.config) if init is None else Learned.of_bundle(init)
     plan = Plan(
         name=request.name,
         seed=request.seed,
-        is_phantom=any(record.is_synthetic for record in request.teachers),
+        is_phantom=any(record.is_synthetic for record in records),
         phase_dropout=request.config.nodes.sampling.phase_dropout > 0,
         labels=labels_key(request.labels),
         config=request.config,
