@@ -320,7 +320,7 @@ def test_a_network_of_another_stage_is_refused(bundle: Path, lesson: Lesson) -> 
 
 def candidate(threshold: float, recall: float, precision: float) -> Any:
     scores = SimpleNamespace(recall=recall, precision=precision, f=0.5)
-    return SimpleNamespace(threshold=threshold, min_volume=30.0, scores=scores)
+    return SimpleNamespace(threshold=threshold, min_volume=30.0, scores=scores, patients=7)
 
 
 def test_for_a_recall_the_nearest_point_is_taken_and_of_two_the_more_precise() -> None:
@@ -337,6 +337,7 @@ def test_a_point_written_into_a_bundle_is_where_stage_1_works(bundle: Path, tmp_
     assert trained is not None
     assert (trained.settings.threshold, trained.settings.min_volume) == (0.15, 30.0)
     assert info.thresholds["node_voxel"] == 0.15
+    assert info.parts[StageName.NODES].chosen["node_voxel"].patients == 7
     assert info.parts[StageName.NODES].scores == {"recall": 0.75, "precision": 0.5, "f": 0.5}
     before = read_bundle(bundle).weights["nodes"]
     assert all(

@@ -183,6 +183,16 @@ def test_the_bundle_says_how_each_threshold_came_about(bundle: Path) -> None:
     assert all((how.patients > 0) == (how.by == "validation") == (not how.why) for how in chosen.values())
 
 
+def test_the_card_is_written_anew_with_every_part(bundle: Path) -> None:
+    card = (bundle / "MODEL_CARD.md").read_text()
+    for name in STAGES:
+        assert f"\n| {name} | " in card
+    for name, value in read_bundle(bundle).info.thresholds.items():
+        assert f"| {name} | {value:.4g} | " in card
+    assert "| `nodes.training.epochs` | `2` | " in card
+    assert "of another run" not in card
+
+
 def test_a_plan_that_does_not_say_who_informed_the_statistics_is_still_that_run(
     bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:

@@ -150,7 +150,8 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     plan = Plan(
         name=request.name,
         seed=request.seed,
-        is_phantom=any(record.is_synthetic for record in records),
+        # One part that learned from phantoms makes every result meaningless for patients.
+        is_phantom=any(record.is_synthetic for record in records) or (init is not None and init.is_phantom),
         phase_dropout=request.config.nodes.sampling.phase_dropout > 0,
         labels=labels_key(request.labels),
         config=request.config,
@@ -215,7 +216,7 @@ def train_stage(run: Run, name: StageName, request: TrainingRequest) -> None:
         start = replace(start, evidence=run_evidence(run, device=request.device, jobs=request.jobs))
     else:
         start = replace(start, parts=parts_in(bundle, stage.needs))
-    add_part(run.bundle, fit_stage(stage, run.patients, run.plan.roles(name), run.plan.learned, start, keep))
+    add_part(run, fit_stage(stage, run.patients, run.plan.roles(name), run.plan.learned, start, keep))
 
 
 def run_evidence(run: Run, *, device: str = "auto", jobs: int = 1) -> Mapping[str, Evidence]:
