@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from lymphct.cascade.cases import Material
+from lymphct.cascade.description import ThresholdChoice
 from lymphct.cascade.thresholds import PROBABILITIES, VOLUMES, NodeCandidate, node_candidates
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle, update_bundle_part
@@ -70,6 +71,8 @@ def write(chosen: NodeCandidate, folder: Path) -> None:
     values = {"threshold": chosen.threshold, "min_volume": chosen.min_volume}
     scores = {name: getattr(chosen.scores, name) for name in ("recall", "precision", "f")}
     changed = part.model_copy(update={"architecture": {**part.architecture, **values}, "scores": scores})
+    how = ThresholdChoice(by="validation", patients=chosen.patients)
+    changed = changed.model_copy(update={"chosen": dict.fromkeys(("node_voxel", "node_min_volume_mm3"), how)})
     thresholds = {"node_voxel": chosen.threshold, "node_min_volume_mm3": chosen.min_volume}
     update_bundle_part(
         folder, StageName.NODES, changed, bundle.weights["nodes"], {"thresholds": dict(thresholds)}

@@ -212,7 +212,7 @@ def answering(tiny: Config) -> Models:
     learned = Learned(
         intensity=dict.fromkeys(Phase, as_it_is),
         bands={Structure.PANCREAS: Band(-5.0, 8.0)},
-        fitted_on=FittedOn.of(["teacher"]),
+        fitted_on={"intensity": FittedOn.of(["teacher"])},
     )
     info = new_description("answering", learned, tiny, salt="key of a test", is_phantom=False)
     return Models(

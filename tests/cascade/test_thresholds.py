@@ -4,6 +4,7 @@ import gc
 import shutil
 import sys
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,15 +20,20 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are scripts, no
 from benchmarks.stage1_operating_points import nearest, write
 
 from lymphct.cascade import thresholds
-from lymphct.cascade.cases import Material
+from lymphct.cascade.cases import Material, identification_cases
+from lymphct.cascade.description import ThresholdChoice
 from lymphct.cascade.thresholds import (
     PROBABILITIES,
     VOLUMES,
     Choice,
     Lesson,
+    choose_identification,
     choose_nodes,
+    choose_status,
     node_candidates,
+    tell_choice,
 )
+from lymphct.config import Config
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.patient import Multiphase
@@ -35,6 +41,8 @@ from lymphct.core.terms import StageName
 from lymphct.core.volume import Volume
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import load_models
+from lymphct.io.settings import load_config
+from lymphct.metastasis.sampling import StatusCase
 from lymphct.study.plan import Run
 
 
@@ -58,6 +66,25 @@ def lesson(bundle: Path) -> Lesson:
     )
 
 
+def best_at(monkeypatch: pytest.MonkeyPatch, threshold: float, min_volume: float, f: float = 1.0) -> None:
+    """Let scores depend on the operating point alone: a network of a few iterations finds nothing."""
+
+    def probability(_network: object, image: Multiphase, _attention: Volume, _settings: object) -> Volume:
+        return image.venous
+
+    def found(_probability: Volume, **point: float) -> SimpleNamespace:
+        return SimpleNamespace(instances=SimpleNamespace(array=(point["threshold"], point["min_volume"])))
+
+    def scored(matches: list[tuple[float, float]]) -> SimpleNamespace:
+        distance = abs(matches[0][0] - threshold) + abs(matches[0][1] - min_volume) / 100
+        return SimpleNamespace(recall=0.5, precision=0.25, f=f * (1.0 - distance))
+
+    monkeypatch.setattr(thresholds, "predict_node_probability", probability)
+    monkeypatch.setattr(thresholds, "find_instances", found)
+    monkeypatch.setattr(thresholds, "match_instances", lambda prediction, _truth: prediction)
+    monkeypatch.setattr(thresholds, "instance_scores", scored)
+
+
 def test_of_all_operating_points_the_one_of_the_highest_f_is_chosen(
     network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,20 +99,17 @@ def test_of_all_operating_points_the_one_of_the_highest_f_is_chosen(
         seen.append((current[-1], threshold, min_volume))
         return SimpleNamespace(instances=SimpleNamespace(array=(threshold, min_volume)))
 
-    def scored(matches: list[tuple[float, float]]) -> SimpleNamespace:
-        # A network of a few iterations finds nothing: scores that depend on the operating point alone.
-        threshold, min_volume = matches[0]
-        f = 1.0 - abs(threshold - 0.6) - abs(min_volume - 70.0) / 100
-        return SimpleNamespace(recall=0.5, precision=0.25, f=f)
-
+    best_at(monkeypatch, 0.6, 70.0)
     monkeypatch.setattr(thresholds, "predict_node_probability", probability)
     monkeypatch.setattr(thresholds, "find_instances", found)
-    monkeypatch.setattr(thresholds, "match_instances", lambda prediction, _truth: prediction)
-    monkeypatch.setattr(thresholds, "instance_scores", scored)
     choice = choose_nodes(network, lesson)
     assert choice.thresholds == {"node_voxel": 0.6, "node_min_volume_mm3": 70.0}
     assert choice.settings.model_dump()["threshold"] == 0.6
     assert choice.scores == {"recall": 0.5, "precision": 0.25, "f": 1.0}
+    validation = len(lesson.roles.validation)
+    assert choice.chosen == dict.fromkeys(
+        choice.thresholds, ThresholdChoice(by="validation", patients=validation)
+    )
     # Every candidate is judged on the same patients: all of the validation part, nobody else.
     points = {(t, v) for _, t, v in seen}
     assert points >= {(t, v) for t in PROBABILITIES for v in VOLUMES}
@@ -125,7 +149,166 @@ def test_operating_points_are_judged_with_the_nodes_they_give(network: nn.Module
 
 def test_without_validation_patients_the_settings_stay(network: nn.Module, lesson: Lesson) -> None:
     alone = replace(lesson, roles=Roles(train=lesson.roles.train))
-    assert choose_nodes(network, alone) == Choice(settings=lesson.settings)
+    default = ThresholdChoice(by="default", why="no validation patients")
+    assert choose_nodes(network, alone) == Choice(
+        settings=lesson.settings,
+        thresholds={"node_voxel": 0.5, "node_min_volume_mm3": 30.0},
+        chosen={"node_voxel": default, "node_min_volume_mm3": default},
+    )
+
+
+def test_candidates_begin_below_what_was_chosen_so_far_and_an_edge_is_told(
+    network: nn.Module,
+    lesson: Lesson,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert min(PROBABILITIES) == 0.01
+    best_at(monkeypatch, 0.01, 70.0)
+    choice = choose_nodes(network, lesson)
+    assert {name: how.at_edge for name, how in choice.chosen.items()} == {
+        "node_voxel": True,
+        "node_min_volume_mm3": False,
+    }
+    tell_choice("nodes", choice)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "nodes: node_voxel 0.01 chosen on 1 validation patients, at the edge of the cand" in record.message
+
+
+def test_where_no_candidate_finds_a_node_the_default_stands(
+    network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best_at(monkeypatch, 0.2, 70.0, f=0.0)
+    choice = choose_nodes(network, lesson)
+    assert choice.thresholds == {"node_voxel": 0.5, "node_min_volume_mm3": 30.0}
+    assert choice.chosen["node_voxel"].why == "no candidate finds a node of the validation patients"
+
+
+@pytest.mark.parametrize(
+    "overrides", [["cascade.choose_thresholds=false"], ["nodes.choose_operating_point=false"]]
+)
+def test_switched_off_the_operating_point_stays_and_is_scored(
+    overrides: list[str], network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best_at(monkeypatch, 0.2, 70.0)
+    config = load_config(None, overrides)
+    choice = choose_nodes(
+        network, replace(lesson, settings=config.nodes, material=replace(lesson.material, config=config))
+    )
+    assert choice.thresholds == {"node_voxel": 0.5, "node_min_volume_mm3": 30.0}
+    assert choice.scores["f"] == pytest.approx(0.3)
+    assert choice.chosen["node_voxel"] == ThresholdChoice(by="default", why="the settings choose none")
+
+
+def test_the_preset_of_the_paper_keeps_its_operating_point() -> None:
+    nodes = load_config("paper").nodes
+    assert (nodes.threshold, nodes.min_volume, nodes.choose_operating_point) == (0.5, 30.0, False)
+
+
+def status_case(name: str, n_status: int, volume: float) -> StatusCase:
+    return StatusCase(
+        patient=name, patches=np.zeros((9, 3, 4, 4), np.float32), volume=volume, n_status=n_status
+    )
+
+
+def status_lesson(lesson: Lesson, *validation: StatusCase, overrides: Sequence[str] = ()) -> Lesson:
+    """A training on patients of both classes who must not choose."""
+    config = load_config(None, overrides)
+    return Lesson(
+        material=replace(lesson.material, config=config),
+        roles=Roles(train=("t1", "t2"), validation=tuple(case.patient for case in validation)),
+        settings=config.metastasis,
+        cases=[status_case("t1", 0, 100.0), status_case("t2", 1, 900.0)],
+        validation=validation,
+    )
+
+
+V1, V2 = status_case("v1", 0, 200.0), status_case("v2", 1, 600.0)
+
+
+def by_volume(_network: nn.Module, _patches: object, volume: float) -> float:
+    return volume / 1000.0
+
+
+@pytest.mark.parametrize(
+    ("validation", "why"), [((), "no validation patients"), ((V2,), "validation patients of one class only")]
+)
+def test_training_patients_never_choose_the_threshold_of_the_status(
+    validation: tuple[StatusCase, ...], why: str, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwanted(*_arguments: object) -> float:
+        pytest.fail("a patient was looked at")
+
+    monkeypatch.setattr(thresholds, "predict_status", unwanted)
+    choice = choose_status(nn.Identity(), status_lesson(lesson, *validation))
+    assert (choice.thresholds, choice.scores) == ({"patient": 0.5}, {})
+    assert choice.chosen == {"patient": ThresholdChoice(by="default", why=why)}
+
+
+def test_validation_patients_of_both_classes_choose_the_threshold_of_the_status(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thresholds, "predict_status", by_volume)
+    choice = choose_status(nn.Identity(), status_lesson(lesson, V1, V2))
+    assert choice.thresholds == {"patient": 0.4, "largest_positive_volume_mm3": 400.0}
+    assert choice.chosen["patient"] == ThresholdChoice(by="validation", patients=2)
+    wrong = choose_status(
+        nn.Identity(), status_lesson(lesson, replace(V1, n_status=1), replace(V2, n_status=0))
+    )
+    assert wrong.chosen["patient"].at_edge
+
+
+def test_the_status_keeps_its_default_where_the_settings_choose_nothing(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(thresholds, "predict_status", by_volume)
+    choice = choose_status(
+        nn.Identity(), status_lesson(lesson, V1, V2, overrides=["cascade.choose_thresholds=false"])
+    )
+    assert choice.thresholds == {"patient": 0.5}
+    assert choice.scores == {"auc": 1.0, "auc_volume": 1.0}
+    tell_choice("metastasis", choice)
+    assert caplog.messages == ["metastasis: patient 0.5 is the default (the settings choose none)"]
+
+
+def test_a_stage_without_thresholds_tells_nothing(lesson: Lesson, caplog: pytest.LogCaptureFixture) -> None:
+    tell_choice("tumor", Choice(settings=lesson.settings))
+    assert caplog.messages == []
+
+
+@pytest.fixture
+def named_nodes(make_patient: Any, lesson: Lesson, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that makes a lesson of one validation patient with the last nodes of two."""
+    monkeypatch.setattr(
+        thresholds, "predict_classes", lambda _network, case, _settings: np.full((len(case.labels), 2), 0.5)
+    )
+
+    def made(without: int, overrides: Sequence[str]) -> Lesson:
+        patient = make_patient("p1")
+        kept = replace(patient.nodes, nodes=patient.nodes.nodes[without:])
+        config = tiny.model_copy(update={"cascade": load_config(None, overrides).cascade})
+        material = replace(lesson.material, patients={"p1": replace(patient, nodes=kept)}, config=config)
+        cases = identification_cases(material, ["p1"])
+        return replace(lesson, material=material, settings=tiny.identification, validation=cases)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("without", "overrides", "why"),
+    [
+        (2, (), "no validation patients"),
+        (1, (), "validation nodes of one class only"),
+        (0, ("cascade.choose_thresholds=false",), "the settings choose none"),
+    ],
+)
+def test_identification_keeps_its_default_and_says_why(
+    without: int, overrides: tuple[str, ...], why: str, named_nodes: Any
+) -> None:
+    choice = choose_identification(nn.Identity(), named_nodes(without, overrides))
+    assert choice.thresholds == {"node_positive": 0.5}
+    assert choice.chosen == {"node_positive": ThresholdChoice(by="default", why=why)}
 
 
 def test_a_network_of_another_stage_is_refused(bundle: Path, lesson: Lesson) -> None:
@@ -137,7 +320,7 @@ def test_a_network_of_another_stage_is_refused(bundle: Path, lesson: Lesson) -> 
 
 def candidate(threshold: float, recall: float, precision: float) -> Any:
     scores = SimpleNamespace(recall=recall, precision=precision, f=0.5)
-    return SimpleNamespace(threshold=threshold, min_volume=30.0, scores=scores)
+    return SimpleNamespace(threshold=threshold, min_volume=30.0, scores=scores, patients=7)
 
 
 def test_for_a_recall_the_nearest_point_is_taken_and_of_two_the_more_precise() -> None:
@@ -154,6 +337,7 @@ def test_a_point_written_into_a_bundle_is_where_stage_1_works(bundle: Path, tmp_
     assert trained is not None
     assert (trained.settings.threshold, trained.settings.min_volume) == (0.15, 30.0)
     assert info.thresholds["node_voxel"] == 0.15
+    assert info.parts[StageName.NODES].chosen["node_voxel"].patients == 7
     assert info.parts[StageName.NODES].scores == {"recall": 0.75, "precision": 0.5, "f": 0.5}
     before = read_bundle(bundle).weights["nodes"]
     assert all(

@@ -67,6 +67,16 @@ def test_a_control_character_in_a_path_forbids_any_work(tmp_path: Path) -> None:
     assert "\x1b" not in str(problem)
 
 
+@pytest.mark.parametrize("word", ["holdout", "val", "testing", "0", "train/test"])
+def test_another_word_than_train_or_test_in_split_forbids_any_work(tmp_path: Path, word: str) -> None:
+    lines = (f"p1,a.nii,,0,{word}", "p2,b.nii,,1, Test", "p3,c.nii,,1,TRAIN")
+    (problem,) = manifest_problems(
+        manifest(tmp_path, *lines, columns="patient_id,venous,arterial,n_status,split")
+    )
+    assert str(problem) == f"line 2: p1: split is {word!r} [E_SPLIT] - write train, test or nothing"
+    assert problem.scope == "cohort"
+
+
 def test_an_excluded_patient_needs_no_files(tmp_path: Path) -> None:
     columns = "patient_id,venous,arterial,n_status,exclude_reason"
     assert (

@@ -7,10 +7,12 @@ import torch
 
 from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
-from lymphct.core.terms import StageName
+from lymphct.core.leakage import FittedOn
+from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
+from lymphct.patients.dataset import StoredPatient
 from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.plan import Run
@@ -110,8 +112,22 @@ def test_patients_without_the_label_of_a_stage_are_not_enough(
     training: TrainingRequest, tmp_path: Path
 ) -> None:
     unlabelled = [replace(record, tumor=None) for record in training.records]
-    with pytest.raises(InputError, match="no training patient has a tumor mask"):
+    with pytest.raises(InputError, match=r"stage tumor needs a patient with a tumor mask in train \(has 0\)"):
         train_one(replace(training, folder=tmp_path / "run", records=unlabelled), StageName.TUMOR)
+    # Known from the manifest: nobody was prepared for it.
+    assert not (tmp_path / "run").exists()
+
+
+def test_lymph_nodes_of_one_class_are_refused_before_any_training(
+    training: TrainingRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        StoredPatient, "node_classes", property(lambda _patient: (NodeClass.NEGATIVE, NodeClass.NEGATIVE))
+    )
+    with pytest.raises(InputError, match=r"stage identification needs a patient with a positive lymph node"):
+        train_all(replace(training, folder=tmp_path / "run"))
+    assert not (tmp_path / "run" / "plan.json").exists()
+    assert not (tmp_path / "run" / "stages").exists()
 
 
 def test_an_unreadable_patient_stops_a_training_before_it_begins(
@@ -122,6 +138,18 @@ def test_an_unreadable_patient_stops_a_training_before_it_begins(
     records = [replace(training.records[0], venous=broken), *training.records[1:]]
     with pytest.raises(InputError, match="1 of 12 patients cannot be read"):
         start_run(replace(training, folder=tmp_path / "run", records=records))
+
+
+@pytest.mark.parametrize("word", ["test", "Test", " TEST", "holdout"])
+def test_nothing_is_ever_learned_from_a_patient_kept_for_the_test(
+    word: str, training: TrainingRequest, tmp_path: Path
+) -> None:
+    kept, *others = training.records
+    unreadable = replace(kept, venous=tmp_path / "nowhere.nii.gz", cells={**kept.cells, "split": word})
+    run = start_run(replace(training, folder=tmp_path / "run", records=[unreadable, *others]))
+    assert sorted(run.plan.patients) == sorted(record.patient_id for record in others)
+    assert sorted(run.patients) == sorted(run.plan.patients)
+    assert not (run.work / kept.patient_id).exists()
 
 
 def test_a_status_network_is_never_fed_by_networks_that_saw_its_patients(
@@ -142,6 +170,39 @@ def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
     assert taken.info.intensity == given.info.intensity
     assert taken.info.parts[StageName.NODES] == given.info.parts[StageName.NODES]
     assert taken.info.parts[StageName.TUMOR] != given.info.parts[StageName.TUMOR]
+    assert taken.info.thresholds == given.info.thresholds
+    assert taken.info.fitted_on == given.info.fitted_on
+
+
+def test_the_bundle_says_how_each_threshold_came_about(bundle: Path) -> None:
+    info = read_bundle(bundle).info
+    chosen = {name: how for part in info.parts.values() for name, how in part.chosen.items()}
+    assert set(chosen) == set(info.thresholds)
+    for stage, names in ((stage, STAGES[stage].thresholds) for stage in STAGES):
+        assert set(info.parts[stage].chosen) <= set(names)
+    assert all((how.patients > 0) == (how.by == "validation") == (not how.why) for how in chosen.values())
+
+
+def test_the_card_is_written_anew_with_every_part(bundle: Path) -> None:
+    card = (bundle / "MODEL_CARD.md").read_text()
+    for name in STAGES:
+        assert f"\n| {name} | " in card
+    for name, value in read_bundle(bundle).info.thresholds.items():
+        assert f"| {name} | {value:.4g} | " in card
+    assert "| `nodes.training.epochs` | `2` | " in card
+    assert "of another run" not in card
+
+
+def test_a_plan_that_does_not_say_who_informed_the_statistics_is_still_that_run(
+    bundle: Path, training: TrainingRequest, tmp_path: Path
+) -> None:
+    plan = json.loads((bundle.parent / "plan.json").read_text())
+    del plan["learned_from"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    begun = start_run(replace(training, folder=tmp_path, work=bundle.parent / "prepared"))
+    assert begun.plan.patients == Run.open(bundle.parent).plan.patients
+    old = Run.open(tmp_path).plan
+    assert old.learned.fitted_on == {"intensity": FittedOn.of(old.ids("train"))}
 
 
 def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(

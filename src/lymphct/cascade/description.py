@@ -1,8 +1,8 @@
 """What `bundle.json` says: how each network is rebuilt, on whom it was fitted, which values go with it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue, PositiveFloat, field_validator
+from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, field_validator
 
 from lymphct.core.leakage import FittedOn, hash_patient
 from lymphct.core.settings import Settings
@@ -11,6 +11,9 @@ from lymphct.core.terms import STRUCTURES_BY_NAME, RegistrationMethod, StageName
 PhaseName = Literal["arterial", "venous"]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 PatientHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+DEFAULT_PATIENT_THRESHOLD: Final = 0.5
+"""Probability from which a patient is called N+ where no validation patients chose one."""
 
 
 class PhaseIntensity(Settings):
@@ -37,6 +40,19 @@ class DistanceBand(Settings):
     """Upper end, mm (Tab. II)."""
 
 
+class ThresholdChoice(Settings):
+    """How one decision threshold came about."""
+
+    by: Literal["validation", "default"]
+    """Chosen on validation patients, or the value of the settings. Not stated in the paper; recorded."""
+    patients: NonNegativeInt = 0
+    """Validation patients who chose it; 0 for a default. Not stated in the paper; counted."""
+    at_edge: bool = False
+    """Whether it is the first or last candidate: a better one may lie beyond. Not stated in the paper."""
+    why: str = ""
+    """Why the default stands; empty where validation patients chose. Not stated in the paper; recorded."""
+
+
 class PartInfo(Settings):
     """One trained network of a bundle."""
 
@@ -50,6 +66,9 @@ class PartInfo(Settings):
     """Hashed ids of the patients it was fitted on. Not stated in the paper (decision 0006)."""
     scores: dict[str, float] = Field(default_factory=dict)
     """What it reached on validation patients. Not stated in the paper; measured."""
+    chosen: dict[str, ThresholdChoice] = Field(default_factory=dict)
+    """How each decision threshold came about, by its name. Not stated in the paper; recorded. A bundle that
+    does not say was made before this was recorded."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """Further facts of the training. Not stated in the paper; written by the room that trained it."""
 

@@ -9,7 +9,7 @@ from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.stages import CASCADE, STAGES, Part, Parts, Stage, Start
-from lymphct.cascade.thresholds import Lesson
+from lymphct.cascade.thresholds import Lesson, tell_choice
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.evidence import require_out_of_fold
 from lymphct.core.leakage import FittedOn, Roles
@@ -57,7 +57,7 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         keep: takes the state after each epoch, gives back the last one of an interrupted training.
 
     Returns:
-        The trained part; it says on whom it was fitted.
+        The trained part; it says on whom it was fitted: those who had what it learns from.
 
     Raises:
         InputError: no training patient has what the stage learns from.
@@ -90,14 +90,16 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
     choice = stage.choose(
         network, Lesson(material=material, roles=roles, settings=settings, cases=cases, validation=validation)
     )
+    tell_choice(stage.name, choice)
     return Part(
         stage=stage.name,
         settings=choice.settings,
         weights=as_stored(network.state_dict()),
-        train=FittedOn.of(roles.train),
-        validation=FittedOn.of(roles.validation),
+        train=FittedOn.of(case.patient for case in cases),
+        validation=FittedOn.of(case.patient for case in validation),
         scores=choice.scores,
         thresholds=choice.thresholds,
+        chosen=choice.chosen,
     )
 
 

@@ -198,7 +198,7 @@ def new_description(
             structure.label: DistanceBand(d_min=band.d_min, d_max=band.d_max)
             for structure, band in learned.bands.items()
         },
-        fitted_on={"intensity": learned.fitted_on.hashed(salt)},
+        fitted_on={what: group.hashed(salt) for what, group in learned.fitted_on.items()},
         phase_dropout=config.nodes.sampling.phase_dropout > 0,
         is_phantom=is_phantom,
         notice=PHANTOM_NOTICE if is_phantom else "",

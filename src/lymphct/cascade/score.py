@@ -1,18 +1,15 @@
 """The score of a patient from what the cascade found, or the reason why there is none (Sec. III-B)."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
+from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD
 from lymphct.cascade.evidence import evidence_of
 from lymphct.cascade.examination import Findings
 from lymphct.cascade.models import Models
 from lymphct.core.patient import Notice
 from lymphct.metastasis.heads import status_score
-
-DEFAULT_THRESHOLD: Final = 0.5
-"""Probability from which a patient is called N+ where the bundle names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +44,7 @@ def predict_score(found: Findings, models: Models, *, drawn: bool = False) -> Pa
     score = status_score(models.metastasis.network, settings)
     return PatientScore(
         probability=score(evidence_of(found, models, settings.patches)),
-        threshold=models.info.thresholds.get("patient", DEFAULT_THRESHOLD),
+        threshold=models.info.thresholds.get("patient", DEFAULT_PATIENT_THRESHOLD),
     )
 
 

@@ -20,7 +20,8 @@ class CascadeSettings(Settings):
     """Measure the distance bands on the training patients instead of taking Tab. II. Off: the values of the
     paper come from 749 patients, more than most cohorts have."""
     choose_thresholds: bool = True
-    """Choose the thresholds of nodes and patients on validation patients. Not stated in the paper."""
+    """Choose the thresholds of nodes and patients on validation patients; off: every stage keeps its default.
+    Not stated in the paper."""
     tolerated_missing_structures: int = 5
     """With more guiding structures missing a notice is given. Not stated in the paper; our choice."""
 

@@ -15,7 +15,7 @@ from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.anatomy.structures import build_structure_network
 from lymphct.anatomy.tumor import build_tumor_network
 from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
-from lymphct.cascade.description import PartInfo
+from lymphct.cascade.description import PartInfo, ThresholdChoice
 from lymphct.cascade.settings import Config
 from lymphct.cascade.thresholds import Choice, Lesson, choose_identification, choose_nodes, choose_status
 from lymphct.core.evidence import Evidence
@@ -28,6 +28,7 @@ from lymphct.metastasis.heads import status_cases
 from lymphct.metastasis.prediction import build_status_network, fit_status
 from lymphct.metastasis.pretrained import initialize
 from lymphct.metastasis.settings import MetastasisSettings
+from lymphct.nodes.crops import UNKNOWN
 from lymphct.nodes.identification import (
     build_identification_network,
     fit_identification,
@@ -51,6 +52,7 @@ class Part:
         validation: on whom its epoch and operating point were chosen.
         scores: what it reached on validation patients.
         thresholds: decision thresholds by name.
+        chosen: how each of them came about.
 
     """
 
@@ -61,6 +63,7 @@ class Part:
     validation: FittedOn
     scores: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    chosen: Mapping[str, ThresholdChoice] = field(default_factory=dict)
 
     def described(self, salt: str) -> PartInfo:
         """Return what a bundle with this key says of the part."""
@@ -72,6 +75,7 @@ class Part:
                     "validation": self.validation.hashed(salt),
                 },
                 "scores": dict(self.scores),
+                "chosen": dict(self.chosen),
             }
         )
 
@@ -127,6 +131,7 @@ class Stage:
         needs: stages whose parts it starts from or is fed by.
         learns_from: what a patient must have to be learned from, for a sentence.
         settings: class of its settings.
+        thresholds: names of the decision thresholds it chooses.
         build: network of these settings, with weights drawn from a seed.
         begin: loads into a new network what the stage starts from.
         cases: what it is shown of patients.
@@ -139,6 +144,7 @@ class Stage:
     needs: tuple[StageName, ...] = ()
     learns_from: str
     settings: type[Settings]
+    thresholds: tuple[str, ...] = ()
     build: Callable[..., nn.Module]
     begin: Callable[[Any, Start], None] = lambda _network, _start: None
     cases: Callable[[Material, Sequence[str], Start], Sequence[Any]]
@@ -162,7 +168,9 @@ def _segmentation_cases(
 
 
 def _identification_cases(material: Material, ids: Sequence[str], _start: Start) -> Sequence[Any]:
-    return identification_cases(material, ids)
+    # A patient whose nodes have no class teaches nothing and chooses nothing.
+    cases = identification_cases(material, ids)
+    return [case for case in cases if any(number != UNKNOWN for number in case.classes)]
 
 
 def _status_cases(material: Material, ids: Sequence[str], start: Start) -> Sequence[Any]:
@@ -201,6 +209,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             name=StageName.NODES,
             learns_from="a nodes mask and structures",
             settings=NodeSegmentationSettings,
+            thresholds=("node_voxel", "node_min_volume_mm3"),
             build=build_node_network,
             cases=_segmentation(StageName.NODES),
             fit=fit_segmentation,
@@ -211,6 +220,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             needs=(StageName.NODES,),
             learns_from="nodes with a class",
             settings=IdentificationSettings,
+            thresholds=("node_positive",),
             build=build_identification_network,
             begin=_from_stage1,
             cases=_identification_cases,
@@ -222,6 +232,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             needs=(StageName.STRUCTURES, StageName.TUMOR, StageName.NODES, StageName.IDENTIFICATION),
             learns_from="an n_status and a tumor that is found",
             settings=MetastasisSettings,
+            thresholds=("patient", "largest_positive_volume_mm3"),
             build=build_status_network,
             begin=_from_images,
             cases=_status_cases,

@@ -1,7 +1,7 @@
 """Operating points, chosen on validation patients only (Sec. IV-E, decision 0006)."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -11,6 +11,7 @@ from torch import nn
 
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.cases import Material
+from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD, ThresholdChoice
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.settings import Settings
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PROBABILITIES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+PROBABILITIES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Candidates for the probability above which a voxel belongs to a node."""
 VOLUMES: Final = (30.0, 50.0, 70.0, 100.0)
 """Candidates for the smallest node, mm³."""
@@ -64,11 +65,40 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Settings with the chosen values, scores on validation patients, thresholds by name."""
+    """Settings with the chosen values, scores on validation patients, thresholds and how they came about."""
 
     settings: Settings
     scores: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    chosen: Mapping[str, ThresholdChoice] = field(default_factory=dict)
+
+
+def tell_choice(stage: str, choice: Choice) -> None:
+    """Say in one line of the log how the thresholds of a stage came about, if it has any."""
+    told = []
+    for name, how in choice.chosen.items():
+        value = f"{name} {choice.thresholds[name]:.4g}"
+        if how.by == "default":
+            told.append(f"{value} is the default ({how.why})")
+        else:
+            edge = ", at the edge of the candidates" if how.at_edge else ""
+            told.append(f"{value} chosen on {how.patients} validation patients{edge}")
+    if told:
+        is_plain = all(how.by == "validation" and not how.at_edge for how in choice.chosen.values())
+        logger.log(logging.INFO if is_plain else logging.WARNING, "%s: %s", stage, "; ".join(told))
+
+
+def _defaults(thresholds: Mapping[str, float], why: str) -> dict[str, Any]:
+    """Return the two fields of a choice in which the defaults stand."""
+    return {
+        "thresholds": thresholds,
+        "chosen": {name: ThresholdChoice(by="default", why=why) for name in thresholds},
+    }
+
+
+_SWITCHED_OFF: Final = "the settings choose none"
+_NOBODY: Final = "no validation patients"
+_ONE_CLASS: Final = "validation patients of one class only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +108,46 @@ class NodeCandidate:
     threshold: float
     min_volume: float
     scores: InstanceScores
+    patients: int
 
 
 def choose_nodes(network: nn.Module, lesson: Lesson) -> Choice:
-    """Choose the voxel threshold and the smallest node by pooled F at IoU ≥ 0.3 on validation patients."""
+    """Choose the voxel threshold and the smallest node by pooled F at IoU ≥ 0.3 on validation patients.
+
+    The settings' own values stand where no candidate finds a node, or nobody is there to choose.
+    """
     settings = _expected(lesson.settings, NodeSegmentationSettings)
-    grid = [(settings.threshold, settings.min_volume)]
-    if lesson.material.config.cascade.choose_thresholds:
-        grid += [pair for pair in product(PROBABILITIES, VOLUMES) if pair not in grid]
+    own = (settings.threshold, settings.min_volume)
+    may_choose = lesson.material.config.cascade.choose_thresholds and settings.choose_operating_point
+    grid = [own] + [pair for pair in product(PROBABILITIES, VOLUMES) if may_choose and pair != own]
     candidates = node_candidates(network, settings, lesson.material, lesson.roles.validation, grid)
     if not candidates:
-        return Choice(settings=settings)
+        return Choice(settings=settings, **_defaults(_node_thresholds(*own), _NOBODY))
     # Of equal ones the first: the paper's values stand at the head of the list.
     best = max(candidates, key=lambda c: np.nan_to_num(c.scores.f))
-    scores = {"recall": best.scores.recall, "precision": best.scores.precision, "f": best.scores.f}
+    found = {"recall": best.scores.recall, "precision": best.scores.precision, "f": best.scores.f}
+    scores = {name: float(np.nan_to_num(value)) for name, value in found.items()}
+    if not may_choose or not scores["f"]:
+        why = "no candidate finds a node of the validation patients" if may_choose else _SWITCHED_OFF
+        return Choice(settings=settings, scores=scores, **_defaults(_node_thresholds(*own), why))
+    point = (best.threshold, best.min_volume)
     return Choice(
         settings=settings.model_copy(update={"threshold": best.threshold, "min_volume": best.min_volume}),
-        scores={name: float(np.nan_to_num(value)) for name, value in scores.items()},
-        thresholds={"node_voxel": best.threshold, "node_min_volume_mm3": best.min_volume},
+        scores=scores,
+        thresholds=_node_thresholds(*point),
+        chosen={
+            name: ThresholdChoice(
+                by="validation", patients=best.patients, at_edge=value in {min(values), max(values)}
+            )
+            for (name, value), values in zip(
+                _node_thresholds(*point).items(), zip(*grid, strict=True), strict=True
+            )
+        },
     )
+
+
+def _node_thresholds(threshold: float, min_volume: float) -> dict[str, float]:
+    return {"node_voxel": threshold, "node_min_volume_mm3": min_volume}
 
 
 def node_candidates(
@@ -116,7 +167,9 @@ def node_candidates(
             found = find_instances(probability, threshold=threshold, min_volume=min_volume)
             matched = match_instances(found.instances.array, truth.array)
             matches[threshold, min_volume].append(matched)
-    return [NodeCandidate(*point, instance_scores(found)) for point, found in matches.items() if found]
+    return [
+        NodeCandidate(*point, instance_scores(found), len(found)) for point, found in matches.items() if found
+    ]
 
 
 def _node_probabilities(
@@ -133,49 +186,67 @@ def _node_probabilities(
 
 
 def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:
-    """Choose the probability from which a node is called positive, by balanced accuracy."""
+    """Choose the probability from which a node is called positive, by balanced accuracy.
+
+    The settings' own value stands where the validation nodes are of one class, or there are none.
+    """
     settings = _expected(lesson.settings, IdentificationSettings)
+    own = {"node_positive": settings.threshold}
     validation: Sequence[IdentificationCase] = [with_known_class(case) for case in lesson.validation]
     judged = [case for case in validation if case.labels]
     if not judged:
-        return Choice(settings=settings)
+        return Choice(settings=settings, **_defaults(own, _NOBODY))
     probabilities = np.concatenate([predict_classes(network, case, settings) for case in judged])
     classes = np.concatenate([np.asarray(case.classes) for case in judged])
     nodes = classes != NOT_A_NODE
     share, positive = positive_share(probabilities[nodes]), classes[nodes] == POSITIVE
     if len(set(positive.tolist())) < 2:
-        logger.warning(
-            "identification: validation nodes of one class only, the threshold stays %s", settings.threshold
-        )
-        return Choice(settings=settings, thresholds={"node_positive": settings.threshold})
-    threshold = settings.threshold
-    if lesson.material.config.cascade.choose_thresholds:
-        threshold = fit_threshold(share, positive, [case.patient for case in judged]).value
+        return Choice(settings=settings, **_defaults(own, "validation nodes of one class only"))
+    scores = {"auc": auc(positive, share)}
+    if not lesson.material.config.cascade.choose_thresholds:
+        return Choice(settings=settings, scores=scores, **_defaults(own, _SWITCHED_OFF))
+    threshold = fit_threshold(share, positive, [case.patient for case in judged]).value
     return Choice(
         settings=settings.model_copy(update={"threshold": threshold}),
-        scores={"auc": auc(positive, share)},
+        scores=scores,
         thresholds={"node_positive": threshold},
+        chosen={"node_positive": _on_scores(threshold, share, len(judged))},
     )
 
 
 def choose_status(network: nn.Module, lesson: Lesson) -> Choice:
-    """Choose the probability from which a patient is called N+, and the volume for ClsbyLNSeg (Sec. IV-E)."""
-    judged: Sequence[StatusCase] = lesson.validation or lesson.cases
+    """Choose the probability from which a patient is called N+, and the volume for ClsbyLNSeg (Sec. IV-E).
+
+    Only validation patients choose. Where they are of one class, or none, the probability stays at its
+    default, and no volume is told.
+    """
+    judged: Sequence[StatusCase] = lesson.validation
+    own = {"patient": DEFAULT_PATIENT_THRESHOLD}
     truth = [case.n_status for case in judged]
-    patients = [case.patient for case in judged]
-    scores = [predict_status(network, case.patches, case.volume) for case in judged]
-    volumes = [case.volume for case in judged]
     if len(set(truth)) < 2:
-        logger.warning("metastasis: validation patients of one class only, the threshold stays 0.5")
-        return Choice(settings=lesson.settings, thresholds={"patient": 0.5})
+        return Choice(settings=lesson.settings, **_defaults(own, _ONE_CLASS if judged else _NOBODY))
+    patients = [case.patient for case in judged]
+    probabilities = [predict_status(network, case.patches, case.volume) for case in judged]
+    volumes = [case.volume for case in judged]
+    scores = {"auc": auc(truth, probabilities), "auc_volume": auc(truth, volumes)}
+    if not lesson.material.config.cascade.choose_thresholds:
+        return Choice(settings=lesson.settings, scores=scores, **_defaults(own, _SWITCHED_OFF))
+    probability = fit_threshold(probabilities, truth, patients).value
+    volume = fit_volume_threshold(volumes, truth, patients).value
     return Choice(
         settings=lesson.settings,
-        scores={"auc": auc(truth, scores), "auc_volume": auc(truth, volumes)},
-        thresholds={
-            "patient": fit_threshold(scores, truth, patients).value,
-            "largest_positive_volume_mm3": fit_volume_threshold(volumes, truth, patients).value,
+        scores=scores,
+        thresholds={"patient": probability, "largest_positive_volume_mm3": volume},
+        chosen={
+            "patient": _on_scores(probability, probabilities, len(judged)),
+            "largest_positive_volume_mm3": _on_scores(volume, volumes, len(judged)),
         },
     )
+
+
+def _on_scores(threshold: float, scores: Iterable[float], patients: int) -> ThresholdChoice:
+    # At the lowest score everybody is called positive: the first of the candidates.
+    return ThresholdChoice(by="validation", patients=patients, at_edge=threshold <= min(scores))
 
 
 def _expected(value: Any, kind: type[T]) -> T:  # noqa: ANN401 - whatever a caller handed over

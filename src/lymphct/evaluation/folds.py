@@ -1,7 +1,7 @@
 """Who is trained on, who decides, who is tested: the only place that splits patients (Sec. IV-A.1).
 
-Every split is a function of the set of patients, their strata and the seed; the order in which a manifest
-lists them does not matter, because patients are ordered by a hash of seed and id.
+Every split is a function of the set of patients, their strata, what the parts need, and the seed; the order
+in which a manifest lists them does not matter, because patients are ordered by a hash of seed and id.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lymphct.core.errors import InputError, UsageError
+from lymphct.evaluation.guarantees import Need, rearranged
 
 _CASCADE_SHARE = 0.6
 _VALIDATION_SHARE = 0.2
@@ -41,7 +42,9 @@ class Fold:
     test: tuple[str, ...]
 
 
-def split_for_training_all(patients: Mapping[str, str], seed: int) -> CascadeSplit:
+def split_for_training_all(
+    patients: Mapping[str, str], seed: int, needs: Sequence[Sequence[Need]] = ()
+) -> CascadeSplit:
     """Split 60 % for the cascade and 40 % for the fusion, 20 % of each for validation, stratified.
 
     The status network must see volumes and masks as they will be for new patients; networks that were
@@ -50,6 +53,8 @@ def split_for_training_all(patients: Mapping[str, str], seed: int) -> CascadeSpl
     Args:
         patients: id → stratum (such as "N+ head").
         seed: another seed, another split.
+        needs: of the parts, by their names in `CascadeSplit`, in groups that are met together; the fewest
+            patients change places for it (`guarantees.rearranged`).
 
     Raises:
         InputError: fewer than four patients: one part would be empty.
@@ -58,15 +63,18 @@ def split_for_training_all(patients: Mapping[str, str], seed: int) -> CascadeSpl
     if len(patients) < 4:
         msg = f"{len(patients)} patients cannot fill four parts"
         raise InputError(msg, code="E_COHORT_SIZE", cure="give at least 4 patients, better 60")
-    cascade, fusion = _take(_ordered(patients, str(seed)), _CASCADE_SHARE, at_least=2)
+    order = _ordered(patients, str(seed))
+    cascade, fusion = _take(order, _CASCADE_SHARE, at_least=2)
     validation, train = _take(cascade, _VALIDATION_SHARE)
     fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE)
-    return CascadeSplit(
-        train=_sorted(train),
-        validation=_sorted(validation),
-        fusion_train=_sorted(fusion_train),
-        fusion_validation=_sorted(fusion_validation),
-    )
+    parts = {
+        "train": train,
+        "validation": validation,
+        "fusion_train": fusion_train,
+        "fusion_validation": fusion_validation,
+    }
+    met = rearranged(parts, patients, order, needs)
+    return CascadeSplit(**{part: _sorted(names) for part, names in met.items()})
 
 
 def stratified_folds(

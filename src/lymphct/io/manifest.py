@@ -18,6 +18,9 @@ COLUMNS: Final = (
 
 REQUIRED_COLUMNS: Final = ("patient_id", "venous")
 
+SPLITS: Final = ("train", "test")
+"""What the column `split` may say besides nothing, whatever its case: patients of `test` teach nobody."""
+
 SYNTHETIC_COLUMN: Final = "synthetic"
 """Column of ours that holds 1 for phantoms, so that models trained on them say so."""
 
@@ -57,6 +60,16 @@ class PatientRecord:
     def is_excluded(self) -> bool:
         """Tell whether the manifest gives a reason to leave the patient out."""
         return bool(self.cells.get("exclude_reason"))
+
+    @property
+    def split(self) -> str:
+        """Return what the column `split` says, in small letters: one of `SPLITS` once it is checked."""
+        return self.cells.get("split", "").strip().casefold()
+
+    @property
+    def may_teach(self) -> bool:
+        """Tell whether trainings may use the patient: neither excluded nor kept for the test."""
+        return self.split in {"", "train"} and not self.is_excluded
 
     @property
     def is_synthetic(self) -> bool:

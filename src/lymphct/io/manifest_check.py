@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from lymphct.core.errors import InputError
-from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.io.manifest import SPLITS, Manifest, PatientRecord
 from lymphct.io.results.fingerprints import digest_file
 
 PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -101,6 +101,11 @@ def _cells(patient: PatientRecord, needs: Sequence[str]) -> Iterator[Problem]:
         cause = f"n_status is {status[:20]!r}"
         cure = "write 0 (no metastasis), 1 (metastasis) or nothing"
         yield _problem(patient, "cohort", InputError(cause, code="E_LABELS", cure=cure))
+    if patient.split not in {"", *SPLITS}:
+        # Whoever writes "holdout" means a patient nobody may learn from: never guessed.
+        cause = f"split is {patient.cells['split'][:20]!r}"
+        cure = "write train, test or nothing"
+        yield _problem(patient, "cohort", InputError(cause, code="E_SPLIT", cure=cure))
     if patient.is_excluded:
         return
     for column in dict.fromkeys(("venous", *needs)):

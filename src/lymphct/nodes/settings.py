@@ -42,6 +42,9 @@ class NodeSegmentationSettings(SegmentationTrainingSettings):
     min_volume: NonNegativeFloat = 30.0
     """Smaller nodes are dropped, mm³. Not stated in the paper; chosen with the threshold on validation
     patients where a bundle says so."""
+    choose_operating_point: bool = True
+    """Choose threshold and smallest node on validation patients, unless `cascade.choose_thresholds` is off
+    for all stages. Not stated in the paper; off in the preset `paper`."""
 
 
 class IdentificationHeadSettings(Settings):

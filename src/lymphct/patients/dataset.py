@@ -72,6 +72,11 @@ class StoredPatient:
         blank = self.instances.with_array(np.zeros(self.instances.geometry.shape, np.uint8))
         return measure_nodes(drawn, self.ct, blank if self.structures is None else self.structures)
 
+    @property
+    def node_classes(self) -> tuple[NodeClass | None, ...]:
+        """Class of each drawn lymph node, without opening an image; None where nobody said one."""
+        return tuple(node.node_class for node in _read_nodes(self.images))
+
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
         """Return the attention map of the drawn structures, kept in the store (Eq. 1, Eq. 2)."""
         key = (tuple(bands.items()), settings)
@@ -138,6 +143,11 @@ class PreparedCohort(Mapping[str, StoredPatient]):
 
     def __len__(self) -> int:
         return len(self.clinical)
+
+    @property
+    def drawn_nodes(self) -> dict[str, tuple[NodeClass | None, ...]]:
+        """Class of each drawn lymph node, by patient; nobody's images are opened."""
+        return {name: self[name].node_classes for name in self}
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without open files."""

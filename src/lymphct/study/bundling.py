@@ -3,18 +3,19 @@
 import logging
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.models import PHANTOM_NOTICE, new_description
+from lymphct.cascade.models import new_description
 from lymphct.cascade.stages import STAGES, Part
 from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import Bundle, read_bundle, update_bundle_part, write_bundle
 from lymphct.io.results.fingerprints import code_version
-from lymphct.study.plan import Plan, Run
+from lymphct.study.model_card import model_card
+from lymphct.study.plan import Run
 
 logger = logging.getLogger(__name__)
 
@@ -35,28 +36,22 @@ def lay_bundle(run: Run, init: BundleInfo | None = None) -> None:
         salt=salt if init is None else init.salt,
         is_phantom=plan.is_phantom,
     )
-    write_bundle(run.bundle, info.model_copy(update={"code_version": code_version()}), {}, model_card(plan))
+    info = info.model_copy(update={"code_version": code_version()})
+    write_bundle(run.bundle, info, {}, model_card(plan, info, {}))
 
 
-def model_card(plan: Plan) -> str:
-    """Return the first version of the card: what the bundle was trained on and what it is not."""
-    kind = "synthetic phantoms" if plan.is_phantom else "patients"
-    trained_on = (
-        f"Trained by lymphct on {len(plan.ids('train'))} {kind} for structures, tumor and lymph nodes "
-        f"(and {len(plan.ids('validation'))} for their thresholds), and on {len(plan.ids('fusion_train'))} "
-        f"others for the metastasis status (and {len(plan.ids('fusion_validation'))} for its threshold). "
-        f"Arterial phases registered by method {plan.config.registration.method}. Seed {plan.seed}."
-    )
-    notice = PHANTOM_NOTICE if plan.is_phantom else ""
-    lines = [f"# {plan.name}", trained_on, notice, "For research. Not a medical device."]
-    return "\n\n".join(line for line in lines if line) + "\n"
-
-
-def add_part(folder: Path, part: Part) -> None:
-    """Add a trained part to a bundle."""
-    salt = read_bundle(folder).info.salt
+def add_part(run: Run, part: Part) -> None:
+    """Add a trained part to the run's bundle and write its card anew."""
     changes = {"thresholds": dict(part.thresholds)}
-    update_bundle_part(folder, part.stage, part.described(salt), part.weights, changes)  # type: ignore[arg-type] # numbers are JSON
+    described = part.described(read_bundle(run.bundle).info.salt)
+    update_bundle_part(
+        run.bundle,
+        part.stage,
+        described,
+        part.weights,
+        changes,  # type: ignore[arg-type] # numbers are JSON
+        card=partial(model_card, run.plan, nodes=run.patients.drawn_nodes),
+    )
     logger.info(
         "%s: added to the bundle (%s)", part.stage, ", ".join(f"{k} {v:.3f}" for k, v in part.scores.items())
     )
@@ -80,6 +75,10 @@ def _part_in(bundle: Bundle, name: StageName) -> Part:
         train=groups["train"],
         validation=groups["validation"],
         scores=info.scores,
+        thresholds={
+            n: bundle.info.thresholds[n] for n in STAGES[name].thresholds if n in bundle.info.thresholds
+        },
+        chosen=info.chosen,
     )
 
 
@@ -114,4 +113,12 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
         raise ModelError(msg, cure="begin a new run with --init")
     for name, part in bundle.info.parts.items():
         if name != stage and name not in present.parts:
-            update_bundle_part(run.bundle, name, part, bundle.weights[name])
+            kept = {"thresholds": dict(_part_in(bundle, name).thresholds)}
+            update_bundle_part(
+                run.bundle,
+                name,
+                part,
+                bundle.weights[name],
+                kept,  # type: ignore[arg-type] # numbers are JSON
+                card=partial(model_card, run.plan, nodes=run.patients.drawn_nodes),
+            )

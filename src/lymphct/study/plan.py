@@ -20,6 +20,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json, write_json
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.preparation import Store, variant
+from lymphct.study.needs import DrawnNodes, parts_needs
 
 Part = Literal["train", "validation", "fusion_train", "fusion_validation"]
 """What a patient does in a run: teaches or chooses, for the cascade or for the status network."""
@@ -46,6 +47,7 @@ class Plan(BaseModel):
     config: Config
     intensity: dict[str, tuple[float, float, float, float]]
     bands: dict[str, tuple[float, float]]
+    learned_from: dict[str, tuple[str, ...]] | None = None
     patients: dict[str, PatientPlan]
 
     @model_validator(mode="before")
@@ -68,6 +70,11 @@ class Plan(BaseModel):
         return Roles(train=self.ids("train"), validation=self.ids("validation"))
 
     @property
+    def _learned_from(self) -> Mapping[str, Sequence[str]]:
+        # A plan that does not say was made when all training patients were taken for it.
+        return {"intensity": self.ids("train")} if self.learned_from is None else self.learned_from
+
+    @property
     def learned(self) -> Learned:
         """Intensities and bands."""
         return Learned(
@@ -75,7 +82,7 @@ class Plan(BaseModel):
             bands=bands_from_mapping(
                 {name: {"d_min": low, "d_max": high} for name, (low, high) in self.bands.items()}
             ),
-            fitted_on=FittedOn.of(self.ids("train")),
+            fitted_on={what: FittedOn.of(names) for what, names in self._learned_from.items()},
         )
 
 
@@ -129,19 +136,30 @@ class Run:
         return self.folder / "stages" / name
 
 
-def split_cohort(records: Sequence[PatientRecord], seed: int) -> dict[str, PatientPlan]:
+def split_cohort(
+    records: Sequence[PatientRecord], seed: int, drawn: DrawnNodes | None = None
+) -> dict[str, PatientPlan]:
     """Assign each patient to a part: 60 % cascade, 40 % fusion, 20 % of each for validation.
 
-    Patients whose `split` column says `test` or that have an `exclude_reason` take no part. Strata are N
-    status and tumor site.
+    Each part holds what the stages learn from, with both classes, wherever the cohort has it
+    (`needs.parts_needs`); the plan is the same whichever stage is trained first.
+
+    Patients whose `split` column says `test` (or anything but `train`) or that have an `exclude_reason` take
+    no part. Strata are N status and tumor site.
+
+    Args:
+        records: the cohort.
+        seed: another seed, another split.
+        drawn: classes of the drawn nodes by patient, known when the patients are prepared; until then
+            identification needs nothing.
 
     Raises:
         InputError: fewer than four patients are left.
 
     """
-    taking_part = [r for r in records if r.cells.get("split") != "test" and not r.is_excluded]
+    taking_part = [r for r in records if r.may_teach]
     strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
-    split = split_for_training_all(strata, seed)
+    split = split_for_training_all(strata, seed, tuple(parts_needs(taking_part, drawn).values()))
     groups: Mapping[Part, Sequence[str]] = {
         "train": split.train,
         "validation": split.validation,
@@ -161,7 +179,13 @@ def kept_plan(folder: Path, plan: Plan) -> Plan:
     """
     if not (folder / PLAN_FILE).exists():
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
-    elif Run.open(folder).plan != plan:
+    elif not _is_same(Run.open(folder).plan, plan):
         msg = f"the folder {folder.name} holds a run with other patients, settings or seed"
         raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
     return plan
+
+
+def _is_same(begun: Plan, plan: Plan) -> bool:
+    if begun.learned_from is None:
+        plan = plan.model_copy(update={"learned_from": None})
+    return begun == plan

@@ -28,6 +28,7 @@ from lymphct.patients.registration_table import write_registration_table
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.evidence import Examination, examined_patients
 from lymphct.study.keeping import Checkpoints
+from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import PLAN_FILE, Plan, Run, kept_plan, split_cohort
 from lymphct.study.progress import Progress, watched
 
@@ -74,6 +75,11 @@ class TrainingRequest:
     resume: bool = False
     pretrained: Mapping[str, torch.Tensor] | None = None
 
+    @property
+    def teachers(self) -> Sequence[PatientRecord]:
+        """Return those a training may look at: neither excluded nor kept for the test."""
+        return [record for record in self.records if record.may_teach]
+
 
 def train_all(request: TrainingRequest, progress: Progress | None = None) -> Path:
     """Train every stage and return the folder of the bundle.
@@ -88,7 +94,7 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
     if request.init is not None:
         msg = "all stages are trained here, nothing is taken over from --init"
         raise UsageError(msg, cure="leave out --init, or name the one stage to train")
-    run = start_run(request)
+    run = start_run(request, tuple(STAGES))
     with watched(run.folder / "stages", progress):
         train = partial(_train_chain, request, run)
         if request.jobs > 1:
@@ -104,7 +110,7 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
 def train_one(request: TrainingRequest, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
     _require_begun(request, request.folder / "stages" / stage)
-    run = start_run(request)
+    run = start_run(request, (stage,))
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
     with watched(run.folder / "stages", progress):
@@ -118,29 +124,41 @@ def _require_begun(request: TrainingRequest, trace: Path) -> None:
         raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")
 
 
-def start_run(request: TrainingRequest) -> Run:
+def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run:
     """Prepare the cohort, settle who is trained on, and lay an empty bundle.
 
+    Args:
+        request: what to train.
+        stages: that will be trained; a cohort that cannot fill their parts is refused, by what the manifest
+            says before any work, by the classes of the drawn nodes before any training.
+
     Raises:
-        InputError: patients cannot be read, or are too few.
+        InputError: patients cannot be read, are too few, or lack what a part of the split needs.
         UsageError: the folder holds another run.
 
     """
+    records = request.teachers
+    require_needs(split_cohort(records, request.seed), parts_needs(records), stages)
     patients = _prepared(request)
+    drawn = patients.drawn_nodes
     init = None if request.init is None else read_bundle(request.init).info
-    split = split_cohort(request.records, request.seed)
+    split = split_cohort(records, request.seed, drawn)
+    require_needs(split, parts_needs(records, drawn), stages)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
     # Networks that are taken over know no other statistics than their own.
     learned = fit_learned(patients, train, request.config) if init is None else Learned.of_bundle(init)
     plan = Plan(
         name=request.name,
         seed=request.seed,
-        is_phantom=any(record.is_synthetic for record in request.records),
+        # One part that learned from phantoms makes every result meaningless for patients.
+        is_phantom=any(record.is_synthetic for record in records) or (init is not None and init.is_phantom),
         phase_dropout=request.config.nodes.sampling.phase_dropout > 0,
         labels=labels_key(request.labels),
         config=request.config,
         intensity={p.value: (s.low, s.high, s.mean, s.sd) for p, s in learned.intensity.items()},
         bands={structure.label: (band.d_min, band.d_max) for structure, band in learned.bands.items()},
+        # Statistics that are taken over bring the hashes of their own patients.
+        learned_from={what: tuple(sorted(group.ids)) for what, group in learned.fitted_on.items()},
         patients=split,
     )
     run = Run(request.folder, kept_plan(request.folder, plan), patients.store.folder)
@@ -155,17 +173,18 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
         registration=request.config.registration,
         labels=request.labels,
     )
-    jobs = affordable_jobs(request.jobs, worker_memory(request.records, preparation))
+    records = request.teachers
+    jobs = affordable_jobs(request.jobs, worker_memory(records, preparation))
     failures = []
-    for outcome in prepared_patients(request.records, preparation, jobs=jobs):
+    for outcome in prepared_patients(records, preparation, jobs=jobs):
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])
     if failures:
-        msg = f"{len(failures)} of {len(request.records)} patients cannot be read; the first: {failures[0]}"
+        msg = f"{len(failures)} of {len(records)} patients cannot be read; the first: {failures[0]}"
         raise InputError(msg, code="E_COHORT", cure="run `lymphct check`, then correct or exclude them")
-    write_registration_table(request.folder, preparation, request.records)
-    return prepared_cohort(preparation, request.records)
+    write_registration_table(request.folder, preparation, records)
+    return prepared_cohort(preparation, records)
 
 
 def _train_chain(request: TrainingRequest, run: Run, stages: Sequence[StageName]) -> None:
@@ -197,7 +216,7 @@ def train_stage(run: Run, name: StageName, request: TrainingRequest) -> None:
         start = replace(start, evidence=run_evidence(run, device=request.device, jobs=request.jobs))
     else:
         start = replace(start, parts=parts_in(bundle, stage.needs))
-    add_part(run.bundle, fit_stage(stage, run.patients, run.plan.roles(name), run.plan.learned, start, keep))
+    add_part(run, fit_stage(stage, run.patients, run.plan.roles(name), run.plan.learned, start, keep))
 
 
 def run_evidence(run: Run, *, device: str = "auto", jobs: int = 1) -> Mapping[str, Evidence]:

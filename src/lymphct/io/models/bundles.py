@@ -6,7 +6,7 @@ weight file, and the card may be edited by hand. Weights are float16 on disk and
 
 import hashlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,14 +121,16 @@ def _foreign_bundle(folder: Path) -> str:
     )
 
 
-def update_bundle_part(
+def update_bundle_part(  # noqa: PLR0913 - the card is a keyword
     folder: Path,
     name: StageName,
     part: PartInfo,
     tensors: Mapping[str, "torch.Tensor"],
     changes: Mapping[str, JSON] | None = None,
+    *,
+    card: Callable[[BundleInfo], str] | None = None,
 ) -> None:
-    """Add a trained part to a bundle or replace it; the other parts and the card stay as they are.
+    """Add a trained part to a bundle or replace it; the other parts stay as they are.
 
     Trainings that run side by side may add their parts to one bundle: each change is made under its lock.
 
@@ -138,6 +140,7 @@ def update_bundle_part(
         part: its description; the name and digest of the weight file are filled in here.
         tensors: its weights.
         changes: fields of `BundleInfo` to set besides; tables (`thresholds`, `bands`) are merged key by key.
+        card: writes the card of the bundle as it then is; None keeps the one that is there.
 
     Raises:
         ModelError: no bundle there, it is damaged, or the new part or a change is not valid.
@@ -156,8 +159,10 @@ def update_bundle_part(
             old = fields.get(field)
             fields[field] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
         fields["parts"][name] = _write_part(staging, name, part, tensors).model_dump(mode="json")
-        _write_info(staging, validated(fields))
-        (staging / CARD_FILE).write_bytes((folder / CARD_FILE).read_bytes())
+        info = validated(fields)
+        _write_info(staging, info)
+        kept = (folder / CARD_FILE).read_bytes() if card is None else card(info).encode("utf-8")
+        (staging / CARD_FILE).write_bytes(kept)
 
 
 def write_model_card(folder: Path, text: str) -> None:

@@ -1,0 +1,73 @@
+"""Who really taught a part, and who informed intensities and bands."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.cascade.fitting import Forget, fit_stage
+from lymphct.cascade.learned import fit_learned
+from lymphct.cascade.settings import Config
+from lymphct.cascade.stages import STAGES, Start
+from lymphct.core.leakage import FittedOn, Roles
+from lymphct.core.terms import Phase, StageName
+from lymphct.imaging.preprocess import DEFAULT_INTENSITY
+
+MakePatient = Any
+
+
+def fitted(config: Config, **switches: bool) -> Config:
+    return config.model_copy(update={"cascade": config.cascade.model_copy(update=switches)})
+
+
+def test_a_part_records_those_who_had_what_it_learns_from(make_patient: MakePatient, tiny: Config) -> None:
+    patients = {
+        name: make_patient(name, without=without, noise=5.0)
+        for name, without in {"a": (), "b": ("tumor",), "c": (), "d": ("tumor",)}.items()
+    }
+    roles = Roles(train=("a", "b"), validation=("c", "d"))
+    learned = fit_learned(patients, roles.train, tiny)
+    part = fit_stage(STAGES[StageName.TUMOR], patients, roles, learned, Start(config=tiny), Forget())
+    assert (part.train, part.validation) == (FittedOn.of(["a"]), FittedOn.of(["c"]))
+
+
+def test_nodes_without_a_class_teach_identification_nothing(make_patient: MakePatient, tiny: Config) -> None:
+    known, unknown = make_patient("a"), make_patient("b")
+    blank = replace(
+        unknown.nodes, nodes=tuple(replace(node, node_class=None) for node in unknown.nodes.nodes)
+    )
+    patients = {"a": known, "b": replace(unknown, nodes=blank)}
+    roles = Roles(train=("a", "b"))
+    learned = fit_learned(patients, roles.train, tiny)
+    stage1 = fit_stage(STAGES[StageName.NODES], patients, roles, learned, Start(config=tiny), Forget())
+    start = Start(config=tiny, parts={StageName.NODES: stage1})
+    part = fit_stage(STAGES[StageName.IDENTIFICATION], patients, roles, learned, start, Forget())
+    assert part.train == FittedOn.of(["a"])
+    assert part.chosen["node_positive"].why == "no validation patients"
+    assert part.described("a key of a test").chosen == part.chosen
+
+
+@pytest.mark.parametrize(
+    ("switches", "behind"),
+    [
+        ({"fit_intensity": True}, {"intensity": FittedOn.of(["a", "b"])}),
+        ({"fit_intensity": False}, {}),
+        (
+            {"fit_intensity": True, "fit_bands": True},
+            {"intensity": FittedOn.of(["a", "b"]), "bands": FittedOn.of(["a"])},
+        ),
+    ],
+)
+def test_statistics_record_those_who_informed_them(
+    switches: dict[str, bool], behind: dict[str, FittedOn], make_patient: MakePatient, tiny: Config
+) -> None:
+    patients = {
+        "a": make_patient("a"),
+        "b": make_patient("b", without=("structures",)),
+        "c": make_patient("c", without=("structures", "tumor")),
+    }
+    learned = fit_learned(patients, tuple(patients), fitted(tiny, **switches))
+    assert learned.fitted_on == behind
+    assert (learned.intensity[Phase.VENOUS] == DEFAULT_INTENSITY) is ("intensity" not in behind)
+    assert (learned.bands == PAPER_BANDS) is ("bands" not in behind)
