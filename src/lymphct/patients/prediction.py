@@ -35,7 +35,7 @@ from lymphct.report.tables import write_nodes, write_result
 logger = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"
-LIBRARIES = ("lymphct", "torch", "monai", "numpy", "scipy", "numba", "SimpleITK", "nibabel", "pydicom")
+LIBRARIES = ("lymphct", "torch", "numpy", "scipy", "numba", "SimpleITK", "nibabel", "pydicom")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
