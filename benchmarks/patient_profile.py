@@ -2,7 +2,8 @@
 
 `python benchmarks/patient_profile.py [PART …] [--json FILE]`. PART is one of these; without a name all run:
 
-- start: `lymphct --help`, `import lymphct` and the two largest libraries, beside a Python that does nothing.
+- start: `lymphct --help`, `import lymphct`, torch and all that `lymphct predict` imports, beside a Python
+  that does nothing.
 - whole: a `tiny` phantom with the shipped bundle, from reading the files to the report, the second of two
   runs (the first compiles); two threads where the machine has them.
 - classical: a phantom of size `--size`, what needs no network: read, register, resample, attention, nodes,
@@ -62,7 +63,7 @@ STARTS = {
     "Python alone": ("-c", "pass"),
     "import lymphct": ("-c", "import lymphct"),
     "import torch": ("-c", "import torch"),
-    "import torch, monai": ("-c", "import torch, monai"),
+    "imports of lymphct predict": ("-c", "import lymphct.patients.prediction"),
     "lymphct --help": ("-c", "from lymphct.cli.main import run; run()", "--help"),
 }
 HOOKS = {

@@ -215,6 +215,27 @@ def test_every_decision_is_listed_and_has_its_three_parts() -> None:
             assert part in text, name
 
 
+def python_blocks(text: str) -> list[str]:
+    """Return the Python examples of a page, in order."""
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_on_python_runs_from_top_to_bottom_and_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = python_blocks(PAGES["docs/python.md"])
+    assert len(blocks) > 5
+    session: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), session)  # noqa: S102 - the page is ours
+        printed = capsys.readouterr().out.splitlines()
+        promised = [line.removeprefix("# ") for line in block.splitlines() if line.startswith("# ")]
+        assert [line for line in printed if line in promised] == promised
+    assert (tmp_path / "results/phantom-20-0000/report.html").stat().st_size > 10_000
+    assert repr(session["prediction"]).startswith("Prediction(probability of LN metastasis 0.")
+
+
 def test_decisions_named_in_the_code_exist() -> None:
     there = {name.split("/")[-1][:4] for name in PAGES if name.startswith("docs/decisions/0")}
     for path in PACKAGE.rglob("*.py"):

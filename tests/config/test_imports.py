@@ -102,3 +102,10 @@ def test_a_missing_manifest_is_told_before_networks_load(command: list[str], tmp
     heavy, said = loaded_by_command(command, tmp_path)
     assert "torch" not in heavy
     assert "x.csv: no such file" in said
+
+
+def test_a_prediction_loads_no_library_of_developers(tmp_path: Path) -> None:
+    heavy, said = loaded_by("import lymphct.patients.prediction", tmp_path)
+    assert "torch" in heavy
+    assert "monai" not in heavy
+    assert said == ""

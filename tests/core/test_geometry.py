@@ -1,5 +1,8 @@
 """A voxel grid maps indices to positions in the patient and back."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -151,3 +154,15 @@ def test_an_affine_that_is_no_grid_is_refused(affine: DoubleArray, message: str)
 
 def test_a_left_handed_grid_is_common_and_welcome() -> None:
     assert np.linalg.det(np.asarray(GRID.direction)) == pytest.approx(-1)
+
+
+def test_a_grid_is_shown_in_one_line_with_the_directions_its_axes_point_to() -> None:
+    grid = Geometry(shape=(4, 5, 6), spacing=(0.68, 0.68, 1.25), origin=(-90.5, 11.0, -300.25))
+    assert (
+        repr(grid) == "Geometry(4×5×6 voxels of 0.68×0.68×1.25 mm, axes LPS, origin (-90.5, 11, -300.25) mm)"
+    )
+    turned = replace(grid, direction=((0.0, -1.0, 0.0), (0.0, 0.0, -1.0), (-1.0, 0.0, 0.0)))
+    assert turned.outline.endswith("axes IRA")
+    c, s = math.cos(0.3), math.sin(0.3)
+    tilted = replace(grid, direction=((c, -s, 0.0), (s, c, 0.0), (0.0, 0.0, 1.0)))
+    assert tilted.outline.endswith("axes LPS (oblique)")

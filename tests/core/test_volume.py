@@ -1,9 +1,11 @@
 """An image knows where it lies and cannot be written to."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from lymphct.core.errors import GeometryMismatchError
+from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.volume import Volume
 
@@ -57,3 +59,39 @@ def test_images_on_two_grids_are_refused_by_name_with_their_spacing() -> None:
     assert "the tumor mask lies on another voxel grid than the venous phase" in message
     assert "0.5×0.5×0.5 mm against (4, 5, 6) of 0.68×0.68×0.8 mm" in message
     assert "resample the tumor mask" in message
+
+
+def test_a_volume_is_shown_in_one_line() -> None:
+    assert repr(numbered()) == "Volume(int64, 4×5×6 voxels of 0.68×0.68×0.8 mm, axes PRI)"
+    field = Volume(array=np.zeros((4, 5, 6, 3), np.float32), geometry=GRID)
+    assert repr(field).startswith("Volume(float32×3, 4×5×6 voxels")
+
+
+def test_an_array_becomes_a_volume_where_it_is_said_to_lie() -> None:
+    volume = Volume.from_array(
+        np.arange(120).reshape(4, 5, 6), GRID.spacing, origin=GRID.origin, direction=np.array(GRID.direction)
+    )
+    assert volume.geometry == GRID
+    assert np.array_equal(volume.array, numbered().array)
+    assert Volume.from_array(np.zeros((2, 2, 2)), [1, 2, 3]).geometry == Geometry(
+        shape=(2, 2, 2), spacing=(1.0, 2.0, 3.0)
+    )
+    assert Volume.from_array(np.zeros((2, 2, 2, 3)), (1, 1, 1)).array.shape == (2, 2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "arguments", "words"),
+    [
+        (np.zeros((4, 5)), {}, r"an image has three axes i, j, k, got an array of shape \(4, 5\)"),
+        (np.zeros((4, 5, 6)), {"spacing": (1, 1)}, "three spacings are needed, got 2"),
+        (np.zeros((4, 5, 6)), {"origin": (1, 1, 1, 1)}, "three coordinates of the origin are needed, got 4"),
+        (np.zeros((4, 5, 6)), {"direction": np.eye(4)}, r"a 3×3 matrix, got shape \(4, 4\)"),
+        (np.zeros((4, 5, 6)), {"spacing": (1, 1, -1)}, "is not positive and finite"),
+        (np.zeros((4, 5, 6)), {"direction": np.ones((3, 3))}, "not orthonormal"),
+    ],
+)
+def test_an_array_that_lies_nowhere_is_refused(
+    array: np.ndarray, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        Volume.from_array(array, **{"spacing": (1, 1, 1), **arguments})

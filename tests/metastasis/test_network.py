@@ -65,7 +65,7 @@ def test_full_width_has_the_feature_counts_of_the_paper() -> None:
 
 def test_a_quarter_of_the_width_quarters_every_count_but_the_codewords() -> None:
     network = StatusNetwork(StatusNetworkSettings(width=0.25))
-    assert network.resnet.layer4[1].conv2.weight.shape == (128, 128, 3, 3)
+    assert network.resnet.state_dict()["layer4.1.conv2.weight"].shape == (128, 128, 3, 3)
     assert network.texture is not None
     assert network.texture.codewords.shape == (8, 16)
     assert linear_shapes(network) == [(16, 256), (2, 16)]

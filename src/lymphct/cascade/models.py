@@ -60,6 +60,10 @@ class Models:
     identification: Trained[IdentificationNetwork, IdentificationSettings] | None
     metastasis: Trained[StatusNetwork, MetastasisSettings] | None
 
+    def __repr__(self) -> str:
+        parts = ", ".join(name for name in STAGES if getattr(self, name) is not None) or "no part"
+        return f"Models({self.info.name}: {parts}; {self.digest[:12] or 'not stored'})"
+
     @property
     def spacing(self) -> Vector3:
         """Voxel spacing of the working grid, mm."""

@@ -17,7 +17,6 @@ State = Literal["ok", "absent", "failed"]
 
 LIBRARIES: Final = {
     "torch": "torch",
-    "monai": "monai",
     "numpy": "numpy",
     "scipy": "scipy",
     "numba": "numba",

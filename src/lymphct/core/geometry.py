@@ -15,6 +15,11 @@ Direction = tuple[Vector3, Vector3, Vector3]
 WORKING_DIRECTION: Direction = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 """i → patient left, j → posterior, k → cranial (decision 0014)."""
 
+_TOWARDS = ("LR", "PA", "SI")
+"""Letter of each axis of the patient, upwards and downwards in LPS+."""
+_PARALLEL = 0.9999
+"""Least cosine of axes that are called parallel to the patient's: 0.8 degrees."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
@@ -50,6 +55,29 @@ class Geometry:
                 f"axes {np.round(matrix, 4).tolist()} at origin {self.origin} are not orthonormal and finite"
             )
             raise InputError(msg, code="E_AFFINE", cure="resample the image to an orthogonal grid")
+
+    def __repr__(self) -> str:
+        where = ", ".join(f"{x:.6g}" for x in self.origin)
+        return f"Geometry({self.outline}, origin ({where}) mm)"
+
+    @property
+    def outline(self) -> str:
+        """Return size, spacing and axes for people to read.
+
+        Axes are told by the directions closest to i, j, k: L or R(ight), P or A(nterior), S(uperior) or I.
+
+        >>> Geometry(shape=(512, 512, 300), spacing=(0.68, 0.68, 0.8)).outline
+        '512×512×300 voxels of 0.68×0.68×0.8 mm, axes LPS'
+        """
+        shape = "×".join(str(size) for size in self.shape)
+        spacing = "×".join(f"{step:.4g}" for step in self.spacing)
+        matrix = np.asarray(self.direction)
+        main = np.abs(matrix).argmax(axis=0)
+        letters = "".join(
+            _TOWARDS[axis][int(matrix[axis, column] < 0)] for column, axis in enumerate(main.tolist())
+        )
+        oblique = " (oblique)" if np.abs(matrix).max(axis=0).min() < _PARALLEL else ""
+        return f"{shape} voxels of {spacing} mm, axes {letters}{oblique}"
 
     @classmethod
     def from_affine(cls, affine: DoubleArray, shape: Index3) -> Self:

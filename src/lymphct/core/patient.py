@@ -1,13 +1,15 @@
 """What is known of one patient, before and after the prediction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from os import PathLike, fspath
 from typing import Final
 
 from pydantic import JsonValue
 
 from lymphct.core.arrays import Vector3
+from lymphct.core.errors import UsageError
 from lymphct.core.terms import NodeClass, Source, StageName, Structure
 from lymphct.core.volume import Volume
 
@@ -184,6 +186,7 @@ class Prediction:
         checks: what was looked at on the way.
         sources: where structures, tumor and nodes come from, by stage.
         arterial: the arterial phase as the networks saw it, registered where it was; None without one.
+        writer: writes it into the folder it is given; None where nobody knows the images it came from.
 
     """
 
@@ -200,3 +203,36 @@ class Prediction:
     checks: tuple[Check, ...] = ()
     sources: Mapping[StageName, Source] = field(default_factory=dict)
     arterial: Volume | None = None
+    writer: Callable[["Prediction", str], None] | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        if self.probability is None:
+            status = "score withheld"
+        else:
+            status = f"probability of LN metastasis {self.probability:.3f}"
+            if self.threshold is not None:
+                status += f", N+ from {self.threshold:.3f}"
+        nodes = f"nodes {self.search.value}"
+        if self.search is SearchState.SEARCHED:
+            positive = sum(
+                node.is_plausible and node.node_class is NodeClass.POSITIVE for node in self.nodes.nodes
+            )
+            nodes = f"{len(self.nodes.nodes)} nodes, {positive} positive"
+        used = f"{len(self.structures_used)} guiding structures"
+        notices = ", ".join(notice.code for notice in self.notices) or "none"
+        return f"Prediction({status}; {nodes}; {used}; notices: {notices})"
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write what `lymphct predict` writes: `result.json`, `nodes.csv`, `seg/`, `report.html`.
+
+        The folder appears whole or not at all; an older result of ours in it is replaced.
+
+        Raises:
+            UsageError: the prediction does not come from `lymphct.predict`.
+            OutputInUseError: the folder holds something else, or another process writes it.
+
+        """
+        if self.writer is None:
+            msg = "a prediction without its images cannot be saved"
+            raise UsageError(msg, cure="save what lymphct.predict returned")
+        self.writer(self, fspath(folder))

@@ -1,15 +1,12 @@
 """The status network: tumor texture and lymph node volume together (Sec. III-B, Eq. 6, Eq. 7)."""
 
 import torch
-from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lymphct.metastasis.encoding import TextureEncoding
+from lymphct.metastasis.resnet import STAGE_FEATURES, ResNet18
 from lymphct.metastasis.settings import StatusNetworkSettings
-
-_STAGE_FEATURES = (64, 128, 256, 512)
-"""Features of the four stages of ResNet-18 at width 1."""
 
 
 class MaskBranch(nn.Module):
@@ -61,25 +58,15 @@ class StatusNetwork(nn.Module):
 
     def __init__(self, settings: StatusNetworkSettings) -> None:
         super().__init__()
-        stages = [_scaled(count, settings.width) for count in _STAGE_FEATURES]
+        first, second, third, last = (_scaled(count, settings.width) for count in STAGE_FEATURES)
         self.settings = settings
-        self.resnet = ResNet(
-            "basic",
-            [2, 2, 2, 2],
-            stages,
-            spatial_dims=2,
-            n_input_channels=3,
-            conv1_t_size=7,
-            conv1_t_stride=2,
-            bias_downsample=False,
-            feed_forward=False,
-        )
-        self.mask_branch = MaskBranch(stages[0]) if settings.mask_branch else None
+        self.resnet = ResNet18((first, second, third, last))
+        self.mask_branch = MaskBranch(first) if settings.mask_branch else None
         self.texture = None
-        features = stages[-1] if settings.global_pooling else 0
+        features = last if settings.global_pooling else 0
         if settings.texture_encoding:
             channels = _scaled(settings.texture_channels, settings.width)
-            self.texture = TextureEncoding(stages[-1], channels, settings.codewords)
+            self.texture = TextureEncoding(last, channels, settings.codewords)
             features += self.texture.out_features
         self.fusion = (
             VolumeFusion(features, log_volume=settings.log_volume) if settings.volume_fusion else None
@@ -98,7 +85,7 @@ class StatusNetwork(nn.Module):
         features = self._layer4(patches, mask)
         parts = []
         if self.settings.global_pooling:
-            parts.append(self.resnet.avgpool(features).flatten(1))
+            parts.append(functional.adaptive_avg_pool2d(features, 1).flatten(1))
         if self.texture is not None:
             coverage = functional.adaptive_avg_pool2d(mask, (features.shape[2], features.shape[3]))
             parts.append(self.texture(features, coverage if self.settings.weight_texture_by_mask else None))
@@ -112,12 +99,8 @@ class StatusNetwork(nn.Module):
         image = patches
         if self.settings.input_channels == "arterial venous difference":
             image = torch.cat([patches[:, :2], patches[:, 1:2] - patches[:, :1]], dim=1)
-        resnet = self.resnet
-        x = resnet.act(resnet.bn1(resnet.conv1(image)))
-        if self.mask_branch is not None:
-            x = x * self.mask_branch(mask)
-        x = resnet.maxpool(x)
-        layer4: Tensor = resnet.layer4(resnet.layer3(resnet.layer2(resnet.layer1(x))))
+        gain = None if self.mask_branch is None else self.mask_branch(mask)
+        layer4: Tensor = self.resnet(image, gain)
         return layer4
 
 

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 RESULT_FILE = "result.json"
 MASKS: Final = ("structures", "tumor", "nodes")
 """Columns of a manifest that hold what somebody drew."""
-LIBRARIES = ("lymphct", "torch", "monai", "numpy", "scipy", "numba", "SimpleITK", "nibabel", "pydicom")
+LIBRARIES = ("lymphct", "torch", "numpy", "scipy", "numba", "SimpleITK", "nibabel", "pydicom")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

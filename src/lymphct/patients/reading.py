@@ -1,11 +1,13 @@
 """One patient's files, read and checked against one another before any work."""
 
 from pathlib import Path
+from typing import Protocol
 
 from lymphct.core.errors import LymphctError
 from lymphct.core.patient import PatientInput
 from lymphct.core.terms import Phase, Structure
 from lymphct.core.volume import Volume
+from lymphct.io.images.acquired import Source
 from lymphct.io.images.node_masks import sidecar
 from lymphct.io.images.reading import (
     Scheme,
@@ -19,6 +21,34 @@ from lymphct.io.images.reading import (
 from lymphct.io.manifest import PatientRecord
 
 
+class Sources(Protocol):
+    """Where the images of a patient come from; a line of a manifest is one."""
+
+    @property
+    def patient_id(self) -> str:
+        """Pseudonymous id."""
+
+    @property
+    def venous(self) -> Source:
+        """Venous phase."""
+
+    @property
+    def arterial(self) -> Source | None:
+        """Arterial phase; None when it was not acquired."""
+
+    @property
+    def structures(self) -> Source | None:
+        """Label map of organs and vessels, or a folder of masks; None when nothing was drawn."""
+
+    @property
+    def tumor(self) -> Source | None:
+        """Mask of the tumor; None likewise."""
+
+    @property
+    def nodes(self) -> Source | None:
+        """Lymph nodes; None likewise."""
+
+
 def files_of(record: PatientRecord) -> dict[str, Path]:
     """Return the files a patient has, by role; a node map brings the JSON file beside it."""
     files = record.paths
@@ -26,8 +56,8 @@ def files_of(record: PatientRecord) -> dict[str, Path]:
     return files | ({"nodes_json": described} if described is not None and described.exists() else {})
 
 
-def read_patient(record: PatientRecord, *, labels: Scheme = "lymphct") -> PatientInput:
-    """Read all files of one patient.
+def read_patient(record: Sources, *, labels: Scheme = "lymphct") -> PatientInput:
+    """Read all images of one patient: those of a manifest, or others.
 
     Raises:
         InputError: a file is refused, or two of them do not belong together; the error names the patient.
@@ -39,7 +69,7 @@ def read_patient(record: PatientRecord, *, labels: Scheme = "lymphct") -> Patien
         raise error.at(patient=record.patient_id) from error.__cause__
 
 
-def _read(record: PatientRecord, labels: Scheme) -> PatientInput:
+def _read(record: Sources, labels: Scheme) -> PatientInput:
     venous = read_ct(record.venous, phase=Phase.VENOUS)
     notices = list(venous.notices)
     grid = venous.volume.geometry

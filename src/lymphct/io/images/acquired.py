@@ -1,10 +1,19 @@
 """What comes in through the door: an image, what was noticed while reading it, and its fingerprint."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lymphct.core.patient import Notice
 from lymphct.core.terms import Phase
 from lymphct.core.volume import Volume
+
+Source = Path | Volume
+"""Where an image comes from: a file, a folder, or memory."""
+
+
+def name_of(source: Source, otherwise: str = "") -> str:
+    """Return what an error calls a source: the name of its file, or what it shows."""
+    return source.name if isinstance(source, Path) else otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

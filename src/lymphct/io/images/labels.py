@@ -18,6 +18,7 @@ from lymphct.core.terms import (
     Structure,
 )
 from lymphct.core.volume import Volume
+from lymphct.io.images.acquired import Source, name_of
 from lymphct.io.images.masks import read_mask, read_whole_numbers
 from lymphct.io.textfile import read_text
 
@@ -49,11 +50,11 @@ def label_scheme(text: str) -> Scheme:
     return named.get(text) or Path(text)
 
 
-def read_labels(path: Path, *, scheme: Scheme = "lymphct", grid: Geometry | None = None) -> Volume:
+def read_labels(path: Source, *, scheme: Scheme = "lymphct", grid: Geometry | None = None) -> Volume:
     """Read organs and vessels.
 
     Args:
-        path: a NIfTI label map, or a folder of one mask per structure (`<name>.nii.gz`).
+        path: a NIfTI label map, a folder of one mask per structure (`<name>.nii.gz`), or a map in memory.
         scheme: whose numbers or file names are used.
         grid: the grid it must lie on, whatever its axis order; None to keep the file's own.
 
@@ -66,13 +67,13 @@ def read_labels(path: Path, *, scheme: Scheme = "lymphct", grid: Geometry | None
         UsageError: a YAML scheme with a folder, which holds names already.
 
     """
-    if path.is_dir():
+    if isinstance(path, Path) and path.is_dir():
         return _read_folder(path, scheme, grid)
     volume = read_whole_numbers(path, grid, name="structure mask")
     known, ignored = _numbers(scheme)
     strangers = [n for n in _present(volume) if n not in known and n not in ignored]
     if strangers:
-        raise _unknown_numbers(strangers, scheme).at(file=path.name)
+        raise _unknown_numbers(strangers, scheme).at(file=name_of(path, "structures"))
     table: npt.NDArray[np.uint8] = np.zeros(_LARGEST_NUMBER + 1, dtype=np.uint8)
     for number, structure in known.items():
         table[number] = structure

@@ -1,7 +1,6 @@
 """Masks drawn on a CT: whole numbers, on the voxels of the CT or refused."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 
@@ -10,16 +9,18 @@ from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import order_towards, reordered_like
 from lymphct.core.volume import Volume
+from lymphct.io.images.acquired import Source, name_of
+from lymphct.io.images.in_memory import read_in_memory
 from lymphct.io.images.nifti import read_nifti
 
 logger = logging.getLogger(__name__)
 
 
-def read_mask(path: Path, grid: Geometry | None = None, *, name: str = "mask") -> Volume:
+def read_mask(path: Source, grid: Geometry | None = None, *, name: str = "mask") -> Volume:
     """Read a mask of one thing, such as the tumor; it may be empty.
 
     Args:
-        path: a NIfTI file.
+        path: a NIfTI file, or an image in memory.
         grid: the grid it must lie on, whatever its axis order; None to keep the file's own.
         name: what it shows, for messages.
 
@@ -35,11 +36,11 @@ def read_mask(path: Path, grid: Geometry | None = None, *, name: str = "mask") -
     low, high = int(volume.array.min()), int(volume.array.max())
     if low < 0 or high > 1:
         msg = f"the {name} holds values from {low} to {high}, only 0 and 1 are allowed"
-        raise InputError(msg, code="E_LABELS", cure="write it with 0 and 1").at(file=path.name)
+        raise InputError(msg, code="E_LABELS", cure="write it with 0 and 1").at(file=name_of(path))
     return volume.with_array(volume.array.astype(np.uint8))
 
 
-def read_whole_numbers(path: Path, grid: Geometry | None, *, name: str) -> Volume:
+def read_whole_numbers(path: Source, grid: Geometry | None, *, name: str) -> Volume:
     """Read an image of whole numbers from 0 on and bring its axes into the order of `grid`, exactly.
 
     Raises:
@@ -54,16 +55,19 @@ def read_whole_numbers(path: Path, grid: Geometry | None, *, name: str) -> Volum
             cure = f"resample the {name} onto the grid of the CT first"
             raise GeometryMismatchError(msg, cure=cure)
 
-    image = read_nifti(path, check_grid=check_shape)
+    if isinstance(path, Volume):
+        image = read_in_memory(path, name=name, check_grid=check_shape)
+    else:
+        image = read_nifti(path, check_grid=check_shape)
     for notice in image.notices:
-        logger.warning("%s: %s", path.name, notice.text)
+        logger.warning("%s: %s", name_of(path), notice.text)
     try:
         volume = image.volume.with_array(_whole(image.volume.array, name))
         if grid is None:
             return volume
         return reordered_like(volume, grid, name=name, reference_name="CT")
     except InputError as error:
-        raise error.at(file=path.name) from None
+        raise error.at(file=name_of(path)) from None
 
 
 def _whole(array: AnyArray, name: str) -> AnyArray:

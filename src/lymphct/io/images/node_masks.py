@@ -11,6 +11,7 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Node, NodeMap
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
+from lymphct.io.images.acquired import Source, name_of
 from lymphct.io.images.masks import read_whole_numbers
 from lymphct.io.images.nifti import write_nifti
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
@@ -24,7 +25,7 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
 
 
-def read_nodes(path: Path, grid: Geometry | None = None) -> NodeMap:
+def read_nodes(path: Source, grid: Geometry | None = None) -> NodeMap:
     """Read lymph nodes.
 
     With `sidecar(path)` beside it the file is an instance map, and the JSON gives class and station:
@@ -32,7 +33,7 @@ def read_nodes(path: Path, grid: Geometry | None = None) -> NodeMap:
     1 positive and 2 negative, and each 26-connected part of one class is a node.
 
     Args:
-        path: a NIfTI file; may hold no node at all.
+        path: a NIfTI file, or a class map in memory; may hold no node at all.
         grid: the grid it must lie on, whatever its axis order; None to keep the file's own.
 
     Returns:
@@ -45,12 +46,12 @@ def read_nodes(path: Path, grid: Geometry | None = None) -> NodeMap:
     """
     volume = read_whole_numbers(path, grid, name="node mask")
     try:
-        if sidecar(path).exists():
+        if isinstance(path, Path) and sidecar(path).exists():
             described = _described_instances(sidecar(path))
             return _node_map(volume.with_array(volume.array.astype(np.int32)), described)
         return _from_classes(volume)
     except InputError as error:
-        raise error.at(file=error.file or path.name) from None
+        raise error.at(file=error.file or name_of(path, "nodes")) from None
 
 
 def _from_classes(volume: Volume) -> NodeMap:

@@ -1,5 +1,6 @@
 """The door for images: a CT, its masks, any other volume; in and out."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -7,9 +8,10 @@ from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.terms import Phase
 from lymphct.core.volume import Volume
-from lymphct.io.images.acquired import CT, ReadImage
+from lymphct.io.images.acquired import CT, ReadImage, Source, name_of
 from lymphct.io.images.dicom.reading import read_dicom
 from lymphct.io.images.hounsfield import checked_hounsfield
+from lymphct.io.images.in_memory import read_in_memory
 from lymphct.io.images.labels import Scheme, read_labels
 from lymphct.io.images.limits import AnatomicalLimits, SafetyLimits, check_anatomy
 from lymphct.io.images.masks import read_mask
@@ -39,7 +41,7 @@ __all__ = [
 VECTOR_COMPONENTS: Final = 3
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: str | PathLike[str]) -> Volume:
     """Read an image of any kind: a NIfTI file, or the CT series of a DICOM folder.
 
     Only the safety limits apply. Axes stay in the file's order, positions are LPS+; whole
@@ -49,7 +51,7 @@ def read_volume(path: Path) -> Volume:
         InputError: missing, damaged, too large, or without a valid 3D grid.
 
     """
-    return read_image(path).volume
+    return read_image(Path(path)).volume
 
 
 def read_image(path: Path) -> ReadImage:
@@ -72,11 +74,11 @@ def read_field(path: Path) -> Volume:
     return read_nifti(path, components=VECTOR_COMPONENTS).volume
 
 
-def read_ct(path: Path, *, phase: Phase, anatomy: AnatomicalLimits | None = None) -> CT:
+def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = None) -> CT:
     """Read one phase of an abdominal CT and make sure that it is one.
 
     Args:
-        path: a NIfTI file, or a folder with one axial CT series in DICOM.
+        path: a NIfTI file, a folder with one axial CT series in DICOM, or an image in memory.
         phase: the phase the user says it is.
         anatomy: anatomical limits; None for the defaults.
 
@@ -92,14 +94,16 @@ def read_ct(path: Path, *, phase: Phase, anatomy: AnatomicalLimits | None = None
     def check_grid(geometry: Geometry) -> None:
         check_anatomy(geometry, limits)
 
-    if path.is_dir():
+    if isinstance(path, Volume):
+        image = read_in_memory(path, name=f"{phase.value} phase", check_grid=check_grid)
+    elif path.is_dir():
         image = read_dicom(path, anatomy=limits)
     else:
         image = read_nifti(path, anatomy=limits, check_grid=check_grid)
     try:
         volume, notices = checked_hounsfield(image.volume)
     except InputError as error:
-        raise error.at(file=path.name) from None
+        raise error.at(file=name_of(path, f"{phase.value} phase")) from None
     return CT(
         volume=volume,
         phase=phase,
@@ -110,7 +114,7 @@ def read_ct(path: Path, *, phase: Phase, anatomy: AnatomicalLimits | None = None
     )
 
 
-def write_volume(path: Path, volume: Volume) -> None:
+def write_volume(path: str | PathLike[str], volume: Volume) -> None:
     """Write an image, or a vector field with its components last (LPS, mm), as .nii.gz.
 
     Equal volumes give equal bytes; the number type is kept; the header holds no text and no time.
@@ -120,4 +124,4 @@ def write_volume(path: Path, volume: Volume) -> None:
         EnvironmentProblemError: no space, no permission and the like; no part of the file is left.
 
     """
-    write_nifti(path, volume)
+    write_nifti(Path(path), volume)

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
-from lymphct import __version__
 from lymphct.core.errors import InputError
 from lymphct.io.results.code import sources
 from lymphct.io.results.jsonfile import JSON
@@ -81,7 +81,7 @@ def code_version(*names: str) -> str:
     for name, source in sources(*names).items():
         digest.update(name.encode() + b"\0")
         digest.update(hashlib.sha256(source.read_bytes()).digest())
-    return f"{__version__}+{digest.hexdigest()[:16]}"
+    return f"{version('lymphct')}+{digest.hexdigest()[:16]}"
 
 
 def fingerprint(inputs: Mapping[str, str], settings: JSON, code: str, bundle: str = "") -> dict[str, JSON]:
