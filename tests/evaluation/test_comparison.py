@@ -27,32 +27,39 @@ def test_each_other_method_is_compared_with_the_reference_on_aligned_patients() 
     assert [result.other for result in results] == ["weak", "fair"]
     aligned = method(2, 0.3)  # the weak method's scores in the order of ours
     expected = delong(methods["ours"].labels, methods["ours"].scores, aligned.scores)
-    assert results[0].auc.difference == pytest.approx(expected.difference)
-    assert results[0].auc.p == pytest.approx(expected.p)
-    assert results[0].balanced_accuracy.interval.estimate == pytest.approx(
+    assert results[0].scores.auc.difference == pytest.approx(expected.difference)
+    assert results[0].scores.auc.p == pytest.approx(expected.p)
+    assert results[0].calls.balanced_accuracy.interval.estimate == pytest.approx(
         balanced_accuracy(methods["ours"].labels, methods["ours"].called)
         - balanced_accuracy(aligned.labels, aligned.called)
     )
-    assert results[0].mcnemar.only_first > results[0].mcnemar.only_second
-    assert results[0].permutation_p < 0.05
-    assert results[0].paper_wilcoxon.warning
+    assert results[0].calls.mcnemar.only_first > results[0].calls.mcnemar.only_second
+    assert results[0].calls.permutation_p < 0.05
+    assert results[0].calls.paper_wilcoxon.warning
 
 
 def test_p_values_are_corrected_for_the_number_of_methods() -> None:
     results = compare_methods(three_methods(), "ours", np.random.default_rng(0), n=100)
-    assert [result.auc_p_holm for result in results] == list(holm([result.auc.p for result in results]))
-    by_bootstrap = holm([result.balanced_accuracy.p for result in results])
-    assert [result.balanced_accuracy_p_holm for result in results] == list(by_bootstrap)
+    assert [result.scores.p_holm for result in results] == list(
+        holm([result.scores.auc.p for result in results])
+    )
+    by_bootstrap = holm([result.calls.balanced_accuracy.p for result in results])
+    assert [result.calls.p_holm for result in results] == list(by_bootstrap)
 
 
 def test_intervals_hold_the_five_figures_of_a_method() -> None:
     ours = method(1, 2.0)
     figures = method_intervals(ours, np.random.default_rng(0), n=100)
     assert figures.auc.estimate == auc(ours.labels, ours.scores)
-    assert figures.balanced_accuracy.estimate == pytest.approx(
-        (figures.sensitivity.estimate + figures.specificity.estimate) / 2
+    assert figures.calls.balanced_accuracy.estimate == pytest.approx(
+        (figures.calls.sensitivity.estimate + figures.calls.specificity.estimate) / 2
     )
-    for interval in (figures.auc, figures.accuracy, figures.sensitivity, figures.specificity):
+    for interval in (
+        figures.auc,
+        figures.calls.accuracy,
+        figures.calls.sensitivity,
+        figures.calls.specificity,
+    ):
         assert interval.low < interval.estimate < interval.high
         assert interval.undefined == 0
 

@@ -2,11 +2,11 @@
 
 import typer
 
-from lymphct.cli import attention, cohort, demo, evaluate, predict, prepare, system, train
+from lymphct.cli import attention, cohort, demo, evaluate, predict, prepare, scores, system, train
 from lymphct.cli import register as registration
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the program."""
-    for module in (demo, predict, train, prepare, evaluate, attention, registration, cohort, system):
+    for module in (demo, predict, train, prepare, evaluate, scores, attention, registration, cohort, system):
         module.register(app)

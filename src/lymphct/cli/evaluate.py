@@ -1,4 +1,4 @@
-"""`lymphct evaluate`: masks of any tool against truth."""
+"""`lymphct evaluate`: masks and scores of any tool against truth."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lymphct.cli import scores
 from lymphct.cli.context import GLOBALS, counted, progress_bar
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,10 @@ class Components(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Measure masks of any tool against truth.", no_args_is_help=True)
+    group = typer.Typer(help="Measure masks and scores of any tool against truth.", no_args_is_help=True)
     group.command("segmentation")(segmentation)
     group.command("instances")(instances)
+    group.command("status")(scores.status)
     app.add_typer(group, name="evaluate")
 
 

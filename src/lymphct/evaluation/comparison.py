@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lymphct.core.errors import InputError, UsageError
+from lymphct.evaluation.claims import FalseClaim, agreement, false_claim
 from lymphct.evaluation.classification import (
     accuracy,
     auc,
@@ -64,56 +66,95 @@ class PatientScores:
 
 
 @dataclass(frozen=True, slots=True)
-class MethodIntervals:
-    """The five figures of Tab. VI and VII with bootstrap intervals."""
+class CallIntervals:
+    """The figures of calls in Tab. VI and VII with bootstrap intervals."""
 
     balanced_accuracy: Interval
-    auc: Interval
     accuracy: Interval
     sensitivity: Interval
     specificity: Interval
 
 
+@dataclass(frozen=True, slots=True)
+class MethodIntervals:
+    """The five figures of Tab. VI and VII with bootstrap intervals."""
+
+    auc: Interval
+    calls: CallIntervals
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The reference method against another one; differences are reference minus other.
+class ScoreComparison:
+    """Two methods' scores; differences are first minus second.
 
     Attributes:
-        other: name of the other method.
         auc: DeLong's test.
-        auc_p_holm: its p value, corrected for the number of other methods.
+        p_holm: its p value, corrected for the number of comparisons.
+        permutation_p: of the difference in AUC, exchanging ranks, so that the methods may have other scales.
+
+    """
+
+    auc: DeLong
+    p_holm: float
+    permutation_p: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallComparison:
+    """Two methods' calls; differences are first minus second.
+
+    Attributes:
         balanced_accuracy: paired bootstrap.
-        balanced_accuracy_p_holm: its p value, corrected.
+        p_holm: its p value, corrected for the number of comparisons.
         permutation_p: of the difference in balanced accuracy.
-        mcnemar: of the calls.
+        mcnemar: of the accuracies.
+        mcnemar_p_holm: its p value, corrected.
+        false_claim: which method looks better, and how probable it is that it is not (decision 0027).
         paper_wilcoxon: the paper's test on balanced accuracy, with its warning.
 
     """
 
-    other: str
-    auc: DeLong
-    auc_p_holm: float
     balanced_accuracy: Difference
-    balanced_accuracy_p_holm: float
+    p_holm: float
     permutation_p: float
     mcnemar: McNemar
+    mcnemar_p_holm: float
+    false_claim: FalseClaim
     paper_wilcoxon: PaperWilcoxon
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The reference method against another one; differences are reference minus other."""
+
+    other: str
+    scores: ScoreComparison
+    calls: CallComparison
 
 
 def method_intervals(method: PatientScores, rng: np.random.Generator, *, n: int = 1000) -> MethodIntervals:
     """Return the five figures of one method with 95 % intervals, bootstrap stratified by label."""
-    labels, called = np.asarray(method.labels), np.asarray(method.called)
+    labels = np.asarray(method.labels)
+    return MethodIntervals(
+        calls=call_intervals(labels, method.called, rng, n=n),
+        auc=bootstrap_interval(auc, labels, np.asarray(method.scores), rng=rng, strata=labels, n=n),
+    )
+
+
+def call_intervals(
+    labels: npt.ArrayLike, called: npt.ArrayLike, rng: np.random.Generator, *, n: int = 1000
+) -> CallIntervals:
+    """Return the four figures of calls (0/1 or bool) with 95 % intervals, bootstrap stratified by label.
+
+    Raises:
+        InputError: no patients, labels other than 0 and 1, or unequal numbers.
+
+    """
     of_calls = [
         bootstrap_interval(statistic, labels, called, rng=rng, strata=labels, n=n)
         for statistic in (balanced_accuracy, accuracy, sensitivity, specificity)
     ]
-    return MethodIntervals(
-        balanced_accuracy=of_calls[0],
-        auc=bootstrap_interval(auc, labels, np.asarray(method.scores), rng=rng, strata=labels, n=n),
-        accuracy=of_calls[1],
-        sensitivity=of_calls[2],
-        specificity=of_calls[3],
-    )
+    return CallIntervals(*of_calls)
 
 
 def compare_methods(
@@ -136,23 +177,61 @@ def compare_methods(
         msg = f"{reference!r} cannot be compared with the others of {sorted(methods)}"
         raise UsageError(msg)
     others = [name for name in methods if name != reference]
-    scores = {name: paired(methods, reference, name) for name in others}
-    calls = {name: paired(methods, reference, name, calls=True) for name in others}
-    tests = [delong(pair.labels, pair.first, pair.second) for pair in scores.values()]
-    differences = [paired_bootstrap(balanced_accuracy, pair, rng, n=n) for pair in calls.values()]
-    auc_p, balanced_p = holm([test.p for test in tests]), holm([d.p for d in differences])
+    scores = compare_scores([paired(methods, reference, name) for name in others], rng, n=n)
+    calls = compare_calls([paired(methods, reference, name, calls=True) for name in others], rng, n=n)
     return tuple(
-        Comparison(
-            other=name,
-            auc=tests[place],
-            auc_p_holm=auc_p[place],
-            balanced_accuracy=differences[place],
-            balanced_accuracy_p_holm=balanced_p[place],
-            permutation_p=permutation_test(balanced_accuracy, calls[name], rng, n=n),
-            mcnemar=mcnemar(calls[name].labels, calls[name].first, calls[name].second),
-            paper_wilcoxon=paper_wilcoxon(balanced_accuracy, calls[name], rng, n=n),
+        Comparison(other=name, scores=of_scores, calls=of_calls)
+        for name, of_scores, of_calls in zip(others, scores, calls, strict=True)
+    )
+
+
+def compare_scores(
+    pairs: Sequence[PairedScores], rng: np.random.Generator, *, n: int = 1000
+) -> tuple[ScoreComparison, ...]:
+    """Compare the scores of each pair of methods; p values are corrected by Holm over the pairs.
+
+    Raises:
+        InputError: fewer than two patients of a class.
+        UsageError: no exchanges.
+
+    """
+    tests = [delong(pair.labels, pair.first, pair.second) for pair in pairs]
+    corrected = holm([test.p for test in tests])
+    return tuple(
+        ScoreComparison(
+            auc=test,
+            p_holm=p,
+            permutation_p=permutation_test(auc, pair, rng, n=n, exchange_ranks=True),
         )
-        for place, name in enumerate(others)
+        for pair, test, p in zip(pairs, tests, corrected, strict=True)
+    )
+
+
+def compare_calls(
+    pairs: Sequence[PairedScores], rng: np.random.Generator, *, n: int = 1000
+) -> tuple[CallComparison, ...]:
+    """Compare the calls of each pair of methods; p values are corrected by Holm over the pairs.
+
+    Raises:
+        InputError: a class has no patients.
+        UsageError: no resamples.
+
+    """
+    claims = [false_claim(*agreement(pair.labels, pair.first, pair.second)) for pair in pairs]
+    differences = [paired_bootstrap(balanced_accuracy, pair, rng, n=n) for pair in pairs]
+    exact = [mcnemar(pair.labels, pair.first, pair.second) for pair in pairs]
+    balanced_p, exact_p = holm([d.p for d in differences]), holm([test.p for test in exact])
+    return tuple(
+        CallComparison(
+            balanced_accuracy=differences[place],
+            p_holm=balanced_p[place],
+            permutation_p=permutation_test(balanced_accuracy, pair, rng, n=n),
+            mcnemar=exact[place],
+            mcnemar_p_holm=exact_p[place],
+            false_claim=claims[place],
+            paper_wilcoxon=paper_wilcoxon(balanced_accuracy, pair, rng, n=n),
+        )
+        for place, pair in enumerate(pairs)
     )
 
 

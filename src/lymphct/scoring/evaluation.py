@@ -4,9 +4,9 @@ import csv
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,17 @@ from lymphct.report.tables import safe_text
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+
+class Case(Protocol):
+    """Something that is scored by itself and has a name."""
+
+    @property
+    def case(self) -> str:
+        """Its name."""
+
+
+AnyCase = TypeVar("AnyCase", bound=Case)
 
 SUFFIXES = (".nii.gz", ".nii")
 LARGEST_RECORD: Final = 2**30
@@ -148,13 +159,13 @@ class Scored(Generic[Result]):
 
 
 def score_pairs(
-    pairs: Sequence[MaskPair],
-    score: Callable[[MaskPair], Result],
+    pairs: Sequence[AnyCase],
+    score: Callable[[AnyCase], Result],
     *,
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> list[Scored[Result]]:
-    """Score every pair; all must succeed, since a mean over some of them would mislead.
+    """Score every pair (or other case); all must succeed, since a mean over some of them would mislead.
 
     Raises:
         LymphctError: the error of the first case that failed, with the number of the others.
@@ -182,6 +193,12 @@ class Table:
 
     heading: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+    def stamped(self, stamp: str) -> "Table":
+        """Return the table with a column `stamp` that says the same in every row; without one as it is."""
+        if not stamp:
+            return self
+        return Table([*self.heading, "stamp"], [[*row, stamp] for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,17 +249,64 @@ def evaluate(
     }
     recipe = Recipe.of_files(files, dict(evaluation.settings), code=(evaluation.code,))
 
-    def write(staging: Path) -> None:
+    def work() -> Measured:
         cases = score_pairs(pairs, evaluation.score, jobs=jobs, progress=progress)
-        origin = {name: recipe.fingerprint()[name] for name in ("settings", "code", "inputs")}
-        record = {"schema": f"lymphct-{evaluation.name}-1", **origin, **evaluation.record(cases)}
-        write_json(staging / f"{evaluation.name}.json", record)
-        for name, table in evaluation.tables(cases).items():
-            replace_file(staging / f"{name}.csv", _csv(table))
+        return Measured(record=evaluation.record(cases), tables=evaluation.tables(cases))
+
+    return stored(folder, evaluation.name, recipe, work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What an evaluation writes.
+
+    Attributes:
+        record: of the JSON file; schema, settings, code and inputs are added to it.
+        tables: name without suffix → CSV file.
+        pages: name of the file → its content.
+
+    """
+
+    record: Mapping[str, JSON]
+    tables: Mapping[str, Table]
+    pages: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def stored(folder: Path, name: str, recipe: Recipe, work: Callable[[], Measured]) -> dict[str, JSON]:
+    """Write what was measured into a folder, once; return what its JSON holds.
+
+    Args:
+        folder: of the result.
+        name: of the JSON file, without suffix; its schema is `lymphct-<name>-1`.
+        recipe: what is measured; an evaluation of the same that is there already is kept.
+        work: measures.
+
+    Raises:
+        LymphctError: raised by `work`; nothing is written.
+        InputError: an input changed meanwhile.
+        OutputInUseError: the folder holds something else than an older evaluation.
+        EnvironmentProblemError: no space, no permission and the like.
+
+    """
+
+    def write(staging: Path) -> None:
+        measured = work()
+        record = {"schema": f"lymphct-{name}-1", **origin_of(recipe), **measured.record}
+        write_json(staging / f"{name}.json", record)
+        for table_name, table in measured.tables.items():
+            replace_file(staging / f"{table_name}.csv", _csv(table))
+        for page, content in measured.pages.items():
+            replace_file(staging / page, content)
 
     made(folder, recipe, write)
-    stored: Any = read_json(folder / f"{evaluation.name}.json", max_bytes=LARGEST_RECORD)
-    return dict(stored)
+    kept: Any = read_json(folder / f"{name}.json", max_bytes=LARGEST_RECORD)
+    return dict(kept)
+
+
+def origin_of(recipe: Recipe) -> dict[str, JSON]:
+    """Return what every record says of its origin: settings, version of the code, digests of the inputs."""
+    fingerprint = recipe.fingerprint()
+    return {name: fingerprint[name] for name in ("settings", "code", "inputs")}
 
 
 def _csv(table: Table) -> bytes:
