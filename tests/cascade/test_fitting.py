@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import predict_score
 from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import CASCADE, STAGES, Part, Start
-from lymphct.cascade.thresholds import Choice
+from lymphct.cascade.thresholds import Choice, Lesson
 from lymphct.core.errors import InputError, LeakageError, UsageError
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn, Roles
@@ -268,22 +267,24 @@ def test_evidence_of_models_that_saw_the_patient_is_refused(
 def test_the_operating_point_is_chosen_by_the_best_weights_on_validation_patients(
     patients: dict[str, PreparedPatient], learned: Learned, settings: Config
 ) -> None:
-    kept, seen = Kept(), []
+    seen: list[tuple[dict[str, torch.Tensor], Lesson]] = []
 
-    def choose(network: torch.nn.Module, lesson: Any) -> Choice:
+    def fit(network: torch.nn.Module, *_: object, **__: object) -> Iterator[EpochRecord]:
+        # The last epoch was not the best one.
+        own = {name: x.clone() for name, x in network.state_dict().items()}
+        best = {f"best/{name}": torch.full_like(x, 0.5) for name, x in own.items()}
+        state = TrainingState(1, {f"network/{name}": x for name, x in own.items()} | best)
+        yield EpochRecord(1, 0.25, 0.5, 0.125, 1.0, state)
+
+    def choose(network: torch.nn.Module, lesson: Lesson) -> Choice:
         seen.append(({name: x.clone() for name, x in network.state_dict().items()}, lesson))
         return Choice(settings=lesson.settings, scores={"s": 1.0}, thresholds={"t": 0.5})
 
-    row = replace(STAGES[StageName.TUMOR], choose=choose)
-    part = fit_stage(row, patients, ROLES, learned, Start(config=settings, seed=2), kept)
+    row = replace(STAGES[StageName.TUMOR], fit=fit, choose=choose)
+    part = fit_stage(row, patients, ROLES, learned, Start(config=settings, seed=2), Forget())
     ((weights, lesson),) = seen
-    best = {
-        name.removeprefix("best/"): x
-        for name, x in kept.added[-1][0].state.tensors.items()
-        if name.startswith("best/")
-    }
-    assert best
-    assert all(torch.equal(weights[name], x) for name, x in best.items())
+    for tensors in (weights, part.weights):
+        assert all(bool((x == 0.5).all()) for x in tensors.values())
     assert [case.patient for case in lesson.cases] == ["a", "b"]
     assert [case.patient for case in lesson.validation] == ["c", "d"]
     assert lesson.roles == ROLES

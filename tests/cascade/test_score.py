@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from lymphct.attention.settings import AttentionSettings
+from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD
 from lymphct.cascade.evidence import status_patches
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.models import Models, Trained
 from lymphct.cascade.prepared import PreparedPatient
-from lymphct.cascade.score import DEFAULT_THRESHOLD, predict_score
+from lymphct.cascade.score import predict_score
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import NodeClass
 from lymphct.metastasis.prediction import predict_status
@@ -84,7 +85,7 @@ def test_which_volume_counts_is_a_setting_of_the_part(found: Findings, answering
 def test_the_threshold_is_that_of_the_bundle_or_one_half(found: Findings, answering: Models) -> None:
     assert predict_score(found, answering).threshold == 0.25
     none = replace(answering, info=answering.info.model_copy(update={"thresholds": {}}))
-    assert predict_score(found, none).threshold == DEFAULT_THRESHOLD == 0.5
+    assert predict_score(found, none).threshold == DEFAULT_PATIENT_THRESHOLD == 0.5
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.models.bundles import Bundle, read_bundle, write_bundle
 from lymphct.learning.settings import SamplingSettings, UNetSettings
 from lymphct.learning.weights import as_stored
-from lymphct.study.bundling import add_part, lay_bundle, model_card, parts_in, take_over
+from lymphct.patients.dataset import PreparedCohort
+from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.plan import PatientPlan, Plan, Run
 
 UNET = UNetSettings(features=(4, 8), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1)
@@ -37,6 +38,12 @@ CONFIG = Config.model_validate(
 INTENSITY = IntensityStatistics(-10.0, 90.0, 25.0, 20.0)
 PARTS = {"a": "train", "b": "validation", "c": "fusion_train", "d": "fusion_validation"}
 SALT = "the key of another bundle"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_drawn_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card counts drawn nodes; the patients of these tests are names alone."""
+    monkeypatch.setattr(PreparedCohort, "drawn_nodes", {})
 
 
 def run_in(folder: Path, **changes: Any) -> Run:
@@ -71,7 +78,7 @@ def info(**changes: Any) -> BundleInfo:
     learned = Learned(
         intensity={Phase.VENOUS: replace(INTENSITY, mean=33.0)},
         bands={Structure.AORTA: Band(0.0, 9.0)},
-        fitted_on=FittedOn.of(["theirs"]),
+        fitted_on={"intensity": FittedOn.of(["theirs"])},
     )
     described = new_description("other", learned, CONFIG, salt=SALT, is_phantom=False)
     return described.model_copy(update=changes)
@@ -129,20 +136,6 @@ def test_a_run_begun_with_another_bundle_has_its_statistics_its_key_and_whom_it_
     assert not laid.has_seen("a")
 
 
-def test_the_card_says_on_how_many_it_was_trained_and_what_it_is_not(tmp_path: Path) -> None:
-    plan = run_in(tmp_path / "run").plan
-    card = model_card(plan)
-    assert card.startswith("# test\n\n")
-    assert "Trained by lymphct on 1 patients for structures, tumor and lymph nodes" in card
-    assert "(and 1 for their thresholds), and on 1 others for the metastasis status" in card
-    assert "Arterial phases registered by method none. Seed 7." in card
-    assert card.endswith("For research. Not a medical device.\n")
-    assert PHANTOM_NOTICE not in card
-    phantoms = model_card(plan.model_copy(update={"is_phantom": True}))
-    assert PHANTOM_NOTICE in phantoms
-    assert "on 1 synthetic phantoms" in phantoms
-
-
 def test_a_part_comes_back_from_the_bundle_as_it_was_added(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,7 +143,7 @@ def test_a_part_comes_back_from_the_bundle_as_it_was_added(
     lay_bundle(run)
     added = part()
     with caplog.at_level(logging.INFO, logger="lymphct.study.bundling"):
-        add_part(run.bundle, added)
+        add_part(run, added)
     assert [record.getMessage() for record in caplog.records] == ["tumor: added to the bundle (f 0.125)"]
     back = parts_in(read_bundle(run.bundle), [StageName.TUMOR])[StageName.TUMOR]
     assert (back.stage, back.settings, back.scores) == (added.stage, added.settings, added.scores)
@@ -167,8 +160,8 @@ def test_a_part_comes_back_from_the_bundle_as_it_was_added(
 def test_thresholds_of_parts_stand_side_by_side(tmp_path: Path) -> None:
     run = run_in(tmp_path / "run")
     lay_bundle(run)
-    add_part(run.bundle, part(StageName.NODES, thresholds={"node_voxel": 0.25}))
-    add_part(run.bundle, part(StageName.TUMOR, thresholds={"patient": 0.75}))
+    add_part(run, part(StageName.NODES, thresholds={"node_voxel": 0.25}))
+    add_part(run, part(StageName.TUMOR, thresholds={"patient": 0.75}))
     assert read_bundle(run.bundle).info.thresholds == {"node_voxel": 0.25, "patient": 0.75}
     assert set(parts_in(read_bundle(run.bundle), [StageName.NODES])) == {StageName.NODES}
 
@@ -183,7 +176,7 @@ def test_the_parts_of_another_bundle_are_copied_except_the_trained_one_and_those
     assert set(read_bundle(run.bundle).info.parts) == {StageName.NODES}
     taken = read_bundle(run.bundle)
     assert taken.info.parts[StageName.NODES] == theirs.info.parts[StageName.NODES]
-    add_part(run.bundle, part(StageName.TUMOR, seed=3))
+    add_part(run, part(StageName.TUMOR, seed=3))
     before = (run.bundle / "tumor.safetensors").read_bytes()
     take_over(run, theirs, StageName.STRUCTURES)
     assert (run.bundle / "tumor.safetensors").read_bytes() == before

@@ -178,15 +178,15 @@ def test_the_bundle_says_how_each_threshold_came_about(bundle: Path) -> None:
     info = read_bundle(bundle).info
     chosen = {name: how for part in info.parts.values() for name, how in part.chosen.items()}
     assert set(chosen) == set(info.thresholds)
-    for stage, names in ((stage, STAGES[stage].thresholds) for stage in STAGES):
-        assert set(info.parts[stage].chosen) <= set(names)
+    for stage, row in STAGES.items():
+        assert set(info.parts[stage].chosen) <= set(row.thresholds)
     assert all((how.patients > 0) == (how.by == "validation") == (not how.why) for how in chosen.values())
 
 
 def test_the_card_is_written_anew_with_every_part(bundle: Path) -> None:
     card = (bundle / "MODEL_CARD.md").read_text()
-    for name in STAGES:
-        assert f"\n| {name} | " in card
+    for stage in STAGES:
+        assert f"\n| {stage} | " in card
     for name, value in read_bundle(bundle).info.thresholds.items():
         assert f"| {name} | {value:.4g} | " in card
     assert "| `nodes.training.epochs` | `2` | " in card

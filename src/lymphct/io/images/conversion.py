@@ -1,4 +1,4 @@
-"""Images of nibabel and SimpleITK as volumes, and back (decision 0027).
+"""Images of nibabel and SimpleITK as volumes, and back (decision 0028).
 
 nibabel counts positions towards the right, front and top (RAS+), SimpleITK and a `Volume` towards the left,
 back and top (LPS+); SimpleITK's arrays have their axes the other way round. Both libraries load on first use.
