@@ -131,3 +131,15 @@ def test_numbers_of_another_scheme_are_refused_with_the_cure(lymphct: Program, t
     assert result.code == 3
     assert "say --labels totalsegmentator" in result.err
     assert lymphct("attention", "--structures", path, "--labels", "totalsegmentator", "--out", out).code == 0
+
+
+def test_a_map_that_no_abdomen_has_is_said_and_not_refused(
+    lymphct: Program, structures: Path, tmp_path: Path
+) -> None:
+    array = read_volume(structures).array.copy()
+    array[10:14, 5:9, 6:12] = Structure.PANCREAS  # 0.04 ml, within the image
+    drawn = tmp_path / "small.nii.gz"
+    write_volume(drawn, Volume(array=array, geometry=GRID))
+    result = lymphct("attention", "--structures", drawn, "--out", tmp_path / "attention.nii.gz")
+    assert result.code == 0
+    assert "the label map looks wrong: the pancreas has 0.036 ml (3 to 500 expected)" in result.err

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -368,3 +369,48 @@ def test_a_place_that_cannot_be_written_costs_no_scoring(
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentProblemError, match="a part of the path is a file"):
         evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "file" / "out")
+
+
+def with_names(path: Path, array: AnyArray, **names: str) -> Path:
+    """Write a label map with a table of names in its header."""
+    labels = "".join(f'<Label Key="{key[1:]}">{name}</Label>' for key, name in names.items())
+    image = nib.Nifti1Image(array, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    table = f"<CaretExtension><LabelTable>{labels}</LabelTable></CaretExtension>".encode()
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(0, table))
+    nib.save(image, path)
+    return path
+
+
+def test_names_in_both_files_must_not_contradict_each_other(tmp_path: Path) -> None:
+    array = box((0, 0, 0), (3, 3, 3), value=5)
+    truth = with_names(tmp_path / "t.nii.gz", array, n5="liver", n6="tumor")
+    same = with_names(tmp_path / "same.nii.gz", array, n5="Liver", n6="cyst")
+    other = with_names(tmp_path / "other.nii.gz", array, n5="pancreas")
+    foreign = with_names(tmp_path / "foreign.nii.gz", array, n5="lung")
+    read_pair(MaskPair(case="c", prediction=same, truth=truth))
+    with pytest.raises(
+        InputError, match=r"^c: other\.nii\.gz: by the names in both files number 5 is the pancreas in the "
+        r"prediction, the liver in the truth \[E_LABELS\] - say --labels auto",
+    ):  # fmt: skip
+        read_pair(MaskPair(case="c", prediction=other, truth=truth))
+    with pytest.raises(InputError, match="number 5 is something else in the prediction, the liver in the tr"):
+        read_pair(MaskPair(case="c", prediction=foreign, truth=truth))
+    by_name, _ = read_pair(MaskPair(case="c", prediction=other, truth=truth), "auto")
+    assert by_name.array.max() == 5  # the pancreas, by its name
+    with pytest.raises(InputError, match="number 5 is the liver, by --labels lymphct the pancreas"):
+        read_pair(MaskPair(case="c", prediction=other, truth=truth), "lymphct")
+
+
+def test_shapes_that_cannot_be_are_measured_like_any_other(tmp_path: Path) -> None:
+    pairs = write_cases(tmp_path, {"a": (box((1, 1, 1), (4, 4, 4), value=11),) * 2})
+    evaluate_segmentation(pairs, SegmentationRequest(scheme="auto"), tmp_path / "r")
+    assert written(tmp_path / "r")["labels"]["liver"]["pooled"]["dice"] == 1
+
+
+def test_a_file_that_names_the_labels_is_an_input_of_the_evaluation(tmp_path: Path) -> None:
+    pairs = write_cases(tmp_path, {"a": (box((1, 1, 1), (4, 4, 4), value=1),) * 2})
+    evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "r")
+    assert set(written(tmp_path / "r")["inputs"]) == {"prediction/a", "truth/a"}
+    (tmp_path / "t" / "dataset.json").write_text('{"labels": {"liver": 1}}')
+    evaluate_segmentation(pairs, SegmentationRequest(), tmp_path / "r")
+    assert set(written(tmp_path / "r")["inputs"]) == {"prediction/a", "truth/a", "truth-names/a"}

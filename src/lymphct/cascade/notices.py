@@ -1,12 +1,13 @@
 """What a reader of a prediction must know, most important first."""
 
+from lymphct.anatomy.plausibility import implausible
 from lymphct.cascade.alignment import Aligned
 from lymphct.cascade.examination import Findings
 from lymphct.cascade.models import Models, inference_notices
 from lymphct.cascade.score import PatientScore
 from lymphct.cascade.settings import Config
 from lymphct.core.patient import Notice, PatientInput
-from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass
+from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
 from lymphct.registration.settings import RegistrationSettings
 
 
@@ -30,6 +31,7 @@ def collected_notices(
     if score.reason is not None:
         notices.append(score.reason)
     notices += _about_given(patient, score)
+    notices += _about_anatomy(patient, found)
     notices += patient.notices
     if patient.arterial is None:
         text = "no arterial phase was given: the networks saw the venous phase alone"
@@ -74,6 +76,23 @@ def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
     if not _positive(found):
         notices.append(Notice(code="no_positive_nodes", text=f"0 nodes {called}", value=0))
     return notices
+
+
+def _about_anatomy(patient: PatientInput, found: Findings) -> list[Notice]:
+    """Say which structures of the network no abdomen has; those of a file were judged when it was read."""
+    if patient.structures is not None:
+        return []
+    findings = implausible(found.structures)
+    if not findings:
+        return []
+    wrong = [structure for structure in Structure if any(structure in f.structures for f in findings)]
+    names = ", ".join(structure.title for structure in wrong)
+    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    text = (
+        f"the structures found cannot be right ({names}): {findings[0].text}{more}; "
+        "does the CT show the upper abdomen? Attention, nodes and score rest on them"
+    )
+    return [Notice(code="implausible_structures", text=text, value=len(wrong))]
 
 
 def _about_structures(patient: PatientInput, found: Findings, config: Config) -> list[Notice]:

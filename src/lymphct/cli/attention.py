@@ -4,12 +4,15 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lymphct.cli.context import chosen_config
-from lymphct.cli.options import AsJson
+from lymphct.cli.options import AsJson, Labels
+
+if TYPE_CHECKING:
+    from lymphct.core.volume import Volume
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +27,7 @@ def attention(
         Path, typer.Option(help="Label map (.nii.gz), or a folder of <structure>.nii.gz files.")
     ],
     out: Annotated[Path, typer.Option(help="Attention map to write (.nii.gz, float32, 0 to 1).")],
-    labels: Annotated[
-        str,
-        typer.Option(
-            help="Numbering of the label map: lymphct, totalsegmentator, or a YAML file name: number."
-        ),
-    ] = "lymphct",
+    labels: Labels = "auto",
     bands: Annotated[
         Path | None, typer.Option(help="YAML file of distance bands, mm; default: Tab. II of the paper.")
     ] = None,
@@ -52,6 +50,7 @@ def attention(
     check_writable_file(out)
     started = time.perf_counter()
     label_map = read_labels(structures, scheme=scheme)
+    _warn_of_implausible(label_map)
     write_volume(out, attention_map(label_map, chosen, settings))
     present = structures_present(label_map)
     # A structure without a band of the user's counts as background.
@@ -63,6 +62,14 @@ def attention(
     logger.info("attention map from %d of %d structures", len(used), len(GUIDING_STRUCTURES))
     if missing:
         logger.warning("missing structures: %s", ", ".join(missing))
+
+
+def _warn_of_implausible(label_map: "Volume") -> None:
+    """Any mask may be given here: what no abdomen has is said, not refused."""
+    from lymphct.anatomy.plausibility import implausible
+
+    for finding in implausible(label_map):
+        logger.warning("the label map looks wrong: %s", finding.text)
 
 
 def _check_target(out: Path, structures: Path) -> None:

@@ -69,7 +69,7 @@ def phantom(
 
 def check(
     cohort: CohortFile,
-    labels: Labels = "lymphct",
+    labels: Labels = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Report every problem of a manifest and its images at once, each with its cure."""

@@ -61,8 +61,8 @@ def segmentation(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Score organs and vessels by name; both files are numbered as lymphct, totalsegmentator "
-            "or a YAML file says."
+            help="Score organs and vessels by name; both files are numbered as auto (the names they hold, "
+            "else ours), lymphct, totalsegmentator or a YAML file says."
         ),
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Of the NSD, mm.")] = 2.0,

@@ -16,6 +16,10 @@ class Registration(StrEnum):
 
 CohortFile = Annotated[Path, typer.Argument(help="Manifest, cohort.csv.")]
 Labels = Annotated[
-    str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
+    str,
+    typer.Option(
+        help="Numbering of the structures: auto (the names in the file, else ours), lymphct, "
+        "totalsegmentator or a YAML file name: number."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -34,7 +34,7 @@ def predict(
     structures: Annotated[
         Path | None, typer.Option(help="Label map of organs and vessels, or a folder of <structure>.nii.gz.")
     ] = None,
-    labels: Labels = "lymphct",
+    labels: Labels = "auto",
     tumor: Annotated[Path | None, typer.Option(help="Tumor mask.")] = None,
     nodes: Annotated[Path | None, typer.Option(help="Drawn lymph nodes instead of stage 1.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Models; default: the shipped phantom bundle.")] = None,

@@ -31,7 +31,7 @@ def prepare(
         Registration | None,
         typer.Option(help="Default: as the bundle was trained, else as the settings say."),
     ] = None,
-    labels: Labels = "lymphct",
+    labels: Labels = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Register, resample and map the attention of every patient of a cohort, and keep it."""

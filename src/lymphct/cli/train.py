@@ -46,7 +46,7 @@ def train(
         Path | None, typer.Option(help="Bundle whose other stages are taken over; fitted on other patients.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    labels: Labels = "lymphct",
+    labels: Labels = "auto",
     work: Annotated[
         Path | None,
         typer.Option(help="Folder of prepared patients that runs share; default: in the run."),

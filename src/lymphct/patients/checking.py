@@ -65,7 +65,7 @@ class Problem:
 def check_manifest(
     path: Path,
     *,
-    labels: Scheme = "lymphct",
+    labels: Scheme = "auto",
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> list[Problem]:

@@ -41,7 +41,7 @@ class PreparationRequest:
     config: Config
     bundle: Path | None = None
     registration: RegistrationMethod | None = None
-    labels: Scheme = "lymphct"
+    labels: Scheme = "auto"
     device: str = "auto"
 
 

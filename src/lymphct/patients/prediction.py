@@ -56,7 +56,7 @@ class PredictionRequest:
 
     bundle: Path
     config: Config
-    labels: Scheme = "lymphct"
+    labels: Scheme = "auto"
     fill_structures: bool = False
     registration: RegistrationMethod | None = None
     device: str = "auto"

@@ -53,7 +53,7 @@ class Preparation:
     folder: Path
     spacing: Vector3
     registration: RegistrationSettings
-    labels: Scheme = "lymphct"
+    labels: Scheme = "auto"
 
     @property
     def settings(self) -> dict[str, JSON]:

@@ -13,8 +13,10 @@ import numpy as np
 from lymphct.core.errors import InputError, LymphctError, UsageError
 from lymphct.core.orientation import reordered_like
 from lymphct.core.volume import Volume
-from lymphct.io.images.labels import read_labels
-from lymphct.io.images.masks import read_whole_numbers
+from lymphct.io.images.acquired import ReadImage
+from lymphct.io.images.label_names import LabelNames, dataset_file, label_names, same_name
+from lymphct.io.images.labels import numbers_present, read_labels
+from lymphct.io.images.masks import read_numbered
 from lymphct.io.images.nifti import read_nifti
 from lymphct.io.images.reading import Scheme
 from lymphct.io.processes import map_patients
@@ -117,19 +119,18 @@ def read_pair(
 
     Raises:
         InputError: a damaged file, values that are not whole numbers from 0 on or that the scheme does not
-            know, confidences that are negative or not finite, or another voxel lattice; the message names
-            the case and the file.
+            know, names in the files that contradict it or one another, confidences that are negative or not
+            finite, or another voxel lattice; the message names the case and the file.
 
     """
-
-    def read(path: Path, name: str) -> Volume:
-        if scheme is not None:
-            return read_labels(path, scheme=scheme)
-        return read_whole_numbers(path, None, name=name)
-
     try:
-        truth = read(pair.truth, "truth")
-        prediction = _confidences(pair.prediction) if is_confidence else read(pair.prediction, "prediction")
+        if scheme is not None:
+            truth, prediction = (read_labels(path, scheme=scheme) for path in (pair.truth, pair.prediction))
+        elif is_confidence:
+            truth = read_numbered(pair.truth, None, name="truth").volume
+            prediction = _confidences(pair.prediction)
+        else:
+            truth, prediction = _numbered(pair)
         try:
             same = reordered_like(prediction, truth.geometry, name="prediction", reference_name="truth")
         except InputError as error:
@@ -137,6 +138,31 @@ def read_pair(
     except LymphctError as error:
         raise error.at(patient=pair.case) from error.__cause__
     return (same, truth)
+
+
+def _numbered(pair: MaskPair) -> tuple[Volume, Volume]:
+    """Read two masks by their numbers; what both files name must be the same."""
+    truth = read_numbered(pair.truth, None, name="truth")
+    prediction = read_numbered(pair.prediction, None, name="prediction")
+    try:
+        _require_same_names(prediction, label_names(prediction, pair.prediction), truth, pair.truth)
+    except InputError as error:
+        raise error.at(file=error.file or pair.prediction.name) from error.__cause__
+    return truth.volume, prediction.volume
+
+
+def _require_same_names(prediction: ReadImage, names: LabelNames, truth: ReadImage, path: Path) -> None:
+    others = label_names(truth, path) if names else LabelNames()
+    for number in sorted(set(names.names) & set(others.names)):
+        said, meant = names.structure(number), others.structure(number)
+        if (said is None and meant is None) or same_name(names.names[number], others.names[number]):
+            continue
+        if number not in {*numbers_present(prediction.volume), *numbers_present(truth.volume)}:
+            continue
+        one, other = ("something else" if s is None else f"the {s.title}" for s in (said, meant))
+        msg = f"by the names in both files number {number} is {one} in the prediction, {other} in the truth"
+        cure = "say --labels auto to score organs by their names"
+        raise InputError(msg, code="E_LABELS", cure=cure)
 
 
 def _confidences(path: Path) -> Volume:
@@ -242,11 +268,7 @@ def evaluate(
         EnvironmentProblemError: no space, no permission and the like.
 
     """
-    files = {
-        f"{role}/{pair.case}": path
-        for pair in pairs
-        for role, path in (("prediction", pair.prediction), ("truth", pair.truth))
-    }
+    files = {f"{role}/{pair.case}": path for pair in pairs for role, path in _with_names(pair)}
     recipe = Recipe.of_files(files, dict(evaluation.settings), code=(evaluation.code,))
 
     def work() -> Measured:
@@ -307,6 +329,13 @@ def origin_of(recipe: Recipe) -> dict[str, JSON]:
     """Return what every record says of its origin: settings, version of the code, digests of the inputs."""
     fingerprint = recipe.fingerprint()
     return {name: fingerprint[name] for name in ("settings", "code", "inputs")}
+
+
+def _with_names(pair: MaskPair) -> list[tuple[str, Path]]:
+    """Return the files of a pair by role, with those beside them that name their numbers."""
+    files = [("prediction", pair.prediction), ("truth", pair.truth)]
+    named = [(f"{role}-names", dataset_file(path)) for role, path in files]
+    return files + [(role, path) for role, path in named if path is not None]
 
 
 def _csv(table: Table) -> bytes:

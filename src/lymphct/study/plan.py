@@ -43,7 +43,7 @@ class Plan(BaseModel):
     seed: int
     is_phantom: bool
     phase_dropout: bool
-    labels: str = "lymphct"
+    labels: str = "auto"
     config: Config
     intensity: dict[str, tuple[float, float, float, float]]
     bands: dict[str, tuple[float, float]]

@@ -67,7 +67,7 @@ class TrainingRequest:
     records: Sequence[PatientRecord]
     config: Config
     seed: int = 0
-    labels: Scheme = "lymphct"
+    labels: Scheme = "auto"
     work: Path | None = None
     device: str = "auto"
     jobs: int = 1

@@ -1,6 +1,7 @@
 """What comes in through the door: an image, what was noticed while reading it, and its fingerprint."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lymphct.core.patient import Notice
@@ -26,6 +27,8 @@ class ReadImage:
         notices: what a reader of results must know about the file.
         patient_key: keyed hash of the DICOM PatientID; empty when unknown.
         frame_key: keyed hash of the DICOM FrameOfReferenceUID; empty when unknown.
+        extension: what a NIfTI file holds between its header and the voxels; may hold names of labels.
+        segments: names of the segments by number; empty unless the file is a segmentation of 3D Slicer.
 
     The keys are comparable within one process only: the hash key is drawn at random and never stored.
     """
@@ -35,6 +38,8 @@ class ReadImage:
     notices: tuple[Notice, ...] = ()
     patient_key: str = ""
     frame_key: str = ""
+    extension: bytes = b""
+    segments: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

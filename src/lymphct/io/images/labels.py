@@ -1,7 +1,7 @@
 """Label maps of organs and vessels, whoever drew them, as numbers of `Structure`."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,13 +19,15 @@ from lymphct.core.terms import (
 )
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source, name_of
-from lymphct.io.images.masks import read_mask, read_whole_numbers
+from lymphct.io.images.label_names import LabelNames, label_names
+from lymphct.io.images.masks import read_mask, read_numbered
 from lymphct.io.textfile import read_text
 
 logger = logging.getLogger(__name__)
 
-Scheme = Literal["lymphct", "totalsegmentator"] | Path
-"""Whose numbers a label map uses: ours, TotalSegmentator v2 `total`, or a YAML file `name: number`."""
+Scheme = Literal["auto", "lymphct", "totalsegmentator"] | Path
+"""Whose numbers a label map uses: what it says itself, else ours (auto); ours; those of TotalSegmentator v2
+`total`; or a YAML file `name: number`."""
 
 _LARGEST_NUMBER: Final = 65_535
 _LONGEST_NAMES: Final = 65_536
@@ -41,17 +43,23 @@ _TOTALSEGMENTATOR_NAMES: Final = {
 
 
 def label_scheme(text: str) -> Scheme:
-    """Return the scheme a user names: `lymphct`, `totalsegmentator`, or the path of a YAML file.
+    """Return the scheme a user names: `auto`, `lymphct`, `totalsegmentator`, or the path of a YAML file.
 
     >>> label_scheme("totalsegmentator")
     'totalsegmentator'
     """
-    named: dict[str, Scheme] = {"lymphct": "lymphct", "totalsegmentator": "totalsegmentator"}
+    named: dict[str, Scheme] = {
+        "auto": "auto",
+        "lymphct": "lymphct",
+        "totalsegmentator": "totalsegmentator",
+    }
     return named.get(text) or Path(text)
 
 
-def read_labels(path: Source, *, scheme: Scheme = "lymphct", grid: Geometry | None = None) -> Volume:
+def read_labels(path: Source, *, scheme: Scheme = "auto", grid: Geometry | None = None) -> Volume:
     """Read organs and vessels.
+
+    A label map that names its numbers (`lymphct.io.images.label_names`) is read by its names.
 
     Args:
         path: a NIfTI label map, a folder of one mask per structure (`<name>.nii.gz`), or a map in memory.
@@ -62,25 +70,26 @@ def read_labels(path: Source, *, scheme: Scheme = "lymphct", grid: Geometry | No
         uint8, numbers of `Structure`, 0 elsewhere.
 
     Raises:
-        InputError: a damaged file, or values the scheme does not know.
+        InputError: a damaged file, values the scheme does not know, or names that contradict the scheme.
         GeometryMismatchError: another grid than `grid`.
         UsageError: a YAML scheme with a folder, which holds names already.
 
     """
     if isinstance(path, Path) and path.is_dir():
         return _read_folder(path, scheme, grid)
-    volume = read_whole_numbers(path, grid, name="structure mask")
-    known, ignored = _numbers(scheme)
-    strangers = [n for n in _present(volume) if n not in known and n not in ignored]
-    if strangers:
-        raise _unknown_numbers(strangers, scheme).at(file=name_of(path, "structures"))
+    image = read_numbered(path, grid, name="structure mask")
+    volume, present = image.volume, numbers_present(image.volume)
+    try:
+        known = _meaning(present, scheme, label_names(image, path))
+    except InputError as error:
+        raise error.at(file=error.file or name_of(path, "structures")) from error.__cause__
     table: npt.NDArray[np.uint8] = np.zeros(_LARGEST_NUMBER + 1, dtype=np.uint8)
     for number, structure in known.items():
         table[number] = structure
     return volume.with_array(table[volume.array])
 
 
-def _present(volume: Volume) -> list[int]:
+def numbers_present(volume: Volume) -> list[int]:
     """Return the numbers in a map, slab by slab: the memory stays small."""
     largest = int(volume.array.max())
     if largest > _LARGEST_NUMBER:
@@ -91,9 +100,41 @@ def _present(volume: Volume) -> list[int]:
     return [int(n) for n in np.flatnonzero(counts)]
 
 
+def _meaning(present: Collection[int], scheme: Scheme, names: LabelNames) -> Mapping[int, Structure]:
+    """Return which numbers mean a structure, by the names in the file or by the scheme."""
+    if scheme == "auto" and names:
+        return names.structures(present)
+    known, ignored = _numbers(scheme)
+    if names:
+        _require_agreement(present, scheme, known, names)
+    strangers = [n for n in present if n not in known and n not in ignored]
+    if strangers:
+        raise _unknown_numbers(strangers, scheme)
+    return known
+
+
+def _require_agreement(
+    present: Collection[int], scheme: Scheme, known: Mapping[int, Structure], names: LabelNames
+) -> None:
+    """Refuse names that contradict the scheme.
+
+    A list of the user's own may leave out what the file names, and may know names that we do not.
+    """
+    for number in sorted(set(present) & set(names.names)):
+        said, meant = names.structure(number), known.get(number)
+        if said == meant or (isinstance(scheme, Path) and (said is None or meant is None)):
+            continue
+        what = "no structure of ours" if said is None else f"the {said.title}"
+        other = "nothing" if meant is None else f"the {meant.title}"
+        given = scheme.name if isinstance(scheme, Path) else scheme
+        msg = f"by the names in its {names.source} number {number} is {what}, by --labels {given} {other}"
+        cure = "leave --labels out to go by the names, or correct them"
+        raise InputError(msg, code="E_LABELS", cure=cure)
+
+
 def _numbers(scheme: Scheme) -> tuple[Mapping[int, Structure], range]:
     """Return the numbers that mean a structure, and the range of those that may be dropped."""
-    if scheme == "lymphct":
+    if scheme in {"auto", "lymphct"}:
         return {int(structure): structure for structure in Structure}, range(1)
     if scheme == "totalsegmentator":
         return TOTALSEGMENTATOR_LABELS, range(TOTALSEGMENTATOR_LARGEST + 1)
@@ -101,12 +142,12 @@ def _numbers(scheme: Scheme) -> tuple[Mapping[int, Structure], range]:
         # The user named the numbers that count, so all others are other things.
         return read_label_names(scheme), range(_LARGEST_NUMBER + 1)
     msg = f"unknown labels {scheme!r}"
-    raise UsageError(msg, cure="use lymphct, totalsegmentator or a YAML file")
+    raise UsageError(msg, cure="use auto, lymphct, totalsegmentator or a YAML file")
 
 
 def _unknown_numbers(strangers: list[int], scheme: Scheme) -> InputError:
     shown = ", ".join(str(n) for n in strangers[:5]) + (" …" if len(strangers) > 5 else "")
-    if scheme == "lymphct":
+    if scheme in {"auto", "lymphct"}:
         cause = f"label numbers {shown} are not among 0 to {max(Structure):d}"
         cure = "for TotalSegmentator masks say --labels totalsegmentator"
     else:
@@ -179,7 +220,7 @@ def _structure_files(folder: Path, scheme: Scheme) -> dict[Structure, Path]:
         if path.name.startswith(".") or stem in {path.name, path.name.removesuffix(".gz")}:
             continue
         structure = names.get(stem)
-        if structure is None and scheme == "lymphct":
+        if structure is None and scheme in {"auto", "lymphct"}:
             hint = " (a name of TotalSegmentator)" if stem in _TOTALSEGMENTATOR_NAMES else ""
             msg = f"unknown structure {stem[:40]!r}{hint}"
             cure = "rename it, or say --labels totalsegmentator"

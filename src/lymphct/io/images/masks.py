@@ -1,6 +1,7 @@
 """Masks drawn on a CT: whole numbers, on the voxels of the CT or refused."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import order_towards, reordered_like
 from lymphct.core.volume import Volume
-from lymphct.io.images.acquired import Source, name_of
+from lymphct.io.images.acquired import ReadImage, Source, name_of
 from lymphct.io.images.in_memory import read_in_memory
 from lymphct.io.images.nifti import read_nifti
 
@@ -48,6 +49,17 @@ def read_whole_numbers(path: Source, grid: Geometry | None, *, name: str) -> Vol
         GeometryMismatchError: another grid; a wrong shape is refused before any voxel is read.
 
     """
+    return read_numbered(path, grid, name=name).volume
+
+
+def read_numbered(path: Source, grid: Geometry | None, *, name: str) -> ReadImage:
+    """Read an image of whole numbers as `read_whole_numbers` does, with what its file says of the numbers.
+
+    Raises:
+        InputError: as `read_whole_numbers`.
+        GeometryMismatchError: the same.
+
+    """
 
     def check_shape(geometry: Geometry) -> None:
         if grid is not None and order_towards(geometry, grid).apply_to_grid(geometry).shape != grid.shape:
@@ -63,9 +75,9 @@ def read_whole_numbers(path: Source, grid: Geometry | None, *, name: str) -> Vol
         logger.warning("%s: %s", name_of(path), notice.text)
     try:
         volume = image.volume.with_array(_whole(image.volume.array, name))
-        if grid is None:
-            return volume
-        return reordered_like(volume, grid, name=name, reference_name="CT")
+        if grid is not None:
+            volume = reordered_like(volume, grid, name=name, reference_name="CT")
+        return replace(image, volume=volume)
     except InputError as error:
         raise error.at(file=name_of(path)) from None
 

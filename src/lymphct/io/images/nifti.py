@@ -62,7 +62,7 @@ def read_nifti(
             header = parse_header(bytes(block), components=components, limits=limits)
             if check_grid:
                 check_grid(header.geometry)
-            raw = _payload(stream, header, bytes(block))
+            raw, between = _payload(stream, header, bytes(block))
             surplus = max(0, len(block) - header.offset - header.payload_bytes)
             surplus += stream.finish(limits.trailing_bytes)
             digest = stream.digest
@@ -73,11 +73,11 @@ def read_nifti(
         text = f"{surplus} bytes behind the last voxel of {path.name} were ignored"
         notices = (*notices, Notice(code="trailing_bytes", text=text, value=float(surplus)))
     volume = Volume(array=_values(raw, header), geometry=header.geometry)
-    return ReadImage(volume=volume, digest=digest, notices=notices)
+    return ReadImage(volume=volume, digest=digest, notices=notices, extension=between)
 
 
-def _payload(stream: VerifiedStream, header: NiftiHeader, block: bytes) -> AnyArray:
-    """Return the stored numbers, one-dimensional, in the file's byte order."""
+def _payload(stream: VerifiedStream, header: NiftiHeader, block: bytes) -> tuple[AnyArray, bytes]:
+    """Return the stored numbers, one-dimensional, in the file's byte order; and what stands before them."""
     total = header.offset + header.payload_bytes
     stream.expect(total)
     skipped = bytearray(header.offset - len(block)) if header.offset > len(block) else bytearray()
@@ -90,7 +90,7 @@ def _payload(stream: VerifiedStream, header: NiftiHeader, block: bytes) -> AnyAr
     if got < total:
         msg = f"incomplete or damaged file: the voxels end early (expected {total} bytes, got {got})"
         raise InputError(msg, code="E_TRUNCATED", cure="copy the file again")
-    return raw.view(header.dtype)
+    return raw.view(header.dtype), (block + bytes(skipped))[header.extension : header.offset]
 
 
 def _values(raw: AnyArray, header: NiftiHeader) -> AnyArray:

@@ -36,6 +36,7 @@ class NiftiHeader:
         geometry: the grid, LPS+.
         components: values per voxel, 1 for an image.
         dtype: of the stored values, with their byte order.
+        extension: bytes before what may stand between header and voxels.
         offset: bytes before the first voxel.
         slope, intercept: value = slope × stored + intercept.
         notices: what was accepted with a reservation.
@@ -45,6 +46,7 @@ class NiftiHeader:
     geometry: Geometry
     components: int
     dtype: np.dtype[Any]
+    extension: int
     offset: int
     slope: float
     intercept: float
@@ -86,6 +88,7 @@ def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> Nift
         geometry=geometry,
         components=components,
         dtype=dtype,
+        extension=smallest,
         offset=int(offset),
         slope=slope,
         intercept=intercept,
