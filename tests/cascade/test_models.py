@@ -1,10 +1,17 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from lymphct.cascade.models import Models, inference_notices
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.cascade.learned import Learned
+from lymphct.cascade.models import Models, build_models, inference_notices, new_description
+from lymphct.cascade.settings import Config
+from lymphct.core.errors import InputError, ModelError
+from lymphct.core.terms import Phase, StageName
+from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import load_models
 from lymphct.learning.settings import InferenceChoice, InferenceSettings
@@ -34,6 +41,28 @@ def test_a_choice_reaches_all_networks_that_slide_and_leaves_the_rest(models: Mo
     assert models.nodes is not None
     assert chosen.nodes.network is models.nodes.network
     assert chosen.identification is models.identification
+
+
+def test_a_patch_no_body_fits_into_is_named(bundle: Path) -> None:
+    read = read_bundle(bundle)
+    part = read.info.parts[StageName.NODES]
+    sampling: Any = part.architecture["sampling"]
+    huge = {**part.architecture, "sampling": {**sampling, "patch_size": [32, 100000, 24]}}
+    parts = {**read.info.parts, StageName.NODES: part.model_copy(update={"architecture": huge})}
+    info = read.info.model_copy(update={"parts": parts})
+    with pytest.raises(
+        ModelError, match=r"the part nodes .*sampling\.patch_size\.1: .* less than or equal to 1024"
+    ):
+        build_models(info, {StageName.NODES: read.weights["nodes"]}, torch.device("cpu"))
+
+
+def test_intensities_that_no_image_has_make_no_bundle() -> None:
+    flat = IntensityStatistics(low=40.0, high=41.0, mean=40.01, sd=0.01)
+    learned = Learned(intensity={Phase.VENOUS: flat}, bands=PAPER_BANDS)
+    with pytest.raises(
+        InputError, match=r"what was learned makes no bundle: sd: .* greater than or equal to 0\.1"
+    ):
+        new_description("mine", learned, Config(), salt="a key of a test", is_phantom=False)
 
 
 def test_a_part_that_was_not_trained_stays_away(models: Models) -> None:

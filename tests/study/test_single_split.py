@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,6 +238,26 @@ def test_training_everything_takes_nothing_over(
 ) -> None:
     with pytest.raises(UsageError, match="nothing is taken over from --init"):
         train_all(replace(training, folder=tmp_path / "run", init=bundle))
+
+
+def test_what_a_kill_left_beside_a_finished_bundle_goes_with_the_next_run(
+    bundle: Path, training: TrainingRequest
+) -> None:
+    run = bundle.parent
+    (run / ".bundle.old-123").mkdir()
+    (run / ".bundle.staging.lock").touch()
+    train_all(training)
+    assert not list(run.glob(".bundle.*"))
+
+
+def test_a_kill_between_the_renames_of_a_bundle_loses_no_part(
+    bundle: Path, training: TrainingRequest, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bundle.parent, tmp_path / "run"))
+    (folder / "bundle").rename(folder / ".bundle.old-123")
+    again = replace(training, folder=folder)
+    start_run(again)
+    assert (folder / "bundle" / "bundle.json").read_bytes() == (bundle / "bundle.json").read_bytes()
 
 
 def test_checkpoints_hold_the_whole_state(bundle: Path) -> None:

@@ -1,43 +1,75 @@
 """What `bundle.json` says: how each network is rebuilt, on whom it was fitted, which values go with it."""
 
-from typing import Annotated, Final, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, field_validator
+from pydantic import Field, JsonValue, NonNegativeInt, field_validator, model_validator
 
 from lymphct.core.leakage import FittedOn, hash_patient
-from lymphct.core.settings import Settings
+from lymphct.core.settings import Settings, Spacing
 from lymphct.core.terms import STRUCTURES_BY_NAME, RegistrationMethod, StageName
 
 PhaseName = Literal["arterial", "venous"]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 PatientHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
+HU = Annotated[float, Field(ge=-32768, le=32767)]
+Millimetres = Annotated[float, Field(ge=-500, le=500)]
+
 DEFAULT_PATIENT_THRESHOLD: Final = 0.5
 """Probability from which a patient is called N+ where no validation patients chose one."""
+
+
+# Lone surrogates cannot be encoded, control characters drive a terminal.
+_UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+LARGEST_VOLUME: Final = 1e6
+"""mm³; a lymph node of a litre is none."""
 
 
 class PhaseIntensity(Settings):
     """Intensity statistics of one phase, fitted on training patients (decision 0017)."""
 
-    low: float
+    low: HU
     """Lower clip value, HU: the 0.5th percentile of the foreground. Not stated in the paper but in the
     authors' code."""
-    high: float
+    high: HU
     """Upper clip value, HU: the 99.5th percentile of the foreground. Not stated in the paper but in the
     authors' code."""
     mean: float
     """Mean of the clipped foreground, HU. Not stated in the paper; as nnU-Net does."""
-    sd: PositiveFloat
+    sd: Annotated[float, Field(ge=0.1)]
     """Standard deviation of the clipped foreground, HU. Not stated in the paper; as nnU-Net does."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if not self.low < self.high:
+            msg = f"low is {self.low:g} HU, not below high, {self.high:g} HU"
+            raise ValueError(msg)
+        # No values between low and high have another mean, or deviate from it by more than half their range.
+        if not self.low <= self.mean <= self.high or self.sd > 0.5001 * (self.high - self.low):
+            msg = (
+                f"no values from {self.low:g} to {self.high:g} HU have mean {self.mean:g} and SD {self.sd:g}"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class DistanceBand(Settings):
     """Where lymph nodes lie around one structure, signed distance in mm (Tab. II)."""
 
-    d_min: float
+    d_min: Millimetres
     """Lower end, mm; negative inside the structure (Tab. II)."""
-    d_max: float
+    d_max: Millimetres
     """Upper end, mm (Tab. II)."""
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Self:
+        if not self.d_min < self.d_max:
+            msg = f"d_min is {self.d_min:g} mm, not below d_max, {self.d_max:g} mm"
+            raise ValueError(msg)
+        return self
 
 
 class ThresholdChoice(Settings):
@@ -82,7 +114,7 @@ class BundleInfo(Settings):
     """Name of the bundle. Not stated in the paper; ours."""
     salt: Annotated[str, Field(min_length=8)]
     """Key of the hashes of patient ids. Not stated in the paper; chosen per bundle."""
-    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    spacing: tuple[Spacing, Spacing, Spacing]
     """Voxel spacing of the networks along i, j, k, mm (Sec. IV-A.2; coarser in small bundles)."""
     registration: RegistrationMethod = "none"
     """How the arterial phases of the training patients were registered (Sec. IV-A.2); a bundle that does not
@@ -118,6 +150,25 @@ class BundleInfo(Settings):
             raise ValueError(msg)
         return bands
 
+    @field_validator("thresholds")
+    @classmethod
+    def _in_range(cls, thresholds: dict[str, float]) -> dict[str, float]:
+        for name, value in thresholds.items():
+            most = LARGEST_VOLUME if name.endswith("_mm3") else 1.0
+            if not 0.0 <= value <= most:
+                msg = f"{name} is {value:g}, outside 0 to {most:g}"
+                raise ValueError(msg)
+        return thresholds
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_written(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        odd = next((text for text in _texts(values) if _UNWRITABLE.search(text)), None)
+        if odd is not None:
+            msg = f"the text {ascii(odd)[:60]} holds characters that cannot be written or shown"
+            raise ValueError(msg)
+        return values
+
     @property
     def fitted_on_anybody(self) -> FittedOn:
         """Return everybody from whom any part or fitted value of the bundle was learned."""
@@ -135,3 +186,16 @@ class BundleInfo(Settings):
     def has_seen(self, patient_id: str) -> bool:
         """Return whether any part or fitted value of the bundle was learned from this patient."""
         return patient_id in self.fitted_on_anybody
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in what a JSON file holds, names of fields among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

@@ -16,7 +16,7 @@ from lymphct.cascade.learned import Learned
 from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import STAGES, Parts, Stage, Weights
 from lymphct.core.arrays import Vector3
-from lymphct.core.errors import ModelError
+from lymphct.core.errors import InputError, ModelError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Notice
 from lymphct.core.settings import Settings
@@ -158,10 +158,17 @@ def _part(stage: Stage, info: BundleInfo, weights: Weights, device: torch.device
         network = stage.build(settings)
         network.load_state_dict(dict(weights))
     except (ValidationError, RuntimeError) as error:
-        msg = f"the part {stage.name} does not fit its description: {str(error).splitlines()[0][:100]}"
+        msg = f"the part {stage.name} does not fit its description: {_first_line(error)}"
         raise ModelError(msg, cure="use a bundle made by this version") from error
     network.to(device).eval()
     return Trained(network, settings)
+
+
+def _first_line(error: ValidationError | RuntimeError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:100]
+    return str(error).splitlines()[0][:100]
 
 
 def assembled(parts: Parts, learned: Learned, config: Config, device: torch.device) -> Models:
@@ -188,7 +195,21 @@ def new_description(
         salt: key of the hashes of patient ids.
         is_phantom: whether its patients are synthetic; then every result says so first.
 
+    Raises:
+        InputError: intensities that no foreground has, or a grid that is none.
+
     """
+    try:
+        return _new_description(name, learned, config, salt=salt, is_phantom=is_phantom)
+    except ValidationError as error:
+        msg = f"what was learned makes no bundle: {_first_line(error)}"
+        cure = "check that the images are CT in HU and their structures drawn on them"
+        raise InputError(msg, code="E_LEARNED", cure=cure) from error
+
+
+def _new_description(
+    name: str, learned: Learned, config: Config, *, salt: str, is_phantom: bool
+) -> BundleInfo:
     return BundleInfo(
         name=name,
         salt=salt,

@@ -1,9 +1,14 @@
 """Settings are typed, frozen and sourced: each field's docstring says where its value comes from."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+Spacing = Annotated[float, Field(ge=0.3, le=10.0)]
+"""Distance between voxels of a working grid, mm."""
+Edge = Annotated[int, Field(ge=1, le=1024)]
+"""Edge of a patch, voxels or pixels; an image of more would not fit a body."""
 
 
 class Settings(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from lymphct.core.arrays import Index3
-from lymphct.core.settings import Settings
+from lymphct.core.settings import Edge, Settings
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -70,7 +70,7 @@ class UNetSettings(Settings):
 class SamplingSettings(Settings):
     """What a batch is made of (Sec. III-A.1, Sec. IV-A.2)."""
 
-    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt] = (160, 192, 80)
+    patch_size: tuple[Edge, Edge, Edge] = (160, 192, 80)
     """Training sub-volume, voxels along i, j, k (Sec. IV-A.2)."""
     batch_size: PositiveInt = 2
     """Patches per iteration. Not stated in the paper; the default of nnU-Net."""

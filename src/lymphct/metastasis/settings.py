@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from lymphct.core.settings import Settings
+from lymphct.core.settings import Edge, Settings
 from lymphct.learning.settings import AugmentationSettings, ClassifierTrainingSettings, Fraction
 
 VolumeKind = Literal["largest", "mean", "total"]
@@ -14,7 +14,7 @@ VolumeKind = Literal["largest", "mean", "total"]
 class PatchSettings(Settings):
     """How the patches are cut around the tumor (Sec. III-B)."""
 
-    crop_size: PositiveInt = 224
+    crop_size: Edge = 224
     """Pixels along each side of a patch (Sec. III-B)."""
     crop_extent: PositiveFloat = 152.32
     """Side of an axial patch, mm: 224 pixels of 0.68 mm (Sec. III-B, Sec. IV-A.2); kept at any spacing."""

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from lymphct.core.settings import Settings
+from lymphct.core.settings import Edge, Settings
 from lymphct.learning.settings import (
     AugmentationSettings,
     ClassifierTrainingSettings,
@@ -74,7 +74,7 @@ class IdentificationHeadSettings(Settings):
 class NodeSamplingSettings(Settings):
     """Crops and batches of stage 2 (Sec. III-A.2)."""
 
-    crop_size: tuple[PositiveInt, PositiveInt, PositiveInt] = (96, 96, 80)
+    crop_size: tuple[Edge, Edge, Edge] = (96, 96, 80)
     """Voxels along i, j, k around the centre of a node (Sec. IV-A.2)."""
     batch_size: PositiveInt = 8
     """Nodes per batch, half positive and half negative. Not stated in the paper; the halves are those of the

@@ -124,7 +124,12 @@ class Run:
     @property
     def bundle(self) -> Path:
         """Folder of the bundle in the making."""
-        return self.folder / "bundle"
+        return self.bundle_in(self.folder)
+
+    @staticmethod
+    def bundle_in(folder: Path) -> Path:
+        """Folder of the bundle of the run in a folder."""
+        return folder / "bundle"
 
     @property
     def evidence(self) -> Path:

@@ -20,6 +20,7 @@ from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.processes import map_patients
+from lymphct.io.results.store import clean_leftovers
 from lymphct.learning.devices import chosen_device
 from lymphct.patients.dataset import PreparedCohort, prepared_cohort
 from lymphct.patients.memory import affordable_jobs, worker_memory
@@ -137,6 +138,7 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
         UsageError: the folder holds another run.
 
     """
+    clean_leftovers(Run.bundle_in(request.folder))  # of a kill while a part was added
     records = request.teachers
     require_needs(split_cohort(records, request.seed), parts_needs(records), stages)
     patients = _prepared(request)

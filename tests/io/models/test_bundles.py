@@ -235,7 +235,34 @@ def test_a_description_that_is_not_strict_json_is_refused(bundle: Path, text: st
     [
         (lambda value: value.update(schema_version=2), "schema_version: Input should be 1"),
         (lambda value: value.update(surprise=1), "surprise: Extra inputs are not permitted"),
-        (lambda value: value.update(spacing=[1, 1, 0]), "spacing.2: Input should be greater than 0"),
+        (
+            lambda value: value.update(spacing=[1, 1, 0]),
+            "spacing.2: Input should be greater than or equal to 0.3",
+        ),
+        (
+            lambda value: value.update(spacing=[1, 11, 1]),
+            "spacing.1: Input should be less than or equal to 10",
+        ),
+        (lambda value: value["thresholds"].update(patient=1.2), "patient is 1.2, outside 0 to 1"),
+        (
+            lambda value: value["thresholds"].update(node_min_volume_mm3=-1),
+            "node_min_volume_mm3 is -1, outside",
+        ),
+        (lambda value: value["intensity"]["venous"].update(sd=0.01), "intensity.venous.sd"),
+        (
+            lambda value: value["intensity"]["venous"].update(sd=400),
+            "no values from -100 to 240 HU have mean 70 and SD 400",
+        ),
+        (lambda value: value["intensity"]["venous"].update(mean=400), "have mean 400 and SD 85"),
+        (lambda value: value["intensity"]["venous"].update(low=240), "low is 240 HU, not below high, 240 HU"),
+        (lambda value: value["intensity"]["venous"].update(high=1e6), "intensity.venous.high"),
+        (lambda value: value["bands"]["spleen"].update(d_min=16), "d_min is 16 mm, not below d_max, 16 mm"),
+        (lambda value: value["bands"]["spleen"].update(d_max=1e4), "bands.spleen.d_max"),
+        (
+            lambda value: value.update(notice="lone \ud800"),
+            r"the text 'lone \ud800' holds characters that cannot",
+        ),
+        (lambda value: value["parts"]["nodes"].update(extra={"\x1b[2J": 1}), r"the text '\x1b[2J' holds"),
         (lambda value: value.pop("is_phantom"), "is_phantom: Field required"),
         (
             lambda value: value["bands"].update(appendix={"d_min": 0, "d_max": 1}),
@@ -266,6 +293,15 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     with pytest.raises(ModelError, match=f"the bundle lacks {name}"):
         verify_bundle(bundle)
+
+
+def test_a_card_that_is_no_regular_file_is_refused_and_never_waited_for(bundle: Path) -> None:
+    card = bundle / "MODEL_CARD.md"
+    for make in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")):
+        card.rmdir() if card.is_dir() else card.unlink()
+        make(card)
+        with pytest.raises(ModelError, match=r"MODEL_CARD\.md is not a regular file"):
+            read_bundle(bundle)
 
 
 def test_a_file_or_folder_too_many_is_named_but_not_what_a_file_browser_left(bundle: Path) -> None:

@@ -40,6 +40,32 @@ def test_a_checkpoint_comes_back_exactly(tmp_path: Path) -> None:
     assert names(tmp_path / "run" / "epoch-000003") == ["DONE.json", "state.json", "tensors.safetensors"]
 
 
+def test_a_checkpoint_written_twice_has_the_same_bytes(tmp_path: Path) -> None:
+    tensors = {f"network/{n}": torch.full((2, 3), float(n)) for n in range(40)}
+    tensors |= {
+        "optimizer/0/step": torch.tensor(3.0),
+        "half": torch.ones(3).half(),
+        "flag": torch.tensor([True]),
+    }
+    meta: dict[str, JSON] = {"epoch": 3, "best": 0.1 + 0.2, "average": None}
+    save_checkpoint(tmp_path / "once", tensors, meta)
+    # In another order, with views of other memory, and once more over itself.
+    backwards = {
+        name: tensors[name].t().contiguous().t() for name in reversed(tensors) if tensors[name].ndim < 3
+    }
+    for _ in range(2):
+        save_checkpoint(tmp_path / "twice", backwards, dict(reversed(meta.items())))
+    loaded = load_checkpoint(tmp_path / "once")
+    assert loaded is not None
+    save_checkpoint(tmp_path / "resumed", *loaded)
+    contents = [
+        {path.name: path.read_bytes() for path in (tmp_path / run / "epoch-000003").iterdir()}
+        for run in ("once", "twice", "resumed")
+    ]
+    assert contents[0] == contents[1] == contents[2]
+    assert names(tmp_path / "twice") == ["epoch-000003"]
+
+
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
     for epoch in range(4):
         save(tmp_path, epoch)

@@ -68,6 +68,23 @@ def test_another_input_setting_code_or_bundle_makes_it_anew(tmp_path: Path, othe
     assert names(tmp_path) == ["case7"]
 
 
+def test_what_a_kill_left_beside_a_current_result_goes_with_the_next_run(tmp_path: Path) -> None:
+    place = made(tmp_path / "case7", RECIPE, writing("first"))
+    (tmp_path / ".case7.old-123").mkdir()
+    (tmp_path / ".case7.staging.lock").touch()
+    made(place, RECIPE, never)
+    assert names(tmp_path) == ["case7"]
+
+
+def test_a_kill_between_the_two_renames_costs_no_work(tmp_path: Path) -> None:
+    place = made(tmp_path / "case7", RECIPE, writing("first"))
+    place.rename(tmp_path / ".case7.old-123")
+    (tmp_path / ".case7.staging-123").mkdir()
+    made(place, RECIPE, never)
+    assert (place / "result.txt").read_text() == "first"
+    assert names(tmp_path) == ["case7"]
+
+
 def test_a_result_that_is_not_whole_is_made_anew(tmp_path: Path) -> None:
     place = made(tmp_path / "case7", RECIPE, writing("first"))
     (place / "result.txt").write_text("cut")

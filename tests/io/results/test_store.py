@@ -14,7 +14,7 @@ import pytest
 from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError, UsageError
 from lymphct.io.results.fingerprints import fingerprint
 from lymphct.io.results.jsonfile import JSON, read_json
-from lymphct.io.results.store import clean_stale_staging, committed_folder, is_current
+from lymphct.io.results.store import clean_leftovers, clean_stale_staging, committed_folder, is_current
 
 OLD = fingerprint({"venous": "1"}, {"step": 0.5}, "code")
 NEW = fingerprint({"venous": "2"}, {"step": 0.5}, "code")
@@ -345,6 +345,21 @@ def test_what_a_killed_program_left_is_removed_but_not_what_a_running_one_writes
             write_result(tmp_path / "case8", NEW, "new")
     assert clean_stale_staging(tmp_path) == 0
     assert clean_stale_staging(tmp_path / "nowhere") == 0
+
+
+def test_one_result_is_cleaned_and_its_neighbours_are_left_alone(tmp_path: Path) -> None:
+    write_result(tmp_path / "case7", NEW, "new")
+    for name in ("case7", "case71", "case8"):
+        (tmp_path / f".{name}.old-1").mkdir()
+        (tmp_path / f".{name}.staging.lock").touch()
+    assert clean_leftovers(tmp_path / "case7")
+    assert not any(tmp_path.glob(".case7.*"))
+    assert len(list(tmp_path.glob(".case*"))) == 4
+    assert (tmp_path / "case7" / "DONE.json").exists()
+    assert not clean_leftovers(tmp_path / "case7")
+    assert not clean_leftovers(tmp_path / "nowhere" / "case7")
+    with committed_folder(tmp_path / "case9", NEW):
+        assert not clean_leftovers(tmp_path / "case9")
 
 
 def test_leftovers_that_cannot_be_removed_are_exit_code_6(

@@ -154,6 +154,10 @@ def _require_exact_files(folder: Path, info: BundleInfo) -> None:
         if part.file != f"{name}.safetensors" or not part.sha256:
             msg = f"the part {name} names no weight file {name}.safetensors with its digest"
             raise ModelError(msg, code="E_BUNDLE", cure="use a bundle made by this version")
+    card = folder / CARD_FILE
+    if (card.exists() or card.is_symlink()) and not card.is_file():
+        msg = f"{CARD_FILE} is not a regular file"
+        raise ModelError(msg, code="E_BUNDLE", cure="copy the bundle again")
     strangers, missing = file_differences(folder, info)
     if missing:
         msg = f"the bundle lacks {missing[0]}"

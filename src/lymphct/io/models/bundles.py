@@ -161,8 +161,14 @@ def update_bundle_part(  # noqa: PLR0913 - the card is a keyword
         fields["parts"][name] = _write_part(staging, name, part, tensors).model_dump(mode="json")
         info = validated(fields)
         _write_info(staging, info)
-        kept = (folder / CARD_FILE).read_bytes() if card is None else card(info).encode("utf-8")
+        kept = _card_bytes(folder) if card is None else card(info).encode("utf-8")
         (staging / CARD_FILE).write_bytes(kept)
+
+
+def _card_bytes(folder: Path) -> bytes:
+    card = folder / CARD_FILE
+    # A card may be empty, which no other file that is read here may be.
+    return read_bounded(card, LARGEST_INFO) if card.stat().st_size else b""
 
 
 def write_model_card(folder: Path, text: str) -> None:

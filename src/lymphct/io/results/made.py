@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lymphct.core.errors import EnvironmentProblemError
 from lymphct.io.results.fingerprints import (
     code_version,
     digest_file,
@@ -14,7 +15,13 @@ from lymphct.io.results.fingerprints import (
     require_unchanged,
 )
 from lymphct.io.results.jsonfile import JSON
-from lymphct.io.results.store import DONE_FILE, committed_folder, environment_errors, is_current
+from lymphct.io.results.store import (
+    DONE_FILE,
+    clean_leftovers,
+    committed_folder,
+    environment_errors,
+    is_current,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +106,8 @@ def made(place: Path, recipe: Recipe, make: Callable[[Path], None]) -> Path:
 
     """
     origin = recipe.fingerprint()
+    with suppress(EnvironmentProblemError):  # a result that is current needs no right to write beside it
+        clean_leftovers(place)
     if not is_current(place, origin):
         with _folder_above(place), committed_folder(place, origin) as staging:
             make(staging)

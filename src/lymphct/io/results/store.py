@@ -29,6 +29,7 @@ __all__ = [
     "DONE_FILE",
     "TIMINGS_FILE",
     "check_writable_file",
+    "clean_leftovers",
     "clean_stale_staging",
     "committed_folder",
     "environment_errors",
@@ -258,17 +259,33 @@ def clean_stale_staging(folder: Path) -> int:
     if not folder.is_dir():
         return 0
     matches = [_LEFTOVER.fullmatch(path.name) for path in folder.iterdir()]
-    names = {match["name"] for match in matches if match}
-    cleaned = 0
-    for name in sorted(names):
-        target = Path(os.path.realpath(folder)) / name
-        try:
-            with environment_errors(), exclusive_lock(_staging_lock(target), wait=0.0):
-                _recover(target)
-        except OutputInUseError:
-            continue
-        except LymphctError as problem:
-            raise problem.at(file=name) from problem.__cause__
-        logger.info("%s: removed what an interrupted run had left", name)
-        cleaned += 1
-    return cleaned
+    names = sorted({match["name"] for match in matches if match})
+    return sum(_clean(Path(os.path.realpath(folder)) / name) for name in names)
+
+
+def clean_leftovers(target: Path) -> bool:
+    """Remove what a killed process left beside one result, as `clean_stale_staging`; tell whether it did.
+
+    Raises:
+        EnvironmentProblemError: no permission and the like.
+
+    """
+    target = Path(os.path.realpath(target))
+    begins = f".{target.name}."
+    if not target.parent.is_dir():
+        return False
+    beside = (path.name for path in target.parent.iterdir() if path.name.startswith(begins))
+    is_left = any(_LEFTOVER.fullmatch(name) for name in beside)
+    return is_left and _clean(target)
+
+
+def _clean(target: Path) -> bool:
+    try:
+        with environment_errors(), exclusive_lock(_staging_lock(target), wait=0.0):
+            _recover(target)
+    except OutputInUseError:
+        return False
+    except LymphctError as problem:
+        raise problem.at(file=target.name) from problem.__cause__
+    logger.info("%s: removed what an interrupted run had left", target.name)
+    return True
