@@ -79,6 +79,7 @@ def test_the_report_of_a_good_registration_has_no_flags(registered: Registration
     assert report.distance_after < 0.8 * report.distance_before
     assert report.overlap == 1.0
     assert report.seconds > 0.0
+    assert report.peak_memory_mb is not None
     assert report.peak_memory_mb > 50.0
 
 

@@ -1,7 +1,6 @@
 """The same work for many patients, in turn or in processes; a bad patient never stops the others."""
 
 import logging
-import resource
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from lymphct.core.errors import EnvironmentProblemError, LymphctError
+from lymphct.core.system import limited_memory
 from lymphct.io.results.disk import environment_errors
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ def map_patients(
         function: called with each item; sees no state of this process when there is more than one job.
         items: the patients.
         jobs: how many to work on at the same time.
-        memory: address space a worker may use, bytes; None = no limit. Has no effect with one job.
+        memory: address space a worker may use, bytes; None = no limit. Has no effect with one job, nor on
+            Windows.
 
     """
     waiting = list(items)
@@ -103,13 +104,8 @@ def _attempt_limited(
 ) -> Outcome[Item, Value]:
     if memory is None:
         return _attempt(function, item)
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    allowed = [limit for limit in (memory, *before) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min(allowed), before[1]))
-    try:
+    with limited_memory(memory):  # the process goes on to other work
         return _attempt(function, item)
-    finally:  # the process goes on to other work
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _attempt(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Value]:

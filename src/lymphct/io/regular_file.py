@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lymphct.core.errors import InputError
+from lymphct.core.system import READING
 
 
 @contextmanager
@@ -20,8 +21,7 @@ def open_regular(path: Path, *, limit: int) -> Iterator[tuple[BinaryIO, int]]:
 
     """
     try:
-        # O_NONBLOCK: opening a FIFO without a writer must not hang.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, READING)  # a FIFO without a writer does not hang
     except FileNotFoundError:
         raise _error(path, "no such file", "E_MISSING", "check the path") from None
     except PermissionError:

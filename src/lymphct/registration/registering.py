@@ -1,7 +1,5 @@
 """Register a moving CT to a fixed one: arterial to venous phase (Sec. IV-A.2)."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,6 +8,7 @@ import numpy as np
 
 from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import EnvironmentProblemError, UsageError
+from lymphct.core.system import peak_memory
 from lymphct.core.terms import RegistrationMethod
 from lymphct.core.volume import Volume
 from lymphct.registration import convexadam
@@ -106,12 +105,13 @@ def register_with(
     found = _solve(pair, settings, resources)
     resources.tell("measure the quality", 0.9)
     quality = measure(pair, found, threads=resources.threads)
+    peak = peak_memory()
     report = RegistrationReport(
         method=settings.method,
         **asdict(quality),
         overlap=pair.overlap,
         seconds=time.perf_counter() - began,
-        peak_memory_mb=_peak_memory_mb(),
+        peak_memory_mb=None if peak is None else peak / 1e6,
         flags=_flags(quality, pair.overlap, settings),
     )
     resources.tell("registered", 1.0)
@@ -209,8 +209,3 @@ def _flags(quality: Quality, overlap: float, settings: RegistrationSettings) -> 
         limit = settings.least_overlap
         flags.append(f"only {100 * overlap:.0f} % of the body lie in both images (limit {100 * limit:.0f} %)")
     return tuple(flags)
-
-
-def _peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -31,7 +31,7 @@ class RegistrationReport:
         distance_after: the same after registration.
         overlap: share of the fixed body inside the moving image's field of view, 0 to 1.
         seconds: wall time.
-        peak_memory_mb: largest resident memory of the process until then, MB (10⁶ bytes).
+        peak_memory_mb: largest resident memory of the process until then, MB (10⁶ bytes); None on Windows.
         flags: what is suspicious, in words; empty when nothing is.
 
     """
@@ -46,7 +46,7 @@ class RegistrationReport:
     distance_after: float | None
     overlap: float
     seconds: float
-    peak_memory_mb: float
+    peak_memory_mb: float | None
     flags: tuple[str, ...] = ()
 
     def record(self) -> dict[str, str | float | list[str] | None]:

@@ -15,13 +15,14 @@ from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Notice
+from lymphct.core.system import move, sync
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.limits import AnatomicalLimits, SafetyLimits
 from lymphct.io.images.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
 from lymphct.io.images.nifti_stream import VerifiedStream
 from lymphct.io.regular_file import open_regular
-from lymphct.io.results.disk import environment_errors, sync_path
+from lymphct.io.results.disk import environment_errors
 
 _RAS_FROM_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COMPRESSION_LEVEL: Final = 4
@@ -145,12 +146,12 @@ def write_nifti(path: Path, volume: Volume) -> None:
                     _write_voxels(packed, array)
                 file.flush()
                 os.fsync(file.fileno())
-            os.rename(staging, path)  # noqa: PTH104 - the tests of power cuts watch os.rename
+            move(staging, path)
         except BaseException:
             with suppress(OSError):
                 staging.unlink(missing_ok=True)
             raise
-        sync_path(path.parent)
+        sync(path.parent)
 
 
 def _write_voxels(packed: gzip.GzipFile, array: AnyArray) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lymphct.core.errors import EnvironmentProblemError, OutputInUseError
+from lymphct.core.system import move, sync
 from lymphct.io.regular_file import open_regular
 
 _REFUSALS = {
@@ -79,15 +80,6 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def sync_path(path: Path) -> None:
-    """Wait until the disk has a file, or the entries of a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that readers and crashes see the old content or the new, never a part.
 
@@ -101,12 +93,12 @@ def replace_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write_synced(staging, content)
-            os.rename(staging, path)  # noqa: PTH104 - the tests of power cuts watch os.rename
+            move(staging, path)
         except BaseException:
             with suppress(OSError):
                 staging.unlink(missing_ok=True)
             raise
-        sync_path(path.parent)
+        sync(path.parent)
 
 
 def check_writable_file(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TypeAlias, cast
 from pydantic import JsonValue
 
 from lymphct.core.errors import InputError
+from lymphct.core.system import PLAIN, read_at
 from lymphct.io.results.disk import environment_errors, read_bounded, replace_file
 
 logger = logging.getLogger(__name__)
@@ -139,11 +140,11 @@ def append_json_line(path: Path, value: JSON | Mapping[str, JSON]) -> None:
     line = (json.dumps(value, allow_nan=False, sort_keys=True) + "\n").encode("ascii")
     with environment_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | PLAIN, 0o666)
         try:
             size = os.fstat(descriptor).st_size
             # A line torn by a kill must not swallow this one.
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            if size and read_at(descriptor, 1, size - 1) != b"\n":
                 line = b"\n" + line
             written = os.write(descriptor, line)
             while written < len(line):  # a nearly full disk takes a part and refuses the rest

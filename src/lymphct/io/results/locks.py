@@ -1,6 +1,5 @@
 """Locks between processes; the kernel lets go of them when the holder dies, however it dies."""
 
-import fcntl
 import json
 import os
 import socket
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
+from lymphct.core.system import PLAIN, read_at, remove_locked, try_lock
 from lymphct.io.results.disk import environment_errors
 from lymphct.io.results.jsonfile import parse_json
 
@@ -53,10 +53,7 @@ def exclusive_lock(path: Path, *, wait: float = 1.0) -> Iterator[None]:
         try:
             yield
         finally:
-            # Removed while still held, so nobody can be holding the file that disappears.
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            os.close(descriptor)
+            remove_locked(path, descriptor)
     finally:
         for folder in reversed(made):
             with suppress(OSError):  # not empty: something was written
@@ -73,25 +70,21 @@ def _acquire(path: Path, wait: float) -> int:
     deadline = time.monotonic() + wait
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)  # a holder that just ended may have removed it
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | PLAIN, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _still_there(path, descriptor):
+            is_taken = try_lock(descriptor)
+            if is_taken and _still_there(path, descriptor):
                 _name_holder(descriptor)
                 return descriptor
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                holder = _holder(descriptor)
-                os.close(descriptor)
-                msg = f"in use by {holder}"
-                name = path.name.removeprefix(".").removesuffix(".lock").removesuffix(".staging")
-                raise OutputInUseError(msg, cure="wait for it or choose another folder").at(
-                    file=name
-                ) from None
+            holder = "" if is_taken else _holder(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+        if holder and time.monotonic() >= deadline:
+            msg = f"in use by {holder}"
+            name = path.name.removeprefix(".").removesuffix(".lock").removesuffix(".staging")
+            raise OutputInUseError(msg, cure="wait for it or choose another folder").at(file=name)
         time.sleep(_PAUSE)
 
 
@@ -106,14 +99,13 @@ def _still_there(path: Path, descriptor: int) -> bool:
 def _name_holder(descriptor: int) -> None:
     with suppress(OSError):  # the lock holds on a full disk too, only the message to others is poorer
         os.ftruncate(descriptor, 0)
-        os.pwrite(
-            descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode("ascii"), 0
-        )
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode("ascii"))
 
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = parse_json(os.pread(descriptor, 4096, 0))
+        holder = parse_json(read_at(descriptor, 4096, 0))
     except InputError:  # between taking the lock and writing the name
         holder = None
     if not isinstance(holder, dict):

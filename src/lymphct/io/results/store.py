@@ -14,11 +14,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lymphct.core.errors import InputError, LymphctError, OutputInUseError, UsageError
+from lymphct.core.system import move, sync
 from lymphct.io.results.disk import (
     check_writable_file,
     environment_errors,
     replace_file,
-    sync_path,
     write_synced,
 )
 from lymphct.io.results.fingerprints import digest_file
@@ -189,7 +189,7 @@ def _require_replaceable(target: Path, refusal: Callable[[Path], str]) -> None:
     if not target.is_dir():
         msg = "a file stands where the output folder belongs"
         raise OutputInUseError(msg, cure="choose another folder").at(file=target.name)
-    if target.is_mount() or target.samefile("."):
+    if os.path.ismount(target) or target.samefile("."):
         msg = "a mount point or the working directory cannot be replaced as a whole"
         raise UsageError(msg, cure="name a folder inside it").at(file=target.name)
     if any(target.iterdir()):
@@ -204,8 +204,8 @@ def _recover(target: Path) -> None:
         if target.exists() and any(target.iterdir()):
             _discard(old, target)
         else:  # killed between the two renames: the older result is the whole one
-            os.rename(old, target)  # noqa: PTH104 - the tests of power cuts watch os.rename
-            sync_path(target.parent)
+            move(old, target)
+            sync(target.parent)
     for staging in target.parent.glob(f".{_literal(target.name)}{_STAGING}*"):
         shutil.rmtree(staging)
 
@@ -217,8 +217,8 @@ def _literal(name: str) -> str:
 
 def _sync_tree(folder: Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
-        sync_path(path)
-    sync_path(folder)
+        sync(path)
+    sync(folder)
 
 
 def _swap(staging: Path, target: Path) -> None:
@@ -226,14 +226,14 @@ def _swap(staging: Path, target: Path) -> None:
     old = target.with_name(f".{target.name}{_OLD}{os.getpid()}")
     steps_aside = target.exists() and any(target.iterdir())
     if steps_aside:
-        os.rename(target, old)  # noqa: PTH104 - the tests of power cuts watch os.rename
+        move(target, old)
     try:
-        os.rename(staging, target)  # noqa: PTH104 - the same
+        move(staging, target)
     except BaseException:
         if steps_aside:
-            os.rename(old, target)  # noqa: PTH104 - the same
+            move(old, target)
         raise
-    sync_path(target.parent)
+    sync(target.parent)
     if steps_aside:
         with suppress(OSError):  # the result stands; the next commit tries again
             _discard(old, target)
@@ -242,7 +242,7 @@ def _swap(staging: Path, target: Path) -> None:
 def _discard(old: Path, target: Path) -> None:
     """Remove a replaced result; under a staging name first, since half of it must never be put back."""
     doomed = target.with_name(f".{target.name}{_STAGING}{os.getpid()}-old")
-    os.rename(old, doomed)  # noqa: PTH104 - the tests of power cuts watch os.rename
+    move(old, doomed)
     shutil.rmtree(doomed)
 
 
