@@ -19,3 +19,7 @@ Labels = Annotated[
     str, typer.Option(help="Numbering of the structures: lymphct, totalsegmentator or a YAML file.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be done and what forbids it, then stop; nothing is made."),
+]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
-from lymphct.cli.options import AsJson, Labels, Registration
+from lymphct.cli.options import AsJson, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
+from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lymphct.io.manifest import Manifest
     from lymphct.patients.prediction import PredictionRequest
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ def predict(
     fill_structures: Annotated[
         bool, typer.Option("--fill-structures", help="Let the model add structures the file lacks.")
     ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Find and call lymph nodes, predict the LN-metastasis status."""
@@ -73,9 +76,6 @@ def predict(
         device=GLOBALS.device,
         threads=GLOBALS.jobs if cohort is None else 1,
     )
-    if cohort is not None:
-        _predict_manifest(cohort, request, out, as_json=as_json)
-        return
     given = {
         "venous": venous,
         "arterial": arterial,
@@ -83,18 +83,27 @@ def predict(
         "tumor": tumor,
         "nodes": nodes,
     }
-    result = _predict_one(patient_id, {k: v for k, v in given.items() if v is not None}, request, out)
-    if as_json:
-        typer.echo(json.dumps(result))
+    from lymphct.io.manifest import read_manifest
+    from lymphct.patients.foresight import foresee_prediction
+
+    manifest = (
+        read_manifest(cohort)
+        if cohort is not None
+        else _one_patient(patient_id, {name: path for name, path in given.items() if path is not None})
+    )
+    is_single = cohort is None
+    outlook = foresee_prediction(manifest, request, out, single=is_single, jobs=GLOBALS.jobs)
+    if dry_run:
+        end_dry_run(after_reading(outlook, manifest, scheme), as_json=as_json)
+    settle(outlook)
+    if is_single:
+        _predict_one(manifest, request, out, as_json=as_json)
     else:
-        typer.echo(summary_line(result))
+        _predict_manifest(manifest, request, out, as_json=as_json)
 
 
-def _predict_one(
-    patient_id: str, given: "Mapping[str, Path]", request: "PredictionRequest", out: Path
-) -> dict[str, Any]:
-    from lymphct.io.manifest import PatientRecord
-    from lymphct.patients.prediction import predict_single
+def _one_patient(patient_id: str, given: "Mapping[str, Path]") -> "Manifest":
+    from lymphct.io.manifest import Manifest, PatientRecord
 
     cells = {"patient_id": patient_id, **{name: str(path) for name, path in given.items()}}
     record = PatientRecord(
@@ -106,14 +115,21 @@ def _predict_one(
         nodes=given.get("nodes"),
         cells=cells,
     )
-    return predict_single(record, request, out)
+    return Manifest(path=Path("options"), columns=(), patients=(record,))
 
 
-def _predict_manifest(cohort: Path, request: "PredictionRequest", out: Path, *, as_json: bool) -> None:
-    from lymphct.io.manifest import read_manifest
+def _predict_one(manifest: "Manifest", request: "PredictionRequest", out: Path, *, as_json: bool) -> None:
+    from lymphct.patients.prediction import predict_single
+
+    result = predict_single(manifest.patients[0], request, out)
+    typer.echo(json.dumps(result) if as_json else summary_line(result))
+
+
+def _predict_manifest(
+    manifest: "Manifest", request: "PredictionRequest", out: Path, *, as_json: bool
+) -> None:
     from lymphct.patients.prediction import predict_cohort
 
-    manifest = read_manifest(cohort)
     with progress_bar("patients", len(manifest.patients)) as advance:
         outcome = predict_cohort(manifest, request, out, jobs=GLOBALS.jobs, progress=advance)
     report_outcome(outcome, out, summary_line, as_json=as_json)
