@@ -77,7 +77,7 @@ def test_problems_as_json_have_one_field_per_part_of_the_line(lymphct: Program, 
 def test_a_missing_manifest_is_refused(lymphct: Program, tmp_path: Path) -> None:
     result = lymphct("check", tmp_path / "none.csv")
     assert result.code == 3
-    assert result.err == "error: none.csv: no such file [E_MISSING] - check the path\n"
+    assert result.err == f"error: {tmp_path / 'none.csv'}: no such file [E_MISSING] - check the path\n"
 
 
 def test_a_wrong_numbering_is_refused_before_any_image_is_read(lymphct: Program, cohort: Path) -> None:

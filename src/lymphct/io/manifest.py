@@ -127,7 +127,8 @@ def read_manifest(path: Path) -> Manifest:
         if not patients:
             _refuse("it has no patients")
     except InputError as error:
-        raise error.at(file=path.name) from None
+        # A path that leads nowhere is told as it was written.
+        raise error.at(file=str(path) if error.code == "E_MISSING" else path.name) from None
     return Manifest(path=path, columns=columns, patients=tuple(patients))
 
 
