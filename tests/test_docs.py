@@ -15,7 +15,8 @@ import typer
 from typer.testing import CliRunner
 
 from lymphct.cli import commands
-from lymphct.cli.context import hoisted
+from lymphct.cli.context import GLOBAL_SWITCHES, GLOBAL_WITH_VALUE, hoisted
+from lymphct.cli.epilogs import EXAMPLES as EPILOGS
 from lymphct.cli.main import new_app, set_globals
 from lymphct.config import Config, described
 
@@ -99,6 +100,25 @@ def configuration() -> ModuleType:
 @pytest.mark.parametrize(("page", "line"), EXAMPLES)
 def test_every_command_shown_is_understood(program: Program, page: str, line: str) -> None:
     assert program.understand(shlex.split(line)[1:]) in program.commands, page
+
+
+def test_every_command_has_examples_that_are_understood(program: Program) -> None:
+    assert {" ".join(words) for words in program.commands} <= set(EPILOGS)
+    for words in program.commands:
+        for line in EPILOGS[" ".join(words)]:
+            name, *rest = shlex.split(line)
+            assert name == "lymphct"
+            assert program.understand(rest) == words
+
+
+def test_the_help_of_every_command_shows_its_examples_and_every_global_option(program: Program) -> None:
+    for words in program.commands:
+        shown = CliRunner().invoke(program.app, [*words, "--help"], env={"COLUMNS": "160"}).output
+        for line in EPILOGS[" ".join(words)]:
+            assert f"\n    {line}\n" in shown
+        listed = shown.split("Global options, before or after the command:")[1]
+        for option in (*GLOBAL_WITH_VALUE, *GLOBAL_SWITCHES):
+            assert re.search(rf"(^|[\s,]){option}\b", listed), (words, option)
 
 
 def test_an_option_that_does_not_exist_would_be_noticed(program: Program) -> None:

@@ -49,13 +49,14 @@ def test_a_phantom_passes_the_check_and_a_damaged_one_does_not(lymphct: Program,
     result = lymphct("check", cohort)
     assert result.code == 3
     problem, summary = result.out.splitlines()
-    assert problem.startswith("line 2: phantom-4-0007: venous.nii.gz: ")
+    assert problem.startswith("line 2, column venous: phantom-4-0007: venous.nii.gz: ")
     assert "[E_TRUNCATED]" in problem
     assert summary == "1 problem in 1 patient"
 
 
 def test_problems_as_json_have_one_field_per_part_of_the_line(lymphct: Program, cohort: Path) -> None:
-    (cohort.parent / "phantom-4-0007" / "tumor.nii.gz").unlink()
+    tumor = cohort.parent / "phantom-4-0007" / "tumor.nii.gz"
+    tumor.unlink()
     result = lymphct("check", cohort, "--json")
     assert result.code == 3
     found = json.loads(result.out)
@@ -63,9 +64,10 @@ def test_problems_as_json_have_one_field_per_part_of_the_line(lymphct: Program, 
     assert found["problems"] == [
         {
             "line": 2,
+            "column": "tumor",
             "patient": "phantom-4-0007",
             "file": "tumor.nii.gz",
-            "cause": "tumor: no such file",
+            "cause": f"tumor: no such file: phantom-4-0007/tumor.nii.gz (looked for at {tumor})",
             "code": "E_MISSING",
             "cure": "check the path",
         }
@@ -75,7 +77,7 @@ def test_problems_as_json_have_one_field_per_part_of_the_line(lymphct: Program, 
 def test_a_missing_manifest_is_refused(lymphct: Program, tmp_path: Path) -> None:
     result = lymphct("check", tmp_path / "none.csv")
     assert result.code == 3
-    assert result.err == "error: none.csv: no such file [E_MISSING] - check the path\n"
+    assert result.err == f"error: {tmp_path / 'none.csv'}: no such file [E_MISSING] - check the path\n"
 
 
 def test_a_wrong_numbering_is_refused_before_any_image_is_read(lymphct: Program, cohort: Path) -> None:

@@ -196,6 +196,16 @@ def test_help_loads_no_heavy_library() -> None:
     assert done.stdout.splitlines()[-1] == "[] 0"
 
 
+def test_the_shell_completes_commands(tmp_path: Path) -> None:
+    asked = {"_LYMPHCT_COMPLETE": "complete_bash", "COMP_WORDS": "lymphct ch", "COMP_CWORD": "1"}
+    script = "from lymphct.cli.main import run; run([])"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, text=True, check=True, env=os.environ | asked, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.split() == ["check"]
+
+
 def test_a_terminated_run_leaves_whole_results_only(tmp_path: Path) -> None:
     arguments = ["phantom", str(tmp_path / "c"), "--patients", "200", "--size", "nano"]
     script = f"from lymphct.cli.main import run; run({arguments!r})"

@@ -76,12 +76,15 @@ def test_the_options_of_one_patient_become_a_record_without_a_file(
         return RESULT
 
     monkeypatch.setattr(prediction, "predict_single", predict_single)
-    given = ("--venous", "v.nii.gz", "--tumor", "t.nii.gz", "--patient-id", "p1", "--out", tmp_path)
+    venous, tumor, folder = tmp_path / "v.nii.gz", tmp_path / "t.nii.gz", tmp_path / "out"
+    for file in (venous, tumor):
+        file.touch()
+    given = ("--venous", venous, "--tumor", tumor, "--patient-id", "p1", "--out", folder)
     result = lymphct("predict", *given, "--registration", "none", "--fill-structures", "--jobs", "3")
     assert (result.code, result.out) == (0, f"{summary_line(RESULT)}\n")
     ((record, request, out),) = asked
-    assert (record.patient_id, out) == ("p1", tmp_path)
-    assert record.paths == {"venous": Path("v.nii.gz"), "tumor": Path("t.nii.gz")}
+    assert (record.patient_id, out) == ("p1", folder)
+    assert record.paths == {"venous": venous, "tumor": tumor}
     assert (request.registration, request.fill_structures, request.threads) == ("none", True, 3)
     assert json.loads(lymphct("predict", *given, "--json").out) == RESULT
     assert asked[-1][1].registration is None

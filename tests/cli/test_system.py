@@ -47,7 +47,7 @@ def test_the_schema_is_that_of_all_settings(lymphct: Program) -> None:
     [
         (
             ["--set", "nodes.treshold=0.4"],
-            "setting nodes.treshold: Extra inputs are not permitted",
+            "setting nodes.treshold: no such setting; did you mean nodes.threshold?",
         ),
         (["--set", "attention.border=-1"], "setting attention.border: Input should be greater than 0"),
         (["--set", "attention.border"], "--set takes key=value, got 'attention.border'"),

@@ -14,14 +14,21 @@ from lymphct.study import single_split
 from lymphct.study.progress import Step
 
 Program = Callable[..., Any]
+MASKS = ("venous", "structures", "tumor", "nodes")
 STEP = Step(stage=StageName.NODES, epoch=3, epochs=8, loss=0.5, score=0.75, seconds=12.4)
 
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    (tmp_path / "v.nii.gz").touch()
+    """Twelve patients of both classes with files that only exist: nothing here reads an image."""
+    rows: list[dict[str, object]] = []
+    for number in range(12):
+        files = {mask: tmp_path / f"{mask}{number}.nii.gz" for mask in MASKS}
+        for name, file in files.items():
+            file.write_text(f"{name} of {number}")
+        rows.append({"patient_id": f"p{number:02}", **files, "n_status": number % 2})
     path = tmp_path / "cohort.csv"
-    write_manifest(path, [{"patient_id": "p1", "venous": tmp_path / "v.nii.gz"}])
+    write_manifest(path, rows)
     return path
 
 
@@ -52,7 +59,7 @@ def test_all_stages_are_trained_with_the_settings_and_the_seed(
     assert name == "train_all"
     assert (request.folder, request.seed) == (tmp_path / "run", 5)
     assert request.config.nodes.threshold == 0.4
-    assert [record.patient_id for record in request.records] == ["p1"]
+    assert [record.patient_id for record in request.records] == [f"p{number:02}" for number in range(12)]
 
 
 def test_one_stage_is_trained_by_its_name(
@@ -79,7 +86,11 @@ def test_a_patient_without_an_image_stops_the_training_before_it_begins(
     write_manifest(path, [{"patient_id": "p1", "venous": "nowhere.nii.gz"}])
     result = lymphct("train", "all", "--cohort", path, "--out", tmp_path / "run")
     assert result.code == 3
-    assert "venous: no such file" in result.err
+    assert (
+        "line 2, column venous: p1: nowhere.nii.gz: venous: no such file: nowhere.nii.gz (looked"
+        in result.err
+    )
+    assert "1 patients cannot fill four parts" in result.err
     assert not asked
 
 

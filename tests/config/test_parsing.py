@@ -40,19 +40,46 @@ def test_an_override_may_be_any_yaml_value() -> None:
         ("[" * 3000, [], "not valid YAML"),
         ("- nodes", [], "not a YAML mapping"),
         ("1: 2", [], "not a YAML mapping of names"),
-        ("nodes: {treshold: 0.3}", [], r"setting nodes\.treshold: Extra inputs"),
-        ("nodes: {threshold: 3}", [], r"setting nodes\.threshold: "),
+        (
+            "nodes: {treshold: 0.3}",
+            [],
+            r"setting nodes\.treshold: no such setting; did you mean nodes\.threshold\?",
+        ),
+        ("nodes: {threshold: 3}", [], r"setting nodes\.threshold: .* less than .*, got '3'"),
+        ("thresold: 3", [], r"setting thresold: no such setting \[E_SETTING\]"),
+        ("border: 3", [], r"setting border: no such setting; did you mean attention\.border\?"),
+        ("node: {threshold: 0.3}", [], r"setting node: no such setting; did you mean nodes\?"),
         ("nodes: 3", [], "setting nodes: "),
         ("", ["nodes.threshold"], r"--set takes key=value, got 'nodes\.threshold'"),
         ("", ["nodes.threshold=["], r"the value '\[' is not valid YAML"),
         ("", ["nodes.threshold.high=1"], "threshold is a single setting, not a group"),
-        ("", ["stomach=1"], "setting stomach: Extra inputs"),
+        ("", ["stomach=1"], "setting stomach: no such setting "),
     ],
 )
 def test_whatever_is_wrong_is_told_in_one_line(text: str, overrides: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         parse_config(text, overrides)
     assert "\n" not in str(caught.value)
+
+
+def test_everything_wrong_is_told_at_once_each_where_it_stands() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_config(
+            "nodes: {treshold: 0.3, min_volume: big}", ["atention.border=3", "nonsense"], file="run.yaml"
+        )
+    told = str(caught.value)
+    assert told.startswith("4 settings are wrong: run.yaml: setting nodes.min_volume: ")
+    assert "; run.yaml: setting nodes.treshold: no such setting; did you mean nodes.threshold?" in told
+    assert "; --set takes key=value, got 'nonsense'" in told
+    assert "; setting atention: no such setting; did you mean attention?" in told
+    assert told.count("nodes.treshold") == 1
+    assert told.endswith("[E_SETTING] - `lymphct config show` lists all settings")
+
+
+def test_a_wrong_override_is_no_fault_of_the_file() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_config("nodes: {threshold: 0.3}", ["nodes.threshold=3"], file="run.yaml")
+    assert str(caught.value).startswith("setting nodes.threshold: ")
 
 
 def test_what_is_assigned_does_not_reach_the_defaults() -> None:

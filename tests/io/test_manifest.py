@@ -105,3 +105,8 @@ def test_no_cell_of_text_begins_like_a_formula(tmp_path: Path, start: str) -> No
     (first, *_) = read_manifest(tmp_path / "c.csv").patients
     assert first.cells["note"].startswith("'")
     assert "-3" in (tmp_path / "c.csv").read_text().splitlines()[-1].split(",")
+
+
+def test_a_required_column_that_is_nearly_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'venous' is missing \(is it the column 'Venous'\?\)"):
+        read_manifest(manifest(tmp_path, "patient_id,Venous\np1,v.nii\n"))

@@ -34,7 +34,10 @@ def test_every_problem_is_told_at_once_with_its_line_and_cure(tmp_path: Path) ->
             "hyphens or underscores, a letter or digit first"
         ),
         "line 3: p1: n_status is 'yes' [E_LABELS] - write 0 (no metastasis), 1 (metastasis) or nothing",
-        "line 3: p1: missing.nii: venous: no such file [E_MISSING] - check the path",
+        (
+            "line 3: p1: missing.nii: venous: no such file: missing.nii (looked for at "
+            f"{tmp_path / 'missing.nii'}) [E_MISSING] - check the path"
+        ),
         "line 4: p2: venous is missing [E_MISSING] - fill in venous",
         "line 4: p2: n_status is missing [E_MISSING] - fill in n_status",
         (

@@ -1,6 +1,7 @@
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 
 from lymphct.core.errors import InputError
+from lymphct.core.terms import Phase
 from lymphct.imaging.crop import crop_volume
-from lymphct.io.images.reading import read_volume, write_volume
-from lymphct.io.manifest import Manifest, write_manifest
-from lymphct.patients.checking import Problem, check_manifest
+from lymphct.io.images.reading import CT, read_ct, read_volume, write_volume
+from lymphct.io.manifest import Manifest, read_manifest, write_manifest
+from lymphct.patients import reading
+from lymphct.patients.checking import CheckedCohort, check_cohort
+from lymphct.patients.problems import Problem
 
 ROLES = ("arterial", "venous", "structures", "tumor", "nodes")
 
@@ -29,10 +33,14 @@ def patient(cohort: Manifest, tmp_path: Path) -> dict[str, Path]:
     return {role: tmp_path / "p1" / f"{role}.nii.gz" for role in ROLES}
 
 
-def check(folder: Path, *rows: Mapping[str, object], **options: Any) -> list[Problem]:
+def checked(folder: Path, *rows: Mapping[str, object], **options: Any) -> CheckedCohort:
     manifest = folder / "cohort.csv"
     write_manifest(manifest, rows)
-    return check_manifest(manifest, **options)
+    return check_cohort(read_manifest(manifest), **options)
+
+
+def check(folder: Path, *rows: Mapping[str, object], **options: Any) -> list[Problem]:
+    return list(checked(folder, *rows, **options).problems)
 
 
 def test_a_phantom_has_no_problem_and_every_patient_is_announced(
@@ -53,13 +61,13 @@ def test_every_bad_file_of_a_patient_is_found_at_once(patient: dict[str, Path], 
     nodes = read_volume(patient["nodes"])
     write_volume(patient["nodes"], crop_volume(nodes, (0, 0, 0), (10, 10, 10)))
     problems = check(tmp_path, {"patient_id": "p1", **patient})
-    assert [(p.line, p.patient, p.file, p.code) for p in problems] == [
-        (2, "p1", "arterial.nii.gz", "E_TRUNCATED"),
-        (2, "p1", "structures.nii.gz", "E_LABELS"),
-        (2, "p1", "tumor.nii.gz", "E_LABELS"),
-        (2, "p1", "nodes.nii.gz", "E_GRID"),
+    assert [(p.line, p.column, p.patient, p.file, p.code) for p in problems] == [
+        (2, "arterial", "p1", "arterial.nii.gz", "E_TRUNCATED"),
+        (2, "structures", "p1", "structures.nii.gz", "E_LABELS"),
+        (2, "tumor", "p1", "tumor.nii.gz", "E_LABELS"),
+        (2, "nodes", "p1", "nodes.nii.gz", "E_GRID"),
     ]
-    assert str(problems[1]).startswith("line 2: p1: structures.nii.gz: label numbers 20")
+    assert str(problems[1]).startswith("line 2, column structures: p1: structures.nii.gz: label numbers 20")
     assert str(problems[1]).endswith("[E_LABELS] - for TotalSegmentator masks say --labels totalsegmentator")
 
 
@@ -122,6 +130,55 @@ def test_notices_are_logged_and_are_no_problems(
     with caplog.at_level(logging.WARNING, logger="lymphct"):
         assert check(tmp_path, {"patient_id": "p1", **swapped}) == []
     assert any(record.message.startswith("p1: ") for record in caplog.records)
+
+
+def test_what_was_noticed_is_told_by_patient_for_machines(patient: dict[str, Path], tmp_path: Path) -> None:
+    swapped = {**patient, "venous": patient["arterial"], "arterial": patient["venous"]}
+    found: Any = checked(tmp_path, {"patient_id": "p1", **swapped}).record()
+    ((told),) = found["by_patient"]
+    assert (told["line"], told["patient"], told["errors"]) == (2, "p1", [])
+    (notice,) = [notice for notice in told["notices"] if notice["code"] == "phases_swapped"]
+    assert "look swapped" in notice["text"]
+    assert notice["value"] < -50
+
+
+def test_phases_are_compared_although_another_file_is_bad(patient: dict[str, Path], tmp_path: Path) -> None:
+    truncate(patient["tumor"])
+    swapped = {**patient, "venous": patient["arterial"], "arterial": patient["venous"]}
+    found = checked(tmp_path, {"patient_id": "p1", **swapped})
+    assert [problem.column for problem in found.problems] == ["tumor"]
+    assert "phases_swapped" in {notice.code for notice in found.patients[0].notices}
+    told: Any = found.record()["by_patient"]
+    assert [error["code"] for error in told[0]["errors"]] == ["E_TRUNCATED"]
+
+
+def test_a_venous_phase_without_contrast_agent_is_noticed(patient: dict[str, Path], tmp_path: Path) -> None:
+    venous = read_volume(patient["venous"])
+    native = np.where(venous.array > 60, 60 + (venous.array - 60) // 20, venous.array)
+    write_volume(patient["venous"], venous.with_array(native.astype(venous.array.dtype)))
+    found = checked(tmp_path, {"patient_id": "p1", **patient})
+    assert "venous_unenhanced" in {notice.code for notice in found.patients[0].notices}
+    assert found.problems == ()
+
+
+def test_frames_of_reference_that_differ_are_noticed_by_check(
+    patient: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_in_other_frame(path: Path, *, phase: Phase) -> CT:
+        return replace(read_ct(path, phase=phase), frame_key=f"frame of {phase}")
+
+    monkeypatch.setattr(reading, "read_ct", read_in_other_frame)
+    found = checked(tmp_path, {"patient_id": "p1", **patient})
+    assert "frames_differ" in {notice.code for notice in found.patients[0].notices}
+
+
+def test_a_column_that_is_nearly_ours_is_noticed(patient: dict[str, Path], tmp_path: Path) -> None:
+    row = {"patient_id": "p1", "venous": patient["venous"], "tumour": patient["tumor"]}
+    found = checked(tmp_path, row)
+    assert found.problems == ()
+    (notice,) = found.notices
+    assert (notice.code, notice.value) == ("near_miss_column", "tumor")
+    assert notice.text == "the column 'tumour' is not used; rename it if tumor is meant"
 
 
 def test_two_processes_find_what_one_finds(patient: dict[str, Path], tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from lymphct.core.errors import InputError
 from lymphct.core.patient import NodeMap, PatientInput
 from lymphct.core.terms import TOTALSEGMENTATOR_LABELS, Structure
 from lymphct.io.images.reading import read_labels, read_volume, write_volume
-from lymphct.io.manifest import Manifest, PatientRecord
-from lymphct.patients.checking import check_manifest
+from lymphct.io.manifest import Manifest, PatientRecord, read_manifest
+from lymphct.patients.checking import check_cohort
 from lymphct.patients.reading import files_of, read_patient, require_plausible
 
 DATA = Path(os.environ.get("LYMPHCT_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -100,7 +100,7 @@ def test_an_organ_that_cannot_be_is_refused_in_check_as_well(
         read_patient(record)
     manifest = tmp_path / "cohort.csv"
     manifest.write_text("patient_id,venous,structures\np1,p1/venous.nii.gz,p1/structures.nii.gz\n")
-    (problem,) = check_manifest(manifest)
+    (problem,) = check_cohort(read_manifest(manifest)).problems
     assert problem.code == "E_IMPLAUSIBLE"
     assert problem.file == "structures.nii.gz"
 

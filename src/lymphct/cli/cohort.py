@@ -1,14 +1,24 @@
 """`lymphct phantom` and `lymphct check`: make a cohort, check a cohort."""
 
 import json
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lymphct.cli.context import GLOBALS, counted, progress_bar
+from lymphct.cli.context import GLOBALS, chosen_config, counted, progress_bar
 from lymphct.cli.options import AsJson, CohortFile, Labels
+from lymphct.cli.outlooks import after_reading, checked_cohort, show_outlook
+
+if TYPE_CHECKING:
+    from lymphct.io.images.reading import Scheme
+    from lymphct.io.manifest import Manifest
+    from lymphct.patients.outlook import Outlook
+
+NOWHERE: Final = Path(".lymphct-no-folder-was-chosen")
+"""Stands for the folder of results that was not given: its disk is the one of the working directory."""
 
 
 class Size(StrEnum):
@@ -26,6 +36,14 @@ class Mode(StrEnum):
 
     PAPER = "paper"
     UNBIASED = "unbiased"
+
+
+class Purpose(StrEnum):
+    """Commands whose course can be told beforehand."""
+
+    TRAIN = "train"
+    PREDICT = "predict"
+    CROSSVAL = "crossval"
 
 
 class Switch(StrEnum):
@@ -69,22 +87,81 @@ def phantom(
 
 def check(
     cohort: CohortFile,
+    purpose: Annotated[
+        Purpose | None,
+        typer.Option("--for", help="Also say what this command would do, learn from and need."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --for: folder of the results, to check as well.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="With --for predict: models; default: the shipped phantom bundle.")
+    ] = None,
     labels: Labels = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Report every problem of a manifest and its images at once, each with its cure."""
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifest import read_manifest
-    from lymphct.patients.checking import check_manifest
 
-    patients = sum(not record.is_excluded for record in read_manifest(cohort).patients)
-    with progress_bar("patients", patients) as advance:
-        problems = check_manifest(cohort, labels=label_scheme(labels), jobs=GLOBALS.jobs, progress=advance)
+    chosen_config()  # a mistake in the settings is told before anything is read
+    if purpose is None and (out is not None or bundle is not None):
+        msg = "--out and --bundle tell nothing without --for"
+        raise typer.BadParameter(msg)
+    scheme = label_scheme(labels)
+    manifest = read_manifest(cohort)
+    if purpose is not None:
+        outlook = _foreseen(purpose, manifest, TrialRun(out=out or NOWHERE, bundle=bundle, labels=scheme))
+        outlook = after_reading(outlook, manifest, scheme)
+        show_outlook(outlook, as_json=as_json)
+        if outlook.problems:
+            raise typer.Exit(3)
+        return
+    checked = checked_cohort(manifest, scheme)
     if as_json:
-        typer.echo(json.dumps({"patients": patients, "problems": [p.record() for p in problems]}))
+        typer.echo(json.dumps(checked.record()))
     else:
-        for problem in problems:
+        for notice in checked.notices:
+            typer.echo(f"notice: line 1: {notice.text}")
+        for problem in checked.problems:
             typer.echo(str(problem))
-        typer.echo(f"{counted(len(problems), 'problem')} in {counted(patients, 'patient')}")
-    if problems:
+        patients = counted(len(checked.patients), "patient")
+        typer.echo(f"{counted(len(checked.problems), 'problem')} in {patients}")
+    if checked.problems:
         raise typer.Exit(3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRun:
+    """What a command would be given besides the cohort."""
+
+    out: Path
+    bundle: Path | None
+    labels: "Scheme"
+
+
+def _foreseen(purpose: Purpose, manifest: "Manifest", run: TrialRun) -> "Outlook":
+    config = chosen_config()
+    if purpose is Purpose.PREDICT:
+        from lymphct.io.models.bundles import shipped_bundle_path
+        from lymphct.patients.foresight import foresee_prediction
+        from lymphct.patients.prediction import PredictionRequest
+
+        bundle = (run.bundle or shipped_bundle_path()).resolve()
+        request = PredictionRequest(bundle=bundle, config=config, labels=run.labels, device=GLOBALS.device)
+        return foresee_prediction(manifest, request, run.out, jobs=GLOBALS.jobs)
+    from lymphct.study.outlook import foresee_crossval, foresee_training
+    from lymphct.study.single_split import TrainingRequest
+
+    training = TrainingRequest(
+        folder=run.out,
+        name="bundle",
+        records=manifest.patients,
+        config=config,
+        seed=GLOBALS.seed,
+        labels=run.labels,
+        device=GLOBALS.device,
+        jobs=GLOBALS.jobs,
+    )
+    foresee = foresee_training if purpose is Purpose.TRAIN else foresee_crossval
+    return foresee(manifest, training)

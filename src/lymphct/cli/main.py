@@ -22,7 +22,7 @@ def new_app() -> typer.Typer:
         "LN-metastasis status of a patient with pancreatic cancer. For research, not a medical device.",
         epilog="Global options may stand before or after the command.",
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )

@@ -23,3 +23,7 @@ Labels = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be done and what forbids it, then stop; nothing is made."),
+]

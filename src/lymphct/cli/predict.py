@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
-from lymphct.cli.options import AsJson, Labels, Registration
+from lymphct.cli.options import AsJson, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
+from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lymphct.io.manifest import Manifest
     from lymphct.patients.prediction import PredictionRequest
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ def predict(
             "structures,tumor; without it the images alone are."
         ),
     ] = "",
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Find and call lymph nodes, predict the LN-metastasis status."""
@@ -82,9 +85,6 @@ def predict(
         threads=GLOBALS.jobs if cohort is None else 1,
         given=columns,
     )
-    if cohort is not None:
-        _predict_manifest(cohort, request, out, as_json=as_json)
-        return
     files = {
         "venous": venous,
         "arterial": arterial,
@@ -92,11 +92,24 @@ def predict(
         "tumor": tumor,
         "nodes": nodes,
     }
-    result = _predict_one(patient_id, {k: v for k, v in files.items() if v is not None}, request, out)
-    if as_json:
-        typer.echo(json.dumps(result))
+    from lymphct.io.manifest import read_manifest
+    from lymphct.patients.foresight import foresee_prediction
+    from lymphct.patients.prediction import images_of
+
+    manifest = (
+        images_of(read_manifest(cohort), columns)
+        if cohort is not None
+        else _one_patient(patient_id, {name: path for name, path in files.items() if path is not None})
+    )
+    is_single = cohort is None
+    outlook = foresee_prediction(manifest, request, out, single=is_single, jobs=GLOBALS.jobs)
+    if dry_run:
+        end_dry_run(after_reading(outlook, manifest, scheme), as_json=as_json)
+    settle(outlook)
+    if is_single:
+        _predict_one(manifest, request, out, as_json=as_json)
     else:
-        typer.echo(summary_line(result))
+        _predict_manifest(manifest, request, out, as_json=as_json)
 
 
 def _given_columns(given: str, cohort: Path | None) -> tuple[str, ...]:
@@ -111,11 +124,8 @@ def _given_columns(given: str, cohort: Path | None) -> tuple[str, ...]:
     return columns
 
 
-def _predict_one(
-    patient_id: str, given: "Mapping[str, Path]", request: "PredictionRequest", out: Path
-) -> dict[str, Any]:
-    from lymphct.io.manifest import PatientRecord
-    from lymphct.patients.prediction import predict_single
+def _one_patient(patient_id: str, given: "Mapping[str, Path]") -> "Manifest":
+    from lymphct.io.manifest import Manifest, PatientRecord
 
     cells = {"patient_id": patient_id, **{name: str(path) for name, path in given.items()}}
     record = PatientRecord(
@@ -127,14 +137,21 @@ def _predict_one(
         nodes=given.get("nodes"),
         cells=cells,
     )
-    return predict_single(record, request, out)
+    return Manifest(path=Path("options"), columns=(), patients=(record,))
 
 
-def _predict_manifest(cohort: Path, request: "PredictionRequest", out: Path, *, as_json: bool) -> None:
-    from lymphct.io.manifest import read_manifest
+def _predict_one(manifest: "Manifest", request: "PredictionRequest", out: Path, *, as_json: bool) -> None:
+    from lymphct.patients.prediction import predict_single
+
+    result = predict_single(manifest.patients[0], request, out)
+    typer.echo(json.dumps(result) if as_json else summary_line(result))
+
+
+def _predict_manifest(
+    manifest: "Manifest", request: "PredictionRequest", out: Path, *, as_json: bool
+) -> None:
     from lymphct.patients.prediction import predict_cohort
 
-    manifest = read_manifest(cohort)
     with progress_bar("patients", len(manifest.patients)) as advance:
         outcome = predict_cohort(manifest, request, out, jobs=GLOBALS.jobs, progress=advance)
     report_outcome(outcome, out, summary_line, as_json=as_json)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
-from lymphct.cli.options import AsJson, CohortFile, Labels, Registration
+from lymphct.cli.options import AsJson, CohortFile, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
+from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ def prepare(
         typer.Option(help="Default: as the bundle was trained, else as the settings say."),
     ] = None,
     labels: Labels = "auto",
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Register, resample and map the attention of every patient of a cohort, and keep it."""
@@ -51,6 +53,12 @@ def prepare(
         labels=scheme,
         device=GLOBALS.device,
     )
+    from lymphct.patients.foresight import foresee_preparation
+
+    outlook = foresee_preparation(manifest, request, jobs=GLOBALS.jobs)
+    if dry_run:
+        end_dry_run(after_reading(outlook, manifest, scheme), as_json=as_json)
+    settle(outlook)
     with progress_bar("patients", len(manifest.patients)) as advance:
         outcome = prepare_cohort(manifest, request, jobs=GLOBALS.jobs, progress=advance)
     report_outcome(outcome, out, prepared_line, as_json=as_json)

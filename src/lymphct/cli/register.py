@@ -104,8 +104,7 @@ def _settings(changes: "Mapping[str, Any]") -> "RegistrationSettings":
     try:
         return RegistrationSettings.model_validate({**chosen.model_dump(), **changes})
     except ValidationError as error:
-        first = error.errors()[0]
-        msg = f"{first['loc'][0]}: {first['msg']}"
+        msg = "; ".join(f"{found['loc'][0]}: {found['msg']}" for found in error.errors())
         raise UsageError(msg, code="E_SETTING", cure="see lymphct register --help") from error
 
 

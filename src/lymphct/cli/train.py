@@ -1,5 +1,6 @@
 """`lymphct train`: one stage or all, from a cohort to a bundle."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config
-from lymphct.cli.options import Labels
+from lymphct.cli.options import DryRun, Labels
+from lymphct.cli.outlooks import after_reading, end_dry_run, lesson_line, settle
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
     from lymphct.study.progress import Step
 
+logger = logging.getLogger(__name__)
 
 EVERYTHING: Final = "all"
 STAGES: Final = (*(stage.value for stage in StageName), EVERYTHING)
@@ -55,18 +58,18 @@ def train(
     imagenet: Annotated[
         Path | None, typer.Option(help="ResNet-18 weights (safetensors, torchvision's names).")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
     config = chosen_config()
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifest import read_manifest
-    from lymphct.io.manifest_check import require_usable
 
     scheme = label_scheme(labels)
     manifest = read_manifest(cohort)
-    for problem in require_usable(manifest).values():
-        raise problem
     from lymphct.io.models.weights import read_tensors
+    from lymphct.io.results.store import locked
+    from lymphct.study.outlook import foresee_training
     from lymphct.study.single_split import TrainingRequest, train_all, train_one
 
     request = TrainingRequest(
@@ -83,12 +86,15 @@ def train(
         resume=resume,
         pretrained=None if imagenet is None else read_tensors(imagenet),
     )
-    with training_progress() as progress:
-        bundle = (
-            train_all(request, progress)
-            if stage == EVERYTHING
-            else train_one(request, StageName(stage), progress)
-        )
+    only = None if stage == EVERYTHING else StageName(stage)
+    outlook = foresee_training(manifest, request, only)
+    if dry_run:
+        end_dry_run(after_reading(outlook, manifest, scheme))
+    settle(outlook)
+    for lesson in outlook.lessons:
+        logger.info(lesson_line(lesson))
+    with locked(out), training_progress() as progress:
+        bundle = train_all(request, progress) if only is None else train_one(request, only, progress)
     typer.echo(str(bundle))
 
 

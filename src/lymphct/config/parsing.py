@@ -1,7 +1,8 @@
 """Settings and distance bands from YAML text, checked; whatever is wrong is told in one line."""
 
+import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
@@ -9,30 +10,85 @@ from pydantic import ValidationError
 from lymphct.attention.bands import Bands, bands_from_mapping
 from lymphct.cascade.settings import Config
 from lymphct.core.errors import UsageError
+from lymphct.core.settings import described
+
+_CLOSE: Final = 0.75
+"""Share of letters in common from which another name is suggested."""
 
 
-def parse_config(text: str, overrides: Sequence[str] = ()) -> Config:
+def parse_config(text: str, overrides: Sequence[str] = (), *, file: str = "") -> Config:
     """Read settings from YAML text, then apply `key=value` overrides such as `nodes.threshold=0.4`.
 
+    Args:
+        text: YAML.
+        overrides: applied in their order.
+        file: name of the file that holds the text; messages about an override do not name it.
+
     Raises:
-        UsageError: text that is not YAML, an unknown setting, or a value out of range; one line says which.
+        UsageError: text that is not YAML, or everything that is wrong with single settings at once: unknown
+            ones with the nearest valid name, values out of range.
 
     """
-    # Starting from the defaults, a group given in part keeps the rest of this room's values.
-    values = _merged(Config().model_dump(mode="json"), _mapping(text, "settings"))
-    for override in overrides:
-        path, equals, value = override.partition("=")
-        if not equals:
-            msg = f"--set takes key=value, got {override!r}"
-            raise UsageError(msg, cure="for example --set nodes.threshold=0.4")
-        _assign(values, path.split("."), _scalar(value))
     try:
-        return Config.model_validate(values)
+        given = _mapping(text, "settings")
+    except UsageError as error:
+        raise error.at(file=file) from error.__cause__
+    # Starting from the defaults, a group given in part keeps the rest of this room's values.
+    values = _merged(Config().model_dump(mode="json"), given)
+    config, wrong = _judged(values)
+    refused = [error.at(file=file) for error in wrong.values()]
+    for override in overrides:
+        try:
+            _apply(values, override)
+        except UsageError as error:
+            refused.append(error)
+    if overrides:
+        config, also = _judged(values)
+        refused += [error for place, error in also.items() if place not in wrong]
+    if config is None or refused:
+        raise _at_once(refused)
+    return config
+
+
+def _judged(values: Mapping[str, Any]) -> tuple[Config | None, dict[str, UsageError]]:
+    """Return the settings, or what is wrong with them by the name of the setting."""
+    try:
+        return Config.model_validate(values), {}
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        msg = f"setting {place}: {first['msg']}"
-        raise UsageError(msg, code="E_SETTING", cure="`lymphct config show` lists all settings") from error
+        wrong: dict[str, UsageError] = {}
+        for found in error.errors(include_url=False):
+            place = ".".join(str(part) for part in found["loc"])
+            is_unknown = found["type"] == "extra_forbidden"
+            why = _unknown(place) if is_unknown else f"{found['msg']}, got {str(found['input'])[:40]!r}"
+            cure = "`lymphct config show` lists all settings"
+            wrong.setdefault(place, UsageError(f"setting {place}: {why}", code="E_SETTING", cure=cure))
+        return None, wrong
+
+
+def _unknown(place: str) -> str:
+    """Say that a setting does not exist, and which one was probably meant."""
+    names = [name for name, _, _ in described(Config())]
+    groups = {name.rpartition(".")[0] for name in names}
+    last = place.rpartition(".")[2]
+    same_end = [name for name in names if name.rpartition(".")[2] == last]
+    near = same_end[:2] or difflib.get_close_matches(place, [*names, *groups], n=1, cutoff=_CLOSE)
+    return f"no such setting; did you mean {' or '.join(near)}?" if near else "no such setting"
+
+
+def _at_once(refused: Sequence[UsageError]) -> UsageError:
+    if len(refused) == 1:
+        return refused[0]
+    told = [f"{error.file}: {error.cause}" if error.file else error.cause for error in refused]
+    msg = f"{len(refused)} settings are wrong: {'; '.join(told)}"
+    return UsageError(msg, code="E_SETTING", cure="`lymphct config show` lists all settings")
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    if not equals:
+        msg = f"--set takes key=value, got {override!r}"
+        raise UsageError(msg, cure="for example --set nodes.threshold=0.4")
+    _assign(values, path.split("."), _scalar(value))
 
 
 def parse_bands(text: str) -> Bands:

@@ -23,7 +23,10 @@ class LymphctError(Exception):
         self.file = ""
 
     def at(self, *, patient: str = "", file: str = "") -> Self:
-        """Return the same error, told of the patient and the file (a name without folders) it concerns."""
+        """Return the same error, told of the patient and the file it concerns.
+
+        A file is named without its folders, unless the path leads nowhere: then it stands as it was written.
+        """
         self.patient = patient or self.patient
         self.file = file or self.file
         return self

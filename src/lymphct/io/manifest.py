@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from lymphct.core.errors import InputError
+from lymphct.io.column_names import near_misses
 from lymphct.io.results.disk import read_bounded, replace_file
 
 COLUMNS: Final = (
@@ -23,6 +24,8 @@ SPLITS: Final = ("train", "test")
 
 SYNTHETIC_COLUMN: Final = "synthetic"
 """Column of ours that holds 1 for phantoms, so that models trained on them say so."""
+
+KNOWN_COLUMNS: Final = (*COLUMNS, SYNTHETIC_COLUMN)
 
 # Stands for a blank cell, so that reading it fails as a missing file and never as the current folder.
 _NO_VENOUS: Final = Path("no-venous-image-given")
@@ -109,6 +112,11 @@ class Manifest:
     columns: tuple[str, ...]
     patients: tuple[PatientRecord, ...]
 
+    @property
+    def near_misses(self) -> dict[str, str]:
+        """Return columns without a meaning that are nearly one with a meaning, and that one."""
+        return near_misses(self.columns, KNOWN_COLUMNS)
+
 
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest: CSV in UTF-8, paths relative to it. Its lines are judged by `manifest_problems`.
@@ -132,7 +140,8 @@ def read_manifest(path: Path) -> Manifest:
         if not patients:
             _refuse("it has no patients")
     except InputError as error:
-        raise error.at(file=path.name) from None
+        # A path that leads nowhere is told as it was written.
+        raise error.at(file=str(path) if error.code == "E_MISSING" else path.name) from None
     return Manifest(path=path, columns=columns, patients=tuple(patients))
 
 
@@ -166,7 +175,9 @@ def _check_columns(columns: Sequence[str]) -> None:
         _refuse(f"the column {twice[0][:40]!r} stands twice")
     missing = [name for name in REQUIRED_COLUMNS if name not in columns]
     if missing:
-        _refuse(f"the column {missing[0]!r} is missing")
+        near = {meant: written for written, meant in near_misses(columns, KNOWN_COLUMNS).items()}
+        renamed = f" (is it the column {near[missing[0]][:40]!r}?)" if missing[0] in near else ""
+        _refuse(f"the column {missing[0]!r} is missing{renamed}")
 
 
 def _record(line: int, cells: Mapping[str, str], folder: Path) -> PatientRecord:

@@ -26,6 +26,7 @@ class Problem:
     Attributes:
         scope: "cohort" forbids any work; "patient" fails that patient and no other.
         error: cause, code and cure, told of the patient and the manifest's line.
+        column: of the manifest; empty where it concerns none.
 
     """
 
@@ -33,6 +34,7 @@ class Problem:
     patient_id: str
     line: int
     error: InputError
+    column: str = ""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.error}"
@@ -85,13 +87,13 @@ def _ids(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
             # A refused id is not quoted: it may be a patient's name.
             cause = "the patient_id is not allowed" if name else "the patient_id is missing"
             cure = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
-            yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure))
+            yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure), "patient_id")
             continue
         key = unicodedata.normalize("NFC", name).casefold()
         if key in seen:
             cause = f"the patient_id {name} stands in line {seen[key]} already (case does not count)"
             cure = "give each patient one line and one id"
-            yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure))
+            yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure), "patient_id")
         seen.setdefault(key, patient.line)
 
 
@@ -100,18 +102,18 @@ def _cells(patient: PatientRecord, needs: Sequence[str]) -> Iterator[Problem]:
     if status not in {"", "0", "1"}:
         cause = f"n_status is {status[:20]!r}"
         cure = "write 0 (no metastasis), 1 (metastasis) or nothing"
-        yield _problem(patient, "cohort", InputError(cause, code="E_LABELS", cure=cure))
+        yield _problem(patient, "cohort", InputError(cause, code="E_LABELS", cure=cure), "n_status")
     if patient.split not in {"", *SPLITS}:
         # Whoever writes "holdout" means a patient nobody may learn from: never guessed.
         cause = f"split is {patient.cells['split'][:20]!r}"
         cure = "write train, test or nothing"
-        yield _problem(patient, "cohort", InputError(cause, code="E_SPLIT", cure=cure))
+        yield _problem(patient, "cohort", InputError(cause, code="E_SPLIT", cure=cure), "split")
     if patient.is_excluded:
         return
     for column in dict.fromkeys(("venous", *needs)):
         if not patient.cells.get(column):
-            cause = f"{column} is missing"
-            yield _problem(patient, "patient", InputError(cause, code="E_MISSING", cure=f"fill in {column}"))
+            error = InputError(f"{column} is missing", code="E_MISSING", cure=f"fill in {column}")
+            yield _problem(patient, "patient", error, column)
 
 
 def _files(patient: PatientRecord) -> Iterator[Problem]:
@@ -121,33 +123,40 @@ def _files(patient: PatientRecord) -> Iterator[Problem]:
         if any(not character.isprintable() for character in str(path)):
             cause = f"the path in column {column} holds control characters"
             error = InputError(cause, code="E_PATH", cure="rename the file")
-            yield _problem(patient, "cohort", error)
+            yield _problem(patient, "cohort", error, column)
         elif not _exists(path):
-            error = InputError(f"{column}: no such file", code="E_MISSING", cure="check the path")
-            yield _problem(patient, "patient", error.at(file=path.name))
+            error = InputError(_not_there(patient, column, path), code="E_MISSING", cure="check the path")
+            yield _problem(patient, "patient", error.at(file=path.name), column)
         elif not (path.is_file() or path.is_dir()):
             error = InputError(
                 f"{column}: no regular file and no folder", code="E_NOT_A_FILE", cure="give a file"
             )
-            yield _problem(patient, "patient", error.at(file=path.name))
+            yield _problem(patient, "patient", error.at(file=path.name), column)
     if patient.arterial is not None and _same(patient.arterial, patient.venous):
         cause = "arterial and venous phase are the same file"
         error = InputError(cause, code="E_SAME_FILE", cure="give both phases, or leave arterial blank")
-        yield _problem(patient, "patient", error)
+        yield _problem(patient, "patient", error, "arterial")
+
+
+def _not_there(patient: PatientRecord, column: str, path: Path) -> str:
+    """Say which path the user wrote, and where it was looked for: relative to the manifest."""
+    written = patient.cells.get(column, "")
+    where = "" if written == str(path) else f" (looked for at {path})"
+    return f"{column}: no such file: {written}{where}"
 
 
 def _shared_images(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
     """Find images that two patients share, by path or by content: one of the lines is wrong."""
     images = [
-        (path.resolve(), patient)
+        (path.resolve(), column, patient)
         for patient in patients
         for column, path in patient.paths.items()
         if column in {"venous", "arterial"} and not patient.is_excluded and _exists(path)
     ]
-    sizes = Counter(path.stat().st_size for path in {path for path, _ in images} if path.is_file())
+    sizes = Counter(path.stat().st_size for path in {path for path, *_ in images} if path.is_file())
     paths: dict[Path, PatientRecord] = {}
     contents: dict[str, PatientRecord] = {}
-    for path, patient in images:
+    for path, column, patient in images:
         owner = paths.setdefault(path, patient)
         how = "is also that"
         # Only files of equal size can have equal content: most are never read here.
@@ -158,7 +167,7 @@ def _shared_images(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
             cause = f"the image {how} of the patient in line {owner.line}"
             cure = "give each patient their own image"
             error = InputError(cause, code="E_SAME_FILE", cure=cure)
-            yield _problem(patient, "patient", error.at(file=path.name))
+            yield _problem(patient, "patient", error.at(file=path.name), column)
 
 
 def _digest(path: Path) -> str:
@@ -179,7 +188,9 @@ def _same(one: Path, other: Path) -> bool:
     return _exists(one) and _exists(other) and one.samefile(other)
 
 
-def _problem(patient: PatientRecord, scope: Literal["cohort", "patient"], error: InputError) -> Problem:
+def _problem(
+    patient: PatientRecord, scope: Literal["cohort", "patient"], error: InputError, column: str
+) -> Problem:
     is_safe = bool(PATIENT_ID.fullmatch(patient.patient_id))
     named = error.at(patient=patient.patient_id if is_safe else "")
-    return Problem(scope=scope, patient_id=patient.patient_id, line=patient.line, error=named)
+    return Problem(scope=scope, patient_id=patient.patient_id, line=patient.line, error=named, column=column)

@@ -44,12 +44,7 @@ def load_config(name: str | None, overrides: Sequence[str] = ()) -> Config:
         return parse_config((_recipes() / f"{name}{_SUFFIX}").read_text(encoding="utf-8"), overrides)
     path = Path(name)
     text = _settings_text(path, f"neither a file nor a preset ({', '.join(preset_names())})")
-    # A wrong override is not a fault of the file: the file is judged alone first.
-    try:
-        parsed = parse_config(text)
-    except UsageError as error:
-        raise error.at(file=path.name) from error.__cause__
-    return parse_config(text, overrides) if overrides else parsed
+    return parse_config(text, overrides, file=path.name)
 
 
 def load_bands(path: Path) -> Bands:
@@ -77,7 +72,7 @@ def _settings_text(path: Path, missing: str) -> str:
     except InputError as error:
         if error.code != "E_MISSING":
             raise
-        raise UsageError(missing, code="E_MISSING", cure="check the name").at(file=path.name) from error
+        raise UsageError(missing, code="E_MISSING", cure="check the name").at(file=str(path)) from error
     if len(text) > LONGEST_SETTINGS:
         msg = f"{len(text)} characters are too many for settings (limit {LONGEST_SETTINGS})"
         raise UsageError(msg, code="E_YAML", cure="is this the right file?").at(file=path.name)

@@ -11,95 +11,117 @@ from lymphct.core.patient import Notice, PatientInput
 from lymphct.core.terms import Phase
 from lymphct.io.images.labels import read_label_names
 from lymphct.io.images.reading import Scheme, read_ct, read_labels, read_mask, read_nodes
-from lymphct.io.manifest import PatientRecord, read_manifest
-from lymphct.io.manifest_check import PATIENT_ID, manifest_problems
+from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.io.manifest_check import PATIENT_ID
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
+from lymphct.patients.problems import Problem, by_line, of_manifest
 from lymphct.patients.reading import read_patient
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Something wrong with a manifest or with a file it names.
+class CheckedPatient:
+    """What reading one patient's images showed.
 
     Attributes:
-        line: of the manifest, from 1 for the heading.
-        patient: pseudonym; empty where it is not a valid one, since it may be a name.
-        file: name of the file without folders; empty when it concerns no file.
-        cause: what is wrong, with the measured value.
-        code: the same for machines.
-        cure: how to mend it.
+        line: of the manifest.
+        patient: pseudonym; empty where it is not a valid one.
+        notices: what a reader of results must know, such as phases that look swapped.
 
     """
 
     line: int
     patient: str
-    file: str
-    cause: str
-    code: str
-    cure: str
+    notices: tuple[Notice, ...]
 
-    @classmethod
-    def of(cls, error: LymphctError, line: int) -> "Problem":
-        """Describe what was raised."""
-        return cls(
-            line=line,
-            patient=error.patient,
-            file=error.file,
-            cause=error.cause,
-            code=error.code,
-            cure=error.cure,
-        )
 
-    def __str__(self) -> str:
-        error = LymphctError(self.cause, code=self.code, cure=self.cure)
-        return f"line {self.line}: {error.at(patient=self.patient, file=self.file)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedCohort:
+    """What a look at a manifest and at the images it names showed.
+
+    Attributes:
+        problems: in the order of the lines; none when work can start.
+        notices: of the manifest as a whole.
+        patients: who was read, in the order of the lines.
+
+    """
+
+    problems: tuple[Problem, ...]
+    notices: tuple[Notice, ...]
+    patients: tuple[CheckedPatient, ...]
 
     def record(self) -> dict[str, JSON]:
-        """Return the problem for JSON."""
-        return asdict(self)
+        """Return everything for JSON; `by_patient` holds errors and notices with code, text and value."""
+        return {
+            "patients": len(self.patients),
+            "problems": [problem.record() for problem in self.problems],
+            "notices": [asdict(notice) for notice in self.notices],
+            "by_patient": [self._patient_record(patient) for patient in self.patients],
+        }
+
+    def _patient_record(self, patient: CheckedPatient) -> JSON:
+        errors = [problem for problem in self.problems if problem.line == patient.line]
+        return {
+            "line": patient.line,
+            "patient": patient.patient,
+            "errors": [{"code": e.code, "text": e.cause, "value": e.file or e.column} for e in errors],
+            "notices": [asdict(notice) for notice in patient.notices],
+        }
 
 
-def check_manifest(
-    path: Path,
+def check_cohort(
+    cohort: Manifest,
     *,
     labels: Scheme = "auto",
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
-) -> list[Problem]:
+) -> CheckedCohort:
     """Find every problem of a manifest and of the images it names.
 
     Each patient who is not excluded is read as every command reads them. Where that fails, each file is
     tried by itself, so that one bad file does not hide another.
 
     Args:
-        path: the manifest.
+        cohort: the manifest as it was read.
         labels: numbering of the structure masks.
         jobs: processes that read side by side.
         progress: called with the id of each patient that was read.
 
-    Returns:
-        The problems in the order of the lines; none when work can start.
-
     Raises:
-        InputError: the manifest is no table, or the numbering no list of names.
+        InputError: the numbering is no list of names.
 
     """
     if isinstance(labels, Path):
         read_label_names(labels)  # a wrong list of names is no patient's fault
-    cohort = read_manifest(path)
-    problems = [Problem.of(problem.error, problem.line) for problem in manifest_problems(cohort)]
+    problems = of_manifest(cohort)
+    patients = []
     records = [_readable(record) for record in cohort.patients if not record.is_excluded]
     for outcome in map_patients(_Reader(labels), records, jobs=jobs):
-        errors, notices = ([outcome.error], ()) if outcome.error else outcome.result()
-        problems += [Problem.of(error, outcome.item.line) for error in errors]
-        for notice in notices:
-            logger.warning("%s: %s", outcome.item.patient_id, notice.text)
+        record = outcome.item
+        found = _Found(errors=[("", outcome.error)]) if outcome.error else outcome.result()
+        problems += [Problem.of(error, record.line, column, stops=False) for column, error in found.errors]
+        patients.append(
+            CheckedPatient(line=record.line, patient=record.patient_id, notices=tuple(found.notices))
+        )
+        for notice in found.notices:
+            logger.warning("%s: %s", record.patient_id, notice.text)
         if progress is not None:
-            progress(outcome.item.patient_id)
-    return sorted(problems, key=lambda problem: problem.line)
+            progress(record.patient_id)
+    return CheckedCohort(problems=by_line(problems), notices=column_notices(cohort), patients=tuple(patients))
+
+
+def column_notices(cohort: Manifest) -> tuple[Notice, ...]:
+    """Return a notice for each column that is not used and is nearly the name of one that would be."""
+    return tuple(
+        Notice(
+            code="near_miss_column",
+            text=f"the column {written[:40]!r} is not used; rename it if {meant} is meant",
+            value=meant,
+        )
+        for written, meant in cohort.near_misses.items()
+    )
 
 
 def _readable(record: PatientRecord) -> PatientRecord:
@@ -130,30 +152,46 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Errors of one patient, each with the column it concerns, and notices by what they say."""
+
+    errors: Sequence[tuple[str, LymphctError]] = ()
+    notices: Sequence[Notice] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads all files of one patient; returns every error and, when there is none, the notices."""
+    """Reads all files of one patient; finds every error, and what can be noticed in spite of them."""
 
     labels: Scheme
 
-    def __call__(self, record: PatientRecord) -> tuple[list[LymphctError], tuple[Notice, ...]]:
+    def __call__(self, record: PatientRecord) -> _Found:
         others = {role: path for role, path in record.paths.items() if role != "venous"}
         if not _is_there(record.venous):
-            return (self._alone(record, others), ())
+            return _Found(errors=self._alone(record, others))
         try:
-            return ([], self._read(record).notices)
+            return _Found(notices=self._read(record).notices)
         except LymphctError as error:
             first = error
-        errors = _failures([partial(self._read, _beside_venous(record, {}))])
-        if errors:
-            return (errors + self._alone(record, others), ())
-        beside = [partial(self._read, _beside_venous(record, {role: path})) for role, path in others.items()]
-        return (_failures(beside) or [first], ())
+        try:
+            notices = dict.fromkeys(self._read(_beside_venous(record, {})).notices)
+        except LymphctError as error:
+            return _Found(errors=[("venous", error), *self._alone(record, others)])
+        errors = []
+        for role, path in others.items():
+            try:
+                beside = self._read(_beside_venous(record, {role: path}))
+            except LymphctError as error:
+                errors.append((role, error))
+            else:
+                notices |= dict.fromkeys(beside.notices)
+        return _Found(errors=errors or [("", first)], notices=list(notices))
 
     def _read(self, record: PatientRecord) -> PatientInput:
         return read_patient(record, labels=self.labels)
 
-    def _alone(self, record: PatientRecord, paths: Mapping[str, Path]) -> list[LymphctError]:
+    def _alone(self, record: PatientRecord, paths: Mapping[str, Path]) -> list[tuple[str, LymphctError]]:
         """Read files without a CT to compare them with."""
         readers: Mapping[str, Callable[[Path], object]] = {
             "arterial": partial(read_ct, phase=Phase.ARTERIAL),
@@ -161,15 +199,10 @@ class _Reader:
             "tumor": partial(read_mask, name="tumor mask"),
             "nodes": read_nodes,
         }
-        errors = _failures([partial(readers[role], path) for role, path in paths.items()])
-        return [error.at(patient=record.patient_id) for error in errors]
-
-
-def _failures(readings: Sequence[Callable[[], object]]) -> list[LymphctError]:
-    errors = []
-    for read in readings:
-        try:
-            read()
-        except LymphctError as error:
-            errors.append(error)
-    return errors
+        errors: list[tuple[str, LymphctError]] = []
+        for role, path in paths.items():
+            try:
+                readers[role](path)
+            except LymphctError as error:
+                errors.append((role, error.at(patient=record.patient_id)))
+        return errors

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lymphct.attention.bands import PAPER_BANDS
+from lymphct.cascade.description import BundleInfo
 from lymphct.config import Config
 from lymphct.core.terms import RegistrationMethod
 from lymphct.io.images.reading import Scheme
@@ -79,18 +80,22 @@ def prepare_cohort(
     return outcome
 
 
-def _resolved(request: PreparationRequest) -> tuple[Preparation, Guidance]:
+def preparation_of(request: PreparationRequest, info: BundleInfo | None) -> Preparation:
+    """Return how a cohort is prepared: spacing and registration of the bundle, else of the settings."""
     config = request.config
-    models = None if request.bundle is None else models_in(request.bundle, request.device)
-    method = request.registration or (
-        config.registration.method if models is None else models.info.registration
-    )
-    preparation = Preparation(
+    method = request.registration or (config.registration.method if info is None else info.registration)
+    return Preparation(
         folder=request.out,
-        spacing=config.imaging.spacing if models is None else models.spacing,
+        spacing=config.imaging.spacing if info is None else info.spacing,
         registration=config.registration.model_copy(update={"method": method}),
         labels=request.labels,
     )
+
+
+def _resolved(request: PreparationRequest) -> tuple[Preparation, Guidance]:
+    config = request.config
+    models = None if request.bundle is None else models_in(request.bundle, request.device)
+    preparation = preparation_of(request, None if models is None else models.info)
     guidance = Guidance(
         bands=PAPER_BANDS if models is None else models.bands,
         attention=config.attention,

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,20 +54,27 @@ def worker_memory(
     Patients who are excluded or whose header cannot be read do not count: the latter fail later, for their
     own reason.
     """
-    grids = _grids([record.venous for record in records if not record.is_excluded])
+    grids = venous_grids(records).values()
     demands = [_demand(grid, preparation, with_networks=with_networks) for grid in grids]
     return MEASURED.program + max(demands, default=0)
 
 
-def _grids(paths: Sequence[Path]) -> list[Geometry]:
-    """Return the grids of all NIfTI files and of the largest DICOM folder: a folder's headers cost time."""
-    folders = sorted((path for path in paths if path.is_dir()), key=_size_of_folder)
-    grids = []
-    for path in [*(path for path in paths if not path.is_dir()), *folders[-1:]]:
-        try:
-            grids.append(read_grid(path))
-        except InputError:
-            continue
+def venous_grids(records: Sequence[PatientRecord]) -> dict[Path, Geometry]:
+    """Return the grid of each patient's venous phase, by its path, from its header.
+
+    Of DICOM folders the largest is read and stands for all: a folder's headers cost time. Patients who are
+    excluded or whose header cannot be read are left out.
+    """
+    paths = dict.fromkeys(record.venous for record in records if not record.is_excluded)
+    folders = [path for path in paths if path.is_dir()]
+    grids = {}
+    for path in paths:
+        if path not in folders:
+            with suppress(InputError):
+                grids[path] = read_grid(path)
+    if folders:
+        with suppress(InputError):
+            grids |= dict.fromkeys(folders, read_grid(max(folders, key=_size_of_folder)))
     return grids
 
 

@@ -98,7 +98,7 @@ def predict_cohort(
         OutputInUseError: another process works in `out`.
 
     """
-    cohort = replace(cohort, patients=tuple(images_and(record, request.given) for record in cohort.patients))
+    cohort = images_of(cohort, request.given)
     broken = require_usable(cohort)
     read_bundle(request.bundle)  # a bundle that is refused is no patient's failure
     with locked(out):
@@ -106,6 +106,11 @@ def predict_cohort(
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
         write_outcome(out, cohort, outcome, _told)
     return outcome
+
+
+def images_of(manifest: Manifest, given: Sequence[str] = ()) -> Manifest:
+    """Return a manifest with the images and the masks of these columns, and no other masks."""
+    return replace(manifest, patients=tuple(images_and(record, given) for record in manifest.patients))
 
 
 def images_and(record: PatientRecord, given: Sequence[str]) -> PatientRecord:

@@ -16,6 +16,7 @@ from lymphct.core.patient import PatientInput
 from lymphct.core.terms import Phase, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source, name_of
+from lymphct.io.images.enhancement import looks_unenhanced
 from lymphct.io.images.label_names import dataset_file
 from lymphct.io.images.node_masks import sidecar
 from lymphct.io.images.reading import (
@@ -99,9 +100,11 @@ def _read(record: Sources, labels: Scheme) -> PatientInput:
         require_plausible(structures, labels, name_of(record.structures, "structures"))
     tumor = None if record.tumor is None else read_mask(record.tumor, grid, name="tumor mask")
     nodes = None if record.nodes is None else read_nodes(record.nodes, grid)
+    aorta = _aorta(structures)
+    seen = [looks_unenhanced(venous.volume, aorta)]
     if arterial is not None:
-        swapped = phases_look_swapped(venous.volume, arterial.volume, _aorta(structures))
-        notices += [] if swapped is None else [swapped]
+        seen.append(phases_look_swapped(venous.volume, arterial.volume, aorta))
+    notices += [notice for notice in seen if notice is not None]
     return PatientInput(
         patient_id=record.patient_id,
         venous=venous.volume,

@@ -2,14 +2,15 @@
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import new_description
+from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import STAGES, Part
-from lymphct.core.errors import LeakageError, ModelError
+from lymphct.core.errors import LeakageError, LymphctError, ModelError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import Bundle, read_bundle, update_bundle_part, write_bundle
@@ -82,6 +83,44 @@ def _part_in(bundle: Bundle, name: StageName) -> Part:
     )
 
 
+def init_refusals(
+    info: BundleInfo,
+    config: Config,
+    stage: StageName,
+    learners: Sequence[str],
+    present: BundleInfo | None = None,
+) -> Iterator[LymphctError]:
+    """Yield every reason why the parts of a bundle cannot be taken over into a run.
+
+    Args:
+        info: of the bundle given with `--init`.
+        config: settings of the run.
+        stage: that is to be trained.
+        learners: ids of everybody with a role in that stage.
+        present: of the run's own bundle; None where the run has not begun.
+
+    """
+    if stage is StageName.METASTASIS:
+        seen = info.fitted_on_anybody
+        known = [name for name in learners if name in seen]
+        if known:
+            others = f" (and on {len(known) - 1} more)" if len(known) > 1 else ""
+            msg = f"the bundle given with --init was fitted on this patient{others}"
+            yield LeakageError(msg, cure="leave the patient out, or train all stages here").at(
+                patient=known[0]
+            )
+    if info.spacing != config.imaging.spacing:
+        msg = f"the bundle works at {info.spacing} mm, this run at {config.imaging.spacing} mm"
+        yield ModelError(msg, cure="set imaging.spacing to that of the bundle")
+    trained, here = info.registration, config.registration.method
+    if trained != here:
+        msg = f"the bundle was trained on phases registered by method {trained}, this run uses {here}"
+        yield ModelError(msg, cure=f"--set registration.method={trained}")
+    if present is not None and present.salt != info.salt:
+        msg = "the run was begun without this bundle, and the hashes of its patients have another key"
+        yield ModelError(msg, cure="begin a new run with --init")
+
+
 def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
     """Copy the parts of another bundle into the run's, except the stage that is to be trained.
 
@@ -91,26 +130,11 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
             was not begun with it.
 
     """
-    if stage is StageName.METASTASIS:
-        seen = bundle.info.fitted_on_anybody
-        for name in run.plan.roles(stage).everybody:
-            if name in seen:
-                msg = "the bundle given with --init was fitted on this patient"
-                raise LeakageError(msg, cure="leave the patient out, or train all stages here").at(
-                    patient=name
-                )
-    config = run.plan.config
-    if bundle.info.spacing != config.imaging.spacing:
-        msg = f"the bundle works at {bundle.info.spacing} mm, this run at {config.imaging.spacing} mm"
-        raise ModelError(msg, cure="set imaging.spacing to that of the bundle")
-    trained, here = bundle.info.registration, config.registration.method
-    if trained != here:
-        msg = f"the bundle was trained on phases registered by method {trained}, this run uses {here}"
-        raise ModelError(msg, cure=f"--set registration.method={trained}")
     present = read_bundle(run.bundle).info
-    if present.salt != bundle.info.salt:
-        msg = "the run was begun without this bundle, and the hashes of its patients have another key"
-        raise ModelError(msg, cure="begin a new run with --init")
+    for reason in init_refusals(
+        bundle.info, run.plan.config, stage, run.plan.roles(stage).everybody, present
+    ):
+        raise reason
     for name, part in bundle.info.parts.items():
         if name != stage and name not in present.parts:
             kept = {"thresholds": dict(_part_in(bundle, name).thresholds)}

@@ -91,10 +91,8 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
         InputError: patients cannot be read; the first reason is given.
 
     """
-    _require_begun(request, request.folder / PLAN_FILE)
-    if request.init is not None:
-        msg = "all stages are trained here, nothing is taken over from --init"
-        raise UsageError(msg, cure="leave out --init, or name the one stage to train")
+    require_begun(request)
+    require_nothing_taken_over(request)
     run = start_run(request, tuple(STAGES))
     with watched(run.folder / "stages", progress):
         train = partial(_train_chain, request, run)
@@ -110,7 +108,7 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
 
 def train_one(request: TrainingRequest, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
-    _require_begun(request, request.folder / "stages" / stage)
+    require_begun(request, stage)
     run = start_run(request, (stage,))
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
@@ -119,7 +117,26 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
     return run.bundle
 
 
-def _require_begun(request: TrainingRequest, trace: Path) -> None:
+def require_nothing_taken_over(request: TrainingRequest) -> None:
+    """Refuse `--init` where all stages are trained.
+
+    Raises:
+        UsageError: a bundle to take parts from was given.
+
+    """
+    if request.init is not None:
+        msg = "all stages are trained here, nothing is taken over from --init"
+        raise UsageError(msg, cure="leave out --init, or name the one stage to train")
+
+
+def require_begun(request: TrainingRequest, stage: StageName | None = None) -> None:
+    """Refuse to resume what was not begun.
+
+    Raises:
+        UsageError: the run, or the one stage of it, left no trace.
+
+    """
+    trace = request.folder / PLAN_FILE if stage is None else request.folder / "stages" / stage
     if request.resume and not trace.exists():
         msg = f"there is nothing to resume in {request.folder.name}"
         raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from lymphct.core.errors import InputError
 from lymphct.core.patient import Notice
 from lymphct.core.terms import Phase, Structure
+from lymphct.io.images.enhancement import looks_unenhanced
 from lymphct.io.images.reading import check_pair, phases_look_swapped, read_ct, read_labels
 from lymphct.io.manifest import read_manifest
 from lymphct.io.manifest_check import manifest_problems
@@ -104,3 +105,14 @@ def test_native_and_enhanced_ct_raise_no_alarm(data: Path, order: Callable[..., 
     assert read_pair(*order((folder / "fixed.nii.gz", folder / "moving.nii.gz"))) == ()
     native = data / "open_totalseg_example_ct" / "example_ct.nii.gz"
     assert read_pair(*order((folder / "fixed.nii.gz", native))) == ()
+
+
+def test_a_native_ct_is_noticed_as_unenhanced_and_enhanced_ones_are_not(data: Path) -> None:
+    def notice(name: str) -> Notice | None:
+        return looks_unenhanced(read_ct(data / name, phase=Phase.VENOUS).volume)
+
+    native = notice("open_totalseg_example_ct/example_ct.nii.gz")
+    assert native is not None
+    assert native.code == "venous_unenhanced"
+    assert notice("open_totalseg_example_dicom/dicom") is None
+    assert notice("open_totalseg_arterial_ct/arterial_ct.nii.gz") is None

@@ -54,6 +54,16 @@ def read_nodes(path: Source, grid: Geometry | None = None) -> NodeMap:
         raise error.at(file=error.file or name_of(path, "nodes")) from None
 
 
+def sidecar_classes(path: Path) -> tuple[NodeClass | None, ...]:
+    """Return the class of each instance as the JSON file beside the map says; the map is not read.
+
+    Raises:
+        InputError: the file is missing or contradicts the format.
+
+    """
+    return tuple(node_class for node_class, _ in _described_instances(sidecar(path)).values())
+
+
 def _from_classes(volume: Volume) -> NodeMap:
     if int(volume.array.max()) > max(NodeClass):
         msg = f"the node mask holds values up to {int(volume.array.max())}, a class map only 1 and 2"

@@ -95,8 +95,8 @@ def phases_look_swapped(venous: Volume, arterial: Volume, aorta: Volume | None =
     """
     if aorta is not None and np.any(aorta.array):
         return _compare_aorta(venous, arterial, aorta)
-    grid = _coarse_grid(venous.geometry)
-    late, early = _sampled(venous, grid), _sampled(arterial, grid)
+    grid = coarse_grid(venous.geometry)
+    late, early = sampled(venous, grid), sampled(arterial, grid)
     gain = late - early
     voxel = grid.voxel_volume
     # A single bright voxel is an edge of bone that moved; vessels are thicker.
@@ -138,7 +138,8 @@ def _compare_aorta(venous: Volume, arterial: Volume, aorta: Volume) -> Notice | 
     return Notice(code="weak_arterial_contrast", text=text, value=gain)
 
 
-def _coarse_grid(geometry: Geometry) -> Geometry:
+def coarse_grid(geometry: Geometry) -> Geometry:
+    """Return a grid over the same box whose voxels are at least 4 mm wide."""
     return geometry.resampled(
         (
             max(geometry.spacing[0], _COARSE),
@@ -148,7 +149,7 @@ def _coarse_grid(geometry: Geometry) -> Geometry:
     )
 
 
-def _sampled(volume: Volume, grid: Geometry) -> DoubleArray:
+def sampled(volume: Volume, grid: Geometry) -> DoubleArray:
     """Return block means of an image at the voxels of a coarse grid; NaN outside the image."""
     blocks = [max(1, round(_COARSE / step)) for step in volume.geometry.spacing]
     shape = [n // b for n, b in zip(volume.geometry.shape, blocks, strict=True)]
@@ -156,10 +157,10 @@ def _sampled(volume: Volume, grid: Geometry) -> DoubleArray:
     means = kept.reshape(shape[0], blocks[0], shape[1], blocks[1], shape[2], blocks[2]).mean(axis=(1, 3, 5))
     index = volume.geometry.index(grid.world(np.moveaxis(np.indices(grid.shape), 0, -1)))
     place = (index - (np.asarray(blocks) - 1) / 2) / np.asarray(blocks)
-    sampled: DoubleArray = ndimage.map_coordinates(
+    values: DoubleArray = ndimage.map_coordinates(
         means.astype(np.float64), np.moveaxis(place, -1, 0), order=1, mode="constant", cval=np.nan
     )
-    return sampled
+    return values
 
 
 def _values_at(volume: Volume, world: DoubleArray) -> DoubleArray:

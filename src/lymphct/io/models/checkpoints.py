@@ -66,6 +66,11 @@ def _epochs(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items(), reverse=True))
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a training left a checkpoint, without reading it."""
+    return any(is_current(path) for path in _epochs(folder).values())
+
+
 def load_checkpoint(folder: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, JSON]] | None:
     """Return the tensors and the meta data of the newest checkpoint that is whole; None without one.
 

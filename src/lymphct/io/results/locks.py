@@ -111,3 +111,16 @@ def _holder(descriptor: int) -> str:
     if not isinstance(holder, dict):
         return "another process"
     return f"pid {holder.get('pid')} on host {holder.get('host')}"
+
+
+def holder_of(folder: Path) -> str:
+    """Return which process holds an output folder by `locked`; empty when none does. Nothing is changed."""
+    folder = Path(os.path.realpath(folder))
+    try:
+        descriptor = os.open(folder.with_name(f".{folder.name}.lock"), os.O_RDWR)
+    except OSError:  # no lock file: nobody holds it; no permission: told by whoever writes
+        return ""
+    try:
+        return "" if try_lock(descriptor) else _holder(descriptor)
+    finally:
+        os.close(descriptor)

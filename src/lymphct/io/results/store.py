@@ -38,6 +38,7 @@ __all__ = [
     "read_done",
     "replace_file",
     "replaced_folder",
+    "require_result_place",
 ]
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,16 @@ def committed_folder(target: Path, fingerprint: Mapping[str, JSON]) -> Iterator[
             "outputs": _describe_outputs(staging),
         }
         write_synced(staging / DONE_FILE, format_json(done))
+
+
+def require_result_place(target: Path) -> None:
+    """Refuse a place where `committed_folder` would not put a result; nothing is changed.
+
+    Raises:
+        OutputInUseError, UsageError: as `committed_folder`.
+
+    """
+    _require_replaceable(Path(os.path.realpath(target)), _foreign_result)
 
 
 def _describe_outputs(folder: Path) -> dict[str, JSON]:

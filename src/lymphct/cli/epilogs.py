@@ -1,0 +1,77 @@
+"""What stands below the options in each command's help: an example or two, and the global options."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Final, get_args, get_origin
+
+import typer
+from typer.models import OptionInfo
+
+EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
+    "demo": ("lymphct demo --out lymphct-demo",),
+    "predict": (
+        "lymphct predict --venous venous.nii.gz --arterial arterial.nii.gz --out results/case7",
+        "lymphct predict cohort.csv --bundle runs/first/bundle --out results --jobs 4",
+    ),
+    "train": (
+        "lymphct train all --cohort cohort.csv --out runs/first --dry-run",
+        "lymphct train all --cohort cohort.csv --out runs/first --resume",
+    ),
+    "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
+    "evaluate segmentation": (
+        "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",
+    ),
+    "evaluate instances": (
+        "lymphct evaluate instances --prediction found.nii.gz --truth nodes.nii.gz --out scores/nodes",
+    ),
+    "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
+    "register": ("lymphct register --fixed venous.nii.gz --moving arterial.nii.gz --out registered",),
+    "phantom": ("lymphct phantom phantoms --patients 20 --size tiny --seed 7",),
+    "check": (
+        "lymphct check cohort.csv",
+        "lymphct check cohort.csv --for train --config phantom_tiny --json",
+    ),
+    "doctor": ("lymphct doctor --device cuda",),
+    "models verify": ("lymphct models verify runs/first/bundle",),
+    "config show": ("lymphct config show --config phantom_tiny --set nodes.threshold=0.4",),
+}
+"""Lines that can be typed as they are, by the words of the command."""
+
+_WIDTH: Final = 21
+_VALUES: Final = {bool: "", int: " N", str: " TEXT", str | None: " TEXT"}
+_AS_WRITTEN: Final = "\b"
+"""A paragraph that begins with it is not wrapped anew."""
+
+
+def add_epilogs(app: typer.Typer, global_options: Callable[..., None], words: tuple[str, ...] = ()) -> None:
+    """Give every command of a program its examples and the list of global options.
+
+    Args:
+        app: the program or a group of it.
+        global_options: the callback that declares them.
+        words: that call the group.
+
+    """
+    below = "\n".join(
+        [_AS_WRITTEN, "Global options, before or after the command:", *_options(global_options)]
+    )
+    for command in app.registered_commands:
+        shown = EXAMPLES.get(" ".join((*words, str(command.name))), ())
+        examples = "\n".join([_AS_WRITTEN, "Examples:", *(f"  {line}" for line in shown), "", ""])
+        command.epilog = f"{examples if shown else ''}{below}"
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            add_epilogs(group.typer_instance, global_options, (*words, str(group.name)))
+
+
+def _options(declaring: Callable[..., None]) -> Iterator[str]:
+    """Yield a line per option that a function declares: its names and what it does."""
+    for name, parameter in inspect.signature(declaring).parameters.items():
+        if get_origin(parameter.annotation) is not Annotated:
+            continue
+        kind, *notes = get_args(parameter.annotation)
+        option = next(note for note in notes if isinstance(note, OptionInfo))
+        # The first name that is declared stands where a default value would.
+        declared = [word for word in (option.default, *(option.param_decls or ())) if isinstance(word, str)]
+        names = ", ".join(declared or (f"--{name}",))
+        yield f"  {names + _VALUES.get(kind, ' KEY=VALUE'):{_WIDTH}}{option.help}"

@@ -1,0 +1,96 @@
+"""What the folder of a training run says against training there, before anything is prepared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.stages import STAGES
+from lymphct.core.errors import LymphctError, OutputInUseError, UsageError
+from lymphct.core.terms import StageName
+from lymphct.io.models.bundles import read_bundle
+from lymphct.io.models.checkpoints import has_checkpoint
+from lymphct.io.results.store import DESKTOP_FILES
+from lymphct.patients.preparation import labels_key
+from lymphct.patients.registration_table import TABLE_FILE
+from lymphct.study.plan import PLAN_FILE, PatientPlan, Run
+from lymphct.study.single_split import TrainingRequest, require_begun, require_nothing_taken_over
+
+OURS: Final = frozenset({PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages"})
+"""What a run lays into its folder."""
+
+
+def begun_refusals(
+    request: TrainingRequest,
+    stage: StageName | None,
+    split: Mapping[str, PatientPlan],
+    init: BundleInfo | None,
+) -> Iterator[LymphctError]:
+    """Yield every reason why the run's folder does not take this training.
+
+    Args:
+        request: the training.
+        stage: the one to train; None for all.
+        split: who would have which role; empty where no split can be made.
+        init: of the bundle whose parts would be taken over.
+
+    """
+    looks = [partial(_require_ours, request.folder), partial(require_begun, request, stage)]
+    looks += [partial(require_nothing_taken_over, request)] if stage is None else []
+    looks += [partial(_require_same_plan, request, split)] if split else []
+    for look in looks:
+        try:
+            look()
+        except LymphctError as error:
+            yield error
+    yield from _about_stages(request, (stage,) if stage else tuple(STAGES), init)
+
+
+def _require_ours(folder: Path) -> None:
+    if not folder.is_dir() or (folder / PLAN_FILE).exists():
+        return
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    strangers = sorted(names - OURS - DESKTOP_FILES)
+    if strangers:
+        msg = f"the folder is not empty and holds no run of ours, but for example {strangers[0][:60]}"
+        raise OutputInUseError(msg, cure="choose another --out").at(file=folder.name)
+
+
+def _require_same_plan(request: TrainingRequest, split: Mapping[str, PatientPlan]) -> None:
+    if not (request.folder / PLAN_FILE).exists():
+        return
+    plan = Run.open(request.folder).plan
+    begun = {
+        "settings": (plan.config, request.config),
+        "seed": (plan.seed, request.seed),
+        "name": (plan.name, request.name),
+        "labels": (plan.labels, labels_key(request.labels)),
+        "patients": (plan.patients, dict(split)),
+    }
+    other = [name for name, (there, asked) in begun.items() if there != asked]
+    if other:
+        msg = f"the folder {request.folder.name} holds a run with other {', '.join(other)}"
+        raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
+
+
+def _about_stages(
+    request: TrainingRequest, stages: Sequence[StageName], init: BundleInfo | None
+) -> Iterator[LymphctError]:
+    bundle = request.folder / "bundle"
+    try:
+        present = set(read_bundle(bundle).info.parts) if bundle.exists() else set()
+    except LymphctError as error:
+        yield error
+        return
+    coming = present | (set(init.parts) if init is not None else set())
+    for name in stages:
+        if name in present:
+            continue
+        if not request.resume and has_checkpoint(request.folder / "stages" / name):
+            msg = f"stage {name} was begun here before"
+            yield UsageError(msg, code="E_BEGUN", cure="add --resume, or choose another --out")
+        missing = [needed for needed in STAGES[name].needs if needed not in coming]
+        if len(stages) == 1 and missing:
+            msg = f"stage {name} needs {', '.join(missing)} in the bundle first"
+            yield UsageError(msg, code="E_STAGE", cure=f"lymphct train {missing[0]} with the same --out")

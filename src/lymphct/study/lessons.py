@@ -1,0 +1,104 @@
+"""What each stage would learn from, counted from the manifest: who has its labels, and of which class."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from lymphct.cascade.settings import Config
+from lymphct.cascade.stages import STAGES
+from lymphct.core.errors import InputError
+from lymphct.core.leakage import Roles
+from lymphct.core.patient import Notice
+from lymphct.core.terms import StageName
+from lymphct.io.manifest import PatientRecord
+from lymphct.patients.inventory import UNKNOWN_CLASS, node_classes, status_counts
+from lymphct.patients.outlook import Lesson, Share
+
+TOLD_APART: Final = ("positive", "negative")
+"""Classes that the last two stages need both of."""
+
+UNCOUNTED: Final = "not_counted"
+"""Patients whose nodes are in a class map, which says the class of each."""
+
+
+def _has_classes(record: PatientRecord) -> bool:
+    classes = node_classes(record)
+    return classes is None or any(name in classes for name in TOLD_APART)
+
+
+HAS: Final[Mapping[StageName, Callable[[PatientRecord], bool]]] = {
+    StageName.STRUCTURES: lambda record: record.structures is not None,
+    StageName.TUMOR: lambda record: record.tumor is not None,
+    StageName.NODES: lambda record: record.nodes is not None and record.structures is not None,
+    StageName.IDENTIFICATION: lambda record: record.nodes is not None and _has_classes(record),
+    StageName.METASTASIS: lambda record: record.n_status is not None,
+}
+"""Whether a patient has what a stage learns from, as far as the manifest tells."""
+
+
+def shares(parts: Mapping[str, Sequence[str]], records: Mapping[str, PatientRecord]) -> tuple[Share, ...]:
+    """Count the patients of each part of a split."""
+    return tuple(Share.of(name, [records[patient] for patient in ids]) for name, ids in parts.items())
+
+
+def lesson(stage: StageName, roles: Roles, records: Mapping[str, PatientRecord], config: Config) -> Lesson:
+    """Return what one stage would learn from.
+
+    Args:
+        stage: which.
+        roles: who teaches and who chooses.
+        records: of everybody with a role, by id.
+        config: settings.
+
+    """
+    row, has = STAGES[stage], HAS[stage]
+    train = [records[name] for name in roles.train if has(records[name])]
+    training = row.settings_in(config).training  # type: ignore[attr-defined] # every stage has a training
+    return Lesson(
+        stage=stage,
+        learns_from=row.learns_from,
+        train=len(train),
+        validation=sum(has(records[name]) for name in roles.validation),
+        classes=_classes(stage, train),
+        epochs=training.epochs,
+        iterations=training.iterations_per_epoch,
+    )
+
+
+def _classes(stage: StageName, records: Sequence[PatientRecord]) -> dict[str, int]:
+    if stage is StageName.METASTASIS:
+        counts = status_counts(records)
+        return {name: counts[name] for name in TOLD_APART}
+    if stage is not StageName.IDENTIFICATION:
+        return {}
+    nodes: Counter[str] = Counter(dict.fromkeys(TOLD_APART, 0))
+    for record in records:
+        classes = node_classes(record)
+        nodes.update({UNCOUNTED: 1} if classes is None else classes)
+    del nodes[UNKNOWN_CLASS]
+    return dict(nodes)
+
+
+def lesson_refusals(found: Lesson) -> Iterator[InputError]:
+    """Yield why a stage cannot be trained: nobody to learn from, or a class that nobody shows."""
+    if not found.train:
+        msg = f"no training patient has {found.learns_from}, which stage {found.stage} learns from"
+        yield InputError(msg, code="E_NO_LABELS", cure="fill the columns of the manifest")
+        return
+    if found.classes and UNCOUNTED not in found.classes:
+        what = "patient" if found.stage is StageName.METASTASIS else "node"
+        for name in TOLD_APART:
+            if not found.classes[name]:
+                word = {"positive": "N+", "negative": "N-"}[name] if what == "patient" else name
+                msg = f"stage {found.stage} has no {word} {what} among {found.train} training patients"
+                yield InputError(msg, code="E_CLASSES", cure="add patients of that class, or another --seed")
+
+
+def lesson_notices(found: Lesson) -> Iterator[Notice]:
+    """Yield what the user should know of a stage that can be trained."""
+    if found.train and not found.validation:
+        text = (
+            f"stage {found.stage} has no validation patient with {found.learns_from}: "
+            "its last epoch counts and nothing is chosen"
+        )
+        yield Notice(code="no_validation", text=text, value=found.stage.value)

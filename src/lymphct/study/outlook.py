@@ -1,0 +1,152 @@
+"""What a training or a cross-validation would do and what stands in its way, before anything is computed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from lymphct.cascade.stages import STAGES
+from lymphct.core.errors import InputError
+from lymphct.core.leakage import Roles
+from lymphct.core.terms import StageName
+from lymphct.evaluation.folds import Fold, stratified_folds
+from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.io.results.usable import require_usable
+from lymphct.learning.devices import chosen_device
+from lymphct.patients.checking import column_notices
+from lymphct.patients.foresight import looked_at, memory_need, weak_memory
+from lymphct.patients.inventory import is_held_out, taken_inventory
+from lymphct.patients.outlook import Lesson, Outlook, Purpose, Share
+from lymphct.patients.preparation import Preparation
+from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
+from lymphct.patients.space import require_room, room_to_prepare
+from lymphct.study.begun import begun_refusals
+from lymphct.study.bundling import init_refusals
+from lymphct.study.lessons import lesson, lesson_notices, lesson_refusals, shares
+from lymphct.study.plan import Part, PatientPlan, split_cohort
+from lymphct.study.single_split import TrainingRequest
+
+FOLDS: Final = 5
+"""Of the cross-validation (Sec. IV-A)."""
+
+PARTS: Final[tuple[Part, ...]] = ("train", "validation", "fusion_train", "fusion_validation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Course:
+    """Who would teach what, and what was found on the way."""
+
+    purpose: Purpose
+    learners: Sequence[PatientRecord]
+    parts: tuple[Share, ...]
+    lessons: Sequence[Lesson]
+    problems: list[Problem]
+
+
+def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageName | None = None) -> Outlook:
+    """Return what a training would do and everything that forbids it; nothing is made, no image is read.
+
+    Args:
+        manifest: where the records of the request come from.
+        request: the training.
+        stage: the one to train; None for all.
+
+    """
+    split, problems = _split(request)
+    init = None
+    if request.init is None:
+        problems += found_by(lambda: chosen_device(request.device))
+    else:
+        init, refused = looked_at(request.init, request.device)
+        problems += refused
+    stages = tuple(STAGES) if stage is None else (stage,)
+    roles = {name: _roles(split, name) for name in stages}
+    problems += map(Problem.of, begun_refusals(request, stage, split, init))
+    if init is not None and stage is not None:
+        problems += map(Problem.of, init_refusals(init, request.config, stage, roles[stage].everybody))
+    records = {record.patient_id: record for record in request.records if record.patient_id in split}
+    course = _Course(
+        purpose="train",
+        learners=list(records.values()),
+        parts=shares({part: _ids(split, part) for part in PARTS} if split else {}, records),
+        lessons=[lesson(name, roles[name], records, request.config) for name in stages] if split else [],
+        problems=problems,
+    )
+    return _outlook(manifest, request, course)
+
+
+def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:
+    """Return what a cross-validation in five folds would do and what forbids it (Sec. IV-A).
+
+    A stage learns in every fold; told is the fold in which it has fewest patients to learn from.
+    """
+    records = {r.patient_id: r for r in request.records if not r.is_excluded and not is_held_out(r)}
+    problems = found_by(lambda: chosen_device(request.device))
+    folds: Sequence[Fold] = ()
+    try:
+        strata = {name: f"{record.n_status} {record.tumor_location}" for name, record in records.items()}
+        folds = stratified_folds(strata, FOLDS, request.seed)
+    except InputError as error:
+        problems.append(Problem.of(error))
+    parts: dict[str, Sequence[str]] = {}
+    for number, fold in enumerate(folds, start=1):
+        parts |= {f"fold {number} {name}": getattr(fold, name) for name in ("train", "validation", "test")}
+    every_roles = [Roles(train=fold.train, validation=fold.validation) for fold in folds]
+    every = [[lesson(name, roles, records, request.config) for roles in every_roles] for name in STAGES]
+    course = _Course(
+        purpose="crossval",
+        learners=list(records.values()),
+        parts=shares(parts, records),
+        lessons=[min(found, key=_scarcity) for found in every if found],
+        problems=problems,
+    )
+    return _outlook(manifest, request, course)
+
+
+def _split(request: TrainingRequest) -> tuple[Mapping[str, PatientPlan], list[Problem]]:
+    try:
+        return split_cohort(request.records, request.seed), []
+    except InputError as error:
+        return {}, [Problem.of(error)]
+
+
+def _ids(split: Mapping[str, PatientPlan], part: Part) -> tuple[str, ...]:
+    return tuple(sorted(name for name, entry in split.items() if entry.part == part))
+
+
+def _roles(split: Mapping[str, PatientPlan], stage: StageName) -> Roles:
+    if stage is StageName.METASTASIS:
+        return Roles(train=_ids(split, "fusion_train"), validation=_ids(split, "fusion_validation"))
+    return Roles(train=_ids(split, "train"), validation=_ids(split, "validation"))
+
+
+def _scarcity(found: Lesson) -> tuple[int, int]:
+    return min(found.classes.values(), default=found.train), found.train
+
+
+def _outlook(manifest: Manifest, request: TrainingRequest, course: _Course) -> Outlook:
+    preparation = Preparation(
+        folder=request.work or request.folder / "prepared",
+        spacing=request.config.imaging.spacing,
+        registration=request.config.registration,
+        labels=request.labels,
+    )
+    problems = list(course.problems)
+    for folder in dict.fromkeys((request.folder, preparation.folder)):
+        problems += found_by(lambda folder=folder: require_usable(folder))  # type: ignore[misc] # bound now
+    problems += map(Problem.of, chain.from_iterable(map(lesson_refusals, course.lessons)))
+    disk = room_to_prepare(course.learners, preparation, preparation.folder)
+    problems += found_by(lambda: require_room(disk, preparation.folder))
+    memory = memory_need(course.learners, preparation)
+    chosen = chain.from_iterable(map(lesson_notices, course.lessons))
+    return Outlook(
+        purpose=course.purpose,
+        inventory=taken_inventory(manifest.patients),
+        parts=course.parts,
+        lessons=tuple(course.lessons),
+        jobs=request.jobs,
+        memory=memory,
+        disk=disk,
+        notices=(*column_notices(manifest), *weak_memory(memory, request.jobs), *chosen),
+        problems=by_line([*problems, *of_manifest(manifest, all_stop=True)]),
+    )

@@ -1,0 +1,98 @@
+"""What each stage would learn from, counted before anything is prepared."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lymphct.config import Config
+from lymphct.core.leakage import Roles
+from lymphct.core.terms import StageName
+from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.study.lessons import HAS, UNCOUNTED, lesson, lesson_notices, lesson_refusals, shares
+
+
+@pytest.fixture
+def records(cohort: Manifest) -> dict[str, PatientRecord]:
+    return {record.patient_id: record for record in cohort.patients}
+
+
+@pytest.fixture
+def roles(records: dict[str, PatientRecord]) -> Roles:
+    ids = sorted(records)
+    return Roles(train=tuple(ids[:9]), validation=tuple(ids[9:]))
+
+
+def test_a_patient_counts_where_the_labels_of_the_stage_are_there(
+    records: dict[str, PatientRecord], roles: Roles, config: Config
+) -> None:
+    first, second, *_ = roles.train
+    records[first] = replace(records[first], structures=None, n_status=None)
+    records[second] = replace(records[second], tumor=None)
+    counts = {stage: lesson(stage, roles, records, config).train for stage in StageName}
+    assert counts == {
+        StageName.STRUCTURES: 8,
+        StageName.TUMOR: 8,
+        StageName.NODES: 8,  # they are guided by structures
+        StageName.IDENTIFICATION: 9,
+        StageName.METASTASIS: 8,
+    }
+    found = lesson(StageName.NODES, roles, records, config)
+    assert (found.validation, found.epochs, found.iterations) == (3, 2, 4)
+
+
+def test_every_stage_says_who_has_what_it_learns_from() -> None:
+    assert set(HAS) == set(StageName)
+
+
+def test_a_class_that_nobody_shows_is_refused(
+    records: dict[str, PatientRecord], roles: Roles, config: Config
+) -> None:
+    records = {name: replace(record, n_status=1) for name, record in records.items()}
+    found = lesson(StageName.METASTASIS, roles, records, config)
+    assert found.classes == {"positive": 9, "negative": 0}
+    (error,) = lesson_refusals(found)
+    assert str(error) == (
+        "stage metastasis has no N- patient among 9 training patients [E_CLASSES] - "
+        "add patients of that class, or another --seed"
+    )
+
+
+def test_nodes_of_one_class_are_refused_and_class_maps_are_not_judged(
+    records: dict[str, PatientRecord], roles: Roles, config: Config, tmp_path: Path
+) -> None:
+    mask = tmp_path / "nodes.nii.gz"
+    mask.touch()
+    records = {name: replace(record, nodes=mask) for name, record in records.items()}
+    unread = lesson(StageName.IDENTIFICATION, roles, records, config)
+    assert unread.classes[UNCOUNTED] == 9
+    assert list(lesson_refusals(unread)) == []
+    mask.with_name("nodes.json").write_text('{"instances": {"1": {"class": "negative"}, "2": {}}}')
+    found = lesson(StageName.IDENTIFICATION, roles, records, config)
+    assert found.classes == {"positive": 0, "negative": 9}
+    (error,) = lesson_refusals(found)
+    assert "stage identification has no positive node among 9 training patients" in str(error)
+    mask.with_name("nodes.json").write_text('{"instances": {"1": {}}}')
+    (error,) = lesson_refusals(lesson(StageName.IDENTIFICATION, roles, records, config))
+    assert "no training patient has nodes with a class" in str(error)
+
+
+def test_a_stage_without_validation_patients_is_noticed(
+    records: dict[str, PatientRecord], roles: Roles, config: Config
+) -> None:
+    found = lesson(StageName.TUMOR, roles, records, config)
+    assert list(lesson_notices(found)) == []
+    (notice,) = lesson_notices(replace(found, validation=0))
+    assert (notice.code, notice.value) == ("no_validation", "tumor")
+    assert "no validation patient with a tumor mask: its last epoch counts" in notice.text
+    assert list(lesson_notices(replace(found, train=0, validation=0))) == []
+
+
+def test_a_part_is_counted_by_status_and_masks(records: dict[str, PatientRecord], roles: Roles) -> None:
+    first = roles.train[0]
+    records[first] = replace(records[first], tumor=None, n_status=None)
+    (share,) = shares({"train": roles.train}, records)
+    assert (share.name, share.patients) == ("train", 9)
+    assert share.masks == {"structures": 9, "tumor": 8, "nodes": 9}
+    assert share.n_status["unknown"] == 1
+    assert sum(share.n_status.values()) == 9
