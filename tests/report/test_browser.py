@@ -13,7 +13,16 @@ from matplotlib.image import imread
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.patient import Multiphase, Prediction
+from lymphct.evaluation.risk import risk_distributions
 from lymphct.report.context import ReportContext
+from lymphct.report.curves import risk_png
+from lymphct.report.evaluation_page import (
+    EvaluationPage,
+    PagePicture,
+    PageSection,
+    PageTable,
+    evaluation_page,
+)
 from lymphct.report.page import write_patient_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -115,3 +124,21 @@ def test_a_script_or_a_foreign_picture_would_be_noticed(tmp_path: Path, page: Pa
     assert "img-src" in said
     assert "http://localhost:9/x.png" not in refused.requests
     assert "http://localhost:9/x.png" in visit(open_to_all, tmp_path).requests
+
+
+def test_the_page_of_a_cohort_shows_its_pictures_and_asks_the_network_nothing(tmp_path: Path) -> None:
+    risks = risk_distributions([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9])
+    table = PageTable(caption="Discrimination", heading=("", "AUC"), rows=[("all", "0.750")])
+    section = PageSection(
+        title="N status", pictures=[PagePicture(caption="Score", png=risk_png(*risks))], tables=[table]
+    )
+    content = EvaluationPage(
+        title="Evaluation", is_phantom=True, stamps=["a stamp"], sections=[section], facts={"bundle": "b"}
+    )
+    path = tmp_path / "report.html"
+    path.write_text(evaluation_page(content), encoding="utf-8")
+    shown = visit(path, tmp_path)
+    assert (shown.console, shown.requests) == ([], [])
+    red, green, blue = np.moveaxis(shown.picture, 2, 0)
+    assert np.count_nonzero((red > 0.7) & (green < 0.45) & (blue < 0.45)) > 2000  # N+
+    assert np.count_nonzero((blue > 0.6) & (red < 0.4)) > 2000  # N-

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lymphct.cli import scores
+from lymphct.cli import evaluate_cohort, scores
 from lymphct.cli.context import GLOBALS, counted, progress_bar
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
     group.command("segmentation")(segmentation)
     group.command("instances")(instances)
     group.command("status")(scores.status)
+    group.command("cohort")(evaluate_cohort.cohort)
     app.add_typer(group, name="evaluate")
 
 

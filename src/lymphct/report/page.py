@@ -1,16 +1,11 @@
 """The page of one patient: a single HTML file that needs no network, no server and no script."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import JsonValue
 
 from lymphct.core.patient import Multiphase, Node, Prediction, SearchState
@@ -19,6 +14,7 @@ from lymphct.report.colors import CLASS_COLORS, STRUCTURE_COLORS, TUMOR_COLOR, h
 from lymphct.report.context import ReportContext
 from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
 from lymphct.report.gallery import MOST_NODES, Overview, node_pictures, overview, ranked
+from lymphct.report.offline import content_policy, style_sheet, templates
 from lymphct.report.tables import (
     PHANTOM_WARNING,
     RESEARCH_USE,
@@ -78,13 +74,13 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
     scene = Scene.of(prediction, ct)
     nodes = ranked(prediction.nodes.nodes)
     slices = overview(scene)
-    style = _style()
+    style = style_sheet("patient.css")
     return (
-        _templates()
+        templates()
         .get_template("patient.html")
         .render(
             style=style,
-            policy=_policy(style),
+            policy=content_policy(style),
             context=context,
             bundle={name: plain(value) for name, value in context.bundle.items()},
             phantom_warning=PHANTOM_WARNING,
@@ -107,30 +103,6 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
             heat=[(f"{share:.0%}", hex_color(color), opacity) for share, color, opacity in _heat_stops()],
             checks=[_check(check) for check in context.checks],
         )
-    )
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("lymphct.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _style() -> str:
-    return files("lymphct.report").joinpath("templates/patient.css").read_text(encoding="utf-8")
-
-
-def _policy(style: str) -> str:
-    """Allow the pictures in the page and this one style, nothing else: no script, no network."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -23,10 +23,10 @@ from lymphct.evaluation.statistics import bootstrap_interval
 from lymphct.evaluation.status import IMPROPER, StatusColumns
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.results.made import Recipe
-from lymphct.scoring.evaluation import finite, origin_of
 from lymphct.scoring.score_table import ScoreTable, read_scores, require_both_classes
 from lymphct.scoring.status import RESAMPLES
 from lymphct.scoring.status_tables import calls_record, interval_record
+from lymphct.scoring.stored import finite, origin_of
 
 SCHEMA: Final = "lymphct-compare-1"
 

@@ -1,12 +1,10 @@
 """Masks of any tool against truth: pairs of files in, metrics as JSON and CSV out (Sec. IV-C, Sec. IV-D)."""
 
-import csv
-import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,16 +12,15 @@ from lymphct.core.errors import InputError, LymphctError, UsageError
 from lymphct.core.orientation import reordered_like
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import ReadImage
-from lymphct.io.images.label_names import LabelNames, dataset_file, label_names, same_name
+from lymphct.io.images.label_names import LabelNames, label_names, same_name
 from lymphct.io.images.labels import numbers_present, read_labels
 from lymphct.io.images.masks import read_numbered
 from lymphct.io.images.nifti import read_nifti
 from lymphct.io.images.reading import Scheme
 from lymphct.io.processes import map_patients
-from lymphct.io.results.jsonfile import JSON, read_json, write_json
-from lymphct.io.results.made import Recipe, made
-from lymphct.io.results.store import replace_file
-from lymphct.report.tables import safe_text
+from lymphct.io.results.jsonfile import JSON
+from lymphct.io.results.made import Recipe
+from lymphct.scoring.stored import Measured, Table, stored
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +38,6 @@ class Case(Protocol):
 AnyCase = TypeVar("AnyCase", bound=Case)
 
 SUFFIXES = (".nii.gz", ".nii")
-LARGEST_RECORD: Final = 2**30
-"""Bytes; a thousand cases with every structure take a hundredth of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,20 +208,6 @@ def score_pairs(
     return scored
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A CSV file: None is a blank cell, text never reads as a formula."""
-
-    heading: Sequence[str]
-    rows: Sequence[Sequence[object]]
-
-    def stamped(self, stamp: str) -> "Table":
-        """Return the table with a column `stamp` that says the same in every row; without one as it is."""
-        if not stamp:
-            return self
-        return Table([*self.heading, "stamp"], [[*row, stamp] for row in self.rows])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(Generic[Result]):
     """One kind of evaluation: how a case is scored, and what is written about all of them.
@@ -276,77 +257,3 @@ def evaluate(
         return Measured(record=evaluation.record(cases), tables=evaluation.tables(cases))
 
     return stored(folder, evaluation.name, recipe, work)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What an evaluation writes.
-
-    Attributes:
-        record: of the JSON file; schema, settings, code and inputs are added to it.
-        tables: name without suffix → CSV file.
-        pages: name of the file → its content.
-
-    """
-
-    record: Mapping[str, JSON]
-    tables: Mapping[str, Table]
-    pages: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def stored(folder: Path, name: str, recipe: Recipe, work: Callable[[], Measured]) -> dict[str, JSON]:
-    """Write what was measured into a folder, once; return what its JSON holds.
-
-    Args:
-        folder: of the result.
-        name: of the JSON file, without suffix; its schema is `lymphct-<name>-1`.
-        recipe: what is measured; an evaluation of the same that is there already is kept.
-        work: measures.
-
-    Raises:
-        LymphctError: raised by `work`; nothing is written.
-        InputError: an input changed meanwhile.
-        OutputInUseError: the folder holds something else than an older evaluation.
-        EnvironmentProblemError: no space, no permission and the like.
-
-    """
-
-    def write(staging: Path) -> None:
-        measured = work()
-        record = {"schema": f"lymphct-{name}-1", **origin_of(recipe), **measured.record}
-        write_json(staging / f"{name}.json", record)
-        for table_name, table in measured.tables.items():
-            replace_file(staging / f"{table_name}.csv", _csv(table))
-        for page, content in measured.pages.items():
-            replace_file(staging / page, content)
-
-    made(folder, recipe, write)
-    kept: Any = read_json(folder / f"{name}.json", max_bytes=LARGEST_RECORD)
-    return dict(kept)
-
-
-def origin_of(recipe: Recipe) -> dict[str, JSON]:
-    """Return what every record says of its origin: settings, version of the code, digests of the inputs."""
-    fingerprint = recipe.fingerprint()
-    return {name: fingerprint[name] for name in ("settings", "code", "inputs")}
-
-
-def _with_names(pair: MaskPair) -> list[tuple[str, Path]]:
-    """Return the files of a pair by role, with those beside them that name their numbers."""
-    files = [("prediction", pair.prediction), ("truth", pair.truth)]
-    named = [(f"{role}-names", dataset_file(path)) for role, path in files]
-    return files + [(role, path) for role, path in named if path is not None]
-
-
-def _csv(table: Table) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.heading)
-    for row in table.rows:
-        writer.writerow(safe_text(cell) if isinstance(cell, str) else cell for cell in row)
-    return text.getvalue().encode("utf-8", errors="backslashreplace")
-
-
-def finite(value: float) -> float | None:
-    """Return a number for JSON and CSV, which know neither NaN nor infinity: both become None."""
-    return float(value) if np.isfinite(value) else None

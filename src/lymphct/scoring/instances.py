@@ -21,7 +21,8 @@ from lymphct.evaluation.detection import (
 from lymphct.evaluation.froc import Froc, froc
 from lymphct.imaging.components import find_components
 from lymphct.io.results.jsonfile import JSON
-from lymphct.scoring.evaluation import Evaluation, MaskPair, Scored, Table, evaluate, finite, read_pair
+from lymphct.scoring.evaluation import Evaluation, MaskPair, Scored, evaluate, read_pair
+from lymphct.scoring.stored import Table, finite
 
 Components = Literal["auto", "always", "never"]
 
@@ -135,18 +136,7 @@ class _Matcher:
 
     def record(self, cases: Sequence[Scored[CaseMatches]]) -> dict[str, JSON]:
         """Return what the JSON says."""
-        scores = instance_scores([case.result.matches for case in cases])
-        record: dict[str, JSON] = {
-            "pooled": _pooled(scores),
-            "mean": {
-                "recall": finite(scores.mean_recall),
-                "precision": finite(scores.mean_precision),
-                "f": finite(scores.mean_f),
-                "cases": scores.patients,
-                "cases_with_truth": scores.patients_with_truth,
-                "cases_with_prediction": scores.patients_with_prediction,
-            },
-        }
+        record = instances_record([case.result.matches for case in cases])
         if self.request.confidence:
             record["confidence"] = _confidence_record(cases, self.curve(cases))
         return {**record, "cases": {case.case: _case_record(case.result) for case in cases}}
@@ -196,6 +186,27 @@ def evaluate_instances(
         tables=matcher.tables,
     )
     return evaluate(evaluation, pairs, folder, jobs=jobs, progress=progress)
+
+
+def instances_record(matches: Sequence[InstanceMatches]) -> dict[str, JSON]:
+    """Return counts and ratios of all cases together (`pooled`) and over the cases (`mean`).
+
+    Raises:
+        InputError: no case.
+
+    """
+    scores = instance_scores(matches)
+    return {
+        "pooled": _pooled(scores),
+        "mean": {
+            "recall": finite(scores.mean_recall),
+            "precision": finite(scores.mean_precision),
+            "f": finite(scores.mean_f),
+            "cases": scores.patients,
+            "cases_with_truth": scores.patients_with_truth,
+            "cases_with_prediction": scores.patients_with_prediction,
+        },
+    }
 
 
 def _pooled(scores: InstanceScores) -> dict[str, JSON]:

@@ -19,7 +19,8 @@ from lymphct.evaluation.segmentation import (
 from lymphct.evaluation.surfaces import SurfaceSettings
 from lymphct.io.images.reading import Scheme
 from lymphct.io.results.jsonfile import JSON
-from lymphct.scoring.evaluation import Evaluation, MaskPair, Scored, Table, evaluate, finite, read_pair
+from lymphct.scoring.evaluation import Evaluation, MaskPair, Scored, evaluate, read_pair
+from lymphct.scoring.stored import Table, finite
 
 MOST_LABELS = 256
 """More different numbers in a file mean that it is an image, not a label map."""
@@ -120,12 +121,17 @@ def evaluate_segmentation(
 
 def _record(cases: Sequence[Scored[CaseScores]]) -> dict[str, JSON]:
     return {
-        "labels": {name: _label(cases, name) for name in _names(cases)},
+        "labels": labels_record(cases),
         "cases": {
             case.case: {name: dict(scores.record()) for name, scores in case.result.scores.items()}
             for case in cases
         },
     }
+
+
+def labels_record(cases: Sequence[Scored[CaseScores]]) -> dict[str, JSON]:
+    """Return each label over all cases that have it: means over the cases, and voxels pooled."""
+    return {name: _label(cases, name) for name in _names(cases)}
 
 
 def _names(cases: Sequence[Scored[CaseScores]]) -> list[str]:
@@ -159,13 +165,17 @@ def _label(cases: Sequence[Scored[CaseScores]], name: str) -> dict[str, JSON]:
 
 
 _METRICS = tuple(column.name for column in fields(SegmentationScores))
-_COLUMNS = ("case", "label", *_METRICS)
 
 
 def _tables(cases: Sequence[Scored[CaseScores]]) -> dict[str, Table]:
+    return {"segmentation": labels_table(cases)}
+
+
+def labels_table(cases: Sequence[Scored[CaseScores]], *, case: str = "case", label: str = "label") -> Table:
+    """Return a row per case and label; `case` and `label` are the headings of the first two columns."""
     rows = [
         [case.case, name, *(scores.record()[metric] for metric in _METRICS)]
         for case in cases
         for name, scores in case.result.scores.items()
     ]
-    return {"segmentation": Table(_COLUMNS, rows)}
+    return Table((case, label, *_METRICS), rows)

@@ -18,9 +18,9 @@ from lymphct.evaluation.status import (
 )
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.made import Recipe
-from lymphct.scoring.evaluation import Measured, stored
 from lymphct.scoring.score_table import ScoreTable, read_scores, require_both_classes
 from lymphct.scoring.status_tables import group_record, status_tables
+from lymphct.scoring.stored import Measured, stored
 
 RESAMPLES: Final = 1000
 """Of every bootstrap interval (Tab. VI and VII)."""

@@ -9,7 +9,7 @@ from lymphct.evaluation.risk import QUANTILES, RiskDistribution
 from lymphct.evaluation.statistics import Interval
 from lymphct.evaluation.status import Discrimination, StatusFigures
 from lymphct.io.results.jsonfile import JSON
-from lymphct.scoring.evaluation import Table, finite
+from lymphct.scoring.stored import Table, finite
 
 Groups = Mapping[tuple[str, str], StatusFigures]
 """Figures by kind of group (`all`, `center`) and its name (blank for all)."""

@@ -1,0 +1,87 @@
+"""The page of an evaluated cohort: a single HTML file that needs no network, no server and no script."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lymphct.report.offline import content_policy, style_sheet, templates
+from lymphct.report.page import MISSING
+from lymphct.report.png import data_uri
+from lymphct.report.tables import PHANTOM_WARNING, RESEARCH_USE, fixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageTable:
+    """A table of text: the first column names the row, the others are figures."""
+
+    caption: str
+    heading: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagePicture:
+    """A picture: what it shows, in a line, and the PNG."""
+
+    caption: str
+    png: bytes
+
+    @property
+    def uri(self) -> str:
+        """Return the picture as an address that the page holds in itself."""
+        return data_uri(self.png)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSection:
+    """A part of the page: sentences, then pictures, then tables."""
+
+    title: str
+    texts: Sequence[str] = ()
+    pictures: Sequence[PagePicture] = ()
+    tables: Sequence[PageTable] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPage:
+    """What a page says.
+
+    Attributes:
+        title: of the page.
+        is_phantom: the models learned from synthetic patients.
+        stamps: sentences that stand at the top and under every table.
+        sections: in their order.
+        facts: name → value, at the foot.
+
+    """
+
+    title: str
+    is_phantom: bool
+    stamps: Sequence[str]
+    sections: Sequence[PageSection]
+    facts: Mapping[str, str]
+
+
+def evaluation_page(page: EvaluationPage) -> str:
+    """Return the page as text; equal inputs give equal text."""
+    style = style_sheet("patient.css") + style_sheet("evaluation.css")
+    return (
+        templates()
+        .get_template("evaluation.html")
+        .render(
+            style=style,
+            policy=content_policy(style),
+            page=page,
+            stamp="; ".join(page.stamps),
+            phantom_warning=PHANTOM_WARNING,
+            research_use=RESEARCH_USE,
+        )
+    )
+
+
+def shown(value: float | None, decimals: int = 3) -> str:
+    """Return a figure for readers; a dash where it is not defined.
+
+    >>> shown(0.12345), shown(None), shown(-2.0, 1)
+    ('0.123', '–', '−2.0')
+    """
+    return MISSING if value is None else fixed(value, decimals).replace("-", "−")

@@ -1,0 +1,252 @@
+"""The page of an evaluated cohort, from its record and its curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from lymphct.core.terms import STRUCTURES_BY_NAME
+from lymphct.evaluation.status import IMPROPER, StatusFigures
+from lymphct.report.curves import calibration_png, decision_png, risk_png, roc_png
+from lymphct.report.evaluation_page import (
+    EvaluationPage,
+    PagePicture,
+    PageSection,
+    PageTable,
+    evaluation_page,
+    shown,
+)
+from lymphct.scoring.cohort_patient import NODE_GROUPS
+from lymphct.scoring.cohort_record import CohortEvaluation
+from lymphct.scoring.status_tables import CALL_FIGURES
+
+COUNTS: Final = {
+    "in_manifest": "in the manifest",
+    "evaluated": "evaluated",
+    "excluded": "excluded by the manifest",
+    "without_result": "without a result (failed or not predicted)",
+    "seen_in_training": "left out: the models were fitted on them",
+}
+GROUP_TITLES: Final = {
+    "found": "all, before identification",
+    "positive": "positive, after identification",
+    "negative": "negative, after identification",
+}
+MOST_NAMES: Final = 40
+"""Patients listed on the page; all are in cohort.json."""
+
+Record = Mapping[str, Any]
+
+
+def cohort_page(evaluation: CohortEvaluation, record: Record, title: str, facts: Mapping[str, str]) -> bytes:
+    """Return `report.html`.
+
+    Args:
+        evaluation: what was measured.
+        record: the same as `cohort_record` puts it.
+        title: of the page.
+        facts: how it was made, name → value.
+
+    """
+    sections = [_patients(record), *_status(evaluation, record), *_nodes(record), *_masks(record)]
+    page = EvaluationPage(
+        title=title,
+        is_phantom=any(case.result.bundle.is_phantom for case in evaluation.cohort.cases),
+        stamps=evaluation.stamps,
+        sections=sections,
+        facts=facts,
+    )
+    return evaluation_page(page).encode("utf-8", errors="backslashreplace")
+
+
+def _patients(record: Record) -> PageSection:
+    counts = PageTable(
+        caption="Of the manifest",
+        heading=("", "patients"),
+        rows=[(name, str(record["patients"][key])) for key, name in COUNTS.items()],
+    )
+    reasons = [
+        (patient, f"{state}: {reason}")
+        for state, key in (("excluded", "excluded"), ("no result", "without_result"))
+        for patient, reason in record[key].items()
+    ]
+    reasons += [(patient, "seen in training") for patient in record["seen_in_training"]]
+    if not reasons:
+        return PageSection(title="Patients", tables=[counts])
+    more = f", the first {MOST_NAMES} of {len(reasons)}" if len(reasons) > MOST_NAMES else ""
+    others = PageTable(caption=f"Not evaluated{more}", heading=("patient", "why"), rows=reasons[:MOST_NAMES])
+    return PageSection(title="Patients", tables=[counts, others])
+
+
+def _status(evaluation: CohortEvaluation, record: Record) -> list[PageSection]:
+    status = evaluation.status
+    if status is None:
+        text = (
+            "N status is not measured: it needs an N+ and an N− patient, each with a predicted score or call."
+        )
+        return [PageSection(title="N status", texts=[text])]
+    found: Record = record["status"]
+    texts = []
+    for what in ("score", "call"):
+        missing = found[f"without_{what}"]
+        if missing:
+            texts.append(
+                f"{len(missing)} patients without a {what}, left out of what needs one: {_names(missing)}."
+            )
+    groups = {"all": found["all"], **{f"center {name}": g for name, g in found["centers"].items()}}
+    risk = PageSection(
+        title="N status: the risk",
+        texts=texts,
+        pictures=_pictures({"all": status.everybody, **status.centers}),
+        tables=[_risk_table(groups), _calibration_table(groups), _spread_table(groups)],
+    )
+    return [risk, PageSection(title="N status: the calls", texts=[IMPROPER], tables=[_call_table(groups)])]
+
+
+def _names(patients: Sequence[str]) -> str:
+    return ", ".join(patients[:MOST_NAMES]) + (" …" if len(patients) > MOST_NAMES else "")
+
+
+def _pictures(groups: Mapping[str, StatusFigures]) -> list[PagePicture]:
+    """Return the four pictures, of those that the patients allow."""
+    everybody = groups["all"]
+    pictures = []
+    curves = {
+        name: figures.discrimination.curve
+        for name, figures in groups.items()
+        if figures.discrimination is not None and figures.discrimination.curve is not None
+    }
+    if "all" in curves:
+        pictures.append(PagePicture(caption="ROC curve", png=roc_png(curves)))
+    if everybody.curve is not None and everybody.curve.predicted.size:
+        caption = "Calibration, smoothed by local regression"
+        pictures.append(PagePicture(caption=caption, png=calibration_png(everybody.curve)))
+    if everybody.net_benefit is not None:
+        pictures.append(PagePicture(caption="Decision curve", png=decision_png(everybody.net_benefit)))
+    if everybody.risk is not None:
+        pictures.append(PagePicture(caption="Score per outcome", png=risk_png(*everybody.risk)))
+    return pictures
+
+
+def _risk_table(groups: Mapping[str, Record]) -> PageTable:
+    rows = []
+    for name, group in groups.items():
+        auc = group["auc"] or {"estimate": None, "delong": None, "bootstrap": {"low": None, "high": None}}
+        limits = [_limits(auc[kind] or {"low": None, "high": None}) for kind in ("delong", "bootstrap")]
+        sizes = [str(group[key]) for key in ("positives", "negatives", "scored")]
+        rows.append((name, *sizes, shown(auc["estimate"]), *limits))
+    heading = ("", "N+", "N−", "with a score", "AUC", "DeLong 95 %", "bootstrap 95 %")
+    return PageTable(caption="Discrimination", heading=heading, rows=rows)
+
+
+def _calibration_table(groups: Mapping[str, Record]) -> PageTable:
+    keys = ("slope", "intercept", "in_the_large", "brier", "ece", "ici")
+    rows = []
+    for name, group in groups.items():
+        found = group["calibration"] or dict.fromkeys(keys)
+        useful = (group["net_benefit"] or {}).get("thresholds_better_than_all_and_none")
+        rows.append((name, *(shown(found[key]) for key in keys), "–" if useful is None else str(len(useful))))
+    heading = ("", "slope", "intercept", "in the large", "Brier", "ECE", "ICI", "thresholds of use, of 99")
+    return PageTable(caption="Calibration and net benefit", heading=heading, rows=rows)
+
+
+def _spread_table(groups: Mapping[str, Record]) -> PageTable:
+    shares = ("0.05", "0.25", "0.5", "0.75", "0.95")
+    rows = [
+        (
+            f"{name}, {outcome}",
+            str(risk["patients"]),
+            shown(risk["mean"]),
+            *(shown(risk["quantiles"][q]) for q in shares),
+        )
+        for name, group in groups.items()
+        for outcome, risk in (group["risk"] or {}).items()
+    ]
+    heading = ("", "patients", "mean", "5 %", "25 %", "median", "75 %", "95 %")
+    return PageTable(caption="Score per outcome", heading=heading, rows=rows)
+
+
+def _call_table(groups: Mapping[str, Record]) -> PageTable:
+    rows = []
+    for name, group in groups.items():
+        calls = group["classification"]
+        cells = (
+            ["–"] * 4
+            if calls is None
+            else [f"{shown(calls[f]['estimate'])} {_limits(calls[f])}" for f in CALL_FIGURES]
+        )
+        rows.append((name, str(group["called"]), *cells))
+    titles = [name.replace("_", " ") for name in CALL_FIGURES]
+    return PageTable(caption="Calls, with bootstrap 95 %", heading=("", "with a call", *titles), rows=rows)
+
+
+def _limits(interval: Record) -> str:
+    return f"[{shown(interval['low'])}, {shown(interval['high'])}]"
+
+
+def _nodes(record: Record) -> list[PageSection]:
+    nodes = record["nodes"]
+    if nodes is None:
+        return []
+    rows = []
+    for group in NODE_GROUPS:
+        found = nodes[group]
+        if found is not None:
+            pooled, mean, voxels = found["pooled"], found["mean"], found["voxels"]
+            counts = [
+                str(pooled[f"{kind}s"]) for kind in ("true_positive", "false_positive", "false_negative")
+            ]
+            ratios = [
+                shown(values[ratio]) for values in (pooled, mean) for ratio in ("recall", "precision", "f")
+            ]
+            rows.append((GROUP_TITLES[group], *counts, *ratios, shown(voxels["mean_dice"])))
+    heading = (
+        "", "found", "false", "missed", "recall", "precision", "F",
+        "recall, mean", "precision, mean", "F, mean", "voxel Dice, mean",
+    )  # fmt: skip
+    matched = nodes["identification"]
+    figures = ("auc", "balanced_accuracy", "accuracy", "sensitivity", "specificity")
+    identification = PageTable(
+        caption="Identification of matched nodes",
+        heading=("nodes", "positive", "AUC", "balanced accuracy", "accuracy", "sensitivity", "specificity"),
+        rows=[(str(matched["nodes"]), str(matched["positives"]), *(shown(matched[f]) for f in figures))],
+    )
+    instances = PageTable(
+        caption="Instances, pooled over all nodes and mean over patients", heading=heading, rows=rows
+    )
+    text = f"{nodes['patients']} patients with drawn nodes; matched one to one."
+    return [PageSection(title="Lymph nodes", texts=[text], tables=[instances, identification])]
+
+
+def _masks(record: Record) -> list[PageSection]:
+    sections = []
+    for title, labels in (
+        ("Tumor", {"tumor": record["tumor"]} if record["tumor"] else {}),
+        ("Structures", record["structures"] or {}),
+    ):
+        if labels:
+            names = sorted(labels, key=lambda name: STRUCTURES_BY_NAME.get(name, 0))
+            rows = [_mask_row(name, labels[name]) for name in names]
+            heading = (
+                "",
+                "patients",
+                "Dice, mean",
+                "SD",
+                "median",
+                "Dice, pooled",
+                "ASD mm, mean",
+                "HD mm, median",
+            )
+            table = PageTable(caption="Overlap and surface distances", heading=heading, rows=rows)
+            sections.append(PageSection(title=title, tables=[table]))
+    return sections
+
+
+def _mask_row(name: str, label: Record) -> tuple[str, ...]:
+    dice = label["mean"]["dice"]
+    return (
+        name.replace("_", " "),
+        str(label["cases"]),
+        *(shown(dice[key]) for key in ("mean", "sd", "median")),
+        shown(label["pooled"]["dice"]),
+        shown(label["mean"]["asd"]["mean"], 2),
+        shown(label["mean"]["hd"]["median"], 2),
+    )

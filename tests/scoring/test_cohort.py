@@ -1,0 +1,243 @@
+"""A predicted cohort against its manifest: figures by hand, groups of patients, files."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lymphct.core.errors import UsageError
+from lymphct.scoring.cohort import PAGE_FILE, PredictedCohort, evaluate_cohort
+from lymphct.scoring.cohort_cases import CohortRequest
+
+WriteCohort = Callable[..., Any]
+QUICK = CohortRequest(resamples=30)
+
+
+def evaluated(there: Any, out: Path, request: CohortRequest = QUICK) -> Any:
+    return evaluate_cohort(PredictedCohort(manifest=there.manifest, results=there.results), request, out)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_masks_nodes_and_status_by_hand(write_cohort: WriteCohort, tmp_path: Path, patients: Any) -> None:
+    record = evaluated(write_cohort(patients), tmp_path / "E")
+    assert record == json.loads((tmp_path / "E" / "cohort.json").read_text())
+    assert record["schema"] == "lymphct-cohort-evaluation-1"
+    assert record["patients"] == {
+        "in_manifest": 4, "evaluated": 4, "excluded": 0, "without_result": 0, "seen_in_training": 0,
+    }  # fmt: skip
+    # Three quarters of a box of 64 voxels overlap: Dice 48 * 2 / 128; the liver is exact.
+    assert record["structures"]["aorta"]["mean"]["dice"]["mean"] == pytest.approx(0.75)
+    assert record["structures"]["liver"]["mean"]["dice"]["mean"] == 1.0
+    assert record["tumor"]["pooled"]["dice"] == pytest.approx(0.75)
+    assert record["tumor"]["mean"]["hd"]["mean"] == pytest.approx(0.68)
+    found = record["nodes"]["found"]
+    kinds = ("true_positives", "false_positives", "false_negatives")
+    assert [found["pooled"][kind] for kind in kinds] == [4, 4, 4]
+    assert found["mean"]["recall"] == 0.5
+    # Positive: two drawn and found; four spurious ones are called positive.
+    positive = record["nodes"]["positive"]["pooled"]
+    assert (positive["true_positives"], positive["false_positives"], positive["false_negatives"]) == (2, 4, 0)
+    negative = record["nodes"]["negative"]["pooled"]
+    assert (negative["true_positives"], negative["false_positives"], negative["false_negatives"]) == (2, 0, 4)
+    assert record["nodes"]["identification"] == {
+        "nodes": 4, "positives": 2, "auc": 1.0, "accuracy": 1.0, "balanced_accuracy": 1.0,
+        "sensitivity": 1.0, "specificity": 1.0,
+    }  # fmt: skip
+    # Dice of 48 common voxels among 64 + 64 and 27 + 27 of the nodes that missed each other.
+    assert record["nodes"]["found"]["voxels"]["mean_dice"] == pytest.approx(96 / (91 + 91))
+    status = record["status"]["all"]
+    assert status["auc"]["estimate"] == 1.0
+    assert status["classification"]["specificity"]["estimate"] == 0.5
+    assert sorted(record["status"]["centers"]) == ["A", "B"]
+
+
+def test_a_row_per_patient_says_what_became_of_each(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any, new_patient: Any
+) -> None:
+    patients[3].probability = None
+    patients += [
+        new_patient("left", columns={"exclude_reason": "no consent"}),
+        new_patient("lost"),
+        new_patient("seen", notices=["seen_in_training"]),
+    ]
+    there = write_cohort(patients, unpredicted=["lost"])
+    (there.results / "failures.jsonl").write_text(
+        json.dumps({"patient_id": "lost", "code": "E_TRUNCATED", "cause": "gzip stream ends early"}) + "\n"
+    )
+    record = evaluated(there, tmp_path / "E")
+    assert record["patients"] == {
+        "in_manifest": 7, "evaluated": 4, "excluded": 1, "without_result": 1, "seen_in_training": 1,
+    }  # fmt: skip
+    assert record["excluded"] == {"left": "no consent"}
+    assert record["without_result"] == {"lost": "gzip stream ends early"}
+    assert record["seen_in_training"] == ["seen"]
+    assert record["status"]["without_score"] == ["p3"]
+    assert record["stamps"] == []
+    rows = {row["patient_id"]: row for row in table(tmp_path / "E" / "results.csv")}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        **dict.fromkeys(("p0", "p1", "p2", "p3"), "evaluated"),
+        "left": "excluded", "lost": "without_result", "seen": "seen_in_training",
+    }  # fmt: skip
+    one = rows["p1"]
+    assert (one["center"], one["n_status"], one["probability"], one["call"]) == ("A", "1", "0.8", "1")
+    assert [one[f"found_{count}"] for count in ("tp", "fp", "fn")] == ["1", "1", "1"]
+    assert (one["nodes_drawn"], one["nodes_predicted"], one["nodes_predicted_positive"]) == ("2", "2", "2")
+    assert float(one["tumor_dice"]) == pytest.approx(0.75)
+    assert float(one["guiding_structures_dice"]) == pytest.approx(0.75)
+    assert float(one["other_structures_dice"]) == 1.0
+    assert (rows["p3"]["probability"], rows["p3"]["call"]) == ("", "")
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert "excluded: no consent" in page
+    assert "no result: gzip stream ends early" in page
+
+
+def test_what_is_not_drawn_is_blank(write_cohort: WriteCohort, tmp_path: Path, patients: Any) -> None:
+    for patient in patients:
+        patient.columns = {"structures": "", "nodes": ""}
+    patients[0].columns["tumor"] = ""
+    record = evaluated(write_cohort(patients), tmp_path / "E")
+    assert (record["structures"], record["nodes"]) == (None, None)
+    assert record["tumor"]["cases"] == 3
+    rows = table(tmp_path / "E" / "results.csv")
+    assert {row["guiding_structures_dice"] for row in rows} == {""}
+    assert [row["tumor_dice"] for row in rows].count("") == 1
+    assert [row["found_tp"] for row in rows] == [""] * 4
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert "<h2>Lymph nodes</h2>" not in page
+    assert "<h2>Tumor</h2>" in page
+
+
+def test_patients_the_models_were_fitted_on_count_only_on_request_and_stamped(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    patients[1].notices = ["seen_in_training"]
+    there = write_cohort(patients)
+    assert evaluated(there, tmp_path / "E")["patients"]["evaluated"] == 3
+    record = evaluated(there, tmp_path / "E", replace(QUICK, allow_seen=True))
+    stamp = "includes 1 patient the models were fitted on"
+    assert record["stamps"] == [stamp]
+    assert record["patients"]["evaluated"] == 4
+    tables = sorted((tmp_path / "E").glob("*.csv"))
+    assert len(tables) == 7
+    for path in tables:
+        assert path.read_text().splitlines()[0].endswith(",stamp"), path.name
+        assert all(row["stamp"] == stamp for row in table(path)), path.name
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert page.count(stamp) == 1 + page.count("<caption>")
+
+
+def test_given_stages_may_be_left_out_and_then_the_scores_say_on_what_they_rest(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    patients[2].sources = {"structures": "network", "tumor": "network", "nodes": "given"}
+    record = evaluated(write_cohort(patients), tmp_path / "E", replace(QUICK, without=frozenset({"nodes"})))
+    assert record["nodes"] is None
+    assert record["tumor"]["cases"] == 4
+    assert record["stamps"] == ["nodes of 1 patient were given, not predicted: scores rest on them"]
+
+
+def test_traced_and_absent_masks_are_predictions(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    patients[0].sources = {"structures": "trace", "tumor": "network", "nodes": "none"}
+    patients[0].found = {}
+    patients[0].result = {"nodes_search": "not searched", "probability": None, "predicted_n_status": None}
+    record = evaluated(write_cohort(patients), tmp_path / "E")
+    assert record["structures"]["aorta"]["cases"] == 4
+    row = table(tmp_path / "E" / "results.csv")[0]
+    # Nothing was searched: the drawn nodes are missed, and nobody says that none were found.
+    assert (row["found_fn"], row["nodes_predicted"]) == ("2", "")
+
+
+def test_nodes_drawn_without_a_class_are_found_but_not_called(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    patients[0].drawn[1] = (patients[0].drawn[1][0], "")
+    record = evaluated(write_cohort(patients), tmp_path / "E")
+    assert record["nodes"]["found"]["mean"]["cases"] == 4
+    assert record["nodes"]["positive"]["mean"]["cases"] == 3
+    assert record["nodes"]["identification"]["nodes"] == 3
+    row = table(tmp_path / "E" / "results.csv")[0]
+    assert (row["found_tp"], row["positive_tp"]) == ("1", "")
+
+
+def test_a_line_per_node_says_whether_it_was_found_and_how_it_was_called(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    evaluated(write_cohort(patients), tmp_path / "E")
+    lines = [row for row in table(tmp_path / "E" / "nodes.csv") if row["patient_id"] == "p1"]
+    assert [(row["outcome"], row["prediction"], row["truth"]) for row in lines] == [
+        ("matched", "1", "1"), ("missed", "", "2"), ("spurious", "2", ""),
+    ]  # fmt: skip
+    assert float(lines[0]["iou"]) == pytest.approx(0.6)
+    assert (lines[0]["predicted_class"], lines[0]["probability"], lines[0]["true_class"]) == (
+        "positive", "0.9", "positive",
+    )  # fmt: skip
+    assert float(lines[1]["truth_mm3"]) == pytest.approx(27 * 0.68 * 0.7 * 0.8, abs=1e-3)
+
+
+def test_the_demanded_overlap_decides_what_is_a_match(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    there = write_cohort(patients)
+    record = evaluated(there, tmp_path / "E", replace(QUICK, iou=0.7))
+    assert record["nodes"]["found"]["pooled"]["true_positives"] == 0
+    assert record["nodes"]["identification"]["auc"] is None
+    with pytest.raises(UsageError, match=r"an IoU of 1\.5 cannot be demanded"):
+        evaluated(there, tmp_path / "F", replace(QUICK, iou=1.5))
+
+
+@pytest.mark.parametrize("status", [None, 1])
+def test_status_needs_both_classes_and_masks_do_not(
+    write_cohort: WriteCohort, tmp_path: Path, status: int | None, patients: Any
+) -> None:
+    for patient in patients:
+        patient.n_status = status
+    record = evaluated(write_cohort(patients), tmp_path / "E")
+    assert record["status"] is None
+    assert record["tumor"]["cases"] == 4
+    assert not (tmp_path / "E" / "status.csv").exists()
+    assert "N status is not measured" in (tmp_path / "E" / PAGE_FILE).read_text()
+
+
+def test_predictions_of_two_bundles_are_stamped(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    patients[0].result = {"bundle": {"name": "other", "sha256": "def", "is_phantom": True, "notice": ""}}
+    record = evaluated(write_cohort(patients), tmp_path / "E")
+    assert record["stamps"] == ["predictions of 2 different bundles"]
+    assert record["bundles"] == {"abc": "test", "def": "other"}
+    assert "models trained on synthetic phantoms" in (tmp_path / "E" / PAGE_FILE).read_text()
+
+
+def test_the_same_evaluation_is_kept_and_gives_the_same_bytes(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    there = write_cohort(patients)
+    evaluated(there, tmp_path / "E")
+    before = (tmp_path / "E" / "cohort.json").stat().st_mtime_ns
+    evaluated(there, tmp_path / "E")
+    assert (tmp_path / "E" / "cohort.json").stat().st_mtime_ns == before
+    evaluated(there, tmp_path / "F")
+    for path in sorted((tmp_path / "E").iterdir()):
+        assert path.read_bytes() == (tmp_path / "F" / path.name).read_bytes(), path.name
+    result = there.results / "p0" / "result.json"
+    result.write_text(result.read_text().replace("0.1", "0.9"))
+    assert evaluated(there, tmp_path / "E")["status"]["all"]["auc"]["estimate"] < 1.0
+
+
+def test_worker_processes_measure_the_same(write_cohort: WriteCohort, tmp_path: Path, patients: Any) -> None:
+    there = write_cohort(patients)
+    predicted = PredictedCohort(manifest=there.manifest, results=there.results)
+    told: list[str] = []
+    record = evaluate_cohort(predicted, QUICK, tmp_path / "E", jobs=2, progress=told.append)
+    assert told == ["p0", "p1", "p2", "p3"]
+    assert record == evaluated(there, tmp_path / "F")
