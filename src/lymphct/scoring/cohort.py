@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from lymphct import __version__
 from lymphct.evaluation.status import StatusColumns
 from lymphct.io.manifest import read_manifest
 from lymphct.io.results.jsonfile import JSON
@@ -98,7 +98,7 @@ def _facts(evaluation: CohortEvaluation) -> dict[str, str]:
     """Return how the page was made: version, bundles, settings."""
     bundles = {case.result.bundle.name for case in evaluation.cohort.cases}
     settings = {name: plain(value) for name, value in evaluation.request.settings().items()}
-    return {"lymphct": __version__, "bundle": ", ".join(sorted(bundles)), **settings}
+    return {"lymphct": version("lymphct"), "bundle": ", ".join(sorted(bundles)), **settings}
 
 
 def _settings(cohort: Cohort, request: CohortRequest) -> dict[str, JSON]:

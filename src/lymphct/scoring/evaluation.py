@@ -257,3 +257,10 @@ def evaluate(
         return Measured(record=evaluation.record(cases), tables=evaluation.tables(cases))
 
     return stored(folder, evaluation.name, recipe, work)
+
+
+def _with_names(pair: MaskPair) -> list[tuple[str, Path]]:
+    """Return the files of a pair by role, with those beside them that name their numbers."""
+    files = [("prediction", pair.prediction), ("truth", pair.truth)]
+    named = [(f"{role}-names", dataset_file(path)) for role, path in files]
+    return files + [(role, path) for role, path in named if path is not None]
