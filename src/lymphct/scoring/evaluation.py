@@ -12,7 +12,7 @@ from lymphct.core.errors import InputError, LymphctError, UsageError
 from lymphct.core.orientation import reordered_like
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import ReadImage
-from lymphct.io.images.label_names import LabelNames, label_names, same_name
+from lymphct.io.images.label_names import LabelNames, dataset_file, label_names, same_name
 from lymphct.io.images.labels import numbers_present, read_labels
 from lymphct.io.images.masks import read_numbered
 from lymphct.io.images.nifti import read_nifti
