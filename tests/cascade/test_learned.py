@@ -16,6 +16,7 @@ from lymphct.cascade.models import new_description
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import CascadeSettings, Config
 from lymphct.core.errors import InputError
+from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Phase, Structure
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, fit_intensity
@@ -58,8 +59,8 @@ def patients(make_patient: MakePatient) -> Watched:
 def test_nobody_but_the_training_patients_is_looked_at(patients: Watched, config: Config) -> None:
     learned = fit_learned(patients, ["d", "b"], config)
     assert set(patients.asked) <= {"b", "d"}
-    for group in learned.fitted_on.values():
-        assert [name for name in "abcde" if name in group] == ["b", "d"]
+    group = FittedOn.of(["b", "d"])
+    assert learned.fitted_on == ({"intensity": group, "bands": group} if config is MEASURED else {})
 
 
 def test_each_phase_is_measured_within_what_was_drawn_of_the_training_patients(patients: Watched) -> None:

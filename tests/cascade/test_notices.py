@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from lymphct.anatomy.plausibility import Finding
 from lymphct.attention.settings import AttentionSettings
+from lymphct.cascade import notices
 from lymphct.cascade.alignment import Aligned
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.models import Models
@@ -14,7 +16,7 @@ from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import PatientScore
 from lymphct.cascade.settings import CascadeSettings, Config
 from lymphct.core.patient import IMPLAUSIBLE, Multiphase, Notice, PatientInput
-from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass
+from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
 from lymphct.learning.settings import InferenceChoice
 from lymphct.registration.settings import RegistrationSettings
 
@@ -24,6 +26,14 @@ WITHHELD = PatientScore(
     probability=None, threshold=None, reason=Notice(code="no_tumor", text="no tumor found")
 )
 CONFIG = Config()
+
+
+@pytest.fixture(autouse=True)
+def odd(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """What is odd about the structures of a patient; the boxes of these tests are no abdomen."""
+    found: list[Finding] = []
+    monkeypatch.setattr(notices, "implausible", lambda _: found)
+    return found
 
 
 @pytest.fixture
@@ -43,8 +53,8 @@ def patient(ct: Multiphase) -> PatientInput:
     return PatientInput(patient_id="p0", venous=ct.venous, arterial=ct.arterial)
 
 
-def codes(notices: list[Notice]) -> list[str]:
-    return [notice.code for notice in notices]
+def codes(told: list[Notice]) -> list[str]:
+    return [notice.code for notice in told]
 
 
 def test_where_everything_is_as_it_should_be_nothing_is_said(
@@ -56,23 +66,23 @@ def test_where_everything_is_as_it_should_be_nothing_is_said(
 def test_the_most_important_comes_first(patient: PatientInput, found: Findings, answering: Models) -> None:
     models = answering.running(InferenceChoice(mode="box"))
     models = replace(models, info=models.info.model_copy(update={"notice": "for phantoms only"}))
-    odd = (Notice(code="odd_file", text="an odd file"),)
-    taught = replace(patient, patient_id="teacher", arterial=None, notices=odd)
+    file = (Notice(code="odd_file", text="an odd file"),)
+    taught = replace(patient, patient_id="teacher", arterial=None, notices=file)
     bare = replace(found, used=GUIDING_STRUCTURES[:7], nodes=replace(found.nodes, nodes=()))
-    notices = collected_notices(taught, bare, WITHHELD, models, CONFIG)
-    assert codes(notices) == [
+    told = collected_notices(taught, bare, WITHHELD, models, CONFIG)
+    assert codes(told) == [
         "bundle", "seen_in_training", "no_tumor", "odd_file", "no_arterial", "missing_structures",
         "inference_box", "no_nodes",
     ]  # fmt: skip
-    assert notices[0].text == "for phantoms only"
-    assert notices[4].text == "no arterial phase was given: the networks saw the venous phase alone"
+    assert told[0].text == "for phantoms only"
+    assert told[4].text == "no arterial phase was given: the networks saw the venous phase alone"
 
 
 def test_what_a_score_rests_on_comes_where_a_withheld_one_would_say_why(
     patient: PatientInput, found: Findings, answering: Models
 ) -> None:
-    odd = (Notice(code="odd_file", text="an odd file"),)
-    drawn = replace(patient, tumor=found.tumor, nodes=found.nodes, notices=odd)
+    file = (Notice(code="odd_file", text="an odd file"),)
+    drawn = replace(patient, tumor=found.tumor, nodes=found.nodes, notices=file)
     scored = collected_notices(drawn, found, SCORED, answering, CONFIG)
     assert codes(scored) == ["score_from_given", "odd_file"]
     assert scored[0].value == "tumor nodes"
@@ -100,6 +110,22 @@ def test_what_cannot_be_a_lymph_node_is_counted_named_and_not_positive(
     assert odd.text.startswith("1 of 2 nodes cannot be lymph nodes")
     assert odd.text.endswith(f": {positive.label}")
     assert none.code == "no_positive_nodes"
+
+
+def test_structures_of_the_network_that_no_abdomen_has_are_said_after_the_score(
+    patient: PatientInput, found: Findings, answering: Models, odd: list[Finding]
+) -> None:
+    told = replace(patient, notices=(Notice(code="odd_file", text="an odd file"),))
+    odd.append(Finding(structures=(Structure.SPLEEN,), text="the spleen has 2 ml"))
+    odd.append(
+        Finding(structures=(Structure.LIVER, Structure.SPLEEN), text="the liver lies left of the spleen")
+    )
+    first, second = collected_notices(told, found, SCORED, answering, CONFIG)
+    assert (first.code, first.value, second.code) == ("implausible_structures", 2, "odd_file")
+    assert "(spleen, liver): the spleen has 2 ml and 1 more;" in first.text
+    # Those of a file were judged when it was read.
+    drawn = replace(told, structures=found.structures)
+    assert codes(collected_notices(drawn, found, SCORED, answering, CONFIG)) == ["odd_file"]
 
 
 def test_missing_structures_are_counted_and_named(
