@@ -71,6 +71,11 @@ def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> Nift
         InputError: with what is wrong, in the order a reader of the header meets it.
 
     """
+    with np.errstate(all="ignore"):  # what a hostile header overflows is refused, not computed with
+        return _checked(block, components, limits)
+
+
+def _checked(block: bytes, components: int, limits: SafetyLimits) -> NiftiHeader:
     fields, order = _fields(block)
     shape = _shape([int(n) for n in fields["dim"]], components)
     check_voxel_count(shape, limits)
@@ -81,8 +86,7 @@ def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> Nift
         msg = f"incomplete or damaged file: voxels would begin at byte {offset:g} (vox_offset)"
         raise InputError(msg, code="E_HEADER", cure="export the image again")
     slope, intercept = _scaling(float(fields["scl_slope"]), float(fields["scl_inter"]))
-    with np.errstate(invalid="ignore"):  # NaN is looked for there
-        geometry, notices = _geometry(fields, shape, limits)
+    geometry, notices = _geometry(fields, shape, limits)
     check_safety(geometry, limits)
     return NiftiHeader(
         geometry=geometry,
