@@ -9,8 +9,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from lymphct.core.errors import InputError
+from lymphct.io.images.image_header import ImageHeader
 from lymphct.io.images.limits import SafetyLimits
-from lymphct.io.images.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
+from lymphct.io.images.nifti_header import HEADER_BYTES, parse_header
 
 AFFINE = np.diag([-0.68, -0.68, 0.8, 1.0])
 AFFINE[:3, 3] = (31.0, -12.0, 77.0)
@@ -28,7 +29,7 @@ def block(shape: tuple[int, ...] = (4, 5, 6), kind: type[np.generic] = np.int16,
     return bytes(header.binaryblock).ljust(HEADER_BYTES, b"\0")
 
 
-def parsed(content: bytes, components: int = 1) -> NiftiHeader:
+def parsed(content: bytes, components: int = 1) -> ImageHeader:
     return parse_header(content, components=components, limits=SafetyLimits())
 
 
