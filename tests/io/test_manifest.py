@@ -57,7 +57,7 @@ def test_a_record_can_be_made_without_a_file() -> None:
         (b"\n\n", "it has no heading"),
         (b"patient_id,venous\n", "it has no patients"),
         (b"patient_id,arterial\np1,a\n", "the column 'venous' is missing"),
-        (b"patient_id;venous\np1;v\n", "not separated by commas"),
+        (b"patient_id|venous\np1|v\n", "not separated by commas, semicolons or tabs"),
         (b"patient_id,venous,venous\np1,v,w\n", "'venous' stands twice"),
         (b"patient_id,venous\np1,v,extra\n", "line 2 has 3 cells, the heading 2"),
         (b'patient_id,venous\np1,"v\n', "line 2: "),
@@ -110,3 +110,27 @@ def test_no_cell_of_text_begins_like_a_formula(tmp_path: Path, start: str) -> No
 def test_a_required_column_that_is_nearly_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'venous' is missing \(is it the column 'Venous'\?\)"):
         read_manifest(manifest(tmp_path, "patient_id,Venous\np1,v.nii\n"))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_the_heading_tells_what_separates_the_cells(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "cohort.csv"
+    rows = (
+        ("patient_id", "tumor_location", "venous", "age"),
+        ("p1", '"head, or body; or tail"', "v.nii", "61,5"),
+    )
+    if separator == ",":
+        rows = (rows[0], (*rows[1][:3], "61.5"))
+    path.write_text("\n".join(separator.join(row) for row in rows) + "\n", encoding="utf-8-sig")
+    (patient,) = read_manifest(path).patients
+    assert patient.patient_id == "p1"
+    assert patient.venous == tmp_path / "v.nii"
+    assert patient.tumor_location == "head, or body; or tail"
+    assert patient.cells["age"] in {"61,5", "61.5"}
+
+
+def test_a_line_in_other_separators_than_the_heading_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_text("patient_id;venous\np1;v.nii\np2;v.nii;x\n")
+    with pytest.raises(InputError, match="line 3 has 3 cells, the heading 2"):
+        read_manifest(path)

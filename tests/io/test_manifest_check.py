@@ -30,8 +30,8 @@ def test_every_problem_is_told_at_once_with_its_line_and_cure(tmp_path: Path) ->
     )
     assert [str(problem) for problem in problems] == [
         (
-            "line 2: the patient_id is not allowed [E_PATIENT_ID] - use 1 to 64 letters, digits, dots, "
-            "hyphens or underscores, a letter or digit first"
+            "line 2: the patient_id '../evil' is not allowed [E_PATIENT_ID] - use 1 to 64 letters, digits, "
+            "dots, hyphens or underscores, a letter or digit first"
         ),
         "line 3: p1: n_status is 'yes' [E_LABELS] - write 0 (no metastasis), 1 (metastasis) or nothing",
         (
@@ -130,3 +130,10 @@ def test_a_manifest_that_forbids_work_is_refused_with_its_first_problem(tmp_path
 def test_a_path_the_system_refuses_is_a_missing_file(tmp_path: Path) -> None:
     (problem,) = manifest_problems(manifest(tmp_path, f"p1,{'x' * 300},,"))
     assert problem.error.code == "E_MISSING"
+
+
+def test_a_refused_id_is_shown_escaped_and_shortened(tmp_path: Path) -> None:
+    (problem,) = manifest_problems(manifest(tmp_path, f"J\u00e9\x1b[31m {'x' * 500},a.nii,,0"))
+    assert r"the patient_id 'J\xe9\x1b[31m xxxxxxxxxxxxxxxx'… is not allowed" in str(problem)
+    assert len(str(problem)) <= 200
+    assert problem.error.patient == ""

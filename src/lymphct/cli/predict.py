@@ -31,8 +31,12 @@ def predict(
         Path | None, typer.Argument(help="Manifest, cohort.csv; instead of the options of one patient.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
-    venous: Annotated[Path | None, typer.Option(help="Venous phase: NIfTI file or DICOM folder.")] = None,
-    arterial: Annotated[Path | None, typer.Option(help="Arterial phase: NIfTI file or DICOM folder.")] = None,
+    venous: Annotated[
+        Path | None, typer.Option(help="Venous phase: NIfTI, NRRD or MHA file, or DICOM folder.")
+    ] = None,
+    arterial: Annotated[
+        Path | None, typer.Option(help="Arterial phase: NIfTI, NRRD or MHA file, or DICOM folder.")
+    ] = None,
     structures: Annotated[
         Path | None, typer.Option(help="Label map of organs and vessels, or a folder of <structure>.nii.gz.")
     ] = None,

@@ -29,6 +29,7 @@ KNOWN_COLUMNS: Final = (*COLUMNS, SYNTHETIC_COLUMN)
 
 # Stands for a blank cell, so that reading it fails as a missing file and never as the current folder.
 _NO_VENOUS: Final = Path("no-venous-image-given")
+_SEPARATORS: Final = (",", ";", "\t")
 _LARGEST_MANIFEST: Final = 20_000_000
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -119,7 +120,9 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest: CSV in UTF-8, paths relative to it. Its lines are judged by `manifest_problems`.
+    """Read a manifest: a table in UTF-8, paths relative to it. Its lines are judged by `manifest_problems`.
+
+    Cells are separated by commas, semicolons or tabs: by which of them the heading has most of our columns.
 
     Raises:
         InputError: not a table, or without the required columns.
@@ -158,7 +161,7 @@ def _decoded(content: bytes) -> str:
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:
     """Return the lines that are not blank, each with its number."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     rows: list[tuple[int, list[str]]] = []
     try:
         rows.extend((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
@@ -167,9 +170,20 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
+def _separator(text: str) -> str:
+    """Return what separates the cells of the heading; a comma where nothing tells."""
+    heading = next((line for line in text.splitlines() if line.strip()), "")
+
+    def known(separator: str) -> int:
+        cells = next(csv.reader([heading], delimiter=separator), [])
+        return len({cell.strip() for cell in cells} & set(COLUMNS))
+
+    return max(_SEPARATORS, key=known)  # the first of equals
+
+
 def _check_columns(columns: Sequence[str]) -> None:
     if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
-        _refuse("its cells are not separated by commas")
+        _refuse("its cells are not separated by commas, semicolons or tabs")
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
         _refuse(f"the column {twice[0][:40]!r} stands twice")

@@ -15,6 +15,8 @@ from lymphct.io.results.fingerprints import digest_file
 PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What an id may look like: it names a folder on every system and leaves no output folder."""
 
+_SHOWN: Final = 24
+
 # Windows reserves these names, with any suffix; results are copied there.
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -84,8 +86,7 @@ def _ids(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
     for patient in patients:
         name = patient.patient_id
         if not PATIENT_ID.fullmatch(name) or _RESERVED.fullmatch(name):
-            # A refused id is not quoted: it may be a patient's name.
-            cause = "the patient_id is not allowed" if name else "the patient_id is missing"
+            cause = f"the patient_id {shown_id(name)} is not allowed" if name else "the patient_id is missing"
             cure = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
             yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure), "patient_id")
             continue
@@ -95,6 +96,15 @@ def _ids(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
             cure = "give each patient one line and one id"
             yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure), "patient_id")
         seen.setdefault(key, patient.line)
+
+
+def shown_id(name: str) -> str:
+    r"""Return a refused id for a message: escaped, and shortened since it may be a whole line of text.
+
+    >>> print(shown_id("Jane" + chr(10)), shown_id("x" * 99))
+    'Jane\n' 'xxxxxxxxxxxxxxxxxxxxxxxx'…
+    """
+    return ascii(name[:_SHOWN]) + ("…" if len(name) > _SHOWN else "")
 
 
 def _cells(patient: PatientRecord, needs: Sequence[str]) -> Iterator[Problem]:

@@ -129,7 +129,7 @@ def _readable(record: PatientRecord) -> PatientRecord:
     kept = {role: path for role, path in record.paths.items() if _is_there(path)}
     if {"arterial", "venous"} <= set(kept) and kept["arterial"].samefile(kept["venous"]):
         del kept["arterial"]
-    # A refused id is not quoted: it may be a patient's name.
+    # A refused id is shown once, where it is refused: it may be a patient's name.
     name = record.patient_id if PATIENT_ID.fullmatch(record.patient_id) else ""
     return replace(_beside_venous(record, kept), patient_id=name)
 

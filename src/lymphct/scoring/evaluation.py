@@ -15,8 +15,8 @@ from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.label_names import LabelNames, dataset_file, label_names, same_name
 from lymphct.io.images.labels import numbers_present, read_labels
 from lymphct.io.images.masks import read_numbered
-from lymphct.io.images.nifti import read_nifti
 from lymphct.io.images.reading import Scheme
+from lymphct.io.images.single_file import image_stem, read_single_file
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.made import Recipe
@@ -36,8 +36,6 @@ class Case(Protocol):
 
 
 AnyCase = TypeVar("AnyCase", bound=Case)
-
-SUFFIXES = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +87,7 @@ def pair_files(prediction: Path, truth: Path) -> tuple[MaskPair, ...]:
 def _masks(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.name.endswith(SUFFIXES):
+        if path.name.startswith(".") or image_stem(path.name) is None:
             continue
         if _case(path) in found:
             msg = f"{path.name} and {found[_case(path)].name} have one name"
@@ -99,7 +97,7 @@ def _masks(folder: Path) -> dict[str, Path]:
 
 
 def _case(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return image_stem(path.name) or path.name
 
 
 def read_pair(
@@ -161,7 +159,7 @@ def _require_same_names(prediction: ReadImage, names: LabelNames, truth: ReadIma
 
 
 def _confidences(path: Path) -> Volume:
-    image = read_nifti(path)
+    image = read_single_file(path)
     for notice in image.notices:
         logger.warning("%s: %s", path.name, notice.text)
     low, high = float(image.volume.array.min()), float(image.volume.array.max())

@@ -203,6 +203,13 @@ BROKEN_SERIES: dict[str, tuple[Edit, str, str]] = {
     ),
     "mixed matrix": (at(1, Rows=6, Columns=5), "E_SERIES", "differ in matrix"),
     "mixed series": (at(1, SeriesInstanceUID="1.2.3"), "E_SERIES", "holds 2 CT series"),
+    "mixed frames": (at(1, FrameOfReferenceUID="1.2.3"), "E_SERIES", "different frames of reference"),
+    "one instance twice": (
+        at(-1, SOPInstanceUID="1.2.3"),
+        "E_SLICES",
+        "3 files have the SOPInstanceUID of another and other content",
+    ),
+    "far away": (at(3, ImagePositionPatient=["-90", "11", "1e308"]), "E_POSITION", r"lies 1e\+308 mm from"),
     "mixed patients": (at(1, PatientID="CANARY-8"), "E_PATIENTS", "different patients"),
     "slope zero": (at(1, RescaleSlope="0"), "E_SCALING", "rescale slope is zero"),
     "no slope": (at(1, RescaleSlope=None), "E_SCALING", "no valid rescale"),
@@ -279,7 +286,6 @@ BROKEN_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         "states no modality",
     ),
     "cut in the meta group": (lambda content: content[:140], "no transfer syntax"),
-    "empty": (lambda _: b"", "it is empty"),
     "4 GiB element": (with_element(b"\x09\x00\x01\x10", b"OB", 0xFFFFFFF0), "claims 4294967280 bytes"),
     "deep sequence": (nested, "cannot be parsed"),
     "many elements": (many_elements, "more than 5000 data elements"),
@@ -323,6 +329,56 @@ def test_pixels_that_declare_another_size_are_not_decoded(make_series: Maker, sm
         read_dicom(rewritten(folder, enlarge))
 
 
+def rle_frame(*planes: bytes) -> bytes:
+    starts = 64 + np.cumsum([0, *map(len, planes)])[:-1]
+    head = struct.pack("<L", len(planes)) + b"".join(struct.pack("<L", n) for n in starts)
+    return head.ljust(64, b"\0") + b"".join(planes)
+
+
+LITERAL = b"\x1d" + bytes(range(30))
+"""Thirty bytes as they are: a slice of 6×5 pixels has so many in each plane."""
+
+SPLICED: dict[str, tuple[list[bytes], str]] = {
+    "short plane": ([rle_frame(LITERAL, b"\x1c" + bytes(29))], "29 bytes where 30 belong"),
+    "long plane": ([rle_frame(LITERAL, LITERAL + b"\x02abc")], "30 bytes where 30 belong, 4 left over"),
+    "run beyond": ([rle_frame(LITERAL, b"\x1c" + bytes(29) + b"\xff\7")], "31 bytes where 30 belong"),
+    "cut run": ([rle_frame(LITERAL, b"\xe3")], "0 bytes where 30 belong"),
+    "one plane": ([rle_frame(LITERAL)], "1 segments where 2 belong"),
+    "outside": ([rle_frame(LITERAL, LITERAL)[:90]], "segments lie outside the frame"),
+    "no header": ([b"\2\0\0\0"], "truncated"),
+    "two frames": ([rle_frame(LITERAL, LITERAL)] * 2, "2 fragments where one frame is one"),
+}
+
+
+@pytest.mark.parametrize("case", SPLICED)
+def test_run_lengths_that_do_not_add_up_are_refused(make_series: Maker, small: AnyArray, case: str) -> None:
+    fragments, word = SPLICED[case]
+
+    def splice(dataset: Dataset, _: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = RLELossless
+        dataset.PixelData = encapsulate(fragments)
+
+    with pytest.raises(InputError, match=f"damaged file: the RLE pixels cannot be decoded.*{word}"):
+        read_dicom(make_series(small, edit=splice))
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0"])
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_run_lengths_are_decoded_with_or_without_padding(
+    make_series: Maker, small: AnyArray, padding: bytes, *, is_signed: bool
+) -> None:
+    runs = b"\x80" + b"\xe3\x01"  # nothing, then one value thirty times
+
+    def compress(dataset: Dataset, _: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = RLELossless
+        dataset.PixelRepresentation = int(is_signed)
+        dataset.PixelData = encapsulate([rle_frame(runs + padding, LITERAL + padding)])
+
+    values = read_dicom(make_series(small, edit=compress)).volume.array
+    expected = np.arange(30, dtype=int).reshape(5, 6).T + 256 - 1024
+    assert_array_equal(values[:, :, 0], expected)
+
+
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
 def test_garbage_for_pixels_is_refused(make_series: Maker, small: AnyArray, syntax: UID) -> None:
     def garble(dataset: Dataset, _: int) -> None:
@@ -362,10 +418,65 @@ def test_other_objects_in_the_folder_are_skipped_with_a_notice(make_series: Make
     (folder / "readme.txt").write_text("hello")
     (folder / "DICOMDIR").write_text("../../etc/passwd")
     (folder / ".DS_Store").write_text("x")
-    notices = read_dicom(folder).notices
-    assert [(notice.code, notice.value) for notice in notices] == [("files_skipped", 1.0)] * 2
-    assert "not DICOM" in notices[0].text
-    assert "no CT slices" in notices[1].text
+    (folder / "empty.dcm").touch()
+    (folder / "copy.dcm").write_bytes(min(folder.glob("IM*")).read_bytes())
+    (folder / "film.avi").write_bytes(b"\0" * 2_000_000)
+    image = read_dicom(folder, dicom_limits=DicomLimits(file_bytes=1_000_000))
+    assert_array_equal(image.volume.array, small)
+    notices = [notice for notice in image.notices if notice.code == "files_skipped"]
+    assert [notice.value for notice in notices] == [1.0, 1.0, 2.0, 1.0]
+    words = ("are copies of others", "are empty", "are not DICOM", "are no CT slices")
+    assert [word in notice.text for word, notice in zip(words, notices, strict=True)] == [True] * 4
+
+
+def test_an_empty_file_where_a_slice_belongs_is_a_gap(make_series: Maker, small: AnyArray) -> None:
+    folder = make_series(small)
+    places = {path: float(dcmread(path).ImagePositionPatient[2]) for path in folder.iterdir()}
+    sorted(places, key=lambda path: places[path])[1].write_bytes(b"")
+    with pytest.raises(InputError, match="missing slices: 1"):
+        read_dicom(folder)
+
+
+def test_a_slice_larger_than_the_limit_is_refused(make_series: Maker, small: AnyArray) -> None:
+    with pytest.raises(InputError, match=r"file 1 by name: the file is too large \(\d+ bytes, limit 500\)"):
+        read_dicom(make_series(small), dicom_limits=DicomLimits(file_bytes=500))
+
+
+def file_id(*parts: str) -> bytes:
+    value = "\\".join(parts).encode()
+    value += b" " * (len(value) % 2)
+    return b"\x04\0\0\x15CS" + struct.pack("<H", len(value)) + value
+
+
+@pytest.mark.parametrize(
+    ("index", "is_noticed"),
+    [
+        (b"\0" * 128 + b"DICM" + file_id("IMAGES", "IM1") + file_id("..", "..", "etc", "passwd"), True),
+        (b"\0" * 128 + b"DICM" + file_id("", "etc", "passwd"), True),
+        (b"\0" * 128 + b"DICM" + file_id("C:", "TEMP"), True),
+        (b"\0" * 128 + b"DICM" + file_id("IMAGES", "IM..1") + b"../", False),
+        (b"../../etc/passwd", True),
+        (b"IM0001 IM0002", False),
+        (b"", False),
+    ],
+)
+def test_an_index_that_leads_outside_its_folder_is_noticed_and_not_followed(
+    make_series: Maker, small: AnyArray, index: bytes, *, is_noticed: bool
+) -> None:
+    folder = make_series(small)
+    (folder / "DICOMDIR").write_bytes(index)
+    codes = [notice.code for notice in read_dicom(folder).notices]
+    assert codes == (["index_leads_outside"] if is_noticed else [])
+
+
+def test_an_unknown_character_set_is_noticed(make_series: Maker, small: AnyArray) -> None:
+    folder = make_series(small, edit=at(1, SpecificCharacterSet=["ISO 2022 IR 100", "ISO_IR 100"]))
+    assert read_dicom(folder).notices == ()
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"ISO_IR 100", b"ISO_IR 999"))
+    (notice,) = read_dicom(folder).notices
+    assert notice.code == "unknown_character_set"
+    assert "999" not in notice.text
 
 
 def test_loss_and_text_in_the_pixels_are_noticed(make_series: Maker, small: AnyArray) -> None:

@@ -1,13 +1,17 @@
 """The first bytes of a NIfTI file, parsed alone; whole files are read in test_nifti."""
 
+import warnings
+from contextlib import suppress
+
 import nibabel as nib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from lymphct.core.errors import InputError
+from lymphct.io.images.image_header import ImageHeader
 from lymphct.io.images.limits import SafetyLimits
-from lymphct.io.images.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
+from lymphct.io.images.nifti_header import HEADER_BYTES, parse_header
 
 AFFINE = np.diag([-0.68, -0.68, 0.8, 1.0])
 AFFINE[:3, 3] = (31.0, -12.0, 77.0)
@@ -25,7 +29,7 @@ def block(shape: tuple[int, ...] = (4, 5, 6), kind: type[np.generic] = np.int16,
     return bytes(header.binaryblock).ljust(HEADER_BYTES, b"\0")
 
 
-def parsed(content: bytes, components: int = 1) -> NiftiHeader:
+def parsed(content: bytes, components: int = 1) -> ImageHeader:
     return parse_header(content, components=components, limits=SafetyLimits())
 
 
@@ -73,3 +77,23 @@ def test_a_vector_field_has_three_values_a_voxel() -> None:
 def test_what_is_no_readable_image_is_named(content: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         parsed(content)
+
+
+def test_no_warning_of_numpy_leaves_a_refused_header() -> None:
+    rng = np.random.default_rng(4)
+    content = block()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (np.nan, np.inf, 3e38, -3e38, 1e-45):
+            for field in ("srow_x", "pixdim", "quatern_b", "qoffset_x", "scl_slope", "vox_offset"):
+                header = np.frombuffer(content[:348], nib.nifti1.header_dtype).copy()
+                header[field] = value
+                header["qform_code"] = 1
+                with suppress(InputError):
+                    parse_header(header.tobytes() + content[348:], components=1, limits=SafetyLimits())
+        for _ in range(500):
+            damaged = bytearray(content)
+            for place in rng.integers(70, 340, 6):
+                damaged[place] = rng.integers(256)
+            with suppress(InputError):
+                parse_header(bytes(damaged), components=1, limits=SafetyLimits())

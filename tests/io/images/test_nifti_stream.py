@@ -26,7 +26,7 @@ def read(source: VerifiedStream, wanted: int) -> bytes:
 def test_the_wanted_bytes_come_and_the_digest_is_that_of_the_whole_file(packed: bytes) -> None:
     source = stream(packed)
     source.expect(len(CONTENT))
-    assert source.is_gzip == (packed != CONTENT)
+    assert source.is_packed == (packed != CONTENT)
     assert read(source, 100) + read(source, len(CONTENT) - 100) == CONTENT
     assert source.finish(0) == 0
     assert source.digest == hashlib.sha256(packed).hexdigest()

@@ -21,6 +21,7 @@ from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source, name_of
 from lymphct.io.images.label_names import LabelNames, label_names
 from lymphct.io.images.masks import read_mask, read_numbered
+from lymphct.io.images.single_file import image_stem
 from lymphct.io.textfile import read_text
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def read_labels(path: Source, *, scheme: Scheme = "auto", grid: Geometry | None 
     A label map that names its numbers (`lymphct.io.images.label_names`) is read by its names.
 
     Args:
-        path: a NIfTI label map, a folder of one mask per structure (`<name>.nii.gz`), or a map in memory.
+        path: a label map (NIfTI, NRRD, MetaImage, a segmentation of 3D Slicer), a folder of one mask per
+            structure (`<name>.nii.gz`), or a map in memory.
         scheme: whose numbers or file names are used.
         grid: the grid it must lie on, whatever its axis order; None to keep the file's own.
 
@@ -216,8 +218,8 @@ def _structure_files(folder: Path, scheme: Scheme) -> dict[Structure, Path]:
         names |= _TOTALSEGMENTATOR_NAMES
     found: dict[Structure, Path] = {}
     for path in sorted(folder.iterdir()):
-        stem = path.name.removesuffix(".gz").removesuffix(".nii")
-        if path.name.startswith(".") or stem in {path.name, path.name.removesuffix(".gz")}:
+        stem = image_stem(path.name)
+        if path.name.startswith(".") or stem is None:
             continue
         structure = names.get(stem)
         if structure is None and scheme in {"auto", "lymphct"}:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -10,9 +11,13 @@ from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import order_towards, reordered_like
 from lymphct.core.volume import Volume
+from lymphct.imaging.crop import crop
 from lymphct.io.images.acquired import ReadImage, Source, name_of
 from lymphct.io.images.in_memory import read_in_memory
-from lymphct.io.images.nifti import read_nifti
+from lymphct.io.images.single_file import read_single_file
+
+_CROPPED: Final = ".seg.nrrd"
+"""3D Slicer stores the part of the grid that its segments fill."""
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +26,7 @@ def read_mask(path: Source, grid: Geometry | None = None, *, name: str = "mask")
     """Read a mask of one thing, such as the tumor; it may be empty.
 
     Args:
-        path: a NIfTI file, or an image in memory.
+        path: a NIfTI, NRRD or MetaImage file, or an image in memory.
         grid: the grid it must lie on, whatever its axis order; None to keep the file's own.
         name: what it shows, for messages.
 
@@ -60,8 +65,11 @@ def read_numbered(path: Source, grid: Geometry | None, *, name: str) -> ReadImag
         GeometryMismatchError: the same.
 
     """
+    is_cropped = name_of(path).endswith(_CROPPED)
 
     def check_shape(geometry: Geometry) -> None:
+        if is_cropped:
+            return
         if grid is not None and order_towards(geometry, grid).apply_to_grid(geometry).shape != grid.shape:
             msg = f"the {name} has {geometry.shape} voxels, the CT {grid.shape}: another voxel grid"
             cure = f"resample the {name} onto the grid of the CT first"
@@ -70,16 +78,31 @@ def read_numbered(path: Source, grid: Geometry | None, *, name: str) -> ReadImag
     if isinstance(path, Volume):
         image = read_in_memory(path, name=name, check_grid=check_shape)
     else:
-        image = read_nifti(path, check_grid=check_shape)
+        image = read_single_file(path, check_grid=check_shape)
     for notice in image.notices:
         logger.warning("%s: %s", name_of(path), notice.text)
     try:
         volume = image.volume.with_array(_whole(image.volume.array, name))
+        if grid is not None and is_cropped:
+            volume = _placed(volume, grid)
         if grid is not None:
             volume = reordered_like(volume, grid, name=name, reference_name="CT")
         return replace(image, volume=volume)
     except InputError as error:
         raise error.at(file=name_of(path)) from None
+
+
+def _placed(volume: Volume, grid: Geometry) -> Volume:
+    """Put a box that was cut out of a grid back into its place; anything else comes back as it is."""
+    box = order_towards(volume.geometry, grid).apply(volume)
+    i, j, k = (round(float(x)) for x in np.nan_to_num(grid.index(box.geometry.origin)))
+    fits = all(
+        first >= 0 and first + size <= full
+        for first, size, full in zip((i, j, k), box.geometry.shape, grid.shape, strict=True)
+    )
+    if not (fits and grid.cropped((i, j, k), box.geometry.shape).matches(box.geometry)):
+        return volume
+    return Volume(array=crop(box.array, (-i, -j, -k), grid.shape, 0), geometry=grid)
 
 
 def _whole(array: AnyArray, name: str) -> AnyArray:

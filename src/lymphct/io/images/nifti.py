@@ -9,7 +9,6 @@ from typing import Final
 
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
@@ -19,15 +18,15 @@ from lymphct.core.system import move, sync
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.limits import AnatomicalLimits, SafetyLimits
-from lymphct.io.images.nifti_header import HEADER_BYTES, NiftiHeader, parse_header
+from lymphct.io.images.nifti_header import HEADER_BYTES, parse_header
 from lymphct.io.images.nifti_stream import VerifiedStream
+from lymphct.io.images.voxels import read_payload, scaled_values
 from lymphct.io.regular_file import open_regular
 from lymphct.io.results.disk import environment_errors
 
 _RAS_FROM_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COMPRESSION_LEVEL: Final = 4
 _SINGLE_FILE_OFFSET: Final = 352
-_SLAB: Final = 4
 
 
 def read_nifti(
@@ -63,7 +62,7 @@ def read_nifti(
             header = parse_header(bytes(block), components=components, limits=limits)
             if check_grid:
                 check_grid(header.geometry)
-            raw, between = _payload(stream, header, bytes(block))
+            raw, between = read_payload(stream, header, bytes(block))
             surplus = max(0, len(block) - header.offset - header.payload_bytes)
             surplus += stream.finish(limits.trailing_bytes)
             digest = stream.digest
@@ -73,43 +72,8 @@ def read_nifti(
     if surplus:
         text = f"{surplus} bytes behind the last voxel of {path.name} were ignored"
         notices = (*notices, Notice(code="trailing_bytes", text=text, value=float(surplus)))
-    volume = Volume(array=_values(raw, header), geometry=header.geometry)
+    volume = Volume(array=scaled_values(raw, header), geometry=header.geometry)
     return ReadImage(volume=volume, digest=digest, notices=notices, extension=between)
-
-
-def _payload(stream: VerifiedStream, header: NiftiHeader, block: bytes) -> tuple[AnyArray, bytes]:
-    """Return the stored numbers, one-dimensional, in the file's byte order; and what stands before them."""
-    total = header.offset + header.payload_bytes
-    stream.expect(total)
-    skipped = bytearray(header.offset - len(block)) if header.offset > len(block) else bytearray()
-    early = block[header.offset :]  # voxels that came along with the header
-    raw: npt.NDArray[np.uint8] = np.empty(header.payload_bytes, dtype=np.uint8)
-    taken = min(len(early), raw.size)
-    raw[:taken] = np.frombuffer(early[:taken], dtype=np.uint8)
-    got = len(block) + stream.read_into(memoryview(skipped))
-    got += stream.read_into(raw.data[taken:])
-    if got < total:
-        msg = f"incomplete or damaged file: the voxels end early (expected {total} bytes, got {got})"
-        raise InputError(msg, code="E_TRUNCATED", cure="copy the file again")
-    return raw.view(header.dtype), (block + bytes(skipped))[header.extension : header.offset]
-
-
-def _values(raw: AnyArray, header: NiftiHeader) -> AnyArray:
-    """Return the scaled values [i, j, k] in C order; NIfTI stores i fastest."""
-    shape = header.geometry.shape + ((header.components,) if header.components > 1 else ())
-    stored = raw.reshape(shape, order="F")
-    is_scaled = header.slope != 1.0 or header.intercept != 0.0
-    native = stored.dtype.newbyteorder("=")
-    values: AnyArray = np.empty(shape, dtype=np.float32 if is_scaled or native.kind == "f" else native)
-    # Turning the axes round slab by slab stays in the processor's cache: four times faster than at once.
-    for k in range(0, shape[2], _SLAB):
-        with np.errstate(over="ignore", invalid="ignore"):  # the checks of values report what overflows
-            values[:, :, k : k + _SLAB] = stored[:, :, k : k + _SLAB]
-    if is_scaled:
-        with np.errstate(over="ignore", invalid="ignore"):
-            values *= np.float32(header.slope)
-            values += np.float32(header.intercept)
-    return values
 
 
 def write_nifti(path: Path, volume: Volume) -> None:

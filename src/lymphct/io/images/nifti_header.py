@@ -1,6 +1,5 @@
 """The header of a NIfTI file: everything it claims is checked before a voxel is read."""
 
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from lymphct.core.arrays import DoubleArray, Index3
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Notice
+from lymphct.io.images.image_header import ImageHeader, in_mm, straight_grid
 from lymphct.io.images.limits import SafetyLimits, check_safety, check_voxel_count
 
 HEADER_BYTES: Final = 540
@@ -28,38 +28,7 @@ _REFUSED_TYPES: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NiftiHeader:
-    """A header that passed all checks.
-
-    Attributes:
-        geometry: the grid, LPS+.
-        components: values per voxel, 1 for an image.
-        dtype: of the stored values, with their byte order.
-        extension: bytes before what may stand between header and voxels.
-        offset: bytes before the first voxel.
-        slope, intercept: value = slope × stored + intercept.
-        notices: what was accepted with a reservation.
-
-    """
-
-    geometry: Geometry
-    components: int
-    dtype: np.dtype[Any]
-    extension: int
-    offset: int
-    slope: float
-    intercept: float
-    notices: tuple[Notice, ...]
-
-    @property
-    def payload_bytes(self) -> int:
-        """Return the bytes that the voxels take."""
-        voxels = self.geometry.shape[0] * self.geometry.shape[1] * self.geometry.shape[2]
-        return voxels * self.components * self.dtype.itemsize
-
-
-def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> NiftiHeader:
+def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> ImageHeader:
     """Check the first `HEADER_BYTES` bytes of a file and say what they declare.
 
     Args:
@@ -71,6 +40,11 @@ def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> Nift
         InputError: with what is wrong, in the order a reader of the header meets it.
 
     """
+    with np.errstate(all="ignore"):  # what a hostile header overflows is refused, not computed with
+        return _checked(block, components, limits)
+
+
+def _checked(block: bytes, components: int, limits: SafetyLimits) -> ImageHeader:
     fields, order = _fields(block)
     shape = _shape([int(n) for n in fields["dim"]], components)
     check_voxel_count(shape, limits)
@@ -81,10 +55,9 @@ def parse_header(block: bytes, *, components: int, limits: SafetyLimits) -> Nift
         msg = f"incomplete or damaged file: voxels would begin at byte {offset:g} (vox_offset)"
         raise InputError(msg, code="E_HEADER", cure="export the image again")
     slope, intercept = _scaling(float(fields["scl_slope"]), float(fields["scl_inter"]))
-    with np.errstate(invalid="ignore"):  # NaN is looked for there
-        geometry, notices = _geometry(fields, shape, limits)
+    geometry, notices = _geometry(fields, shape, limits)
     check_safety(geometry, limits)
-    return NiftiHeader(
+    return ImageHeader(
         geometry=geometry,
         components=components,
         dtype=dtype,
@@ -190,7 +163,7 @@ def _geometry(fields: Any, shape: Index3, limits: SafetyLimits) -> tuple[Geometr
     if not forms:
         msg = "the header holds no orientation (qform_code and sform_code are 0): left and right are unknown"
         raise InputError(msg, code="E_AFFINE", cure="convert again from DICOM")
-    grids = [_grid(form, shape, limits) for form in forms]
+    grids = [straight_grid(_LPS_FROM_RAS @ form, shape, limits) for form in forms]
     if len(grids) == 2:
         corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.asarray(shape) - 1)
         apart = np.linalg.norm(grids[0][0].world(corners) - grids[1][0].world(corners), axis=1).max()
@@ -202,7 +175,9 @@ def _geometry(fields: Any, shape: Index3, limits: SafetyLimits) -> tuple[Geometr
     geometry, notices = grids[0]
     worst = float(np.max(np.abs(np.asarray(geometry.spacing) / steps - 1)))
     if worst > 0.01:
-        msg = f"voxel spacing contradicts itself: pixdim {_mm(steps)} mm, affine {_mm(geometry.spacing)} mm"
+        msg = (
+            f"voxel spacing contradicts itself: pixdim {in_mm(steps)} mm, affine {in_mm(geometry.spacing)} mm"
+        )
         raise InputError(msg, code="E_SPACING", cure="correct the header, or convert again from DICOM")
     return geometry, notices
 
@@ -227,34 +202,3 @@ def _quaternion_affine(fields: Any, pixdim: DoubleArray) -> DoubleArray:  # noqa
     affine[:3, :3] = rotation * steps
     affine[:3, 3] = [float(fields[f"qoffset_{name}"]) for name in "xyz"]
     return affine
-
-
-def _grid(
-    ras_affine: DoubleArray, shape: Index3, limits: SafetyLimits
-) -> tuple[Geometry, tuple[Notice, ...]]:
-    """Return the LPS+ grid of a RAS+ affine; axes that miss a right angle by a hair are straightened."""
-    affine = _LPS_FROM_RAS @ ras_affine
-    if not np.isfinite(affine).all():
-        msg = "the affine of the header holds values that are not finite"
-        raise InputError(msg, code="E_AFFINE", cure="convert again from DICOM")
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (steps > 0).all():
-        msg = f"the affine of the header is singular: voxel spacing {_mm(steps)} mm holds a zero"
-        raise InputError(msg, code="E_AFFINE", cure="convert again from DICOM")
-    axes = affine[:3, :3] / steps
-    shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if shear > limits.shear:
-        msg = f"the affine is sheared (cosine {shear:.3g} between two axes, limit {limits.shear:g})"
-        raise InputError(msg, code="E_AFFINE", cure="resample the image to an orthogonal grid first")
-    notices: tuple[Notice, ...] = ()
-    if shear > 1e-6:
-        left, _, right = np.linalg.svd(axes)
-        affine[:3, :3] = (left @ right) * steps  # the nearest orthonormal axes
-        if shear > 1e-4:
-            text = "the axes of the image are not quite at right angles and were straightened"
-            notices = (Notice(code="shear_removed", text=text, value=round(shear, 6)),)
-    return Geometry.from_affine(affine, shape), notices
-
-
-def _mm(steps: Any) -> str:  # noqa: ANN401 - any sequence of three numbers
-    return "×".join(f"{float(step):.4g}" for step in steps)

@@ -2,38 +2,53 @@
 
 import hashlib
 import zlib
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from lymphct.core.errors import InputError
 from lymphct.io.images.limits import AnatomicalLimits
 
+Packing = Literal["raw", "gzip", "zlib"]
+"""How the bytes of an image are stored."""
+
 _GZIP: Final = b"\x1f\x8b"
+_MAGIC: Final = {"gzip": _GZIP, "zlib": b"\x78"}
+_WINDOW: Final = {"gzip": 31, "zlib": 15}
 _BLOCK: Final = 1 << 20
 _LARGEST_DEFLATE_RATIO: Final = 1032
 """No DEFLATE stream unpacks to more than this many times its size."""
 
 
 class VerifiedStream:
-    """The unpacked bytes of a file, gzip or not, told apart by content and never by name.
+    """The unpacked bytes of a file from where it stands, told apart by content and never by name.
 
-    A gzip stream is read to its end, so its checksum and length are verified (zlib does both for each
-    member); what follows the last member is counted. All bytes of the file enter the digest.
+    A header that comes before them may say how they are packed. A packed stream is read to its end, so its
+    checksum and length are verified (zlib does both for each member); what follows the last member is
+    counted. All bytes that are read enter the digest.
     """
 
-    def __init__(self, file: BinaryIO, size: int, *, limits: AnatomicalLimits | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        size: int,
+        *,
+        limits: AnatomicalLimits | None = None,
+        packing: Packing | None = None,
+    ) -> None:
         self._file = file
         self._size = size
         self._limits = limits
         self._sha256 = hashlib.sha256()
         self._input = b""
-        self._decoder = zlib.decompressobj(31)
         self._in_member = False
         self._expected = 0
         self._consumed = 0
         self._produced = 0
         self._garbage = 0
         self._refill()
-        self.is_gzip = self._input.startswith(_GZIP)
+        found: Packing = "gzip" if self._input.startswith(_GZIP) else "raw"
+        self._packing: Packing = packing or found
+        self._decoder = zlib.decompressobj(_WINDOW.get(self._packing, 31))
+        self.is_packed = self._packing != "raw"
 
     def expect(self, total: int) -> None:
         """Declare how many unpacked bytes the file must hold, before memory for them is taken.
@@ -43,7 +58,7 @@ class VerifiedStream:
 
         """
         self._expected = total
-        if total > self._size * (_LARGEST_DEFLATE_RATIO if self.is_gzip else 1):
+        if total > self._size * (_LARGEST_DEFLATE_RATIO if self.is_packed else 1):
             raise self._truncated(self._size, f"a file of {self._size} bytes cannot hold {total}")
 
     def read_into(self, target: memoryview) -> int:
@@ -81,7 +96,7 @@ class VerifiedStream:
 
     def _next(self, wanted: int) -> bytes:
         """Return at least one and at most `wanted` unpacked bytes; nothing at the end."""
-        if not self.is_gzip:
+        if not self.is_packed:
             if not self._input:
                 self._refill()
             block, self._input = self._input[:wanted], self._input[wanted:]
@@ -91,12 +106,12 @@ class VerifiedStream:
             if len(self._input) < len(_GZIP):
                 self._refill()
             if not self._input and self._in_member:
-                raise self._truncated(self._produced, "gzip stream ends early")
+                raise self._truncated(self._produced, f"{self._packing} stream ends early")
             if not self._in_member:
-                if not self._input.startswith(_GZIP):
+                if not self._input.startswith(_MAGIC[self._packing]):
                     self._count_garbage()
                     return b""
-                self._decoder = zlib.decompressobj(31)
+                self._decoder = zlib.decompressobj(_WINDOW[self._packing])
                 self._in_member = True
             if block := self._unpack(wanted):
                 return block
@@ -106,7 +121,8 @@ class VerifiedStream:
             block = self._decoder.decompress(self._input, wanted)
         except zlib.error as problem:
             reason = "checksum" if "check" in str(problem) else "stream"
-            msg = f"incomplete or damaged file: gzip {reason} is wrong after {self._produced} unpacked bytes"
+            place = f"after {self._produced} unpacked bytes"
+            msg = f"incomplete or damaged file: {self._packing} {reason} is wrong {place}"
             raise InputError(msg, code="E_GZIP", cure="copy the file again") from None
         if self._decoder.eof:
             self._input, self._in_member = self._decoder.unused_data, False
@@ -122,9 +138,8 @@ class VerifiedStream:
             return
         ratio = self._produced / max(self._consumed - len(self._input), 1)
         if ratio > limits.compression_ratio:
-            msg = (
-                f"gzip ratio {ratio:.0f} exceeds the limit {limits.compression_ratio:g} of a CT: not an image"
-            )
+            measured = f"{self._packing} ratio {ratio:.0f}"
+            msg = f"{measured} exceeds the limit {limits.compression_ratio:g} of a CT: not an image"
             raise InputError(msg, code="E_TOO_LARGE", cure="check that this is the right file")
 
     def _count_garbage(self) -> None:

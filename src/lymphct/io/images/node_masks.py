@@ -14,6 +14,7 @@ from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source, name_of
 from lymphct.io.images.masks import read_whole_numbers
 from lymphct.io.images.nifti import write_nifti
+from lymphct.io.images.single_file import image_stem
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 
 _MOST_NODES: Final = 10_000
@@ -22,7 +23,7 @@ _CLASSES: Final = {node_class.label: node_class for node_class in NodeClass}
 
 def sidecar(path: Path) -> Path:
     """Return the JSON file that belongs to an instance map: `nodes.nii.gz` → `nodes.json`."""
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    return path.with_name((image_stem(path.name) or path.name) + ".json")
 
 
 def read_nodes(path: Source, grid: Geometry | None = None) -> NodeMap:

@@ -18,6 +18,7 @@ from lymphct.io.images.masks import read_mask
 from lymphct.io.images.nifti import read_nifti, write_nifti
 from lymphct.io.images.node_masks import read_nodes, write_nodes
 from lymphct.io.images.pairing import check_pair, phases_look_swapped
+from lymphct.io.images.single_file import read_single_file
 
 __all__ = [
     "CT",
@@ -42,7 +43,7 @@ VECTOR_COMPONENTS: Final = 3
 
 
 def read_volume(path: str | PathLike[str]) -> Volume:
-    """Read an image of any kind: a NIfTI file, or the CT series of a DICOM folder.
+    """Read an image of any kind: a NIfTI, NRRD or MetaImage file, or the CT series of a DICOM folder.
 
     Only the safety limits apply. Axes stay in the file's order, positions are LPS+; whole
     numbers keep their type, scaled and other values are float32.
@@ -61,7 +62,7 @@ def read_image(path: Path) -> ReadImage:
         InputError: as `read_volume`.
 
     """
-    return read_dicom(path) if path.is_dir() else read_nifti(path)
+    return read_dicom(path) if path.is_dir() else read_single_file(path)
 
 
 def read_field(path: Path) -> Volume:
@@ -78,7 +79,8 @@ def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = No
     """Read one phase of an abdominal CT and make sure that it is one.
 
     Args:
-        path: a NIfTI file, a folder with one axial CT series in DICOM, or an image in memory.
+        path: a NIfTI, NRRD or MetaImage file, a folder with one axial CT series in DICOM, or an image in
+            memory.
         phase: the phase the user says it is.
         anatomy: anatomical limits; None for the defaults.
 
@@ -99,7 +101,7 @@ def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = No
     elif path.is_dir():
         image = read_dicom(path, anatomy=limits)
     else:
-        image = read_nifti(path, anatomy=limits, check_grid=check_grid)
+        image = read_single_file(path, anatomy=limits, check_grid=check_grid)
     try:
         volume, notices = checked_hounsfield(image.volume)
     except InputError as error:

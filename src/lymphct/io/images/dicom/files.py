@@ -2,12 +2,14 @@
 
 import hashlib
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
@@ -25,6 +27,7 @@ from lymphct.io.images.dicom.values import (
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.regular_file import open_regular
 
+_PREAMBLE: Final = 132
 _UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 _PIXEL_GROUP: Final = 0x7FE0
 _CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
@@ -45,11 +48,11 @@ SYNTAXES: Final = {
 _LOSSY: Final = ("1.2.840.10008.1.2.4.81",)
 
 _KEYWORDS: Final = (
-    "SOPClassUID", "ImageType", "Modality", "PatientID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SamplesPerPixel",
-    "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation", "NumberOfFrames",
-    "PixelPaddingValue", "RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression",
-    "BurnedInAnnotation",
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "ImageType", "Modality", "PatientID",
+    "SeriesInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient",
+    "PixelSpacing", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
+    "BitsStored", "PixelRepresentation", "NumberOfFrames", "PixelPaddingValue", "RescaleSlope",
+    "RescaleIntercept", "RescaleType", "LossyImageCompression", "BurnedInAnnotation",
 )  # fmt: skip
 _TAGS: Final[list[int]] = [int(Tag(keyword)) for keyword in _KEYWORDS]
 
@@ -64,7 +67,8 @@ class SliceHeader:
             file, whose name may hold patient data.
         digest: sha256 of the file.
         syntax: one of the values of `SYNTAXES`.
-        series, patient_key, frame_key: keyed hashes, comparable within this process; empty when unknown.
+        series, instance, patient_key, frame_key: keyed hashes, comparable within this process; empty when
+            unknown.
         position, orientation: LPS+ mm and two unit vectors.
         shape: columns, rows.
         spacing: mm between columns, between rows.
@@ -73,6 +77,7 @@ class SliceHeader:
         bits: allocated and stored per pixel.
         is_signed: whether stored values may be negative.
         is_lossy, is_burned_in: compressed with loss; text drawn into the pixels.
+        is_known_text: whether the character set of its text is one of DICOM's.
 
     """
 
@@ -81,6 +86,7 @@ class SliceHeader:
     digest: str
     syntax: str
     series: str
+    instance: str
     patient_key: str
     frame_key: str
     position: tuple[float, ...]
@@ -94,22 +100,23 @@ class SliceHeader:
     is_signed: bool
     is_lossy: bool
     is_burned_in: bool
+    is_known_text: bool = True
 
 
 def scan_file(path: Path, number: int, limits: DicomLimits) -> SliceHeader | str:
     """Read the header of one file.
 
     Returns:
-        The header of an axial CT slice; or what else the file is, in our words: "no DICOM", "other object".
+        The header of an axial CT slice; or what else the file is, in our words: "empty", "no DICOM",
+        "other object".
 
     Raises:
         InputError: a damaged, hostile or unsupported file that belongs to the series.
 
     """
-    with open_regular(path, limit=limits.file_bytes) as (file, _):
-        content = file.read(limits.file_bytes + 1)
-    if content[128:132] != b"DICM":
-        return "no DICOM"
+    content = _content(path, limits)
+    if isinstance(content, str):
+        return content
     syntax = _transfer_syntax(content)
     with quiet_pydicom():
         dataset = _parse(content, syntax, limits)
@@ -121,6 +128,23 @@ def scan_file(path: Path, number: int, limits: DicomLimits) -> SliceHeader | str
             raise InputError(msg, code="E_SYNTAX", cure="export without compression, or as RLE or JPEG 2000")
         digest = hashlib.sha256(content).hexdigest()
         return _slice_header(dataset, path=path, number=number, digest=digest, syntax=syntax)
+
+
+def _content(path: Path, limits: DicomLimits) -> bytes | str:
+    """Return the bytes of a DICOM file, or what else the file is; the limits are those of DICOM files."""
+    try:
+        with open_regular(path, limit=sys.maxsize) as (file, size):
+            content = file.read(_PREAMBLE)
+            is_dicom = content[128:] == b"DICM"
+            content += file.read(limits.file_bytes) if is_dicom else b""
+    except InputError as error:
+        if error.code != "E_EMPTY":
+            raise
+        return "empty"
+    if is_dicom and size > limits.file_bytes:
+        msg = f"the file is too large ({size} bytes, limit {limits.file_bytes})"
+        raise InputError(msg, code="E_TOO_LARGE", cure="export one file per slice")
+    return content if is_dicom else "no DICOM"
 
 
 def _transfer_syntax(content: bytes) -> str:
@@ -219,6 +243,7 @@ def _slice_header(dataset: Dataset, *, path: Path, number: int, digest: str, syn
         digest=digest,
         syntax=SYNTAXES[syntax],
         series=keyed_hash(element_text(dataset, "SeriesInstanceUID")),
+        instance=keyed_hash(element_text(dataset, "SOPInstanceUID")),
         patient_key=keyed_hash(element_text(dataset, "PatientID")),
         frame_key=keyed_hash(element_text(dataset, "FrameOfReferenceUID")),
         position=element_numbers(dataset, "ImagePositionPatient", 3, "E_POSITION"),
@@ -232,7 +257,14 @@ def _slice_header(dataset: Dataset, *, path: Path, number: int, digest: str, syn
         is_signed=element_whole_number(dataset, "PixelRepresentation", 0) == 1,
         is_lossy=syntax in _LOSSY or element_text(dataset, "LossyImageCompression") == "01",
         is_burned_in=element_text(dataset, "BurnedInAnnotation").upper() == "YES",
+        is_known_text=_knows_text(dataset),
     )
+
+
+def _knows_text(dataset: Dataset) -> bool:
+    value = element_value(dataset, "SpecificCharacterSet")
+    names = [] if value is None else [value] if isinstance(value, str) else list(value)
+    return all(str(name).strip() in python_encoding for name in names)
 
 
 def _padding(dataset: Dataset, bits: int) -> int | None:

@@ -14,6 +14,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.volume import Volume
 from lymphct.io.images.dicom.files import SliceHeader
+from lymphct.io.images.dicom.rle import decoded_rle
 from lymphct.io.images.dicom.values import quiet_pydicom, refuse_damaged
 from lymphct.io.images.hounsfield import AIR
 from lymphct.io.images.limits import DicomLimits
@@ -59,6 +60,8 @@ def _stored(header: SliceHeader, limits: DicomLimits) -> AnyArray:
             pixels = bytes(dataset.PixelData)
         except (Exception, RecursionError):  # noqa: BLE001 - pydicom raises many types, and quotes tags in them
             refuse_damaged("it holds no readable pixels (truncated?)")
+        if header.syntax == "RLE":
+            return decoded_rle(pixels, header)
         _check_size(pixels, header)
         try:
             stored = np.asarray(dataset.pixel_array)
@@ -93,7 +96,7 @@ def _check_size(pixels: bytes, header: SliceHeader) -> None:
             refuse_damaged("the JPEG-LS pixels have no header")
     if declared != (columns, rows):
         refuse_damaged(f"the compressed pixels are {declared}, the header says {(columns, rows)}")
-    if header.syntax != "RLE" and _END_OF_CODESTREAM not in pixels[-32:]:
+    if _END_OF_CODESTREAM not in pixels[-32:]:
         refuse_damaged(f"the {header.syntax} pixels are truncated: their end mark is missing")
 
 

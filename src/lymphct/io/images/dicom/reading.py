@@ -7,12 +7,13 @@ from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.dicom.files import SliceHeader, scan_file
+from lymphct.io.images.dicom.index import INDEX_FILE, index_notice
 from lymphct.io.images.dicom.pixels import read_pixels
 from lymphct.io.images.dicom.series import series_notices, stack_slices
 from lymphct.io.images.limits import AnatomicalLimits, DicomLimits, SafetyLimits, check_anatomy, check_safety
 from lymphct.io.regular_file import combined_digest
 
-_CLUTTER = frozenset({"DICOMDIR", "Thumbs.db", "desktop.ini"})
+_CLUTTER = frozenset({INDEX_FILE, "Thumbs.db", "desktop.ini"})
 
 
 def read_dicom(
@@ -50,7 +51,7 @@ def read_dicom(
     return ReadImage(
         volume=volume,
         digest=combined_digest([header.digest for header in ordered]),
-        notices=series_notices(ordered, skipped),
+        notices=series_notices(ordered, skipped) + index_notice(folder, dicom_limits),
         patient_key=ordered[0].patient_key,
         frame_key=ordered[0].frame_key if len({header.frame_key for header in ordered}) == 1 else "",
     )
@@ -69,16 +70,19 @@ def series_geometry(folder: Path, *, dicom_limits: DicomLimits | None = None) ->
 def _scan(folder: Path, limits: DicomLimits) -> tuple[list[SliceHeader], dict[str, int]]:
     headers: list[SliceHeader] = []
     skipped: dict[str, int] = {}
+    digests: set[str] = set()
     for number, path in enumerate(_files(folder, limits), start=1):
         try:
             found = scan_file(path, number, limits)
         except InputError as error:
             cause = f"file {number} by name: {error.cause}"
             raise InputError(cause, code=error.code, cure=error.cure) from None
-        if isinstance(found, SliceHeader):
+        if isinstance(found, SliceHeader) and found.digest not in digests:
             headers.append(found)
-        else:
-            skipped[found] = skipped.get(found, 0) + 1
+            digests.add(found.digest)
+            continue
+        kind = found if isinstance(found, str) else "copy"
+        skipped[kind] = skipped.get(kind, 0) + 1
     if not headers:
         others = sum(skipped.values())
         msg = f"the folder holds no CT slices ({others} other files)" if others else "the folder is empty"

@@ -1,6 +1,7 @@
 """From loose slices to one stack: one patient, one series, even steps along the normal, or refused."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +11,15 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Notice
 from lymphct.io.images.dicom.files import SliceHeader
 from lymphct.io.images.limits import DicomLimits
+
+_FARTHEST: Final = 1e6
+_SKIPPED: Final = {
+    "copy": "are copies of others",
+    "empty": "are empty (0 bytes; slices that were not copied?)",
+    "no DICOM": "are not DICOM",
+    "other object": "are no CT slices (localizer, report, mask)",
+}
+"""What is said of files that are not read, by their kind."""
 
 
 def stack_slices(
@@ -27,6 +37,11 @@ def stack_slices(
         InputError: mixed, missing, duplicate, uneven, shifted, tilted or non-axial slices.
 
     """
+    with np.errstate(all="ignore"):  # impossible numbers are refused, not computed with
+        return _stacked(headers, limits)
+
+
+def _stacked(headers: Sequence[SliceHeader], limits: DicomLimits) -> tuple[tuple[SliceHeader, ...], Geometry]:
     _require_one_series(headers)
     if len(headers) < 2:
         msg = "the series has one slice, a volume is needed"
@@ -42,6 +57,10 @@ def stack_slices(
         raise InputError(msg, code="E_POSITION", cure="give the axial series")
     ordered = sorted(headers, key=lambda header: float(normal @ header.position))
     positions = np.array([header.position for header in ordered])
+    farthest = float(np.abs(positions).max())
+    if farthest > _FARTHEST:
+        msg = f"a slice lies {farthest:.3g} mm from the origin (limit {_FARTHEST:g} mm)"
+        raise InputError(msg, code="E_POSITION", cure="export the series again")
     step = _even_step(positions @ normal, limits)
     _require_straight(positions, normal, min(headers[0].spacing), limits)
     left, _, right = np.linalg.svd(np.stack([row, column, normal], axis=1))
@@ -57,9 +76,11 @@ def series_notices(headers: Sequence[SliceHeader], skipped: dict[str, int]) -> t
     """Return what a reader of results must know about a series that was accepted."""
     notices = []
     for kind, count in sorted(skipped.items()):
-        what = "are not DICOM" if kind == "no DICOM" else "are no CT slices (localizer, report, mask)"
-        text = f"{count} files of the folder {what} and were skipped"
+        text = f"{count} files of the folder {_SKIPPED[kind]} and were skipped"
         notices.append(Notice(code="files_skipped", text=text, value=float(count)))
+    if not all(header.is_known_text for header in headers):
+        text = "the character set of the DICOM text is unknown: ids of the patient may not compare"
+        notices.append(Notice(code="unknown_character_set", text=text))
     if any(header.is_lossy for header in headers):
         text = "the pixels were compressed with loss: HU are not exact"
         notices.append(Notice(code="lossy_compression", text=text))
@@ -78,6 +99,13 @@ def _require_one_series(headers: Sequence[SliceHeader]) -> None:
     if series > 1:
         msg = f"the folder holds {series} CT series (mixed)"
         raise InputError(msg, code="E_SERIES", cure="give the folder of one series and one phase")
+    if len({header.frame_key for header in headers} - {""}) > 1:
+        msg = "the slices of the series have different frames of reference (mixed)"
+        raise InputError(msg, code="E_SERIES", cure="give the folder of one series and one phase")
+    known = [header.instance for header in headers if header.instance]
+    if len(set(known)) < len(known):
+        msg = f"{len(known) - len(set(known))} files have the SOPInstanceUID of another and other content"
+        raise InputError(msg, code="E_SLICES", cure="copy the series again")
     differing = (
         ("matrix", len({header.shape for header in headers}) > 1),
         ("pixel spacing", _spread([header.spacing for header in headers]) > 1e-3 * min(first.spacing)),
