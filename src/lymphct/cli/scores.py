@@ -69,15 +69,16 @@ def status(
 
 
 def status_lines(record: Mapping[str, Any]) -> list[str]:
-    """Return the figures of N status for readers: all patients, then each center."""
+    """Return the figures of N status for readers: all patients, then each center if there are several."""
     lines = []
     for what in ("score", "call"):
         without = record[f"without_{what}"]
         if without:
             lines.append(f"without {what}, left out of what needs one: {counted_patients(without)}")
     lines += _group_lines("all", record["all"])
-    for name, group in record["centers"].items():
-        lines += _group_lines(f"center {name}", group)
+    if len(record["centers"]) > 1:
+        for name, group in record["centers"].items():
+            lines += _group_lines(f"center {name}", group)
     return [*lines, record["classification_note"]]
 
 

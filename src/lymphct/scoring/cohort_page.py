@@ -91,11 +91,13 @@ def _status(evaluation: CohortEvaluation, record: Record) -> list[PageSection]:
             texts.append(
                 f"{len(missing)} patients without a {what}, left out of what needs one: {_names(missing)}."
             )
-    groups = {"all": found["all"], **{f"center {name}": g for name, g in found["centers"].items()}}
+    # One center is all patients once more.
+    centers = status.centers if len(status.centers) > 1 else {}
+    groups = {"all": found["all"], **{f"center {name}": found["centers"][name] for name in centers}}
     risk = PageSection(
         title="N status: the risk",
         texts=texts,
-        pictures=_pictures({"all": status.everybody, **status.centers}),
+        pictures=_pictures({"all": status.everybody, **centers}),
         tables=[_risk_table(groups), _calibration_table(groups), _spread_table(groups)],
     )
     return [risk, PageSection(title="N status: the calls", texts=[IMPROPER], tables=[_call_table(groups)])]
