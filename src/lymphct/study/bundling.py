@@ -7,11 +7,11 @@ from pathlib import Path
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.models import PHANTOM_NOTICE, new_description
+from lymphct.cascade.models import new_description
 from lymphct.cascade.stages import STAGES, Part
 from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.leakage import FittedOn
-from lymphct.core.terms import StageName
+from lymphct.core.terms import PHANTOM_NOTICE, StageName
 from lymphct.io.models.bundles import Bundle, read_bundle, update_bundle_part, write_bundle
 from lymphct.io.results.fingerprints import code_version
 from lymphct.study.plan import Plan, Run

@@ -1,0 +1,68 @@
+"""What all pages share: one HTML file that loads nothing, runs nothing and says first what matters first."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import JsonValue
+
+from lymphct.core.terms import PHANTOM_NOTICE
+from lymphct.report.tables import PHANTOM_WARNING, RESEARCH_USE
+
+
+def rendered(template: str, bundles: Sequence[Mapping[str, JsonValue]], **values: object) -> str:
+    """Return a page from its template; equal values give equal text.
+
+    Args:
+        template: file among the templates.
+        bundles: facts of the bundles that made what is shown; their warnings stand at the top.
+        values: what the template shows.
+
+    """
+    style = _style()
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            style=style,
+            policy=_policy(style),
+            research_use=RESEARCH_USE,
+            phantom_warning=PHANTOM_WARNING if any(b["is_phantom"] is True for b in bundles) else "",
+            bundle_notices=bundle_notices(bundles),
+            **values,
+        )
+    )
+
+
+def bundle_notices(bundles: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+    """Return what the bundles want readers to know first, each once, without what the warning says anyway."""
+    said = dict.fromkeys(str(bundle["notice"]) for bundle in bundles)
+    is_phantom = any(bundle["is_phantom"] is True for bundle in bundles)
+    return [notice for notice in said if notice and not (is_phantom and notice == PHANTOM_NOTICE)]
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("lymphct.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _style() -> str:
+    return files("lymphct.report").joinpath("templates/page.css").read_text(encoding="utf-8")
+
+
+def _policy(style: str) -> str:
+    """Allow the pictures in the page and this one style, nothing else: no script, no network."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
