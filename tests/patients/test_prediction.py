@@ -250,6 +250,45 @@ def test_a_bad_patient_never_stops_the_others(
     assert isinstance(outcome.failures["phantom-9-0001"], LymphctError)
 
 
+def test_a_cohort_gets_a_page_that_links_those_who_were_predicted(
+    cohort: Manifest, how: PredictionRequest, tmp_path: Path
+) -> None:
+    first, second, third = cohort.patients[:3]
+    records = (
+        replace(second, cells={**second.cells, "exclude_reason": "no consent <b>"}),
+        replace(third, arterial=tmp_path / "nowhere.nii.gz"),
+        first,
+    )
+    few = replace(cohort, patients=records)
+    out = tmp_path / "out"
+    predict_cohort(few, how, out)
+    content = (out / "index.html").read_bytes()
+    page = content.decode()
+    links = re.findall(r'href="([^"]+)"', page)
+    assert links == [f"{first.patient_id}/report.html"]
+    assert (out / links[0]).is_file()
+    ids = [record.patient_id for record in records]
+    assert re.findall(r"<tr><td>(?:<a[^>]*>)?([\w-]+)", page[page.index('<table class="cohort">') :]) == ids
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert f"{third.patient_id} nowhere.nii.gz: arterial: no such file check the path E_MISSING" in words
+    assert "no consent &lt;b&gt;" in page
+    assert words.count("trained on synthetic phantoms") == 1
+    predict_cohort(few, how, out)
+    assert (out / "index.html").read_bytes() == content
+
+
+def test_the_tumor_of_a_result_is_measured_on_the_mask_that_is_written(
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
+) -> None:
+    result = predict_single(record, how, tmp_path / "out")
+    mask = nib.load(tmp_path / "out" / "seg" / "tumor.nii.gz")
+    voxel = abs(np.linalg.det(mask.affine[:3, :3]))
+    tumor = result["tumor"]
+    assert tumor["volume_mm3"] == pytest.approx(np.count_nonzero(np.asarray(mask.dataobj)) * voxel, rel=1e-4)
+    assert tumor["largest_diameter_mm"] > 2 * np.cbrt(3 * tumor["volume_mm3"] / (4 * np.pi))
+    assert tumor["site_guess"] in {"head/uncinate", "body/tail"}
+
+
 def table(folder: Path) -> list[dict[str, str]]:
     with (folder / "nodes.csv").open(newline="") as file:
         return list(csv.DictReader(file))

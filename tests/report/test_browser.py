@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from lymphct.core.arrays import AnyArray
 from lymphct.core.patient import Multiphase, Prediction
 from lymphct.evaluation.risk import risk_distributions
+from lymphct.report.cohort import Fate, cohort_page
 from lymphct.report.context import ReportContext
 from lymphct.report.curves import risk_png
 from lymphct.report.evaluation_page import (
@@ -24,6 +25,7 @@ from lymphct.report.evaluation_page import (
     evaluation_page,
 )
 from lymphct.report.page import write_patient_page
+from lymphct.report.tables import result_record
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTH, HEIGHT = 1280, 2600
@@ -107,6 +109,20 @@ def test_the_browser_shows_text_pictures_outlines_and_attention(shown: Visit) ->
     assert np.count_nonzero((red > 0.9) & (green < 0.4) & (blue < 0.3)) > 300  # predicted positive
     assert np.count_nonzero((blue > 0.9) & (green > 0.6) & (red < 0.4)) > 150  # predicted negative
     assert ((red - blue) > 0.15).mean() > 0.05  # attention
+
+
+def test_the_page_of_a_cohort_is_as_quiet(
+    tmp_path: Path, prediction: Prediction, context: ReportContext
+) -> None:
+    result = result_record(prediction, context)
+    fates = [Fate(patient_id="a", result=result), Fate(patient_id="b", cause="cut short", code="E_TRUNCATED")]
+    page = tmp_path / "index.html"
+    page.write_text(cohort_page(fates), encoding="utf-8")
+    seen = visit(page, tmp_path)
+    assert (seen.console, seen.requests) == ([], [])
+    red, green, blue = np.moveaxis(seen.picture, 2, 0)
+    bar = (abs(red - 0xC4 / 255) < 0.02) & (abs(green - 0x55 / 255) < 0.02) & (abs(blue - 0x2D / 255) < 0.02)
+    assert np.count_nonzero(bar) > 1000  # the one score, above its threshold
 
 
 INTRUDER = '<script>1</script><img alt="" src="http://localhost:9/x.png">'

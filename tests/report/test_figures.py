@@ -12,7 +12,7 @@ from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import GeometryMismatchError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, NodeMap, Prediction
-from lymphct.core.terms import Structure
+from lymphct.core.terms import Source, Structure
 from lymphct.core.volume import Volume
 from lymphct.report.colors import CLASS_COLORS, STRUCTURE_COLORS, UNCALLED_COLOR, hex_color
 from lymphct.report.figures import (
@@ -110,6 +110,29 @@ def test_structures_tumor_and_nodes_are_outlined_in_their_colors(scene: Scene) -
     assert picture.title == "title"
     assert (picture.marks.left, picture.marks.top) == ("R", "A")
     assert picture.heat is None
+
+
+def test_every_outline_has_a_name(scene: Scene) -> None:
+    outlines = draw(scene, axial(scene, 15), Overlays(structures=True), "").outlines
+    assert [outline.name for outline in outlines] == [
+        "aorta",
+        "pancreas",
+        "tumor",
+        "node 1, predicted negative",
+    ]
+    drawn = replace(scene.nodes[1], class_source=Source.GIVEN)
+    again = replace(scene, nodes={1: drawn})
+    assert draw(again, axial(scene, 15), Overlays(), "").outlines[-1].name == "node 1, drawn negative"
+    nameless = draw(replace(scene, nodes={}), axial(scene, 15), Overlays(), "")
+    assert nameless.outlines[-1].name == "node 1"
+
+
+def test_without_findings_brackets_show_where_the_node_in_focus_is(scene: Scene) -> None:
+    overlays = Overlays(findings=False, focus=1)
+    (outline,) = draw(scene, axial(scene, 15), overlays, "").outlines
+    assert (outline.kind, outline.name) == ("node negative brackets", "node 1, predicted negative")
+    assert draw(scene, axial(scene, 25), overlays, "").outlines == ()
+    assert draw(scene, axial(scene, 15), Overlays(findings=False), "").outlines == ()
 
 
 def test_a_number_stands_beside_its_node(scene: Scene) -> None:

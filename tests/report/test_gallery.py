@@ -3,13 +3,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Node, NodeMap, Prediction
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.core.volume import Volume
 from lymphct.report.figures import Scene
-from lymphct.report.gallery import CROP_SIDE, LARGEST_CROP, crop_side, node_pictures, overview, ranked
+from lymphct.report.gallery import (
+    BODY_MARGIN,
+    CROP_SIDE,
+    LARGEST_CROP,
+    body_frame,
+    crop_side,
+    node_pictures,
+    overview,
+    ranked,
+)
 from lymphct.report.planes import Plane
 
 
@@ -43,14 +53,15 @@ def test_overviews_pass_through_the_most_tumor(scene: Scene) -> None:
     assert found.target == "the tumor"
     assert [pair[0].frame.plane for pair in found.rows] == [Plane.AXIAL, Plane.CORONAL]
     assert [pair[0].frame.index for pair in found.rows] == [18, 18]
-    assert found.rows[0][0].title == "Axial, z = 15 mm, structures"
+    assert found.rows[0][0].title == "Axial, slice 22 of 40, z = 15 mm: structures"
+    assert found.rows[1][1].title == "Coronal, slice 32 of 50, y = 2 mm: attention"
     assert found.rows[0][1].heat is not None
     assert Structure.PANCREAS in found.structures
 
 
 def test_a_slice_below_zero_carries_a_minus_sign(scene: Scene) -> None:
     lower = replace(scene, tumor=scene.tumor.with_array(np.roll(scene.tumor.array, -10, axis=2)))
-    assert overview(lower).rows[0][0].title.startswith("Axial, z = −10 mm")
+    assert overview(lower).rows[0][0].title.startswith("Axial, slice 32 of 40, z = −10 mm")
 
 
 def test_without_a_tumor_the_overview_says_what_it_goes_through(scene: Scene) -> None:
@@ -70,19 +81,57 @@ def test_without_a_tumor_the_overview_says_what_it_goes_through(scene: Scene) ->
     assert [pair[0].frame.index for pair in found.rows] == [20, 25]
 
 
-def test_a_node_is_shown_in_three_planes_and_two_phases(scene: Scene) -> None:
+def test_overviews_show_the_body_and_what_is_outlined_and_no_air(scene: Scene) -> None:
+    table = scene.venous.array.copy()
+    table[:, 44:] = -1000
+    table[5:55, 49] = 200
+    lying = replace(scene, venous=scene.venous.with_array(table))
+    inside = lying.venous.array[:, :, 18] > -300
+    inside[:, 44:] = False
+    columns, rows = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    axial, _ = overview(lying).rows[0]
+    left, top = columns[0] * 1.6, rows[0] * 2.0
+    right, bottom = (columns[-1] + 1) * 1.6, (rows[-1] + 1) * 2.0
+    frame = axial.frame
+    assert_allclose((frame.left, frame.top), (max(left - BODY_MARGIN, 0), max(top - BODY_MARGIN, 0)))
+    ends = (min(right + BODY_MARGIN, 96), min(bottom + BODY_MARGIN, 100))
+    assert_allclose((frame.left + frame.width, frame.top + frame.height), ends)
+    assert frame.top + frame.height < 98  # the table begins there
+    assert overview(lying).rows[0][1].frame == frame
+    # A finding away from the body is not cut off.
+    stray = scene.instances.array.copy()
+    stray[58:60, 48:50, 18] = 9
+    wide = overview(replace(lying, instances=scene.instances.with_array(stray))).rows[0][0].frame
+    assert_allclose((wide.left + wide.width, wide.top + wide.height), (96.0, 100.0))
+
+
+def test_an_image_without_a_body_is_shown_whole(scene: Scene) -> None:
+    air = replace(scene, venous=scene.venous.with_array(np.full_like(scene.venous.array, -1000)))
+    frame = body_frame(air, Plane.CORONAL, 3)
+    assert (frame.left, frame.top, frame.width, frame.height) == (0.0, 0.0, 96.0, 100.0)
+
+
+def test_a_node_is_shown_plain_in_both_phases_before_it_is_outlined(scene: Scene) -> None:
     pictures = node_pictures(scene, scene.nodes[2])
-    assert [p.frame.plane for p in pictures] == [Plane.AXIAL, Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL]
-    assert [p.frame.index for p in pictures] == [25, 25, 30, 40]
-    assert pictures[1].title.endswith(", arterial")
-    assert pictures[1].heat is None
-    assert all("2" in [label.text for label in p.labels] for p in pictures)
+    assert [p.frame.plane for p in pictures] == [*[Plane.AXIAL] * 3, Plane.CORONAL, Plane.SAGITTAL]
+    assert [p.frame.index for p in pictures] == [25, 25, 25, 30, 40]
+    assert [p.title.split(": ")[1] for p in pictures] == [
+        "venous phase", "arterial phase", "structures and attention", "venous phase", "venous phase",
+    ]  # fmt: skip
+    # No tint and no contour hides the grey values of the first two; brackets say where the node is.
+    for shown in pictures[:2]:
+        assert shown.heat is None
+        assert [outline.kind for outline in shown.outlines] == ["node positive brackets"]
+        assert shown.labels == ()
+    assert [shown.heat is None for shown in pictures] == [True, True, False, True, True]
+    assert "structure" in {outline.kind for outline in pictures[2].outlines}
+    assert all("2" in [label.text for label in p.labels] for p in pictures[2:])
     assert all((p.frame.width, p.frame.height) == (CROP_SIDE, CROP_SIDE) for p in pictures)
 
 
-def test_without_arterial_phase_a_node_has_three_pictures(scene: Scene) -> None:
+def test_without_arterial_phase_a_node_has_four_pictures(scene: Scene) -> None:
     pictures = node_pictures(replace(scene, arterial=None), scene.nodes[2])
-    assert [p.frame.plane for p in pictures] == list(Plane)
+    assert [p.frame.plane for p in pictures] == [Plane.AXIAL, *Plane]
 
 
 def test_a_bent_node_is_shown_where_it_has_voxels(scene: Scene) -> None:
@@ -92,20 +141,21 @@ def test_a_bent_node_is_shown_where_it_has_voxels(scene: Scene) -> None:
     bent = replace(scene, instances=scene.instances.with_array(instances))
     x, y, z = scene.instances.geometry.world((21, 26, 13)).tolist()
     pictures = node_pictures(bent, replace(node(1), center=(x, y, z)))
-    assert [p.frame.index for p in pictures] == [13, 13, 26, 21]
+    assert [p.frame.index for p in pictures] == [13, 13, 13, 26, 21]
     assert all(p.outlines for p in pictures)
 
 
 def test_a_record_without_voxels_is_shown_at_its_center(scene: Scene) -> None:
     x, y, z = scene.instances.geometry.world((30, 25, 20)).tolist()
     pictures = node_pictures(scene, replace(node(99), center=(x, y, z)))
-    assert [p.frame.index for p in pictures] == [20, 20, 25, 30]
+    assert [p.frame.index for p in pictures] == [20, 20, 20, 25, 30]
+    assert pictures[0].outlines == ()
     assert "99" not in [label.text for p in pictures for label in p.labels]
 
 
 def test_a_node_at_the_edge_or_beyond_is_shown_at_the_edge(scene: Scene) -> None:
     pictures = node_pictures(scene, replace(node(99), center=(1e4, 1e4, 1e4)))
-    assert [p.frame.index for p in pictures] == [39, 39, 49, 59]
+    assert [p.frame.index for p in pictures] == [39, 39, 39, 49, 59]
     assert all(p.ct is not None for p in pictures)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from lymphct.core.arrays import DoubleArray
-from lymphct.report.outlines import outline_path
+from lymphct.report.outlines import BRACKET_ARM, BRACKET_MARGIN, brackets_path, outline_path
 from lymphct.report.planes import Patch
 
 PATCH = Patch(rows=(10, 30), columns=(100, 120), spacing=(2.5, 0.5))
@@ -54,3 +54,16 @@ def test_a_mask_that_fills_its_patch_is_outlined_at_the_edge() -> None:
 
 def test_an_empty_mask_has_no_outline() -> None:
     assert outline_path(np.zeros((20, 20), dtype=bool), PATCH) == ""
+
+
+def test_brackets_stand_around_a_mask_and_leave_it_free() -> None:
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[4:8, 3:9] = True
+    left, right, top, bottom = 103 * 0.5 - 3, 109 * 0.5 + 3, 14 * 2.5 - 3, 18 * 2.5 + 3
+    assert (BRACKET_MARGIN, BRACKET_ARM) == (3.0, 3.0)
+    assert brackets_path(mask, PATCH) == (
+        f"M{left:.2f} {top + 3:.2f}V{top:.2f}H{left + 3:.2f}"
+        f"M{left:.2f} {bottom - 3:.2f}V{bottom:.2f}H{left + 3:.2f}"
+        f"M{right:.2f} {top + 3:.2f}V{top:.2f}H{right - 3:.2f}"
+        f"M{right:.2f} {bottom - 3:.2f}V{bottom:.2f}H{right - 3:.2f}"
+    )

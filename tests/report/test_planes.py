@@ -13,10 +13,12 @@ from lymphct.report.planes import (
     Marks,
     Plane,
     as_displayed,
+    display_order,
     edge_marks,
     frame_around,
     patch_of,
     picture_position,
+    slice_number,
     slice_picture,
     whole_slice,
 )
@@ -78,6 +80,20 @@ def test_a_slightly_tilted_grid_keeps_single_letters() -> None:
         shape=(4, 4, 4), spacing=(1, 1, 1), direction=((1.0, 0.0, 0.0), (0.0, c, -s), (0.0, s, c))
     )
     assert edge_marks(tilted, Plane.SAGITTAL) == Marks(left="A", right="P", top="H", bottom="F")
+
+
+@pytest.mark.parametrize("order", ORDERS[::5], ids=str)
+def test_slices_are_counted_from_1_along_the_axis_of_the_file(cube: Volume, order: AxisOrder) -> None:
+    filed = order.apply(cube)
+    shown = as_displayed(filed)
+    back = display_order(filed.geometry)
+    for plane, index in ((Plane.AXIAL, 6), (Plane.CORONAL, 2), (Plane.SAGITTAL, 11)):
+        number = slice_number(back, shown.geometry, plane, index)
+        in_file = np.take(filed.array, number - 1, axis=back.axes[plane.normal])
+        in_picture = slice_picture(shown.array, plane, index)
+        assert np.count_nonzero(in_file) == np.count_nonzero(in_picture) > 0
+        opposite = shown.geometry.shape[plane.normal] - number
+        assert not np.any(np.take(filed.array, opposite, axis=back.axes[plane.normal]))
 
 
 def test_nothing_is_copied_for_display(cube: Volume) -> None:

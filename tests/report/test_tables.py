@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lymphct.core.errors import LymphctError
@@ -35,6 +36,7 @@ RESULT_KEYS = {
     "checks",
     "sources",
     "nodes_implausible",
+    "tumor",
     "bundle",
     "versions",
     "research_use",
@@ -83,6 +85,21 @@ def test_the_result_has_exactly_the_agreed_keys(
     assert [check["passed"] for check in found["checks"]] == [True, False, None]
     assert found["bundle"]["sha256"] == "ab" * 32
     assert found["research_use"].startswith("Research use only.")
+
+
+def test_the_result_measures_the_tumor(prediction: Prediction, context: ReportContext) -> None:
+    tumor: Any = result_record(prediction, context)["tumor"]
+    assert set(tumor) == {"volume_mm3", "largest_diameter_mm", "site_guess"}
+    voxels = np.count_nonzero(prediction.tumor.array)
+    assert tumor["volume_mm3"] == pytest.approx(voxels * 1.6 * 2.0 * 2.5)
+    assert tumor["largest_diameter_mm"] == pytest.approx(18, abs=2.5)  # voxels of 1.6 × 2.0 × 2.5 mm
+    assert tumor["site_guess"] == "head/uncinate"
+    unknown = replace(
+        prediction, structures=prediction.structures.with_array(0 * prediction.structures.array)
+    )
+    assert result_record(unknown, context)["tumor"] == {**tumor, "site_guess": None}
+    empty = replace(prediction, tumor=prediction.tumor.with_array(0 * prediction.tumor.array))
+    assert result_record(empty, context)["tumor"] is None
 
 
 def test_a_phantom_bundle_marks_every_result_as_meaningless_for_patients(

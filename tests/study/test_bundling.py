@@ -11,12 +11,12 @@ import torch
 from lymphct.attention.bands import PAPER_BANDS, Band
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.models import PHANTOM_NOTICE, new_description
+from lymphct.cascade.models import new_description
 from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import STAGES, Part
 from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.leakage import FittedOn
-from lymphct.core.terms import Phase, StageName, Structure
+from lymphct.core.terms import PHANTOM_NOTICE, Phase, StageName, Structure
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.models.bundles import Bundle, read_bundle, write_bundle
 from lymphct.learning.settings import SamplingSettings, UNetSettings

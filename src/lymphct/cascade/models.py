@@ -20,7 +20,7 @@ from lymphct.core.errors import InputError, ModelError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Notice
 from lymphct.core.settings import Settings
-from lymphct.core.terms import StageName
+from lymphct.core.terms import PHANTOM_NOTICE, StageName
 from lymphct.learning.devices import resolved_precision
 from lymphct.learning.settings import InferenceChoice, SegmentationTrainingSettings
 from lymphct.learning.unet import SegmentationNetwork
@@ -29,10 +29,6 @@ from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.nodes.network import IdentificationNetwork, NodeNetwork
 from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
 
-PHANTOM_NOTICE: Final = (
-    "The models were trained on synthetic phantoms. They serve to learn the tool and to test an "
-    "installation; their output is meaningless for patients."
-)
 _UNSAVED_SALT: Final = "models in memory"
 
 N = TypeVar("N", bound=nn.Module)

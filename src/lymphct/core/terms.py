@@ -135,6 +135,12 @@ class NodeClass(IntEnum):
         return self.name.lower()
 
 
+PHANTOM_NOTICE: Final = (
+    "The models were trained on synthetic phantoms. They serve to learn the tool and to test an "
+    "installation; their output is meaningless for patients."
+)
+"""What a bundle trained on synthetic patients says of itself."""
+
 STATIONS: Final = {
     Structure.SPLEEN: ("10",),
     Structure.ESOPHAGUS: ("1", "2"),

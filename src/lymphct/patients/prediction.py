@@ -19,12 +19,14 @@ from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import require_usable
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
+from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import locked
 from lymphct.nodes.instances import class_map
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
 from lymphct.patients.reading import files_of, read_patient
+from lymphct.report.cohort import COHORT_FILE, Fate, cohort_page
 from lymphct.report.colors import write_color_tables
 from lymphct.report.context import ReportContext
 from lymphct.report.page import write_patient_page
@@ -36,6 +38,7 @@ RESULT_FILE = "result.json"
 MASKS: Final = ("structures", "tumor", "nodes")
 """Columns of a manifest that hold what somebody drew."""
 LIBRARIES = ("lymphct", "torch", "numpy", "scipy", "numba", "SimpleITK", "nibabel", "pydicom")
+WHOLE: Final = "its files are whole and its values are HU"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ def predict_cohort(
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> CohortOutcome:
-    """Predict every patient of a manifest into `out/<patient_id>/`, then write summary and failures.
+    """Predict every patient of a manifest into `out/<patient_id>/`, then write summary, failures and page.
 
     Images alone are used, and the masks of the columns `request.given` names: what a manifest holds is truth
     to measure against, and would come back as if it had been found.
@@ -105,12 +108,26 @@ def predict_cohort(
         work = _CohortPredictor(request, out)
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
         write_outcome(out, cohort, outcome, _told)
+        page = cohort_page([fate_of(record, outcome) for record in cohort.patients])
+        replace_file(out / COHORT_FILE, page.encode("utf-8", errors="backslashreplace"))
     return outcome
 
 
 def images_of(manifest: Manifest, given: Sequence[str] = ()) -> Manifest:
     """Return a manifest with the images and the masks of these columns, and no other masks."""
     return replace(manifest, patients=tuple(images_and(record, given) for record in manifest.patients))
+
+
+def fate_of(record: PatientRecord, outcome: CohortOutcome) -> Fate:
+    """Return what the page of a cohort tells of one patient."""
+    name = record.patient_id
+    if name in outcome.results:
+        return Fate(patient_id=name, result=outcome.results[name])
+    error = outcome.failures.get(name)
+    if error is None:
+        return Fate(patient_id=name, exclusion=record.cells.get("exclude_reason", ""))
+    cause = f"{error.file}: {error.cause}" if error.file else error.cause
+    return Fate(patient_id=name, cause=cause, code=error.code, cure=error.cure)
 
 
 def images_and(record: PatientRecord, given: Sequence[str]) -> PatientRecord:
@@ -192,18 +209,23 @@ def report_context(patient: PatientInput, prediction: Prediction, models: Models
     """Collect what the report says besides the prediction."""
     codes = {notice.code: notice for notice in prediction.notices}
     checks: list[Mapping[str, JSON]] = [
-        {"name": "files whole, values are HU", "passed": True, "value": None, "text": "venous phase"},
+        {"name": "venous phase", "passed": True, "value": None, "text": WHOLE},
     ]
     if patient.arterial is not None:
         swapped = codes.get("phases_swapped") or codes.get("weak_arterial_contrast")
         checks += [
-            {"name": "files whole, values are HU", "passed": True, "value": None, "text": "arterial phase"},
-            {"name": "both phases of one patient and region", "passed": True, "value": None, "text": ""},
+            {"name": "arterial phase", "passed": True, "value": None, "text": WHOLE},
+            {
+                "name": "both phases of one patient and region",
+                "passed": True,
+                "value": None,
+                "text": "two different images, of one region",
+            },
             {
                 "name": "arterial phase brighter in the arteries",
                 "passed": swapped is None,
                 "value": None if swapped is None else swapped.value,
-                "text": "" if swapped is None else swapped.text,
+                "text": "no sign that the phases are exchanged" if swapped is None else swapped.text,
             },
         ]
     checks += [asdict(check) for check in prediction.checks]

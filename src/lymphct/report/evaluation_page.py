@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lymphct.report.offline import content_policy, style_sheet, templates
-from lymphct.report.page import MISSING
 from lymphct.report.png import data_uri
 from lymphct.report.tables import PHANTOM_WARNING, RESEARCH_USE, fixed
+from lymphct.report.wording import MISSING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class EvaluationPage:
 
 def evaluation_page(page: EvaluationPage) -> str:
     """Return the page as text; equal inputs give equal text."""
-    style = style_sheet("patient.css") + style_sheet("evaluation.css")
+    style = style_sheet("page.css") + style_sheet("evaluation.css")
     return (
         templates()
         .get_template("evaluation.html")

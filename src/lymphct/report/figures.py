@@ -7,22 +7,25 @@ from typing import Final
 import matplotlib as mpl
 import numpy as np
 
-from lymphct.core.arrays import AnyArray
+from lymphct.core.arrays import AnyArray, BoolArray
+from lymphct.core.orientation import AxisOrder
 from lymphct.core.patient import Multiphase, Node, Prediction
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 from lymphct.report.colors import STRUCTURE_COLORS, TUMOR_COLOR, hex_color, node_color
-from lymphct.report.outlines import outline_path
+from lymphct.report.outlines import brackets_path, outline_path
 from lymphct.report.planes import (
     Frame,
     Marks,
     Patch,
     as_displayed,
+    display_order,
     edge_marks,
     patch_of,
     slice_picture,
 )
 from lymphct.report.png import Bytes, data_uri, encode_png
+from lymphct.report.wording import called
 
 WINDOW: Final = (-160.0, 240.0)
 """HU shown black and white: the usual soft-tissue window of abdominal CT."""
@@ -35,7 +38,7 @@ HEAT_OPACITY: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All images of one patient with working axes, as views.
+    """All images of one patient with working axes, as views; `order` leads there from the axes of the file.
 
     Raises (by `Scene.of`):
         GeometryMismatchError: an image lies on another grid than the venous phase.
@@ -49,6 +52,7 @@ class Scene:
     attention: Volume
     instances: Volume
     nodes: dict[int, Node]
+    order: AxisOrder
 
     @classmethod
     def of(cls, prediction: Prediction, ct: Multiphase) -> "Scene":
@@ -65,6 +69,7 @@ class Scene:
             venous=as_displayed(ct.venous),
             arterial=None if ct.arterial is None else as_displayed(ct.arterial),
             nodes={node.label: node for node in prediction.nodes.nodes},
+            order=display_order(ct.venous.geometry),
             **{name: as_displayed(image) for name, image in images.items()},
         )
 
@@ -82,11 +87,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """A contour: SVG path data in mm, colour, and what it surrounds (structure, tumor, node)."""
+    """A contour: SVG path data in mm, colour, kind (structure, tumor, node) and name of what it surrounds."""
 
     path: str
     color: str
     kind: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +120,18 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlays:
-    """What is drawn on the CT; `focus` is the number of the node a picture is about, 0 for none."""
+    """What is drawn on the CT, and on which phase.
 
+    Attributes:
+        findings: outlines of tumor and nodes; without them brackets show where the node in focus is.
+        structures: outlines of organs and vessels.
+        attention: the map as a tint.
+        arterial: the arterial phase instead of the venous one, where there is one.
+        focus: number of the node a picture is about, 0 for none.
+
+    """
+
+    findings: bool = True
     structures: bool = False
     attention: bool = False
     arterial: bool = False
@@ -133,9 +149,12 @@ def draw(scene: Scene, frame: Frame, overlays: Overlays, title: str) -> Picture:
     if not empty:
         if overlays.structures:
             outlines += _structure_outlines(scene, frame, patch)
-        outlines += _tumor_outline(scene, frame, patch)
-        node_outlines, labels = _node_outlines(scene, frame, patch, overlays.focus)
-        outlines += node_outlines
+        if overlays.findings:
+            outlines += _tumor_outline(scene, frame, patch)
+            node_outlines, labels = _node_outlines(scene, frame, patch, overlays.focus)
+            outlines += node_outlines
+        elif overlays.focus:
+            outlines += _brackets(scene, frame, patch, overlays.focus)
     return Picture(
         frame=frame,
         title=title,
@@ -220,6 +239,7 @@ def _structure_outlines(scene: Scene, frame: Frame, patch: Patch) -> list[Outlin
             path=outline_path(pixels == structure, patch),
             color=hex_color(STRUCTURE_COLORS[structure]),
             kind="structure",
+            name=structure.title,
         )
         for structure in Structure
         if np.any(pixels == structure)
@@ -228,7 +248,7 @@ def _structure_outlines(scene: Scene, frame: Frame, patch: Patch) -> list[Outlin
 
 def _tumor_outline(scene: Scene, frame: Frame, patch: Patch) -> list[Outline]:
     path = outline_path(_pixels(scene.tumor, frame, patch) > 0, patch)
-    return [Outline(path=path, color=hex_color(TUMOR_COLOR), kind="tumor")] if path else []
+    return [Outline(path=path, color=hex_color(TUMOR_COLOR), kind="tumor", name="tumor")] if path else []
 
 
 def _node_outlines(scene: Scene, frame: Frame, patch: Patch, focus: int) -> tuple[list[Outline], list[Label]]:
@@ -238,15 +258,28 @@ def _node_outlines(scene: Scene, frame: Frame, patch: Patch, focus: int) -> tupl
     outlines, labels = [], []
     for label in present:
         mask = pixels == label
-        node = scene.nodes.get(label)
-        node_class = None if node is None else node.node_class
-        color = hex_color(node_color(node_class))
-        kind = "uncalled" if node_class is None else node_class.label
         strength = "" if focus in {0, label} else " beside"
-        outlines.append(Outline(path=outline_path(mask, patch), color=color, kind=f"node {kind}{strength}"))
+        outline = _node_outline(scene, label, outline_path(mask, patch), strength)
+        outlines.append(outline)
         rows, columns = np.nonzero(mask)
         high, wide = patch.spacing
         x = (patch.columns[0] + columns.max() + 1) * wide
         y = (patch.rows[0] + rows.min()) * high
-        labels.append(Label(text=str(label), x=float(x), y=float(y), color=color))
+        labels.append(Label(text=str(label), x=float(x), y=float(y), color=outline.color))
     return outlines, labels
+
+
+def _brackets(scene: Scene, frame: Frame, patch: Patch, focus: int) -> list[Outline]:
+    """Show where a node is without covering it; nothing where the frame does not show it."""
+    mask: BoolArray = _pixels(scene.instances, frame, patch) == focus
+    return [_node_outline(scene, focus, brackets_path(mask, patch), " brackets")] if mask.any() else []
+
+
+def _node_outline(scene: Scene, label: int, path: str, strength: str) -> Outline:
+    node = scene.nodes.get(label)
+    node_class = None if node is None else node.node_class
+    kind = "uncalled" if node_class is None else node_class.label
+    name = f"node {label}" if node is None else f"node {label}, {called(node)}"
+    return Outline(
+        path=path, color=hex_color(node_color(node_class)), kind=f"node {kind}{strength}", name=name
+    )

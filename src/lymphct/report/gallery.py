@@ -11,13 +11,16 @@ from lymphct.core.arrays import AnyArray, BoolArray, Index3
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Node
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
+from lymphct.imaging.body import body_mask
 from lymphct.report.figures import Overlays, Picture, Scene, draw, visible_structures
-from lymphct.report.planes import Plane, frame_around, whole_slice
+from lymphct.report.planes import Frame, Plane, frame_around, slice_number, slice_picture
 
 CROP_SIDE: Final = 60.0
 """mm; a node and what lies around it."""
 LARGEST_CROP: Final = 150.0
 """mm; pictures of huge nodes grow no further."""
+BODY_MARGIN: Final = 4.0
+"""mm of air around the body in overviews."""
 MOST_NODES: Final = 40
 """Nodes with pictures; more make the page too large to send around."""
 
@@ -36,11 +39,11 @@ _TARGETS: Final[tuple[tuple[str, Callable[[Scene], BoolArray]], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Slices of the whole image.
+    """Slices of the whole body.
 
     Attributes:
         target: what they go through.
-        rows: axial and coronal slice, each with structures and with attention.
+        rows: axial and coronal slice, each with structures and with attention, both of one frame.
         structures: those to be seen, by number.
 
     """
@@ -64,17 +67,38 @@ def overview(scene: Scene) -> Overview:
     rows: list[tuple[Picture, Picture]] = []
     seen: set[Structure] = set()
     for plane, index in slices.items():
-        frame = whole_slice(scene.venous.geometry, plane, index)
-        title = _title(scene.venous.geometry, plane, index)
-        anatomy = draw(scene, frame, Overlays(structures=True), f"{title}, structures")
-        heat = draw(scene, frame, Overlays(attention=True), f"{title}, attention")
+        frame = body_frame(scene, plane, index)
+        title = slice_title(scene, plane, index)
+        anatomy = draw(scene, frame, Overlays(structures=True), f"{title}: structures")
+        heat = draw(scene, frame, Overlays(attention=True), f"{title}: attention")
         rows.append((anatomy, heat))
         seen |= visible_structures(scene, frame)
     return Overview(target=target, rows=tuple(rows), structures=tuple(sorted(seen)))
 
 
+def body_frame(scene: Scene, plane: Plane, index: int) -> Frame:
+    """Frame the body and everything that is outlined in a slice; air, table and arms apart stay outside."""
+    geometry = scene.venous.geometry
+    shown = body_mask(slice_picture(scene.venous.array, plane, index))
+    for marked in (scene.structures, scene.tumor, scene.instances):
+        shown = shown | (slice_picture(marked.array, plane, index) > 0)
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    top, bottom = _held(rows, geometry.spacing[plane.down], geometry.size[plane.down])
+    left, right = _held(columns, geometry.spacing[plane.across], geometry.size[plane.across])
+    return Frame(plane=plane, index=index, left=left, top=top, width=right - left, height=bottom - top)
+
+
+def _held(pixels: AnyArray, step: float, size: float) -> tuple[float, float]:
+    """Return where pixels of a slice begin and end, mm, with a margin inside the slice."""
+    first, last = float(pixels[0]) * step, float(pixels[-1] + 1) * step
+    return max(first - BODY_MARGIN, 0.0), min(last + BODY_MARGIN, size)
+
+
 def node_pictures(scene: Scene, node: Node) -> list[Picture]:
-    """Draw a node in three planes of the venous phase, and axially in the arterial phase if there is one."""
+    """Draw a node: the axial slice plain in each phase and with outlines and attention, then two planes more.
+
+    Coronal and sagittal slices carry outlines alone, so that no tint hides the grey values.
+    """
     geometry = scene.venous.geometry
     side = crop_side(node)
     center = _nearest_voxel(geometry, node)
@@ -83,12 +107,20 @@ def node_pictures(scene: Scene, node: Node) -> list[Picture]:
     for plane, index in slices.items():
         place = (*center[: plane.normal], index, *center[plane.normal + 1 :])
         frame = frame_around(geometry, plane, (place[0], place[1], place[2]), side)
-        title = _title(geometry, plane, index)
-        pictures.append(draw(scene, frame, Overlays(attention=True, focus=node.label), title))
-        if plane is Plane.AXIAL and scene.arterial is not None:
-            overlays = Overlays(arterial=True, focus=node.label)
-            pictures.append(draw(scene, frame, overlays, f"{title}, arterial"))
+        title = slice_title(scene, plane, index)
+        for overlays, shown in _node_overlays(plane, node.label, has_arterial=scene.arterial is not None):
+            pictures.append(draw(scene, frame, overlays, f"{title}: {shown}"))
     return pictures
+
+
+def _node_overlays(plane: Plane, focus: int, *, has_arterial: bool) -> list[tuple[Overlays, str]]:
+    """Return what the pictures of a node in one plane show, and what they are called."""
+    if plane is not Plane.AXIAL:
+        return [(Overlays(focus=focus), "venous phase")]
+    plain = [(Overlays(findings=False, focus=focus), "venous phase")]
+    if has_arterial:
+        plain.append((Overlays(findings=False, arterial=True, focus=focus), "arterial phase"))
+    return [*plain, (Overlays(structures=True, attention=True, focus=focus), "structures and attention")]
 
 
 def crop_side(node: Node) -> float:
@@ -139,11 +171,14 @@ def _slices_through(scene: Scene, label: int, center: Index3, side: float) -> di
     return slices
 
 
-def _title(geometry: Geometry, plane: Plane, index: int) -> str:
-    """Name a plane and where it lies: the LPS+ coordinate of the slice's middle along its normal."""
+def slice_title(scene: Scene, plane: Plane, index: int) -> str:
+    """Name a slice: plane, number in the file, and the LPS+ coordinate of its middle along its normal."""
+    geometry = scene.venous.geometry
     middle = [(size - 1) / 2 for size in geometry.shape]
     middle[plane.normal] = index
     axis = int(np.argmax(np.abs(np.asarray(geometry.direction)[:, plane.normal])))
-    position = float(geometry.world(middle)[axis])
-    sign = "−" if round(position) < 0 else ""
-    return f"{plane.value.capitalize()}, {'xyz'[axis]} = {sign}{abs(round(position))} mm"
+    position = round(float(geometry.world(middle)[axis]))
+    sign = "−" if position < 0 else ""
+    number = slice_number(scene.order, geometry, plane, index)
+    slices = geometry.shape[plane.normal]
+    return f"{plane.value.capitalize()}, slice {number} of {slices}, {'xyz'[axis]} = {sign}{abs(position)} mm"

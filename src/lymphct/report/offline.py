@@ -1,11 +1,47 @@
-"""What every page shares: templates that escape what they are given, and a policy that lets nothing load."""
+"""What all pages share: one HTML file that loads nothing, runs nothing and says first what matters first."""
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import JsonValue
+
+from lymphct.core.terms import PHANTOM_NOTICE
+from lymphct.report.tables import PHANTOM_WARNING, RESEARCH_USE
+
+
+def rendered(template: str, bundles: Sequence[Mapping[str, JsonValue]], **values: object) -> str:
+    """Return a page from its template; equal values give equal text.
+
+    Args:
+        template: file among the templates.
+        bundles: facts of the bundles that made what is shown; their warnings stand at the top.
+        values: what the template shows.
+
+    """
+    style = style_sheet("page.css")
+    return (
+        templates()
+        .get_template(template)
+        .render(
+            style=style,
+            policy=content_policy(style),
+            research_use=RESEARCH_USE,
+            phantom_warning=PHANTOM_WARNING if any(b["is_phantom"] is True for b in bundles) else "",
+            bundle_notices=bundle_notices(bundles),
+            **values,
+        )
+    )
+
+
+def bundle_notices(bundles: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+    """Return what the bundles want readers to know first, each once, without what the warning says anyway."""
+    said = dict.fromkeys(str(bundle["notice"]) for bundle in bundles)
+    is_phantom = any(bundle["is_phantom"] is True for bundle in bundles)
+    return [notice for notice in said if notice and not (is_phantom and notice == PHANTOM_NOTICE)]
 
 
 @cache
@@ -22,7 +58,7 @@ def templates() -> Environment:
 
 @cache
 def style_sheet(name: str) -> str:
-    """Return a style sheet of the package, such as `patient.css`."""
+    """Return a style sheet of the package, such as `page.css`."""
     return files("lymphct.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")
 
 

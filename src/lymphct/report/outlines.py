@@ -1,4 +1,4 @@
-"""The contour of a mask as a path of a vector picture."""
+"""The contour of a mask, or brackets around it, as a path of a vector picture."""
 
 from typing import Final
 
@@ -7,6 +7,11 @@ from contourpy import LineType, contour_generator
 
 from lymphct.core.arrays import BoolArray, DoubleArray
 from lymphct.report.planes import Patch
+
+BRACKET_MARGIN: Final = 3.0
+"""mm between a mask and the brackets around it: they leave its edge free."""
+BRACKET_ARM: Final = 3.0
+"""mm; length of their arms."""
 
 _HALF: Final = 0.5
 
@@ -30,6 +35,21 @@ def outline_path(mask: BoolArray, patch: Patch) -> str:
         if len(line) > 3
     ]
     return "".join(_loop(_without_needless(loop)) for loop in loops)
+
+
+def brackets_path(mask: BoolArray, patch: Patch) -> str:
+    """Return the four corners of a box around a mask that is not empty, as SVG path data in mm."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    high, wide = patch.spacing
+    left = (patch.columns[0] + int(columns[0])) * wide - BRACKET_MARGIN
+    right = (patch.columns[0] + int(columns[-1]) + 1) * wide + BRACKET_MARGIN
+    top = (patch.rows[0] + int(rows[0])) * high - BRACKET_MARGIN
+    bottom = (patch.rows[0] + int(rows[-1]) + 1) * high + BRACKET_MARGIN
+    return "".join(
+        f"M{x:.2f} {y + down * BRACKET_ARM:.2f}V{y:.2f}H{x + across * BRACKET_ARM:.2f}"
+        for x, across in ((left, 1), (right, -1))
+        for y, down in ((top, 1), (bottom, -1))
+    )
 
 
 def _without_needless(loop: DoubleArray) -> DoubleArray:

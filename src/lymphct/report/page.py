@@ -1,23 +1,19 @@
 """The page of one patient: a single HTML file that needs no network, no server and no script."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-from pydantic import JsonValue
 
 from lymphct.core.patient import Multiphase, Node, Prediction, SearchState
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Source, StageName
+from lymphct.report.checks import check_rows, counted_verdicts
 from lymphct.report.colors import CLASS_COLORS, STRUCTURE_COLORS, TUMOR_COLOR, hex_color, node_color
 from lymphct.report.context import ReportContext
 from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
 from lymphct.report.gallery import MOST_NODES, Overview, node_pictures, overview, ranked
-from lymphct.report.offline import content_policy, style_sheet, templates
+from lymphct.report.offline import rendered
 from lymphct.report.tables import (
-    PHANTOM_WARNING,
-    RESEARCH_USE,
+    drawn_or_predicted,
     fixed,
     implausible_nodes,
     largest_positive_volume,
@@ -25,12 +21,17 @@ from lymphct.report.tables import (
     positive_nodes,
     predicted_n_status,
 )
-
-WITHHOLDING: Final = ("no_structures", "no_tumor")
-"""Notices that say why a score is withheld."""
-
-MISSING: Final = "–"
-"""Stands for a value that is not known."""
+from lymphct.report.tumor import measure_tumor
+from lymphct.report.wording import (
+    CALLS,
+    MISSING,
+    WITHHOLDING,
+    called,
+    milliliters,
+    number,
+    plain,
+    telling_decimals,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,35 +75,30 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
     scene = Scene.of(prediction, ct)
     nodes = ranked(prediction.nodes.nodes)
     slices = overview(scene)
-    style = style_sheet("patient.css")
-    return (
-        templates()
-        .get_template("patient.html")
-        .render(
-            style=style,
-            policy=content_policy(style),
-            context=context,
-            bundle={name: plain(value) for name, value in context.bundle.items()},
-            phantom_warning=PHANTOM_WARNING,
-            research_use=RESEARCH_USE,
-            # What the bundle says stands at the top of the page: once is enough.
-            notices=[
-                (notice.code, notice.text, plain(notice.value))
-                for notice in prediction.notices
-                if notice.text != context.bundle_notice
-            ],
-            structures=_structures(prediction),
-            score=_score(prediction),
-            search=_search(prediction),
-            overview=slices,
-            legend=_legend(slices, prediction),
-            drawn=[stage.value for stage in prediction.sources if _is_drawn(prediction, stage)],
-            cards=[_card(scene, node, with_pictures=row < MOST_NODES) for row, node in enumerate(nodes)],
-            has_arterial=ct.arterial is not None,
-            window=f"{WINDOW[0]:.0f} to {WINDOW[1]:.0f} HU".replace("-", "−"),
-            heat=[(f"{share:.0%}", hex_color(color), opacity) for share, color, opacity in _heat_stops()],
-            checks=[_check(check) for check in context.checks],
-        )
+    checks = check_rows(context.checks)
+    return rendered(
+        "patient.html",
+        [context.bundle],
+        context=context,
+        # What the bundle says stands at the top of the page: once is enough.
+        bundle={name: plain(value) for name, value in context.bundle.items() if name != "notice"},
+        notices=[
+            (notice.code, notice.text, plain(notice.value))
+            for notice in prediction.notices
+            if notice.text != context.bundle_notice
+        ],
+        structures=_structures(prediction),
+        score=_score(prediction),
+        tumor=_tumor(prediction),
+        search=_search(prediction),
+        overview=slices,
+        legend=_legend(slices, prediction),
+        drawn=[stage.value for stage in prediction.sources if _is_drawn(prediction, stage)],
+        cards=[_card(scene, node, with_pictures=row < MOST_NODES) for row, node in enumerate(nodes)],
+        window=f"{WINDOW[0]:.0f} to {WINDOW[1]:.0f} HU".replace("-", "−"),
+        heat=[(f"{share:.0%}", hex_color(color), opacity) for share, color, opacity in _heat_stops()],
+        checks=checks,
+        verdicts=counted_verdicts(checks),
     )
 
 
@@ -119,23 +115,31 @@ def _score(prediction: Prediction) -> dict[str, object]:
     """Word the patient's score; a withheld one says why."""
     status = predicted_n_status(prediction)
     reasons = [notice.text for notice in prediction.notices if notice.code in WITHHOLDING]
-    decimals = _decimals(prediction.probability, prediction.threshold)
+    decimals = telling_decimals(prediction.probability, prediction.threshold)
     return {
-        "probability": _number(prediction.probability, decimals),
+        "probability": number(prediction.probability, decimals),
         "share": prediction.probability,
-        "threshold": _number(prediction.threshold, decimals),
+        "threshold": number(prediction.threshold, decimals),
         "cut": prediction.threshold,
-        "status": None if status is None else ("predicted N−", "predicted N+")[status],
+        "status": None if status is None else CALLS[status],
         "reasons": reasons,
     }
 
 
-def _decimals(probability: float | None, threshold: float | None) -> int:
-    """Return the decimals, two or more, that show on which side of the threshold a probability lies."""
-    if probability is None or threshold is None or probability == threshold:
-        return 2
-    apart = (d for d in range(2, 6) if fixed(probability, d) != fixed(threshold, d))
-    return next(apart, 6)
+def _tumor(prediction: Prediction) -> dict[str, object] | None:
+    """Word what is known of the tumor; None without one."""
+    measured = measure_tumor(prediction.tumor, prediction.structures)
+    if measured is None:
+        return None
+    return {
+        "volume": milliliters(measured.volume),
+        "diameter": number(measured.largest_diameter, 0),
+        "site": measured.site or MISSING,
+        "landmark": measured.landmark,
+        "is_right": measured.site == "head/uncinate",
+        "parts": measured.parts,
+        "source": drawn_or_predicted(prediction.sources.get(StageName.TUMOR, Source.NETWORK)),
+    }
 
 
 def _search(prediction: Prediction) -> dict[str, object]:
@@ -184,65 +188,26 @@ def _card(scene: Scene, node: Node, *, with_pictures: bool) -> NodeCard:
     return NodeCard(
         node=node,
         kind="uncalled" if node_class is None else node_class.label,
-        call=_call(node),
+        call=called(node),
         color=hex_color(node_color(node_class)),
         values=_values(node),
         pictures=tuple(node_pictures(scene, node)) if with_pictures else (),
     )
 
 
-def _call(node: Node) -> str:
-    if node.node_class is None:
-        return "not called"
-    words = f"{'drawn' if node.class_source.is_drawn else 'predicted'} {node.node_class.label}"
-    return words if node.is_plausible else f"{words}, implausible: not counted"
-
-
 def _values(node: Node) -> dict[str, str]:
     """Write what is known of a node, for readers."""
-    x, y, z = (_number(value, 1) for value in node.center)
+    x, y, z = (number(value, 1) for value in node.center)
     return {
-        "probability": _number(node.probability, 2),
-        "volume": _number(node.volume, 0),
-        "short_axis": _number(node.short_axis, 1),
+        "probability": number(node.probability, 2),
+        "volume": number(node.volume, 0),
+        "short_axis": number(node.short_axis, 1),
         "nearest": MISSING if node.nearest_structure is None else node.nearest_structure.title,
-        "distance": _number(node.distance, 1),
+        "distance": number(node.distance, 1),
         "station": node.station or MISSING,
-        "hu_arterial": _number(node.hu_arterial, 0),
-        "hu_venous": _number(node.hu_venous, 0),
+        "hu_arterial": number(node.hu_arterial, 0),
+        "hu_venous": number(node.hu_venous, 0),
         "x": x,
         "y": y,
         "z": z,
     }
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return MISSING if value is None else fixed(value, decimals).replace("-", "−")
-
-
-def _check(check: Mapping[str, JsonValue]) -> dict[str, str]:
-    passed = check.get("passed")
-    verdict = "passed" if passed is True else "failed" if passed is False else "not done"
-    return {
-        "name": plain(check.get("name")),
-        "verdict": verdict,
-        "value": plain(check.get("value")),
-        "text": plain(check.get("text")),
-    }
-
-
-def plain(value: JsonValue) -> str:
-    """Write any value of a record as text.
-
-    >>> plain(None), plain(True), plain(0.25), plain(["a", 1])
-    ('–', 'yes', '0.25', '["a", 1]')
-    """
-    match value:
-        case None | "":
-            return MISSING
-        case bool():
-            return "yes" if value else "no"
-        case str():
-            return value
-        case _:
-            return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -13,7 +13,7 @@ import numpy as np
 
 from lymphct.core.arrays import AnyArray, Index3, Vector3
 from lymphct.core.geometry import Geometry
-from lymphct.core.orientation import order_towards
+from lymphct.core.orientation import AxisOrder, order_towards
 from lymphct.core.volume import Volume
 
 _WORKING_AXES: Final = Geometry(shape=(1, 1, 1), spacing=(1.0, 1.0, 1.0))
@@ -111,10 +111,28 @@ class Patch:
 
 def as_displayed(volume: Volume) -> Volume:
     """Return the image with working axes (i left, j posterior, k cranial) as a view: nothing is copied."""
-    order = order_towards(volume.geometry, _WORKING_AXES)
+    order = display_order(volume.geometry)
     flips = tuple(slice(None, None, -1 if flip else 1) for flip in order.flipped)
     array = volume.array.transpose(order.axes)[flips]
     return Volume(array=array, geometry=order.apply_to_grid(volume.geometry))
+
+
+def display_order(geometry: Geometry) -> AxisOrder:
+    """Return how the axes of a file become those of its pictures."""
+    return order_towards(geometry, _WORKING_AXES)
+
+
+def slice_number(order: AxisOrder, geometry: Geometry, plane: Plane, index: int) -> int:
+    """Return the number, from 1, that a displayed slice has in the file along the file's own axis.
+
+    Args:
+        order: from the file to the displayed grid.
+        geometry: the displayed grid.
+        plane: direction of the slice.
+        index: of the slice in the displayed grid.
+
+    """
+    return geometry.shape[plane.normal] - index if order.flipped[plane.normal] else index + 1
 
 
 def slice_picture(array: AnyArray, plane: Plane, index: int) -> AnyArray:

@@ -14,6 +14,7 @@ from lymphct.core.errors import LymphctError
 from lymphct.core.patient import Node, Prediction, SearchState
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Source, StageName, Structure
 from lymphct.report.context import ReportContext
+from lymphct.report.tumor import measure_tumor
 
 SCHEMA: Final = "lymphct-result-1"
 """Name and version of the layout of result.json."""
@@ -55,7 +56,8 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
 
     `predicted_n_status` is 1 (N+), 0 (N-) or null; `nodes_total`, `nodes_positive` and
     `largest_positive_volume_mm3` are null when lymph nodes were not searched. Positive means called positive
-    and no impossible node; `sources` says what was given and what the networks made.
+    and no impossible node; `tumor` is null without one; `sources` says what was given and what the networks
+    made.
     """
     searched = prediction.search is SearchState.SEARCHED
     return {
@@ -70,6 +72,7 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "nodes_positive": len(positive_nodes(prediction)) if searched else None,
         "nodes_implausible": len(implausible_nodes(prediction)) if searched else None,
         "largest_positive_volume_mm3": largest_positive_volume(prediction) if searched else None,
+        "tumor": tumor_record(prediction),
         "structures_used": [structure.label for structure in prediction.structures_used],
         "structures_missing": [structure.label for structure in missing_structures(prediction)],
         "notices": [
@@ -79,6 +82,18 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "bundle": dict(context.bundle),
         "versions": dict(context.versions),
         "research_use": f"{PHANTOM_WARNING} {RESEARCH_USE}" if context.is_phantom else RESEARCH_USE,
+    }
+
+
+def tumor_record(prediction: Prediction) -> dict[str, JsonValue] | None:
+    """Return what result.json says of the tumor: volume, largest diameter (3-D), and a guess at its site."""
+    tumor = measure_tumor(prediction.tumor, prediction.structures)
+    if tumor is None:
+        return None
+    return {
+        "volume_mm3": tumor.volume,
+        "largest_diameter_mm": tumor.largest_diameter,
+        "site_guess": tumor.site,
     }
 
 

@@ -12,7 +12,7 @@ from lymphct.evaluation.status import StatusColumns
 from lymphct.io.manifest import read_manifest
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.made import Recipe
-from lymphct.report.page import plain
+from lymphct.report.wording import plain
 from lymphct.scoring.cohort_cases import Cohort, CohortCase, CohortRequest, gather
 from lymphct.scoring.cohort_page import cohort_page
 from lymphct.scoring.cohort_patient import PatientMeasurer

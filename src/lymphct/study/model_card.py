@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from lymphct.cascade.description import BundleInfo, PartInfo, ThresholdChoice
-from lymphct.cascade.models import PHANTOM_NOTICE
 from lymphct.cascade.stages import STAGES
 from lymphct.config import Config, described
 from lymphct.core.leakage import FittedOn
-from lymphct.core.terms import NodeClass, StageName
+from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName
 from lymphct.io.settings import PAPER, load_config
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
