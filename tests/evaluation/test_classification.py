@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, roc_auc_score
 
 from lymphct.core.errors import InputError, LeakageError
 from lymphct.evaluation.classification import (
@@ -37,6 +37,33 @@ def test_auc_is_that_of_scikit_learn_and_exact(pairs: list[tuple[int, int]]) -> 
     assert auc(labels, -scores) == pytest.approx(1 - auc(labels, scores))
     wins = np.sign(scores[labels == 1][:, None] - scores[labels == 0][None])
     assert auc(labels, scores) == (wins + 1).sum() / (2 * wins.size)
+
+
+@given(samples)
+@settings(deadline=None, max_examples=25)
+def test_the_simple_rates_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    labels, called = np.array(pairs).T[0], np.array(pairs).T[1] > 3
+    assert accuracy(labels, called) == pytest.approx(accuracy_score(labels, called))
+    assert balanced_accuracy(labels, called) == pytest.approx(balanced_accuracy_score(labels, called))
+    assert sensitivity(labels, called) == pytest.approx(recall_score(labels, called, zero_division=0))
+    assert specificity(labels, called) == pytest.approx(
+        recall_score(labels, called, pos_label=0, zero_division=0)
+    )
+
+
+@given(samples)
+@settings(deadline=None, max_examples=25)
+def test_a_curve_has_the_rates_at_every_distinct_score_and_the_area_of_the_auc(
+    pairs: list[tuple[int, int]],
+) -> None:
+    labels, scores = np.array(pairs).T
+    curve = roc_curve(labels, scores)
+    assert curve.thresholds.tolist() == [np.inf, *sorted(set(scores.tolist()), reverse=True)]
+    for place, threshold in enumerate(curve.thresholds):
+        assert curve.sensitivity[place] == pytest.approx(sensitivity(labels, scores >= threshold))
+        assert curve.false_positive_rate[place] == pytest.approx(1 - specificity(labels, scores >= threshold))
+    area = np.trapezoid(curve.sensitivity, curve.false_positive_rate)
+    assert area == pytest.approx(auc(labels, scores))
 
 
 def test_the_area_under_the_curve_is_the_auc() -> None:

@@ -29,11 +29,11 @@ LIBRARIES: Final = {
     "PyYAML": "yaml",
     "typer": "typer",
     "rich": "rich",
-    "pandas": "pandas",
     "scikit-learn": "sklearn",
     "statsmodels": "statsmodels",
     "joblib": "joblib",
     "matplotlib": "matplotlib",
+    "contourpy": "contourpy",
     "jinja2": "jinja2",
 }
 """What the package needs: name as installed → name as imported."""

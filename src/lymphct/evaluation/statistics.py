@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, norm, rankdata
+from scipy.stats import norm, rankdata
 
 from lymphct.core.arrays import AnyArray, DoubleArray
 from lymphct.core.errors import InputError, UsageError
@@ -195,12 +195,14 @@ def mcnemar(labels: npt.ArrayLike, called_a: npt.ArrayLike, called_b: npt.ArrayL
         InputError: labels other than 0 and 1, or unequal numbers.
 
     """
+    from statsmodels.stats import contingency_tables  # noqa: PLC0415 - a slow import only this test needs
+
     positive, a = checked(labels, called_a)
     _, b = checked(labels, called_b)
     right_a, right_b = (a > 0) == positive, (b > 0) == positive
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    tail = float(binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))
-    return McNemar(only_a, only_b, min(1.0, 2 * tail))
+    test = contingency_tables.mcnemar([[0, only_a], [only_b, 0]], exact=True)
+    return McNemar(only_a, only_b, float(test.pvalue))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -209,13 +211,11 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    adjusted = np.array(p_values, dtype=np.float64)
-    largest = 0.0
-    for rank, place in enumerate(np.argsort(adjusted, kind="stable")):  # NaN sorts last
-        if np.isnan(adjusted[place]):
-            break
-        largest = max(largest, min(1.0, (adjusted.size - rank) * float(adjusted[place])))
-        adjusted[place] = largest
+    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 - a slow import only this needs
+
+    if not len(p_values):
+        return ()
+    adjusted: DoubleArray = multipletests(p_values, method="holm")[1]
     return tuple(adjusted.tolist())
 
 
