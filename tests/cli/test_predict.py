@@ -39,6 +39,20 @@ def test_a_line_says_score_nodes_structures_and_what_a_reader_must_know() -> Non
     ]
 
 
+def test_nodes_that_nobody_called_are_not_said_to_be_negative() -> None:
+    masks = {"probability": None, "nodes_positive": None}
+    assert summary_line({**RESULT, **masks}) == (
+        "p1: score withheld; 3 nodes, not called; 2 of 3 guiding structures"
+    )
+
+
+@pytest.mark.parametrize("stage", ["identification", "metastasis"])
+def test_a_stage_that_draws_no_mask_cannot_be_asked_for_alone(lymphct: Program, stage: str) -> None:
+    result = lymphct("predict", "--venous", "v.nii.gz", "--out", "results", "--only", stage)
+    assert result.code == 2
+    assert f"{stage} draws no mask; one of structures, tumor, nodes" in result.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -66,14 +80,16 @@ def test_the_options_of_one_patient_become_a_record_without_a_file(
 
     monkeypatch.setattr(prediction, "predict_single", predict_single)
     given = ("--venous", "v.nii.gz", "--tumor", "t.nii.gz", "--patient-id", "p1", "--out", tmp_path)
-    result = lymphct("predict", *given, "--registration", "none", "--fill-structures", "--jobs", "3")
+    options = ("--registration", "none", "--fill-structures", "--jobs", "3", "--only", "tumor")
+    result = lymphct("predict", *given, *options)
     assert (result.code, result.out) == (0, f"{summary_line(RESULT)}\n")
     ((record, request, out),) = asked
     assert (record.patient_id, out) == ("p1", tmp_path)
     assert record.paths == {"venous": Path("v.nii.gz"), "tumor": Path("t.nii.gz")}
     assert (request.registration, request.fill_structures, request.threads) == ("none", True, 3)
+    assert request.only == "tumor"
     assert json.loads(lymphct("predict", *given, "--json").out) == RESULT
-    assert asked[-1][1].registration is None
+    assert (asked[-1][1].registration, asked[-1][1].only) == (None, None)
 
 
 def test_a_manifest_is_predicted_side_by_side_and_failures_end_with_code_4(

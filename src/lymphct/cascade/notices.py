@@ -36,7 +36,7 @@ def collected_notices(
     notices += inference_notices(models)
     if found.searched and not found.nodes.nodes:
         notices.append(Notice(code="no_nodes", text="0 nodes found", value=0))
-    elif found.searched and not _positive(found):
+    elif found.searched and _are_called(found) and not _positive(found):
         notices.append(Notice(code="no_positive_nodes", text="0 nodes predicted positive", value=0))
     return notices
 
@@ -51,6 +51,10 @@ def _about_structures(patient: PatientInput, found: Findings, config: Config) ->
     source = "given" if patient.structures is not None else "found"
     code = f"few_structures_{source}" if few else "missing_structures"
     return [Notice(code=code, text=text, value=len(found.used))]
+
+
+def _are_called(found: Findings) -> bool:
+    return all(node.node_class is not None for node in found.nodes.nodes)
 
 
 def _positive(found: Findings) -> int:

@@ -9,13 +9,14 @@ from lymphct.cascade.alignment import align, nodes_as_acquired, nodes_on_grid
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.models import Models
 from lymphct.cascade.notices import about_registration, collected_notices
+from lymphct.cascade.partial_examination import examine_until, score_of_masks
 from lymphct.cascade.registration_check import registration_check
 from lymphct.cascade.score import PatientScore, predict_score
 from lymphct.cascade.settings import Config
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Notice, PatientInput, Prediction, SearchState
-from lymphct.core.terms import RegistrationMethod
+from lymphct.core.terms import RegistrationMethod, StageName
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
 
@@ -28,6 +29,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
     fill_structures: bool = False,
     registration: RegistrationMethod | None = None,
     threads: int = 1,
+    only: StageName | None = None,
 ) -> Prediction:
     """Follow Fig. 2 from a multiphase CT to the probability of lymph node metastasis.
 
@@ -38,6 +40,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
         fill_structures: let the network add structures the given label map lacks.
         registration: method; None = as the bundle was trained, whatever `config` says.
         threads: of the registration; the result does not depend on them.
+        only: last stage that draws a mask; no network beyond it is needed or run. None = to the end.
 
     Returns:
         Everything on the venous grid as acquired.
@@ -55,9 +58,13 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
         how = config.registration.model_copy(update={"method": registration or models.info.registration})
         aligned = align(patient.venous, patient.arterial, models.spacing, how, threads=threads)  # Sec. IV-A.2
         given = given_on_grid(patient, aligned.ct, fill_structures=fill_structures)
-    found = examine(aligned.ct, given, models, config.attention, watch)  # Sec. III-A
-    with watch.stage("status"):
-        score = predict_score(found, aligned.ct, models, drawn=patient.tumor is not None)  # Sec. III-B
+    if only is not None:
+        found = examine_until(aligned.ct, given, models, config.attention, watch, last=only)
+        score = score_of_masks(only)
+    else:
+        found = examine(aligned.ct, given, models, config.attention, watch)  # Sec. III-A
+        with watch.stage("status"):
+            score = predict_score(found, aligned.ct, models, drawn=patient.tumor is not None)  # Sec. III-B
     patient = replace(patient, notices=(*patient.notices, *about_registration(aligned, how, models)))
     notices = collected_notices(patient, found, score, models, config)
     with watch.stage("output"):

@@ -10,6 +10,7 @@ import typer
 from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
 from lymphct.cli.options import AsJson, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
+from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,13 @@ logger = logging.getLogger(__name__)
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("predict")(predict)
+
+
+def _known_mask(only: StageName | None) -> StageName | None:
+    if only in {StageName.IDENTIFICATION, StageName.METASTASIS}:
+        msg = f"{only.value} draws no mask; one of structures, tumor, nodes"
+        raise typer.BadParameter(msg)
+    return only
 
 
 def predict(
@@ -48,6 +56,14 @@ def predict(
     fill_structures: Annotated[
         bool, typer.Option("--fill-structures", help="Let the model add structures the file lacks.")
     ] = False,
+    only: Annotated[
+        StageName | None,
+        typer.Option(
+            metavar="structures|tumor|nodes",
+            callback=_known_mask,
+            help="Masks of this stage and of those it needs, no score; the bundle needs no other part.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find and call lymph nodes, predict the LN-metastasis status."""
@@ -72,6 +88,7 @@ def predict(
         registration=None if registration is None else registration.value,
         device=GLOBALS.device,
         threads=GLOBALS.jobs if cohort is None else 1,
+        only=only,
     )
     if cohort is not None:
         _predict_manifest(cohort, request, out, as_json=as_json)
@@ -127,12 +144,9 @@ def summary_line(result: "Mapping[str, Any]") -> str:
         if probability is None
         else f"probability of LN metastasis {probability:.3f} (threshold {result['threshold']:.3f})"
     )
-    found = result["nodes_total"]
-    nodes = (
-        "nodes not searched"
-        if found is None
-        else f"{found} nodes, {result['nodes_positive']} predicted positive"
-    )
+    found, positive = result["nodes_total"], result["nodes_positive"]
+    calls = "not called" if positive is None else f"{positive} predicted positive"
+    nodes = "nodes not searched" if found is None else f"{found} nodes, {calls}"
     used, missing = len(result["structures_used"]), len(result["structures_missing"])
     lines = [f"{result['patient_id']}: {score}; {nodes}; {used} of {used + missing} guiding structures"]
     lines += [f"  notice: {notice['text']}" for notice in result["notices"]]

@@ -11,10 +11,11 @@ from typing import Any
 
 from lymphct.cascade.alignment import AIR
 from lymphct.cascade.models import Models
+from lymphct.cascade.partial_examination import networks_needed, require_networks
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
 from lymphct.core.patient import Multiphase, PatientInput, Prediction
-from lymphct.core.terms import RegistrationMethod
+from lymphct.core.terms import RegistrationMethod, StageName
 from lymphct.imaging.preprocess import resample
 from lymphct.io.images.reading import Scheme, write_volume
 from lymphct.io.manifest import Manifest, PatientRecord
@@ -25,6 +26,7 @@ from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import locked
 from lymphct.nodes.instances import class_map
+from lymphct.patients.masks import write_masks
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.report.colors import write_color_tables
@@ -50,6 +52,7 @@ class PredictionRequest:
         registration: method; None = as the bundle was trained.
         device: on which the networks run.
         threads: of the registration of one patient.
+        only: last stage that draws a mask, for masks alone; None = to the end.
 
     """
 
@@ -60,6 +63,7 @@ class PredictionRequest:
     registration: RegistrationMethod | None = None
     device: str = "auto"
     threads: int = 1
+    only: StageName | None = None
 
 
 def predict_single(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
@@ -94,7 +98,9 @@ def predict_cohort(
 
     """
     broken = require_usable(cohort)
-    read_bundle(request.bundle)  # a bundle that is refused is no patient's failure
+    info = read_bundle(request.bundle).info  # a bundle that is refused is no patient's failure
+    if all(not set(record.paths) - {"venous", "arterial"} for record in cohort.patients):
+        require_networks(info.parts, networks_needed((), last=request.only))
     with locked(out):
         work = _CohortPredictor(request, out)
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
@@ -112,6 +118,8 @@ class _CohortPredictor:
 
 
 def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
+    needed = networks_needed(record.paths, fill_structures=request.fill_structures, last=request.only)
+    require_networks(read_bundle(request.bundle).info.parts, needed)
     models = models_in(request.bundle, request.device)
     recipe = Recipe.of_files(
         files_of(record),
@@ -121,6 +129,7 @@ def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path)
             "labels": str(request.labels),
             "fill_structures": request.fill_structures,
             "registration": request.registration,
+            "only": request.only,
         },
         code=("patients.prediction",),
         bundle=models.digest,
@@ -139,7 +148,11 @@ def _predict_into(folder: Path, *, record: PatientRecord, request: PredictionReq
         fill_structures=request.fill_structures,
         registration=request.registration,
         threads=request.threads,
+        only=request.only,
     )
+    if request.only is not None:
+        write_masks(folder, prediction, report_context(patient, prediction, models), request.only)
+        return
     write_prediction(folder, prediction, patient, models)
 
 
