@@ -46,6 +46,23 @@ def test_nodes_that_nobody_called_are_not_said_to_be_negative() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (["node_voxel=2"], "node_voxel is '2', no number from 0 to 1"),
+        (["node_voxel=0.2", "node_voxel=0.3"], "the operating point node_voxel is given twice"),
+        (["patient=0.2"], "the operating point patient has no effect on --only nodes"),
+    ],
+)
+def test_an_operating_point_that_makes_no_sense_is_a_usage_error(
+    lymphct: Program, points: list[str], words: str
+) -> None:
+    options = [word for point in points for word in ("--operating-point", point)]
+    result = lymphct("predict", "--venous", "v.nii.gz", "--out", "results", "--only", "nodes", *options)
+    assert result.code == 2
+    assert words in result.err
+
+
 @pytest.mark.parametrize("stage", ["identification", "metastasis"])
 def test_a_stage_that_draws_no_mask_cannot_be_asked_for_alone(lymphct: Program, stage: str) -> None:
     result = lymphct("predict", "--venous", "v.nii.gz", "--out", "results", "--only", stage)
@@ -80,14 +97,14 @@ def test_the_options_of_one_patient_become_a_record_without_a_file(
 
     monkeypatch.setattr(prediction, "predict_single", predict_single)
     given = ("--venous", "v.nii.gz", "--tumor", "t.nii.gz", "--patient-id", "p1", "--out", tmp_path)
-    options = ("--registration", "none", "--fill-structures", "--jobs", "3", "--only", "tumor")
-    result = lymphct("predict", *given, *options)
+    options = ("--registration", "none", "--fill-structures", "--jobs", "3", "--only", "nodes")
+    result = lymphct("predict", *given, *options, "--operating-point", "node_voxel=0.2")
     assert (result.code, result.out) == (0, f"{summary_line(RESULT)}\n")
     ((record, request, out),) = asked
     assert (record.patient_id, out) == ("p1", tmp_path)
     assert record.paths == {"venous": Path("v.nii.gz"), "tumor": Path("t.nii.gz")}
     assert (request.registration, request.fill_structures, request.threads) == ("none", True, 3)
-    assert request.only == "tumor"
+    assert (request.only, request.operating_points) == ("nodes", {"node_voxel": 0.2})
     assert json.loads(lymphct("predict", *given, "--json").out) == RESULT
     assert (asked[-1][1].registration, asked[-1][1].only) == (None, None)
 

@@ -1,7 +1,7 @@
 """The trained networks of a bundle, ready to predict."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Self, TypeVar
 
 import torch
@@ -50,7 +50,10 @@ class Trained(Generic[N, S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """Everything a bundle brings; a part that was not trained is None."""
+    """Everything a bundle brings; a part that was not trained is None.
+
+    `moved_from` holds the bundle's own value of each operating point that a user moved.
+    """
 
     info: BundleInfo
     digest: str
@@ -59,6 +62,7 @@ class Models:
     nodes: Trained[NodeNetwork, NodeSegmentationSettings] | None
     identification: Trained[IdentificationNetwork, IdentificationSettings] | None
     metastasis: Trained[StatusNetwork, MetastasisSettings] | None
+    moved_from: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def spacing(self) -> Vector3:

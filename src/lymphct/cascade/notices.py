@@ -3,6 +3,7 @@
 from lymphct.cascade.alignment import Aligned
 from lymphct.cascade.examination import Findings
 from lymphct.cascade.models import Models, inference_notices
+from lymphct.cascade.operating_points import operating_point_notices
 from lymphct.cascade.score import PatientScore
 from lymphct.cascade.settings import Config
 from lymphct.core.patient import Notice, PatientInput
@@ -33,6 +34,7 @@ def collected_notices(
         text = "no arterial phase was given: the networks saw the venous phase alone"
         notices.append(Notice(code="no_arterial", text=text))
     notices += _about_structures(patient, found, config)
+    notices += operating_point_notices(models)
     notices += inference_notices(models)
     if found.searched and not found.nodes.nodes:
         notices.append(Notice(code="no_nodes", text="0 nodes found", value=0))

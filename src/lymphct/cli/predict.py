@@ -13,7 +13,7 @@ from lymphct.cli.outcomes import report_outcome
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lymphct.patients.prediction import PredictionRequest
 
@@ -30,6 +30,25 @@ def _known_mask(only: StageName | None) -> StageName | None:
         msg = f"{only.value} draws no mask; one of structures, tumor, nodes"
         raise typer.BadParameter(msg)
     return only
+
+
+def _points(given: "Sequence[str]", only: StageName | None) -> dict[str, float]:
+    if not given:
+        return {}
+    from lymphct.cascade.operating_points import OPERATING_POINTS, operating_point
+    from lymphct.core.errors import UsageError
+
+    points: dict[str, float] = {}
+    stages = list(StageName)
+    for name, value in map(operating_point, given):
+        if name in points:
+            msg = f"the operating point {name} is given twice"
+            raise UsageError(msg, code="E_OPERATING_POINT", cure="give one value")
+        if only is not None and stages.index(OPERATING_POINTS[name].stage) > stages.index(only):
+            msg = f"the operating point {name} has no effect on --only {only}"
+            raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
+        points[name] = value
+    return points
 
 
 def predict(
@@ -56,6 +75,15 @@ def predict(
     fill_structures: Annotated[
         bool, typer.Option("--fill-structures", help="Let the model add structures the file lacks.")
     ] = False,
+    operating_points: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--operating-point",
+            metavar="NAME=VALUE",
+            help="Another value than the bundle's of node_voxel, node_min_volume_mm3, node_positive or "
+            "patient; repeatable, said in the result.",
+        ),
+    ] = None,
     only: Annotated[
         StageName | None,
         typer.Option(
@@ -89,6 +117,7 @@ def predict(
         device=GLOBALS.device,
         threads=GLOBALS.jobs if cohort is None else 1,
         only=only,
+        operating_points=_points(operating_points or [], only),
     )
     if cohort is not None:
         _predict_manifest(cohort, request, out, as_json=as_json)

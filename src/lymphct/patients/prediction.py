@@ -4,16 +4,18 @@ import importlib.metadata
 import logging
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from lymphct.cascade.alignment import AIR
 from lymphct.cascade.models import Models
+from lymphct.cascade.operating_points import moved, moved_points, require_stages
 from lymphct.cascade.partial_examination import networks_needed, require_networks
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
+from lymphct.core.errors import UsageError
 from lymphct.core.patient import Multiphase, PatientInput, Prediction
 from lymphct.core.terms import RegistrationMethod, StageName
 from lymphct.imaging.preprocess import resample
@@ -53,6 +55,7 @@ class PredictionRequest:
         device: on which the networks run.
         threads: of the registration of one patient.
         only: last stage that draws a mask, for masks alone; None = to the end.
+        operating_points: values by the names of `OPERATING_POINTS`, where not those of the bundle.
 
     """
 
@@ -64,6 +67,7 @@ class PredictionRequest:
     device: str = "auto"
     threads: int = 1
     only: StageName | None = None
+    operating_points: Mapping[str, float] = field(default_factory=dict)
 
 
 def predict_single(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
@@ -99,6 +103,7 @@ def predict_cohort(
     """
     broken = require_usable(cohort)
     info = read_bundle(request.bundle).info  # a bundle that is refused is no patient's failure
+    require_stages(info.parts, request.operating_points)
     if all(not set(record.paths) - {"venous", "arterial"} for record in cohort.patients):
         require_networks(info.parts, networks_needed((), last=request.only))
     with locked(out):
@@ -120,7 +125,11 @@ class _CohortPredictor:
 def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
     needed = networks_needed(record.paths, fill_structures=request.fill_structures, last=request.only)
     require_networks(read_bundle(request.bundle).info.parts, needed)
-    models = models_in(request.bundle, request.device)
+    unused = {"node_voxel", "node_min_volume_mm3"}.intersection(request.operating_points)
+    if record.nodes is not None and unused:
+        msg = f"the operating point {min(unused)} has no effect on lymph nodes that are given"
+        raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
+    models = moved(models_in(request.bundle, request.device), request.operating_points)
     recipe = Recipe.of_files(
         files_of(record),
         {
@@ -130,6 +139,7 @@ def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path)
             "fill_structures": request.fill_structures,
             "registration": request.registration,
             "only": request.only,
+            "operating_points": dict(request.operating_points),
         },
         code=("patients.prediction",),
         bundle=models.digest,
@@ -204,6 +214,7 @@ def report_context(patient: PatientInput, prediction: Prediction, models: Models
             "sha256": models.digest,
             "is_phantom": info.is_phantom,
             "notice": info.notice,
+            **({"overrides": dict(moved_points(models))} if models.moved_from else {}),
         },
         versions=installed_versions(),
         checks=checks,
