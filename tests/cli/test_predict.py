@@ -45,6 +45,37 @@ def test_a_line_says_score_nodes_structures_and_what_a_reader_must_know() -> Non
     ]
 
 
+def test_nodes_that_nobody_called_are_not_said_to_be_negative() -> None:
+    masks = {"probability": None, "nodes_positive": None}
+    assert summary_line({**RESULT, **masks}) == (
+        "p1: score withheld; 3 nodes, not called; 2 of 3 guiding structures"
+    )
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (["node_voxel=2"], "node_voxel is '2', no number from 0 to 1"),
+        (["node_voxel=0.2", "node_voxel=0.3"], "the operating point node_voxel is given twice"),
+        (["patient=0.2"], "the operating point patient has no effect on --only nodes"),
+    ],
+)
+def test_an_operating_point_that_makes_no_sense_is_a_usage_error(
+    lymphct: Program, points: list[str], words: str
+) -> None:
+    options = [word for point in points for word in ("--operating-point", point)]
+    result = lymphct("predict", "--venous", "v.nii.gz", "--out", "results", "--only", "nodes", *options)
+    assert result.code == 2
+    assert words in result.err
+
+
+@pytest.mark.parametrize("stage", ["identification", "metastasis"])
+def test_a_stage_that_draws_no_mask_cannot_be_asked_for_alone(lymphct: Program, stage: str) -> None:
+    result = lymphct("predict", "--venous", "v.nii.gz", "--out", "results", "--only", stage)
+    assert result.code == 2
+    assert f"{stage} draws no mask; one of structures, tumor, nodes" in result.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -80,14 +111,16 @@ def test_the_options_of_one_patient_become_a_record_without_a_file(
     for file in (venous, tumor):
         file.touch()
     given = ("--venous", venous, "--tumor", tumor, "--patient-id", "p1", "--out", folder)
-    result = lymphct("predict", *given, "--registration", "none", "--fill-structures", "--jobs", "3")
+    options = ("--registration", "none", "--fill-structures", "--jobs", "3", "--only", "nodes")
+    result = lymphct("predict", *given, *options, "--operating-point", "node_voxel=0.2")
     assert (result.code, result.out) == (0, f"{summary_line(RESULT)}\n")
     ((record, request, out),) = asked
     assert (record.patient_id, out) == ("p1", folder)
     assert record.paths == {"venous": venous, "tumor": tumor}
     assert (request.registration, request.fill_structures, request.threads) == ("none", True, 3)
+    assert (request.only, request.operating_points) == ("nodes", {"node_voxel": 0.2})
     assert json.loads(lymphct("predict", *given, "--json").out) == RESULT
-    assert asked[-1][1].registration is None
+    assert (asked[-1][1].registration, asked[-1][1].only) == (None, None)
 
 
 def test_a_manifest_is_predicted_side_by_side_and_failures_end_with_code_4(

@@ -1,15 +1,19 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lymphct.cascade.stages import CASCADE
 from lymphct.cli import installation
 from lymphct.cli.installation import Finding
+from lymphct.cli.services import services
 from lymphct.config import Config
+from lymphct.core.terms import StageName
 from lymphct.io.manifest import Manifest, write_manifest
-from lymphct.io.models.bundles import read_bundle
+from lymphct.io.models.bundles import read_bundle, shipped_bundle_path, write_bundle
 
 Program = Callable[..., Any]
 
@@ -96,9 +100,58 @@ def test_what_was_checked_is_printed(
     lymphct: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(installation, "verified_bundle", lambda folder: [f"{folder.name}: fine", "tensors"])
-    assert lymphct("models", "verify", tmp_path / "b").out == "ok  b: fine\nok  tensors\n"
-    shown = json.loads(lymphct("models", "verify", tmp_path / "b", "--json").out)
-    assert shown == {"bundle": "b", "checked": ["b: fine", "tensors"]}
+    bundle = shutil.copytree(shipped_bundle_path(), tmp_path / "b")
+    serves = [
+        "predict",
+        "predict --only structures",
+        "predict --only tumor",
+        "predict --only nodes",
+        "prepare --bundle",
+        "train metastasis --init",
+    ]
+    lines = ["ok  b: fine", "ok  tensors", *(f"serves  {command}" for command in serves)]
+    assert lymphct("models", "verify", bundle).out.splitlines() == lines
+    shown = json.loads(lymphct("models", "verify", bundle, "--json").out)
+    assert shown == {"bundle": "b", "checked": ["b: fine", "tensors"], "serves": serves}
+
+
+def partial_bundle(folder: Path, *parts: StageName) -> Path:
+    shipped = read_bundle(shipped_bundle_path())
+    info = shipped.info.model_copy(update={"parts": {name: shipped.info.parts[name] for name in parts}})
+    write_bundle(folder, info, {name: shipped.weights[name] for name in parts}, "# Card\n")
+    return folder
+
+
+def test_a_bundle_with_missing_parts_fails_unless_fewer_are_expected(
+    lymphct: Program, tmp_path: Path
+) -> None:
+    bundle = partial_bundle(tmp_path / "b", StageName.STRUCTURES)
+    result = lymphct("models", "verify", bundle)
+    assert (result.code, result.out) == (7, "")
+    assert result.err == (
+        "error: the bundle has no tumor, nodes, identification, metastasis; it serves predict --only "
+        "structures, prepare --bundle [E_PART] - train the rest, or expect less: --parts structures\n"
+    )
+    result = lymphct("models", "verify", bundle, "--parts", "structures")
+    assert result.code == 0
+    assert result.out.splitlines()[-2:] == ["serves  predict --only structures", "serves  prepare --bundle"]
+    assert lymphct("models", "verify", bundle, "--parts", "structures,tumor").code == 7
+
+
+def test_a_bundle_without_any_part_serves_nothing(lymphct: Program, tmp_path: Path) -> None:
+    result = lymphct("models", "verify", partial_bundle(tmp_path / "b"))
+    assert result.code == 7
+    assert "it serves no command by itself [E_PART] - train it first" in result.err
+
+
+def test_without_the_status_network_the_score_is_withheld() -> None:
+    assert services(CASCADE)[0] == "predict (the score is withheld)"
+
+
+def test_a_part_nobody_knows_is_a_usage_error(lymphct: Program) -> None:
+    result = lymphct("models", "verify", shipped_bundle_path(), "--parts", "structures,liver")
+    assert result.code == 2
+    assert "'liver' is not one of structures, tumor, nodes, identification, metastasis" in result.err
 
 
 FINDINGS = [

@@ -19,6 +19,7 @@ from lymphct.core.errors import (
     LymphctError,
     ModelError,
     OutputInUseError,
+    UsageError,
 )
 from lymphct.core.patient import Multiphase, Prediction
 from lymphct.io.manifest import Manifest, PatientRecord
@@ -394,4 +395,34 @@ def test_a_backend_that_is_not_installed_stops_the_prediction_and_leaves_nothing
     request = replace(how, config=how.config.model_copy(update={"inference": choice}))
     with pytest.raises(EnvironmentProblemError, match=r"pip install 'lymphct\[openvino\]'"):
         predict_single(_blank(record, "nodes"), request, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_moved_operating_point_is_another_result_and_says_so(
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
+) -> None:
+    images = _blank(record, "nodes", "structures", "tumor")
+    own = predict_single(images, how, tmp_path / "out")
+    other = predict_single(images, replace(how, operating_points={"patient": 0.875}), tmp_path / "out")
+    assert "overrides" not in own["bundle"]
+    assert (other["bundle"]["overrides"], other["threshold"]) == ({"patient": 0.875}, 0.875)
+    assert "operating_point_changed" in _notices(other) - _notices(own)
+
+
+def test_an_operating_point_of_nodes_that_are_given_is_refused(
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
+) -> None:
+    moved = replace(how, operating_points={"node_voxel": 0.2})
+    with pytest.raises(UsageError, match="node_voxel has no effect on lymph nodes that are given"):
+        predict_single(record, moved, tmp_path / "out")
+
+
+def test_an_operating_point_of_a_missing_network_stops_a_cohort_before_it_begins(
+    record: PatientRecord, how: PredictionRequest, cohort: Manifest, tmp_path: Path
+) -> None:
+    whole = read_bundle(how.bundle)
+    write_bundle(tmp_path / "b", whole.info.model_copy(update={"parts": {}}), {}, "# Card\n")
+    request = replace(how, bundle=tmp_path / "b", operating_points={"patient": 0.2})
+    with pytest.raises(ModelError, match="patient has no effect: the bundle has no metastasis network"):
+        predict_cohort(replace(cohort, patients=(record,)), request, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -96,7 +96,7 @@ def examine(
         attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
     used = structures_present(guiding)
     with watch.stage(StageName.NODES):
-        nodes = find_nodes(image, attention, given, models) if used or given.nodes else _no_nodes(image)
+        nodes = find_nodes(image, attention, given, models) if used or given.nodes else no_nodes(image)
     with watch.stage(StageName.IDENTIFICATION):
         nodes = call_nodes(image, ct, nodes, models)  # Sec. III-A.2
         nodes = flag_implausible(measure_nodes(nodes, ct, guiding), ct.venous)
@@ -187,7 +187,8 @@ def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models
     return replace(called, nodes=tuple(by_label[label] for label in order))
 
 
-def _no_nodes(image: Multiphase) -> NodeMap:
+def no_nodes(image: Multiphase) -> NodeMap:
+    """Return the map of a patient without lymph nodes."""
     empty = np.zeros(image.venous.geometry.shape, dtype=np.int32)
     return NodeMap(instances=image.venous.with_array(empty), nodes=())
 

@@ -1,7 +1,7 @@
 """The trained networks of a bundle, ready to predict."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Self, TypeVar
 
 import torch
@@ -46,7 +46,10 @@ class Trained(Generic[N, S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """Everything a bundle brings; a part that was not trained is None."""
+    """Everything a bundle brings; a part that was not trained is None.
+
+    `moved_from` holds the bundle's own value of each operating point that a user moved.
+    """
 
     info: BundleInfo
     digest: str
@@ -55,6 +58,7 @@ class Models:
     nodes: Trained[NodeNetwork, NodeSegmentationSettings] | None
     identification: Trained[IdentificationNetwork, IdentificationSettings] | None
     metastasis: Trained[StatusNetwork, MetastasisSettings] | None
+    moved_from: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = ", ".join(name for name in STAGES if getattr(self, name) is not None) or "no part"

@@ -4,6 +4,7 @@ from lymphct.anatomy.plausibility import implausible
 from lymphct.cascade.alignment import Aligned
 from lymphct.cascade.examination import Findings
 from lymphct.cascade.models import Models, inference_notices
+from lymphct.cascade.operating_points import operating_point_notices
 from lymphct.cascade.score import PatientScore
 from lymphct.cascade.settings import Config
 from lymphct.core.patient import Notice, PatientInput
@@ -37,6 +38,7 @@ def collected_notices(
         text = "no arterial phase was given: the networks saw the venous phase alone"
         notices.append(Notice(code="no_arterial", text=text))
     notices += _about_structures(patient, found, config)
+    notices += operating_point_notices(models)
     notices += inference_notices(models)
     notices += _about_nodes(patient, found)
     return notices
@@ -73,7 +75,7 @@ def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
             f"or of impossible density) and are not counted: {', '.join(map(str, odd))}"
         )
         notices.append(Notice(code="implausible_nodes", text=text, value=len(odd)))
-    if not _positive(found):
+    if _are_called(found) and not _positive(found):
         notices.append(Notice(code="no_positive_nodes", text=f"0 nodes {called}", value=0))
     return notices
 
@@ -105,6 +107,10 @@ def _about_structures(patient: PatientInput, found: Findings, config: Config) ->
     source = "given" if patient.structures is not None else "found"
     code = f"few_structures_{source}" if few else "missing_structures"
     return [Notice(code=code, text=text, value=len(found.used))]
+
+
+def _are_called(found: Findings) -> bool:
+    return all(node.node_class is not None for node in found.nodes.nodes)
 
 
 def _positive(found: Findings) -> int:

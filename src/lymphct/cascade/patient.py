@@ -9,6 +9,7 @@ from lymphct.cascade.alignment import AIR, align, nodes_as_acquired, nodes_on_gr
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.models import Models
 from lymphct.cascade.notices import about_registration, collected_notices
+from lymphct.cascade.partial_examination import examine_until, score_of_masks
 from lymphct.cascade.registration_check import registration_check
 from lymphct.cascade.score import PatientScore, predict_score
 from lymphct.cascade.settings import Config
@@ -28,6 +29,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
     fill_structures: bool = False,
     registration: RegistrationMethod | None = None,
     threads: int = 1,
+    only: StageName | None = None,
 ) -> Prediction:
     """Follow Fig. 2 from a multiphase CT to the probability of lymph node metastasis.
 
@@ -38,6 +40,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
         fill_structures: let the network add structures the given label map lacks.
         registration: method; None = as the bundle was trained, whatever `config` says.
         threads: of the registration; the result does not depend on them.
+        only: last stage that draws a mask; no network beyond it is needed or run. None = to the end.
 
     Returns:
         Everything on the venous grid as acquired.
@@ -55,13 +58,19 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
         how = config.registration.model_copy(update={"method": registration or models.info.registration})
         aligned = align(patient.venous, patient.arterial, models.spacing, how, threads=threads)  # Sec. IV-A.2
         given = given_on_grid(patient, aligned.ct, fill_structures=fill_structures)
-    found = examine(aligned.ct, given, models, config.attention, watch)  # Sec. III-A
-    with watch.stage("status"):
-        score = predict_score(found, models, drawn=patient.tumor is not None)  # Sec. III-B
+    if only is not None:
+        found = examine_until(aligned.ct, given, models, config.attention, watch, last=only)
+        score = score_of_masks(only)
+    else:
+        found = examine(aligned.ct, given, models, config.attention, watch)  # Sec. III-A
+        with watch.stage("status"):
+            score = predict_score(found, models, drawn=patient.tumor is not None)  # Sec. III-B
     patient = replace(patient, notices=(*patient.notices, *about_registration(aligned, how, models)))
     notices = collected_notices(patient, found, score, models, config)
     with watch.stage("output"):
         prediction = as_acquired(patient, found, score, notices, watch, filled=fill_structures)
+    if only is StageName.STRUCTURES and patient.tumor is None:  # nobody looked for one
+        prediction = replace(prediction, sources={**prediction.sources, StageName.TUMOR: Source.NONE})
     check = registration_check(aligned)
     return prediction if check is None else replace(prediction, checks=(check,))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lymphct.cli.context import GLOBALS
+from lymphct.cli.effect import require_effect
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ def demo(
     patients: Annotated[int, typer.Option(min=3, help="How many to predict.")] = 3,
 ) -> None:
     """Generate phantom patients, find and call their lymph nodes, predict their status; a report for each."""
+    if not train:
+        require_effect("predict", GLOBALS.overrides)
     from lymphct.io.settings import load_config
 
     began = time.perf_counter()

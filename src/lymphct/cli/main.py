@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from lymphct.cli.context import GLOBALS, hoisted, one_line, start_logging
+from lymphct.cli.effect import require_effect
 from lymphct.core.errors import EnvironmentProblemError, LymphctError, UsageError
 from lymphct.io.results.disk import environment_errors
 
@@ -39,11 +40,12 @@ def _print_version(value: bool) -> None:
 
 
 def set_globals(
+    context: typer.Context,
     config: Annotated[
         str | None, typer.Option(help="Settings: a YAML file, or a preset such as paper or phantom_tiny.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, e.g. nodes.threshold=0.4; repeatable.")
+        list[str] | None, typer.Option("--set", help="One setting, e.g. attention.border=4; repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
@@ -55,12 +57,13 @@ def set_globals(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Store the global options."""
+    """Store the global options; refuse a setting that the command would ignore."""
     del version  # handled by its callback
     GLOBALS.config, GLOBALS.overrides = config, overrides or []
     GLOBALS.device, GLOBALS.jobs, GLOBALS.seed = device, jobs, seed
     GLOBALS.debug, GLOBALS.quiet, GLOBALS.verbose = debug, quiet, verbose
     start_logging()
+    require_effect(context.invoked_subcommand or "", GLOBALS.overrides)
 
 
 def run(arguments: list[str] | None = None) -> None:

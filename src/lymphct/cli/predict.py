@@ -11,9 +11,10 @@ from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
 from lymphct.cli.options import AsJson, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
+from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lymphct.io.manifest import Manifest
     from lymphct.patients.prediction import PredictionRequest
@@ -24,6 +25,32 @@ logger = logging.getLogger(__name__)
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("predict")(predict)
+
+
+def _known_mask(only: StageName | None) -> StageName | None:
+    if only in {StageName.IDENTIFICATION, StageName.METASTASIS}:
+        msg = f"{only.value} draws no mask; one of structures, tumor, nodes"
+        raise typer.BadParameter(msg)
+    return only
+
+
+def _points(given: "Sequence[str]", only: StageName | None) -> dict[str, float]:
+    if not given:
+        return {}
+    from lymphct.cascade.operating_points import OPERATING_POINTS, operating_point
+    from lymphct.core.errors import UsageError
+
+    points: dict[str, float] = {}
+    stages = list(StageName)
+    for name, value in map(operating_point, given):
+        if name in points:
+            msg = f"the operating point {name} is given twice"
+            raise UsageError(msg, code="E_OPERATING_POINT", cure="give one value")
+        if only is not None and stages.index(OPERATING_POINTS[name].stage) > stages.index(only):
+            msg = f"the operating point {name} has no effect on --only {only}"
+            raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
+        points[name] = value
+    return points
 
 
 def predict(
@@ -62,6 +89,23 @@ def predict(
         ),
     ] = "",
     dry_run: DryRun = False,
+    operating_points: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--operating-point",
+            metavar="NAME=VALUE",
+            help="Another value than the bundle's of node_voxel, node_min_volume_mm3, node_positive or "
+            "patient; repeatable, said in the result.",
+        ),
+    ] = None,
+    only: Annotated[
+        StageName | None,
+        typer.Option(
+            metavar="structures|tumor|nodes",
+            callback=_known_mask,
+            help="Masks of this stage and of those it needs, no score; the bundle needs no other part.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find and call lymph nodes, predict the LN-metastasis status."""
@@ -88,6 +132,8 @@ def predict(
         device=GLOBALS.device,
         threads=GLOBALS.jobs if cohort is None else 1,
         given=columns,
+        only=only,
+        operating_points=_points(operating_points or [], only),
     )
     files = {
         "venous": venous,
@@ -182,4 +228,6 @@ def summary_line(result: "Mapping[str, Any]") -> str:
 def _called(result: "Mapping[str, Any]") -> str:
     positive = result["nodes_positive"]
     is_drawn = "given" in result["sources"]["nodes"]
+    if positive is None:
+        return " drawn, not called" if is_drawn else ", not called"
     return f" drawn, {positive} called positive" if is_drawn else f", {positive} predicted positive"

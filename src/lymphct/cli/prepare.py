@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
+from lymphct.cli.effect import refuse_settings
 from lymphct.cli.options import AsJson, CohortFile, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
@@ -38,6 +39,9 @@ def prepare(
 ) -> None:
     """Register, resample and map the attention of every patient of a cohort, and keep it."""
     config = chosen_config()
+    if bundle is not None:
+        given = ["imaging.spacing", "registration.method"]
+        refuse_settings(GLOBALS.overrides, given, "the bundle's holds", "leave it out, or --bundle")
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifest import read_manifest
 

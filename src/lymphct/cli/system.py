@@ -8,6 +8,7 @@ import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, counted
 from lymphct.cli.options import AsJson, CohortFile
+from lymphct.core.terms import StageName
 
 MARKS = {"ok": "ok    ", "absent": "-     ", "failed": "FAILED"}
 
@@ -48,17 +49,41 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")], as_json: AsJson = False
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    parts: Annotated[
+        str | None,
+        typer.Option(help="Stages the bundle must have, separated by commas; default: all five."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Check a bundle: files, digests, tensors, and that its networks can be built from it."""
-    from lymphct.cli.installation import verified_bundle
+    """Check a bundle: its files, its networks, that no part is missing; say which commands it serves."""
+    expected = _stages(parts)
+    from lymphct.cli import installation
+    from lymphct.cli.services import require_parts, services
+    from lymphct.io.models.bundles import read_bundle
 
-    checked = verified_bundle(bundle)
+    checked = installation.verified_bundle(bundle)
+    there = read_bundle(bundle).info.parts
+    require_parts(there, expected)
+    serves = services(there)
     if as_json:
-        typer.echo(json.dumps({"bundle": bundle.name, "checked": checked}))
-    else:
-        for line in checked:
-            typer.echo(f"ok  {line}")
+        typer.echo(json.dumps({"bundle": bundle.name, "checked": checked, "serves": serves}))
+        return
+    for line in checked:
+        typer.echo(f"ok  {line}")
+    for command in serves:
+        typer.echo(f"serves  {command}")
+
+
+def _stages(names: str | None) -> tuple[StageName, ...]:
+    if names is None:
+        return tuple(StageName)
+    words = [word.strip() for word in names.split(",")]
+    unknown = [word for word in words if word not in set(StageName)]
+    if unknown:
+        msg = f"{unknown[0]!r} is not one of {', '.join(StageName)}"
+        raise typer.BadParameter(msg, param_hint="--parts")
+    return tuple(StageName(word) for word in words)
 
 
 def trained_on(

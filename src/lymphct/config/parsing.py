@@ -87,7 +87,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals:
         msg = f"--set takes key=value, got {override!r}"
-        raise UsageError(msg, cure="for example --set nodes.threshold=0.4")
+        raise UsageError(msg, cure="for example --set attention.border=4")
     _assign(values, path.split("."), _scalar(value))
 
 
@@ -132,7 +132,7 @@ def _scalar(text: str) -> Any:  # noqa: ANN401 - a YAML value can be of any type
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         msg = f"the value {text!r} is not valid YAML"
-        raise UsageError(msg, code="E_YAML", cure="for example --set nodes.threshold=0.4") from error
+        raise UsageError(msg, code="E_YAML", cure="for example --set attention.border=4") from error
 
 
 def _assign(values: dict[str, Any], path: Sequence[str], value: object) -> None:

@@ -4,16 +4,19 @@ import importlib.metadata
 import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from lymphct.cascade.models import Models
+from lymphct.cascade.operating_points import moved, moved_points, require_stages
+from lymphct.cascade.partial_examination import networks_needed, require_networks
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
+from lymphct.core.errors import UsageError
 from lymphct.core.patient import Multiphase, PatientInput, Prediction
-from lymphct.core.terms import RegistrationMethod
+from lymphct.core.terms import RegistrationMethod, StageName
 from lymphct.io.images.reading import Scheme, write_volume
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import require_usable
@@ -24,6 +27,7 @@ from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import locked
 from lymphct.nodes.instances import class_map
+from lymphct.patients.masks import write_masks
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.report.cohort import COHORT_FILE, Fate, cohort_page
@@ -54,6 +58,8 @@ class PredictionRequest:
         registration: method; None = as the bundle was trained.
         device: on which the networks run.
         threads: of the registration of one patient.
+        only: last stage that draws a mask, for masks alone; None = to the end.
+        operating_points: values by the names of `OPERATING_POINTS`, where not those of the bundle.
 
     """
 
@@ -65,6 +71,8 @@ class PredictionRequest:
     device: str = "auto"
     threads: int = 1
     given: tuple[str, ...] = ()
+    only: StageName | None = None
+    operating_points: Mapping[str, float] = field(default_factory=dict)
 
 
 def predict_single(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
@@ -103,7 +111,10 @@ def predict_cohort(
     """
     cohort = images_of(cohort, request.given)
     broken = require_usable(cohort)
-    read_bundle(request.bundle)  # a bundle that is refused is no patient's failure
+    info = read_bundle(request.bundle).info  # a bundle that is refused is no patient's failure
+    require_stages(info.parts, request.operating_points)
+    if all(not set(record.paths) - {"venous", "arterial"} for record in cohort.patients):
+        require_networks(info.parts, networks_needed((), last=request.only))
     with locked(out):
         work = _CohortPredictor(request, out)
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
@@ -153,7 +164,13 @@ class _CohortPredictor:
 
 
 def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
-    models = models_in(request.bundle, request.device)
+    needed = networks_needed(record.paths, fill_structures=request.fill_structures, last=request.only)
+    require_networks(read_bundle(request.bundle).info.parts, needed)
+    unused = {"node_voxel", "node_min_volume_mm3"}.intersection(request.operating_points)
+    if record.nodes is not None and unused:
+        msg = f"the operating point {min(unused)} has no effect on lymph nodes that are given"
+        raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
+    models = moved(models_in(request.bundle, request.device), request.operating_points)
     recipe = Recipe.of_files(
         files_of(record),
         {
@@ -162,6 +179,8 @@ def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path)
             "labels": str(request.labels),
             "fill_structures": request.fill_structures,
             "registration": request.registration,
+            "only": request.only,
+            "operating_points": dict(request.operating_points),
         },
         code=("patients.prediction",),
         bundle=models.digest,
@@ -180,7 +199,11 @@ def _predict_into(folder: Path, *, record: PatientRecord, request: PredictionReq
         fill_structures=request.fill_structures,
         registration=request.registration,
         threads=request.threads,
+        only=request.only,
     )
+    if request.only is not None:
+        write_masks(folder, prediction, report_context(patient, prediction, models), request.only)
+        return
     write_prediction(folder, prediction, patient, models)
 
 
@@ -237,6 +260,7 @@ def report_context(patient: PatientInput, prediction: Prediction, models: Models
             "sha256": models.digest,
             "is_phantom": info.is_phantom,
             "notice": info.notice,
+            **({"overrides": dict(moved_points(models))} if models.moved_from else {}),
         },
         versions=installed_versions(),
         checks=checks,

@@ -1,7 +1,7 @@
 """The colours of structures, tumor and lymph nodes: on the page and, as colour tables, in 3D Slicer."""
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -68,11 +68,13 @@ def hex_color(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def write_color_tables(seg_folder: Path, nodes: NodeMap | None = None) -> list[Path]:
+def write_color_tables(
+    seg_folder: Path, nodes: NodeMap | None = None, *, only: Collection[str] | None = None
+) -> list[Path]:
     """Write colour tables for 3D Slicer beside the masks: one `.ctbl` of the same name each.
 
     Each line holds number, name, red, green, blue, opacity. `node_instances.ctbl` lists the numbers of
-    `nodes`; it is left out when these are not given.
+    `nodes`; it is left out when these are not given. `only` names the masks that are there; None = all.
     """
     classes = [(int(c), f"predicted_{c.label}", CLASS_COLORS[c]) for c in NodeClass]
     tables: dict[str, list[tuple[int, str, Color]]] = {
@@ -87,6 +89,8 @@ def write_color_tables(seg_folder: Path, nodes: NodeMap | None = None) -> list[P
         ]
     paths = []
     for name, rows in tables.items():
+        if only is not None and name not in only:
+            continue
         path = seg_folder / f"{name}.ctbl"
         path.write_bytes(_color_table(rows).encode("ascii"))
         paths.append(path)

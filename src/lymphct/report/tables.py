@@ -55,11 +55,12 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
     """Return the content of result.json: what was predicted, from what, and what a reader must know.
 
     `predicted_n_status` is 1 (N+), 0 (N-) or null; `nodes_total`, `nodes_positive` and
-    `largest_positive_volume_mm3` are null when lymph nodes were not searched. Positive means called positive
-    and no impossible node; `tumor` is null without one; `sources` says what was given and what the networks
-    made.
+    `largest_positive_volume_mm3` are null when lymph nodes were not searched, the last two also when they
+    were not called. Positive means called positive and no impossible node; `tumor` is null without one;
+    `sources` says what was given and what the networks made.
     """
     searched = prediction.search is SearchState.SEARCHED
+    called = searched and all(node.node_class is not None for node in prediction.nodes.nodes)
     return {
         "schema": SCHEMA,
         "patient_id": context.patient_id,
@@ -69,9 +70,9 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "predicted_n_status": predicted_n_status(prediction),
         "nodes_search": prediction.search.value,
         "nodes_total": len(prediction.nodes.nodes) if searched else None,
-        "nodes_positive": len(positive_nodes(prediction)) if searched else None,
+        "nodes_positive": len(positive_nodes(prediction)) if called else None,
         "nodes_implausible": len(implausible_nodes(prediction)) if searched else None,
-        "largest_positive_volume_mm3": largest_positive_volume(prediction) if searched else None,
+        "largest_positive_volume_mm3": largest_positive_volume(prediction) if called else None,
         "tumor": tumor_record(prediction),
         "structures_used": [structure.label for structure in prediction.structures_used],
         "structures_missing": [structure.label for structure in missing_structures(prediction)],

@@ -1,0 +1,127 @@
+"""Masks of one stage, by a bundle that has no other network than it needs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from lymphct.cascade.examination import Given, Stopwatch
+from lymphct.cascade.partial_examination import examine_until, networks_needed, require_networks
+from lymphct.config import Config
+from lymphct.core.errors import ModelError
+from lymphct.core.patient import Multiphase
+from lymphct.core.terms import StageName
+from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.io.models.bundles import read_bundle, write_bundle
+from lymphct.io.models.loading import models_in
+from lymphct.patients import prediction
+from lymphct.patients.masks import MASKS
+from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
+from lymphct.patients.reading import read_patient
+
+Make = Callable[..., PredictionRequest]
+
+
+@pytest.fixture
+def record(cohort: Manifest) -> PatientRecord:
+    return replace(cohort.patients[0], structures=None, tumor=None, nodes=None)
+
+
+@pytest.fixture
+def asking(bundle: Path, config: Config, tmp_path: Path) -> Make:
+    """Return a function that asks a bundle of these parts alone for masks up to a stage."""
+
+    def made(only: StageName | None, *parts: StageName) -> PredictionRequest:
+        folder = tmp_path / "bundle"
+        whole = read_bundle(bundle)
+        info = whole.info.model_copy(update={"parts": {name: whole.info.parts[name] for name in parts}})
+        write_bundle(folder, info, {name: whole.weights[name] for name in parts}, "# Card\n")
+        return PredictionRequest(bundle=folder, config=config, device="cpu", only=only)
+
+    return made
+
+
+@pytest.mark.parametrize("last", MASKS)
+def test_a_bundle_writes_the_masks_of_its_networks(
+    last: StageName, record: PatientRecord, asking: Make, tmp_path: Path
+) -> None:
+    parts = list(MASKS)[: list(MASKS).index(last) + 1]
+    result = predict_single(record, asking(last, *parts), tmp_path / "out")
+    masks = {f"{name}.nii.gz" for name in MASKS[last]}
+    tables = {f"{name}.ctbl" for name in MASKS[last] if name != "attention"}
+    assert {path.name for path in (tmp_path / "out" / "seg").iterdir()} == masks | tables
+    assert result["probability"] is result["predicted_n_status"] is result["nodes_positive"] is None
+    assert f"only_{last}" in [notice["code"] for notice in result["notices"]]
+    assert "no_positive_nodes" not in [notice["code"] for notice in result["notices"]]
+    assert (result["nodes_total"] is not None) is (last is StageName.NODES)
+    others = {"DONE.json", "result.json", "seg"} | ({"nodes.csv"} if last is StageName.NODES else set())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == others
+
+
+def test_no_other_network_is_run(
+    bundle: Path, config: Config, record: PatientRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwanted(self: nn.Module, *_: object) -> None:
+        pytest.fail(f"{type(self).__name__} was run")
+
+    models = models_in(bundle, "cpu")
+    for part in (models.tumor, models.nodes, models.identification, models.metastasis):
+        assert part is not None
+        monkeypatch.setattr(part.network, "forward", unwanted.__get__(part.network))
+    how = PredictionRequest(bundle=bundle, config=config, device="cpu", only=StageName.STRUCTURES)
+    predict_single(record, how, tmp_path / "out")
+
+
+def test_the_masks_are_those_of_the_whole_prediction(
+    bundle: Path, config: Config, record: PatientRecord, tmp_path: Path
+) -> None:
+    how = PredictionRequest(bundle=bundle, config=config, device="cpu")
+    predict_single(record, how, tmp_path / "whole")
+    predict_single(record, replace(how, only=StageName.NODES), tmp_path / "masks")
+    for name in ("structures", "tumor", "attention"):
+        one, other = (tmp_path / run / "seg" / f"{name}.nii.gz" for run in ("whole", "masks"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_missing_network_is_told_before_an_image_is_read(
+    record: PatientRecord, asking: Make, cohort: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "read_patient", lambda *_, **__: pytest.fail("an image was read"))
+    how = asking(None, StageName.STRUCTURES)
+    cure = "give --tumor, or ask for masks alone: --only structures"
+    with pytest.raises(ModelError, match=f"the bundle has no tumor network .*{cure}"):
+        predict_single(record, how, tmp_path / "out")
+    images = replace(cohort, patients=(record,))
+    with pytest.raises(ModelError, match="the bundle has no tumor network"):
+        predict_cohort(images, how, tmp_path / "cohort")
+    assert not (tmp_path / "cohort").exists()
+
+
+def test_what_is_given_needs_no_network_unless_it_is_to_be_filled() -> None:
+    every = ["structures", "tumor", "nodes"]
+    assert networks_needed(every) == ()
+    assert networks_needed(every, fill_structures=True) == (StageName.STRUCTURES,)
+    assert networks_needed(["structures", "tumor"]) == (StageName.NODES, StageName.IDENTIFICATION)
+    assert networks_needed(["nodes"], last=StageName.STRUCTURES) == (StageName.STRUCTURES,)
+    with pytest.raises(ModelError, match=r"no identification network .* - use a bundle with all stages$"):
+        require_networks([], [StageName.IDENTIFICATION])
+
+
+def test_without_guiding_structures_nodes_are_not_searched(
+    bundle: Path, config: Config, cohort: Manifest
+) -> None:
+    models = models_in(bundle, "cpu")
+    patient = read_patient(cohort.patients[0])
+    assert patient.structures is not None
+    empty = patient.structures.with_array(patient.structures.array * 0)
+    found = examine_until(
+        Multiphase(venous=patient.venous),
+        Given(structures=empty, tumor=empty),
+        models,
+        config.attention,
+        Stopwatch(),
+        last=StageName.NODES,
+    )
+    assert (found.searched, found.nodes.nodes, found.used) == (False, (), ())
