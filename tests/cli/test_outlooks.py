@@ -82,12 +82,12 @@ def test_check_for_a_training_tells_what_is_there_the_split_and_what_each_stage_
     assert lines[0].startswith("patients: 12; ")
     assert lines[1] == "phases: 12 venous, 12 arterial; masks: 12 structures, 12 tumor, 12 nodes"
     assert [line.split(";")[0] for line in lines if line.startswith("part ")] == [
-        "part train: 6 patients",
+        "part train: 5 patients",
         "part validation: 1 patient",
         "part fusion_train: 4 patients",
-        "part fusion_validation: 1 patient",
+        "part fusion_validation: 2 patients",
     ]
-    assert "stage structures: 6 training patients, 1 for validation, 4 epochs of 50 iterations" in lines
+    assert "stage structures: 5 training patients, 1 for validation, 4 epochs of 50 iterations" in lines
     assert any(line.startswith("stage metastasis: 4 training patients (") for line in lines)
     # 64 × 64 × 48 voxels: two phases of 2 bytes, structures, tumor, nodes of 1, 1, 4, and 6 for attention.
     assert f"disk: {12 * 64 * 64 * 48 * 16 / 1e6:.0f} MB needed" in lines[-2]

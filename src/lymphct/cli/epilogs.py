@@ -24,6 +24,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "evaluate instances": (
         "lymphct evaluate instances --prediction found.nii.gz --truth nodes.nii.gz --out scores/nodes",
     ),
+    "evaluate status": ("lymphct evaluate status scores.csv --out scores/status",),
+    "evaluate cohort": (
+        "lymphct evaluate cohort --results results --cohort cohort.csv --out scores/cohort",
+    ),
+    "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
     "register": ("lymphct register --fixed venous.nii.gz --moving arterial.nii.gz --out registered",),
     "phantom": ("lymphct phantom phantoms --patients 20 --size tiny --seed 7",),
@@ -33,6 +38,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "doctor": ("lymphct doctor --device cuda",),
     "models verify": ("lymphct models verify runs/first/bundle",),
+    "models trained-on": ("lymphct models trained-on runs/first/bundle cohort.csv",),
     "config show": ("lymphct config show --config phantom_tiny --set nodes.threshold=0.4",),
 }
 """Lines that can be typed as they are, by the words of the command."""
