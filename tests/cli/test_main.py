@@ -1,4 +1,5 @@
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from lymphct.cli.context import GLOBALS, hoisted, one_line
+from lymphct.cli.context import GLOBALS, hoisted, one_line, patient_bar
 from lymphct.cli.main import exit_code, new_app, run
 from lymphct.core.errors import (
     CohortPartlyFailedError,
@@ -156,6 +157,35 @@ def test_a_termination_has_code_143_and_the_old_handler_comes_back() -> None:
     app = app_that(lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert exit_code(app, ["act"]) == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_who_is_interrupted_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def act() -> None:
+        GLOBALS.go_on = lambda: "run the same command again"
+        raise KeyboardInterrupt
+
+    assert exit_code(app_that(act), ["act"]) == 130
+    assert capsys.readouterr().err == "interrupted - run the same command again\n"
+
+    def end() -> None:
+        GLOBALS.go_on = lambda: "add --resume"
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert exit_code(app_that(end), ["act"]) == 143
+    assert capsys.readouterr().err == "terminated - add --resume\n"
+
+
+def test_a_line_of_the_log_does_not_break_a_bar(terminal: Any) -> None:
+    with terminal, patient_bar("patients", 3) as bar:
+        bar.done("p1")
+        assert bar.begun is not None
+        bar.begun("p2", "nodes")
+        logging.getLogger("lymphct").warning("p2: phases look swapped")
+        typer.echo("a line of typer", err=True)
+    assert "patients: p2: nodes" in terminal.text
+    assert "1/3" in terminal.text
+    assert terminal.alone("WARNING p2: phases look swapped")
+    assert terminal.alone("a line of typer")
 
 
 def test_global_options_may_stand_anywhere() -> None:

@@ -102,7 +102,7 @@ def test_the_options_of_one_patient_become_a_record_without_a_file(
 ) -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def predict_single(*arguments: object) -> dict[str, Any]:
+    def predict_single(*arguments: object, **_: object) -> dict[str, Any]:
         asked.append(arguments)
         return RESULT
 

@@ -1,5 +1,6 @@
 """`lymphct train` up to the door of the training, which has tests of its own, and what it tells meanwhile."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from lymphct.cli.train import training_progress
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import write_manifest
 from lymphct.study import single_split
-from lymphct.study.progress import Step
+from lymphct.study.progress import Beat, Step
+from lymphct.study.pulse import Pulse
 
 Program = Callable[..., Any]
 MASKS = ("venous", "structures", "tumor", "nodes")
@@ -104,6 +106,53 @@ def test_an_epoch_that_was_not_validated_has_no_score(capsys: pytest.CaptureFixt
     with training_progress() as progress:
         progress(Step(stage=StageName.TUMOR, epoch=1, epochs=8, loss=0.5, score=None, seconds=1))
     assert capsys.readouterr().err == "tumor 1/8: loss 0.500, 1 s\n"
+
+
+def test_without_a_terminal_the_pace_of_a_stage_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_progress() as progress:
+        for done in (1, 40, 80):
+            progress(Beat(StageName.NODES, Pulse(done=done, total=1000, seconds=1.5)))
+        progress(Beat(StageName.TUMOR, Pulse(done=8, total=8, seconds=1.5)))
+    assert capsys.readouterr().err == "nodes: 1.5 s an iteration, about 24 min for the 960 to go\n"
+
+
+def test_on_a_terminal_a_bar_shows_iterations_and_the_time_to_go(terminal: Any) -> None:
+    with terminal, training_progress() as progress:
+        progress(Beat(StageName.NODES, Pulse(done=1, total=1000, seconds=60.0)))
+        progress(STEP)
+        logging.getLogger("lymphct").warning("the learning rate is high")
+    assert "1/1000 16 h 39 min to go" in terminal.text
+    assert "nodes 3/8: loss 0.500, score 0.750" in terminal.text
+    assert terminal.alone("WARNING the learning rate is high")
+
+
+def test_before_it_starts_a_training_tells_what_it_will_do(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    result = lymphct(
+        "train", "all", "--cohort", manifest, "--out", tmp_path / "run", "--config", "phantom_nano"
+    )
+    told = [line.removeprefix("INFO ") for line in result.err.splitlines() if line.startswith("INFO ")]
+    assert told[0].startswith("part train: 6 patients; ")
+    assert told[4] == "stage structures: 6 training patients, 1 for validation, 4 epochs of 50 iterations"
+    assert len(told) == 4 + 5
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupted_training_says_how_to_go_on(
+    lymphct: Program, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: Any
+) -> None:
+    def interrupt(request: single_split.TrainingRequest, *_: object) -> None:
+        request.folder.mkdir()
+        if begun:
+            (request.folder / "plan.json").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(single_split, "train_all", interrupt)
+    result = lymphct("train", "all", "--cohort", manifest, "--out", tmp_path / "run", "-q")
+    assert result.code == 130
+    assert result.err == f"interrupted - run the same command again{' with --resume' if begun else ''}\n"
 
 
 def test_nothing_is_told_to_whoever_asked_for_silence(capsys: pytest.CaptureFixture[str]) -> None:

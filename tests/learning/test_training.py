@@ -203,3 +203,14 @@ def test_the_gradient_is_clipped() -> None:
     next(train(network, _batch, far, settings))
     after = torch.cat([x.detach().flatten() for x in network.parameters()])
     assert (after - before).norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_whoever_asks_is_told_of_every_iteration_and_the_result_is_the_same() -> None:
+    settings = _settings(epochs=2)
+    told: list[int] = []
+    records = list(train(_network(), _batch, _loss, settings, told=told.append))
+    assert told == [1, 2, 3, 4, 5, 6, 7, 8]
+    _assert_same(records[-1].state, _fit(settings)[-1].state)
+    (last,) = train(_network(), _batch, _loss, settings, state=records[0].state, told=told.append)
+    assert told[8:] == [5, 6, 7, 8]
+    assert last.epoch == 2

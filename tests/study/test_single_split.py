@@ -17,12 +17,16 @@ from lymphct.patients.dataset import StoredPatient
 from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.plan import Run
-from lymphct.study.progress import Step
+from lymphct.study.progress import Beat, Step
 from lymphct.study.single_split import TrainingRequest, start_run, train_all, train_one, train_stage
 
 
-def no_steps() -> list[Step]:
+def no_steps() -> list[Step | Beat]:
     return []
+
+
+def epochs_in(told: list[Step | Beat]) -> list[Step]:
+    return [news for news in told if isinstance(news, Step)]
 
 
 def test_all_five_stages_end_up_in_one_verified_bundle(bundle: Path) -> None:
@@ -47,6 +51,15 @@ def test_the_bundle_knows_whom_it_has_seen(bundle: Path, training: TrainingReque
     info = read_bundle(bundle).info
     assert all(info.has_seen(record.patient_id) for record in training.records)
     assert not info.has_seen("somebody-else")
+
+
+def test_how_far_the_preparation_is_is_told(
+    training: TrainingRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="lymphct"):
+        start_run(replace(training, folder=tmp_path / "run"))
+    told = [line for line in caplog.messages if line.endswith("patients prepared")]
+    assert told == [f"{number} of 12 patients prepared" for number in (2, 4, 6, 8, 10, 12)]
 
 
 def test_a_finished_run_is_not_trained_again(bundle: Path, training: TrainingRequest) -> None:
@@ -283,9 +296,15 @@ def test_progress_is_told_of_every_epoch_whichever_process_trains(
     for jobs, steps in told.items():
         train_all(replace(training, folder=tmp_path / f"run{jobs}", jobs=jobs), steps.append)
     epochs = {
-        jobs: sorted((step.stage, step.epoch, step.epochs) for step in steps) for jobs, steps in told.items()
+        jobs: sorted((step.stage, step.epoch, step.epochs) for step in epochs_in(steps))
+        for jobs, steps in told.items()
     }
     assert epochs[1] == epochs[2] == sorted((stage, epoch, 2) for stage in STAGES for epoch in (1, 2))
+    for news in told.values():  # and how far each stage was meanwhile, up to its last iteration
+        last = {beat.stage: beat.pulse for beat in news if isinstance(beat, Beat)}
+        assert {stage: (pulse.done, pulse.total) for stage, pulse in last.items()} == dict.fromkeys(
+            STAGES, (8, 8)
+        )
     # Side by side or one after the other, the bytes are the same.
     for name in STAGES:
         one, two = (tmp_path / f"run{jobs}" / "bundle" / f"{name}.safetensors" for jobs in told)

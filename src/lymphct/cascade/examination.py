@@ -1,6 +1,6 @@
 """The stages of Fig. 2 on the working grid, from both phases to the called lymph nodes (Sec. III-A)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -70,13 +70,16 @@ class Findings:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Wall seconds per stage."""
+    """Wall seconds per stage; tells whoever wants to know which one begins."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    begun: Callable[[str], None] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a block."""
+        if self.begun is not None:
+            self.begun(name)
         began = perf_counter()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - began, 3)

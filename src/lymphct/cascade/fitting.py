@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from lymphct.cascade.cases import Material
@@ -31,6 +32,9 @@ class Keep(Protocol):
     def add(self, record: EpochRecord, epochs: int) -> None:
         """Take the record of an epoch, one of so many."""
 
+    def told(self, done: int, total: int) -> None:
+        """Take the number of iterations that are done, of so many; called after each."""
+
 
 class Forget:
     """Keep nothing: for trainings that are short enough to begin anew."""
@@ -41,6 +45,9 @@ class Forget:
 
     def add(self, record: EpochRecord, epochs: int) -> None:
         """Let the record go."""
+
+    def told(self, done: int, total: int) -> None:
+        """Let the number go."""
 
 
 def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
@@ -79,8 +86,10 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         msg = f"no training patient has {stage.learns_from}, which stage {stage.name} learns from"
         raise InputError(msg, code="E_NO_LABELS", cure="fill the columns of the manifest")
     validation = stage.cases(material, roles.validation, start)
-    epochs: int = settings.training.epochs  # type: ignore[attr-defined] # every stage has a training
-    for record in stage.fit(network, cases, validation, settings, seed=start.seed, state=state):
+    training = settings.training  # type: ignore[attr-defined] # every stage has one
+    epochs: int = training.epochs
+    told = partial(keep.told, total=epochs * training.iterations_per_epoch)
+    for record in stage.fit(network, cases, validation, settings, seed=start.seed, state=state, told=told):
         state = record.state
         keep.add(record, epochs)
     if state is None:

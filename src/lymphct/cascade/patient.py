@@ -1,6 +1,6 @@
 """Fig. 2 as one function: from a two-phase CT to the probability of lymph node metastasis."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
 
 
-def predict_patient(  # noqa: PLR0913 - the last three are options
+def predict_patient(  # noqa: PLR0913 - the last four are options
     patient: PatientInput,
     models: Models,
     config: Config,
@@ -30,6 +30,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
     registration: RegistrationMethod | None = None,
     threads: int = 1,
     only: StageName | None = None,
+    begun: Callable[[str], None] | None = None,
 ) -> Prediction:
     """Follow Fig. 2 from a multiphase CT to the probability of lymph node metastasis.
 
@@ -41,6 +42,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
         registration: method; None = as the bundle was trained, whatever `config` says.
         threads: of the registration; the result does not depend on them.
         only: last stage that draws a mask; no network beyond it is needed or run. None = to the end.
+        begun: called with the name of each stage that begins.
 
     Returns:
         Everything on the venous grid as acquired.
@@ -51,7 +53,7 @@ def predict_patient(  # noqa: PLR0913 - the last three are options
         ModelError: the bundle lacks a network that is needed.
 
     """
-    watch = Stopwatch()
+    watch = Stopwatch(begun=begun)
     models = models.running(config.inference)
     require_phases(patient.patient_id, patient.arterial, models)
     with watch.stage("alignment"):

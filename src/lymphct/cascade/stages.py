@@ -23,7 +23,7 @@ from lymphct.core.leakage import FittedOn
 from lymphct.core.settings import Settings
 from lymphct.core.terms import StageName
 from lymphct.learning.segmentation import fit_segmentation
-from lymphct.learning.training import EpochRecord, TrainingState
+from lymphct.learning.training import EpochRecord, Told, TrainingState
 from lymphct.metastasis.heads import status_cases
 from lymphct.metastasis.prediction import build_status_network, fit_status
 from lymphct.metastasis.pretrained import initialize
@@ -109,7 +109,7 @@ class Start:
 class Fit(Protocol):
     """How every stage learns: a record with the whole state after each epoch."""
 
-    def __call__(  # noqa: PLR0913 - seed and state are keywords
+    def __call__(  # noqa: PLR0913 - seed, state and told are keywords
         self,
         network: Any,  # noqa: ANN401 - each row of the table has a network and cases of its own
         cases: Sequence[Any],
@@ -118,6 +118,7 @@ class Fit(Protocol):
         *,
         seed: int,
         state: TrainingState | None = None,
+        told: Told | None = None,
     ) -> Iterator[EpochRecord]:
         """Train the network in place."""
 

@@ -80,6 +80,7 @@ def phantom(
         size=size.value, mode=mode.value, center=center, phase_shift=phase_shift is Switch.ON
     )
     cohort = PhantomCohort(folder=out, settings=settings, seed=GLOBALS.seed, patients=patients, first=first)
+    GLOBALS.go_on = lambda: "run the same command again: patients that are there are kept"
     with progress_bar("phantoms", patients) as advance:
         manifest = write_phantoms(cohort, jobs=GLOBALS.jobs, progress=advance)
     typer.echo(str(manifest))

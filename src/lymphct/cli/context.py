@@ -5,9 +5,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from lymphct.config import Config
 
 GLOBAL_WITH_VALUE = ("--config", "--set", "--device", "--jobs", "--seed")
@@ -26,6 +29,8 @@ class Globals:
     debug: bool = False
     quiet: bool = False
     verbose: bool = False
+    go_on: Callable[[], str] | None = None
+    """How to go on after an interruption, asked for when there was one; set by a command with long work."""
 
     @property
     def show_progress(self) -> bool:
@@ -75,12 +80,19 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 def start_logging() -> None:
     """Send one line per message to stderr: warnings always, progress notes unless `-q`, details with `-v`."""
     level = logging.DEBUG if GLOBALS.verbose else logging.WARNING if GLOBALS.quiet else logging.INFO
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(_OneLine("%(levelname)s %(message)s"))
     root = logging.getLogger("lymphct")
     root.handlers[:] = [handler]
     root.setLevel(level)
     root.propagate = False
+
+
+class _ToStderr(logging.Handler):
+    """Prints to whatever stderr is now: while a bar is shown, that puts the line above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201 - the terminal belongs to this room
 
 
 class _OneLine(logging.Formatter):
@@ -110,15 +122,66 @@ def counted(number: int, what: str) -> str:
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(42.2), duration(560), duration(7840), duration(200_000)
+    ('42 s', '9 min', '2 h 11 min', '2 d 8 h')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+@cache
+def shared_console() -> "Console":
+    """Return the one console on stderr: bars and whatever is printed meanwhile know of one another."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
     """Show a bar on an interactive terminal; call what is yielded after each step with its name."""
-    if not GLOBALS.show_progress:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+    with patient_bar(title, total) as bar:
+        yield bar.done
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+
+@dataclass(frozen=True, slots=True)
+class PatientBar:
+    """A bar over patients: tell it what begins and who is done.
+
+    Attributes:
+        done: takes the id of a patient who is done.
+        begun: takes a patient's id and the stage that begins; None where nobody watches.
+
+    """
+
+    done: Callable[[str], None]
+    begun: Callable[[str, str], None] | None
+
+
+@contextmanager
+def patient_bar(title: str, total: int) -> Iterator[PatientBar]:
+    """Show a bar over patients on an interactive terminal, with the stage that is under way."""
+    if not GLOBALS.show_progress:
+        yield PatientBar(lambda _: None, None)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=shared_console(), transient=True) as bars:
         task = bars.add_task(title, total=total)
-        yield lambda name: bars.update(task, advance=1, description=f"{title}: {name}")
+
+        def done(name: str) -> None:
+            bars.update(task, advance=1, description=f"{title}: {name}")
+
+        def begun(name: str, stage: str) -> None:
+            bars.update(task, description=f"{title}: {name}: {stage}")
+
+        yield PatientBar(done, begun)

@@ -57,6 +57,7 @@ def demo(
         device=GLOBALS.device,
         jobs=GLOBALS.jobs,
     )
+    GLOBALS.go_on = lambda: "run the same command again: what is done is kept"
     with training_progress() as progress:
         outcome = demonstrate(show, step=logger.info, progress=progress)
     print_outcome(outcome, summary_line)

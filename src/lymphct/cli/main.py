@@ -80,15 +80,23 @@ def exit_code(app: typer.Typer, arguments: list[str]) -> int:
     previous = signal.signal(signal.SIGTERM, _terminated)
     try:
         with environment_errors():
-            return int(app(hoisted(arguments), prog_name="lymphct", standalone_mode=False) or 0)
+            return _told(int(app(hoisted(arguments), prog_name="lymphct", standalone_mode=False) or 0))
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130)
+        return _told(128 + signal.SIGINT)
     except SystemExit as stop:
-        return int(stop.code or 0)
+        return _told(int(stop.code or 0))
     except Exception as error:  # noqa: BLE001 - the last door: whatever arrives becomes one line and a code
         return _report(error)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _told(code: int) -> int:
+    """Return an exit code; where a signal stopped the work, say how to go on with it."""
+    word = {128 + signal.SIGINT: "interrupted", 128 + signal.SIGTERM: "terminated"}.get(code)
+    if word is None:
+        return code
+    return _fail(word if GLOBALS.go_on is None else f"{word} - {GLOBALS.go_on()}", code)
 
 
 def _terminated(signum: int, _frame: FrameType | None) -> None:

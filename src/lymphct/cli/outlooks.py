@@ -21,6 +21,7 @@ def checked_cohort(manifest: "Manifest", labels: "Scheme") -> "CheckedCohort":
     """Read every image of a cohort, with a bar."""
     from lymphct.patients.checking import check_cohort
 
+    GLOBALS.go_on = lambda: "run the same command again: a check keeps nothing"
     patients = sum(not record.is_excluded for record in manifest.patients)
     with progress_bar("patients", patients) as advance:
         return check_cohort(manifest, labels=labels, jobs=GLOBALS.jobs, progress=advance)
@@ -91,7 +92,7 @@ def outlook_lines(outlook: "Outlook") -> Iterator[str]:
     uncounted = f" (and {there.uncounted} class maps, not counted)" if there.uncounted else ""
     yield f"nodes: {_counts(there.nodes)}{uncounted}"
     yield f"centers: {', '.join(f'{count} {name}' for name, count in there.centers.items())}"
-    yield from map(_share_line, outlook.parts)
+    yield from map(share_line, outlook.parts)
     yield from map(lesson_line, outlook.lessons)
     jobs = "" if outlook.jobs == 1 else f" for each of {outlook.jobs} processes"
     yield f"memory: {_need(outlook.memory)}{jobs}; disk: {_need(outlook.disk)}"
@@ -106,7 +107,8 @@ def lesson_line(lesson: "Lesson") -> str:
     )
 
 
-def _share_line(share: "Share") -> str:
+def share_line(share: "Share") -> str:
+    """Say in one line who is in a part of the split."""
     return (
         f"part {share.name}: {counted(share.patients, 'patient')}; {_status(share.n_status)}; "
         f"{_counts(share.masks)}"

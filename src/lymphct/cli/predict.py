@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
+from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
 from lymphct.cli.options import AsJson, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
@@ -193,7 +193,8 @@ def _one_patient(patient_id: str, given: "Mapping[str, Path]") -> "Manifest":
 def _predict_one(manifest: "Manifest", request: "PredictionRequest", out: Path, *, as_json: bool) -> None:
     from lymphct.patients.prediction import predict_single
 
-    result = predict_single(manifest.patients[0], request, out)
+    with patient_bar("patients", 1) as bar:
+        result = predict_single(manifest.patients[0], request, out, begun=bar.begun)
     typer.echo(json.dumps(result) if as_json else summary_line(result))
 
 
@@ -202,8 +203,11 @@ def _predict_manifest(
 ) -> None:
     from lymphct.patients.prediction import predict_cohort
 
-    with progress_bar("patients", len(manifest.patients)) as advance:
-        outcome = predict_cohort(manifest, request, out, jobs=GLOBALS.jobs, progress=advance)
+    GLOBALS.go_on = lambda: "run the same command again: results that are whole are kept"
+    with patient_bar("patients", len(manifest.patients)) as bar:
+        outcome = predict_cohort(
+            manifest, request, out, jobs=GLOBALS.jobs, progress=bar.done, begun=bar.begun
+        )
     report_outcome(outcome, out, summary_line, as_json=as_json)
 
 

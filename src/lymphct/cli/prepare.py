@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS, chosen_config, progress_bar
+from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
 from lymphct.cli.effect import refuse_settings
 from lymphct.cli.options import AsJson, CohortFile, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
@@ -63,8 +63,9 @@ def prepare(
     if dry_run:
         end_dry_run(after_reading(outlook, manifest, scheme), as_json=as_json)
     settle(outlook)
-    with progress_bar("patients", len(manifest.patients)) as advance:
-        outcome = prepare_cohort(manifest, request, jobs=GLOBALS.jobs, progress=advance)
+    GLOBALS.go_on = lambda: "run the same command again: patients that are prepared are kept"
+    with patient_bar("patients", len(manifest.patients)) as bar:
+        outcome = prepare_cohort(manifest, request, jobs=GLOBALS.jobs, progress=bar.done, begun=bar.begun)
     report_outcome(outcome, out, prepared_line, as_json=as_json)
 
 

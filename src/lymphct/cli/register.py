@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lymphct.cli.context import GLOBALS, chosen_config
+from lymphct.cli.context import GLOBALS, chosen_config, shared_console
 from lymphct.core.terms import RegistrationMethod
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ def _share_bar(title: str) -> Iterator[Callable[[str, float], None] | None]:
     if not GLOBALS.show_progress:
         yield None
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    with Progress(console=shared_console(), transient=True) as bars:
         task = bars.add_task(title, total=1.0)
         yield lambda text, share: bars.update(task, completed=share, description=f"{title}: {text}")

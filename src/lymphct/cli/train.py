@@ -1,24 +1,28 @@
 """`lymphct train`: one stage or all, from a cohort to a bundle."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lymphct.cli.context import GLOBALS, chosen_config
+from lymphct.cli.context import GLOBALS, chosen_config, duration
 from lymphct.cli.options import DryRun, Labels
-from lymphct.cli.outlooks import after_reading, end_dry_run, lesson_line, settle
+from lymphct.cli.outlooks import after_reading, end_dry_run, lesson_line, settle, share_line
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
-    from lymphct.study.progress import Step
+    from lymphct.study.progress import Beat, Progress, Step
+    from lymphct.study.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
 EVERYTHING: Final = "all"
+FIRST: Final = 2
+"""Iterations after which a pace is worth telling."""
 STAGES: Final = (*(stage.value for stage in StageName), EVERYTHING)
 
 
@@ -70,6 +74,7 @@ def train(
     from lymphct.io.models.weights import read_tensors
     from lymphct.io.results.store import locked
     from lymphct.study.outlook import foresee_training
+    from lymphct.study.plan import PLAN_FILE
     from lymphct.study.single_split import TrainingRequest, train_all, train_one
 
     request = TrainingRequest(
@@ -91,42 +96,59 @@ def train(
     if dry_run:
         end_dry_run(after_reading(outlook, manifest, scheme))
     settle(outlook)
-    for lesson in outlook.lessons:
-        logger.info(lesson_line(lesson))
+    for line in (*map(share_line, outlook.parts), *map(lesson_line, outlook.lessons)):
+        logger.info(line)
+    trace = out / PLAN_FILE if only is None else out / "stages" / only
+    GLOBALS.go_on = lambda: f"run the same command again{' with --resume' if trace.exists() else ''}"
     with locked(out), training_progress() as progress:
         bundle = train_all(request, progress) if only is None else train_one(request, only, progress)
     typer.echo(str(bundle))
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[["Step"], None]]:
-    """Show a bar per stage on an interactive terminal, a line per epoch elsewhere."""
+def training_progress() -> Iterator["Progress"]:
+    """Show a bar per stage on an interactive terminal, a line per epoch and one of the pace elsewhere."""
     if GLOBALS.quiet:
         yield lambda _: None
-        return
-    if not GLOBALS.show_progress:
-        yield _line
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
+    elif GLOBALS.show_progress:
+        from lymphct.cli.training_bars import training_bars
 
-    with Progress(console=Console(stderr=True)) as bars:
-        tasks: dict[StageName, TaskID] = {}
-
-        def advance(step: "Step") -> None:
-            if step.stage not in tasks:
-                tasks[step.stage] = bars.add_task(step.stage, total=step.epochs)
-            done = f"{step.stage}: {_figures(step)}"
-            bars.update(tasks[step.stage], completed=step.epoch, description=done)
-
-        yield advance
+        with training_bars() as told:
+            yield told
+    else:
+        yield _Lines().told
 
 
-def _line(step: "Step") -> None:
-    done = f"{step.stage} {step.epoch}/{step.epochs}: {_figures(step)}"
-    typer.echo(f"{done}, {step.seconds:.0f} s", err=True)
+@dataclass(slots=True)
+class _Lines:
+    """What is printed where nobody watches a bar."""
+
+    paced: set[StageName] = field(default_factory=set)
+
+    def told(self, news: "Step | Beat") -> None:
+        """Print an epoch that ended; once a stage, how long it will take."""
+        from lymphct.study.progress import Beat
+
+        if isinstance(news, Beat):
+            self._pace(news.stage, news.pulse)
+        else:
+            done = f"{news.stage} {news.epoch}/{news.epochs}: {figures(news)}"
+            typer.echo(f"{done}, {news.seconds:.0f} s", err=True)
+
+    def _pace(self, stage: StageName, pulse: "Pulse") -> None:
+        # The first iteration also waits for the first images.
+        if stage not in self.paced and FIRST < pulse.done < pulse.total:
+            self.paced.add(stage)
+            typer.echo(f"{stage}: {pace(pulse)}", err=True)
 
 
-def _figures(step: "Step") -> str:
+def pace(pulse: "Pulse") -> str:
+    """Say how long a training takes at the pace so far."""
+    left = pulse.total - pulse.done
+    return f"{pulse.seconds:.2g} s an iteration, about {duration(pulse.left)} for the {left} to go"
+
+
+def figures(step: "Step") -> str:
+    """Return loss and, where there is one, score of an epoch."""
     score = "" if step.score is None else f", score {step.score:.3f}"
     return f"loss {step.loss:.3f}{score}"

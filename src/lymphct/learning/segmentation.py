@@ -12,7 +12,7 @@ from lymphct.learning.inference import sliding_window_labels
 from lymphct.learning.losses import IGNORED, DeepSupervisionLoss
 from lymphct.learning.patches import Batch, PatchSampler
 from lymphct.learning.settings import LossSettings, SegmentationTrainingSettings
-from lymphct.learning.training import EpochRecord, TrainingState, train
+from lymphct.learning.training import EpochRecord, Told, TrainingState, train
 
 
 def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name their role
@@ -23,6 +23,7 @@ def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name t
     *,
     seed: int,
     state: TrainingState | None = None,
+    told: Told | None = None,
 ) -> Iterator[EpochRecord]:
     """Train a network on patches; keep the weights with the best mean Dice on the validation patients.
 
@@ -33,6 +34,7 @@ def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name t
         settings: patches, loss, optimiser, inference.
         seed: of patches and augmentation.
         state: a state of the same training to go on from.
+        told: called with the number of iterations done.
 
     Raises:
         InputError: no training case, or attention given for some only.
@@ -49,6 +51,7 @@ def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name t
         settings.training,
         validate=validate,
         state=state,
+        told=told,
     )
 
 

@@ -15,6 +15,8 @@ from lymphct.core.errors import LymphctError, ModelError
 from lymphct.learning.settings import TrainingSettings
 
 B = TypeVar("B")
+Told = Callable[[int], None]
+"""Takes the number of iterations that are done."""
 Json = float | int | str | bool | None
 
 
@@ -66,7 +68,7 @@ def learning_rate(iteration: int, settings: TrainingSettings) -> float:
     return settings.learning_rate * (0.5 - 0.5 * math.cos(math.pi * left))
 
 
-def train(  # noqa: PLR0913 - the two last are optional and name their role
+def train(  # noqa: PLR0913 - the last three are optional and name their role
     network: nn.Module,
     next_batch: Callable[[int], B],
     loss: Callable[[nn.Module, B], Tensor],
@@ -74,6 +76,7 @@ def train(  # noqa: PLR0913 - the two last are optional and name their role
     *,
     validate: Callable[[nn.Module], float] | None = None,
     state: TrainingState | None = None,
+    told: Told | None = None,
 ) -> Iterator[EpochRecord]:
     """Train on the device of the network; yield a record after every epoch.
 
@@ -84,6 +87,7 @@ def train(  # noqa: PLR0913 - the two last are optional and name their role
         settings: optimiser, schedule, precision.
         validate: score of the network, higher is better; the weights with the best moving average are kept.
         state: a state of the same training to go on from.
+        told: called after every iteration with their number since the training began.
 
     Raises:
         LearningStoppedError: the loss or its gradient is not finite.
@@ -113,6 +117,8 @@ def train(  # noqa: PLR0913 - the two last are optional and name their role
                     error.state = good
                     raise error
                 total += value
+                if told is not None:
+                    told(iteration + 1)
         score = None
         due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs
         if validate is not None and due:

@@ -12,7 +12,7 @@ from lymphct.core.arrays import DoubleArray
 from lymphct.core.evidence import Patches
 from lymphct.core.leakage import require_unseen
 from lymphct.evaluation.classification import auc
-from lymphct.learning.training import EpochRecord, TrainingState, train
+from lymphct.learning.training import EpochRecord, Told, TrainingState, train
 from lymphct.metastasis.aggregation import mean_over_patches
 from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.sampling import StatusBatch, StatusCase, StatusSampler
@@ -29,6 +29,7 @@ def fit_status(  # noqa: PLR0913 - seed and state are keywords, as in `fit_segme
     *,
     seed: int,
     state: TrainingState | None = None,
+    told: Told | None = None,
 ) -> Iterator[EpochRecord]:
     """Train a status network (Sec. III-B); the best weights are those with the highest validation score.
 
@@ -42,6 +43,7 @@ def fit_status(  # noqa: PLR0913 - seed and state are keywords, as in `fit_segme
         settings: of the whole room.
         seed: of all draws.
         state: a state of an earlier record, to go on from exactly there.
+        told: called with the number of iterations done.
 
     Yields:
         One record per epoch.
@@ -61,6 +63,7 @@ def fit_status(  # noqa: PLR0913 - seed and state are keywords, as in `fit_segme
         settings.training,
         validate=_validation(validation) if validation else None,
         state=state,
+        told=told,
     )
 
 

@@ -15,7 +15,7 @@ from lymphct.core.terms import NodeClass
 from lymphct.evaluation.classification import auc
 from lymphct.learning.augmentation import SpatialTransform
 from lymphct.learning.channels import network_channels
-from lymphct.learning.training import EpochRecord, TrainingState, train
+from lymphct.learning.training import EpochRecord, Told, TrainingState, train
 from lymphct.learning.unet import initialize
 from lymphct.nodes.crops import (
     NEGATIVE,
@@ -93,6 +93,7 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
     *,
     seed: int,
     state: TrainingState | None = None,
+    told: Told | None = None,
 ) -> Iterator[EpochRecord]:
     """Train on drawn lymph nodes; the best epoch is the one with the highest validation AUC.
 
@@ -122,6 +123,7 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
         settings.training,
         validate=score if judged else None,
         state=state,
+        told=told,
     )
 
 

@@ -15,6 +15,7 @@ from lymphct.io.manifest_check import require_usable
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import locked
+from lymphct.patients.course import Begun, Course, watched_course
 from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.guidance import Guidance, guide_patient
 from lymphct.patients.memory import affordable_jobs, worker_memory
@@ -52,6 +53,7 @@ def prepare_cohort(
     *,
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
+    begun: Begun | None = None,
 ) -> CohortOutcome:
     """Prepare every patient of a manifest, then write the table of registrations, summary and failures.
 
@@ -67,10 +69,10 @@ def prepare_cohort(
     broken = require_usable(cohort)
     preparation, guidance = _resolved(request)
     each = worker_memory(cohort.patients, preparation, with_networks=request.bundle is not None)
-    with locked(request.out):
+    with locked(request.out), watched_course(begun) as course:
         outcome = work_through(
             cohort.patients,
-            _Preparer(preparation, guidance),
+            _Preparer(preparation, guidance, course),
             broken,
             jobs=affordable_jobs(jobs, each),
             progress=progress,
@@ -109,9 +111,12 @@ def _resolved(request: PreparationRequest) -> tuple[Preparation, Guidance]:
 class _Preparer:
     preparation: Preparation
     guidance: Guidance
+    course: Course
 
     def __call__(self, record: PatientRecord) -> dict[str, Any]:
+        self.course(record.patient_id, "registration")
         images = prepare_patient(record, self.preparation)
+        self.course(record.patient_id, "attention")
         used = guide_patient(StoredPatient(record.patient_id, images), self.guidance)
         return {"patient_id": record.patient_id, **load_alignment(images), **used}
 

@@ -27,6 +27,7 @@ from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import locked
 from lymphct.nodes.instances import class_map
+from lymphct.patients.course import Begun, Course, watched_course
 from lymphct.patients.masks import write_masks
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
 from lymphct.patients.reading import files_of, read_patient
@@ -75,8 +76,12 @@ class PredictionRequest:
     operating_points: Mapping[str, float] = field(default_factory=dict)
 
 
-def predict_single(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
+def predict_single(
+    record: PatientRecord, request: PredictionRequest, target: Path, *, begun: Begun | None = None
+) -> dict[str, Any]:
     """Predict one patient into `target` and return the result record; an up-to-date result is kept.
+
+    `begun` is told of each stage that begins.
 
     Raises:
         InputError: a file is missing or refused; nothing is left behind.
@@ -88,21 +93,25 @@ def predict_single(record: PatientRecord, request: PredictionRequest, target: Pa
     problem = require_usable(cohort).get(record.patient_id)
     if problem is not None:
         raise problem
-    return _predict_to(record, request, target)
+    with watched_course(begun) as course:
+        return _predict_to(record, request, target, course)
 
 
-def predict_cohort(
+def predict_cohort(  # noqa: PLR0913 - the last three are options
     cohort: Manifest,
     request: PredictionRequest,
     out: Path,
     *,
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
+    begun: Begun | None = None,
 ) -> CohortOutcome:
     """Predict every patient of a manifest into `out/<patient_id>/`, then write summary, failures and page.
 
     Images alone are used, and the masks of the columns `request.given` names: what a manifest holds is truth
     to measure against, and would come back as if it had been found.
+
+    `progress` is told of each patient who is done, `begun` of each stage of a patient that begins.
 
     Raises:
         InputError: the manifest as a whole cannot be used; nothing is predicted.
@@ -115,8 +124,8 @@ def predict_cohort(
     require_stages(info.parts, request.operating_points)
     if all(not set(record.paths) - {"venous", "arterial"} for record in cohort.patients):
         require_networks(info.parts, networks_needed((), last=request.only))
-    with locked(out):
-        work = _CohortPredictor(request, out)
+    with locked(out), watched_course(begun) as course:
+        work = _CohortPredictor(request, out, course)
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
         write_outcome(out, cohort, outcome, _told)
         page = cohort_page([fate_of(record, outcome) for record in cohort.patients])
@@ -158,12 +167,15 @@ def images_and(record: PatientRecord, given: Sequence[str]) -> PatientRecord:
 class _CohortPredictor:
     request: PredictionRequest
     out: Path
+    course: Course
 
     def __call__(self, record: PatientRecord) -> dict[str, Any]:
-        return _predict_to(record, self.request, self.out / record.patient_id)
+        return _predict_to(record, self.request, self.out / record.patient_id, self.course)
 
 
-def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path) -> dict[str, Any]:
+def _predict_to(
+    record: PatientRecord, request: PredictionRequest, target: Path, course: Course
+) -> dict[str, Any]:
     needed = networks_needed(record.paths, fill_structures=request.fill_structures, last=request.only)
     require_networks(read_bundle(request.bundle).info.parts, needed)
     unused = {"node_voxel", "node_min_volume_mm3"}.intersection(request.operating_points)
@@ -185,12 +197,16 @@ def _predict_to(record: PatientRecord, request: PredictionRequest, target: Path)
         code=("patients.prediction",),
         bundle=models.digest,
     )
-    made(target, recipe, partial(_predict_into, record=record, request=request, models=models))
+    work = partial(_predict_into, record=record, request=request, models=models, course=course)
+    made(target, recipe, work)
     stored: Any = read_json(target / RESULT_FILE)
     return dict(stored)
 
 
-def _predict_into(folder: Path, *, record: PatientRecord, request: PredictionRequest, models: Models) -> None:
+def _predict_into(
+    folder: Path, *, record: PatientRecord, request: PredictionRequest, models: Models, course: Course
+) -> None:
+    course(record.patient_id, "reading")
     patient = read_patient(record, labels=request.labels)
     prediction = predict_patient(
         patient,
@@ -200,10 +216,12 @@ def _predict_into(folder: Path, *, record: PatientRecord, request: PredictionReq
         registration=request.registration,
         threads=request.threads,
         only=request.only,
+        begun=course.of(record.patient_id),
     )
     if request.only is not None:
         write_masks(folder, prediction, report_context(patient, prediction, models), request.only)
         return
+    course(record.patient_id, "report")
     write_prediction(folder, prediction, patient, models)
 
 

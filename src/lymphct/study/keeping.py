@@ -8,6 +8,7 @@ from lymphct.core.errors import UsageError
 from lymphct.io.models.checkpoints import load_checkpoint, save_checkpoint
 from lymphct.io.results.jsonfile import append_json_line
 from lymphct.learning.training import EpochRecord, TrainingState
+from lymphct.study.pulse import PulseWriter
 
 LOG_FILE: Final = "log.jsonl"
 
@@ -18,6 +19,7 @@ class Checkpoints:
 
     folder: Path
     state: TrainingState | None = None
+    pulse: PulseWriter | None = None
 
     @classmethod
     def open(cls, folder: Path, *, resume: bool) -> Self:
@@ -29,17 +31,23 @@ class Checkpoints:
         """
         saved = load_checkpoint(folder)
         if saved is None:
-            return cls(folder)
+            return cls(folder, pulse=PulseWriter(folder))
         if not resume:
             msg = f"stage {folder.name} was begun here before"
             raise UsageError(msg, code="E_BEGUN", cure="add --resume, or choose another --out")
         tensors, meta = saved
         epoch = int(str(meta.pop("epoch")))
-        return cls(folder, TrainingState(epoch=epoch, tensors=tensors, meta=meta))  # type: ignore[arg-type] # scalars
+        state = TrainingState(epoch=epoch, tensors=tensors, meta=meta)  # type: ignore[arg-type] # scalars
+        return cls(folder, state, PulseWriter(folder))
 
     def last(self) -> TrainingState | None:
         """Return the state to go on from; None begins anew."""
         return self.state
+
+    def told(self, done: int, total: int) -> None:
+        """Let everybody who looks know how far the training is."""
+        if self.pulse is not None:
+            self.pulse(done, total)
 
     def add(self, record: EpochRecord, epochs: int) -> None:
         """Commit a checkpoint, then write a line that says so."""

@@ -1,18 +1,15 @@
-"""How far trainings are, read from the lines they write: the same from this process and from any other."""
+"""How far trainings are, read from what they write: the same from this process and from any other."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from lymphct.core.terms import StageName
+from lymphct.io.results.tail import Tail, looking
 from lymphct.study.keeping import LOG_FILE
-
-EVERY: Final = 0.3
-"""Seconds between two looks."""
+from lymphct.study.pulse import Pulse, read_pulse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +34,21 @@ class Step:
     seconds: float
 
 
-Progress = Callable[[Step], None]
-"""Called after every epoch, in the order in which the lines appear."""
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Iterations that were done meanwhile, between the ends of epochs."""
+
+    stage: StageName
+    pulse: Pulse
+
+
+Progress = Callable[[Step | Beat], None]
+"""Called after every epoch, in the order in which the lines appear, and every few seconds between them."""
 
 
 @contextmanager
 def watched(stages: Path, progress: Progress | None) -> Iterator[None]:
-    """Tell `progress` of every epoch that ends while the block runs, whichever process trains.
+    """Tell `progress` of every epoch that ends and how far the next one is, whichever process trains.
 
     Args:
         stages: folder with a folder per stage.
@@ -55,42 +60,31 @@ def watched(stages: Path, progress: Progress | None) -> Iterator[None]:
         return
     watch = _Watch(stages, progress)
     watch.look(silent=True)  # lines of an earlier, interrupted run
-    thread = threading.Thread(target=watch.run, name="progress", daemon=True)
-    thread.start()
-    try:
+    with looking(watch.look):
         yield
-    finally:
-        watch.over.set()
-        thread.join()
-        watch.look()
 
 
 @dataclass(slots=True)
 class _Watch:
     stages: Path
     progress: Progress
-    over: threading.Event = field(default_factory=threading.Event)
-    read: dict[StageName, int] = field(default_factory=dict)
-
-    def run(self) -> None:
-        while not self.over.wait(EVERY):
-            self.look()
+    logs: dict[StageName, Tail] = field(default_factory=dict)
+    pulses: dict[StageName, Pulse | None] = field(default_factory=dict)
 
     def look(self, *, silent: bool = False) -> None:
-        """Read the lines that are whole and new."""
+        """Read what is new."""
         for stage in StageName:
-            log = self.stages / stage / LOG_FILE
-            if not log.exists():
+            folder = self.stages / stage
+            log = self.logs.setdefault(stage, Tail(folder / LOG_FILE))
+            steps = [step for line in log.lines() if (step := _step(stage, line)) is not None]
+            pulse = read_pulse(folder)
+            is_new, self.pulses[stage] = pulse != self.pulses.get(stage), pulse
+            if silent:
                 continue
-            with log.open("rb") as file:
-                file.seek(self.read.get(stage, 0))
-                new = file.read()
-            whole = new[: new.rfind(b"\n") + 1]
-            self.read[stage] = self.read.get(stage, 0) + len(whole)
-            for line in () if silent else whole.splitlines():
-                step = _step(stage, line)
-                if step is not None:
-                    self.progress(step)
+            for step in steps:
+                self.progress(step)
+            if pulse is not None and is_new:
+                self.progress(Beat(stage, pulse))
 
 
 def _step(stage: StageName, line: bytes) -> Step | None:

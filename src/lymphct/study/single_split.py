@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -41,6 +42,10 @@ CHAINS: Sequence[tuple[StageName, ...]] = (
     (StageName.STRUCTURES,),
 )
 """Stages that do not wait for one another can be trained side by side; the longest comes first."""
+
+
+TOLD: Final = 10
+"""Lines that tell how far the preparation of a cohort is, whatever its size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +200,10 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
     records = request.teachers
     jobs = affordable_jobs(request.jobs, worker_memory(records, preparation))
     failures = []
-    for outcome in prepared_patients(records, preparation, jobs=jobs):
+    total = len(records)
+    for number, outcome in enumerate(prepared_patients(records, preparation, jobs=jobs), start=1):
+        if number == total or number % -(-total // TOLD) == 0:
+            logger.info("%d of %d patients prepared", number, total)
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])
