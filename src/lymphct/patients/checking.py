@@ -11,6 +11,7 @@ from lymphct.core.patient import Notice, PatientInput
 from lymphct.core.terms import Phase
 from lymphct.io.images.labels import read_label_names
 from lymphct.io.images.reading import Scheme, read_ct, read_labels, read_mask, read_nodes
+from lymphct.io.images.sources import is_there, same_source
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.manifest_check import PATIENT_ID, manifest_problems
 from lymphct.io.processes import map_patients
@@ -104,8 +105,8 @@ def check_manifest(
 
 def _readable(record: PatientRecord) -> PatientRecord:
     """Drop what `manifest_problems` reported: paths where nothing is, a second phase that is the first."""
-    kept = {role: path for role, path in record.paths.items() if _is_there(path)}
-    if {"arterial", "venous"} <= set(kept) and kept["arterial"].samefile(kept["venous"]):
+    kept = {role: path for role, path in record.paths.items() if is_there(path)}
+    if {"arterial", "venous"} <= set(kept) and same_source(kept["arterial"], kept["venous"]):
         del kept["arterial"]
     # A refused id is shown once, where it is refused: it may be a patient's name.
     name = record.patient_id if PATIENT_ID.fullmatch(record.patient_id) else ""
@@ -123,13 +124,6 @@ def _beside_venous(record: PatientRecord, paths: Mapping[str, Path]) -> PatientR
     )
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file() or path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads all files of one patient; returns every error and, when there is none, the notices."""
@@ -138,7 +132,7 @@ class _Reader:
 
     def __call__(self, record: PatientRecord) -> tuple[list[LymphctError], tuple[Notice, ...]]:
         others = {role: path for role, path in record.paths.items() if role != "venous"}
-        if not _is_there(record.venous):
+        if not is_there(record.venous):
             return (self._alone(record, others), ())
         try:
             return ([], self._read(record).notices)

@@ -13,6 +13,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.imaging.preprocess import working_grid
 from lymphct.io.images.grids import read_grid
+from lymphct.io.images.sources import holds_series, source_of
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.memory import available_memory
 from lymphct.patients.preparation import Preparation
@@ -60,9 +61,9 @@ def worker_memory(
 
 def _grids(paths: Sequence[Path]) -> list[Geometry]:
     """Return the grids of all NIfTI files and of the largest DICOM folder: a folder's headers cost time."""
-    folders = sorted((path for path in paths if path.is_dir()), key=_size_of_folder)
+    folders = sorted((path for path in paths if holds_series(path)), key=_size_of_folder)
     grids = []
-    for path in [*(path for path in paths if not path.is_dir()), *folders[-1:]]:
+    for path in [*(path for path in paths if not holds_series(path)), *folders[-1:]]:
         try:
             grids.append(read_grid(path))
         except InputError:
@@ -70,7 +71,10 @@ def _grids(paths: Sequence[Path]) -> list[Geometry]:
     return grids
 
 
-def _size_of_folder(folder: Path) -> int:
+def _size_of_folder(path: Path) -> int:
+    folder = source_of(path)[0]
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

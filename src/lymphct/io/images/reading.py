@@ -17,6 +17,7 @@ from lymphct.io.images.nifti import read_nifti, write_nifti
 from lymphct.io.images.node_masks import read_nodes, write_nodes
 from lymphct.io.images.pairing import check_pair, phases_look_swapped
 from lymphct.io.images.single_file import read_single_file
+from lymphct.io.images.sources import holds_series
 
 __all__ = [
     "CT",
@@ -41,9 +42,10 @@ VECTOR_COMPONENTS: Final = 3
 
 
 def read_volume(path: Path) -> Volume:
-    """Read an image of any kind: a NIfTI, NRRD or MetaImage file, or the CT series of a DICOM folder.
+    """Read an image of any kind: a NIfTI, NRRD or MetaImage file, or a CT series in DICOM.
 
-    Only the safety limits apply. Axes stay in the file's order, positions are LPS+; whole
+    A series is a folder or a zip archive; `FOLDER#2` or `FOLDER#` with a SeriesInstanceUID chooses from
+    several. Only the safety limits apply. Axes stay in the file's order, positions are LPS+; whole
     numbers keep their type, scaled and other values are float32.
 
     Raises:
@@ -60,7 +62,7 @@ def read_image(path: Path) -> ReadImage:
         InputError: as `read_volume`.
 
     """
-    return read_dicom(path) if path.is_dir() else read_single_file(path)
+    return read_dicom(path) if holds_series(path) else read_single_file(path)
 
 
 def read_field(path: Path) -> Volume:
@@ -77,7 +79,7 @@ def read_ct(path: Path, *, phase: Phase, anatomy: AnatomicalLimits | None = None
     """Read one phase of an abdominal CT and make sure that it is one.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file, or a folder with one axial CT series in DICOM.
+        path: a NIfTI, NRRD or MetaImage file, or an axial CT series in DICOM, as `read_volume` takes them.
         phase: the phase the user says it is.
         anatomy: anatomical limits; None for the defaults.
 
@@ -93,7 +95,7 @@ def read_ct(path: Path, *, phase: Phase, anatomy: AnatomicalLimits | None = None
     def check_grid(geometry: Geometry) -> None:
         check_anatomy(geometry, limits)
 
-    if path.is_dir():
+    if holds_series(path):
         image = read_dicom(path, anatomy=limits)
     else:
         image = read_single_file(path, anatomy=limits, check_grid=check_grid)
