@@ -25,9 +25,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct evaluate instances --prediction found.nii.gz --truth nodes.nii.gz --out scores/nodes",
     ),
     "evaluate status": ("lymphct evaluate status scores.csv --out scores/status",),
-    "evaluate cohort": (
-        "lymphct evaluate cohort --results results --cohort cohort.csv --out scores/cohort",
-    ),
+    "evaluate cohort": ("lymphct evaluate cohort --results results --cohort cohort.csv --out scores/cohort",),
     "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
     "register": ("lymphct register --fixed venous.nii.gz --moving arterial.nii.gz --out registered",),

@@ -13,8 +13,8 @@ from lymphct.cli.context import GLOBALS, counted, progress_bar
 
 logger = logging.getLogger(__name__)
 
-Prediction = Annotated[Path, typer.Option(help="NIfTI file, or a folder of them.")]
-Truth = Annotated[Path, typer.Option(help="NIfTI file, or a folder with the same file names.")]
+Prediction = Annotated[Path, typer.Option(help="NIfTI, NRRD or MHA file, or a folder of them.")]
+Truth = Annotated[Path, typer.Option(help="NIfTI, NRRD or MHA file, or a folder with the same file names.")]
 Out = Annotated[Path, typer.Option(help="Folder of the result; an older one there is replaced.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 

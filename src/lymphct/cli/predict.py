@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
-from lymphct.cli.options import AsJson, DryRun, Labels, Registration
+from lymphct.cli.options import IMAGE, AsJson, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 from lymphct.core.terms import StageName
@@ -58,12 +58,8 @@ def predict(
         Path | None, typer.Argument(help="Manifest, cohort.csv; instead of the options of one patient.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
-    venous: Annotated[
-        Path | None, typer.Option(help="Venous phase: NIfTI, NRRD or MHA file, or DICOM folder.")
-    ] = None,
-    arterial: Annotated[
-        Path | None, typer.Option(help="Arterial phase: NIfTI, NRRD or MHA file, or DICOM folder.")
-    ] = None,
+    venous: Annotated[Path | None, typer.Option(help=f"Venous phase: {IMAGE}.")] = None,
+    arterial: Annotated[Path | None, typer.Option(help=f"Arterial phase: {IMAGE}.")] = None,
     structures: Annotated[
         Path | None, typer.Option(help="Label map of organs and vessels, or a folder of <structure>.nii.gz.")
     ] = None,

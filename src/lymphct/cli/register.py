@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, shared_console
+from lymphct.cli.options import IMAGE
 from lymphct.core.terms import RegistrationMethod
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def register_command(
-    fixed: Annotated[
-        Path, typer.Option(help="Image that stays, such as the venous phase: NIfTI file or DICOM folder.")
-    ],
+    fixed: Annotated[Path, typer.Option(help=f"Image that stays, such as the venous phase: {IMAGE}.")],
     moving: Annotated[Path, typer.Option(help="Image that is brought onto it, such as the arterial phase.")],
     out: Annotated[Path, typer.Option(help="Folder of warped.nii.gz, field.nii.gz and registration.json.")],
     method: Annotated[

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from lymphct.core.errors import InputError
+from lymphct.io.images.sources import exists, is_there, same_source, source_of
 from lymphct.io.manifest import SPLITS, Manifest, PatientRecord
 from lymphct.io.results.fingerprints import digest_file
 
@@ -134,15 +135,15 @@ def _files(patient: PatientRecord) -> Iterator[Problem]:
             cause = f"the path in column {column} holds control characters"
             error = InputError(cause, code="E_PATH", cure="rename the file")
             yield _problem(patient, "cohort", error, column)
-        elif not _exists(path):
+        elif not exists(source_of(path)[0]):
             error = InputError(_not_there(patient, column, path), code="E_MISSING", cure="check the path")
             yield _problem(patient, "patient", error.at(file=path.name), column)
-        elif not (path.is_file() or path.is_dir()):
+        elif not is_there(path):
             error = InputError(
                 f"{column}: no regular file and no folder", code="E_NOT_A_FILE", cure="give a file"
             )
             yield _problem(patient, "patient", error.at(file=path.name), column)
-    if patient.arterial is not None and _same(patient.arterial, patient.venous):
+    if patient.arterial is not None and same_source(patient.arterial, patient.venous):
         cause = "arterial and venous phase are the same file"
         error = InputError(cause, code="E_SAME_FILE", cure="give both phases, or leave arterial blank")
         yield _problem(patient, "patient", error, "arterial")
@@ -161,7 +162,7 @@ def _shared_images(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
         (path.resolve(), column, patient)
         for patient in patients
         for column, path in patient.paths.items()
-        if column in {"venous", "arterial"} and not patient.is_excluded and _exists(path)
+        if column in {"venous", "arterial"} and not patient.is_excluded and exists(source_of(path)[0])
     ]
     sizes = Counter(path.stat().st_size for path in {path for path, *_ in images} if path.is_file())
     paths: dict[Path, PatientRecord] = {}
@@ -185,17 +186,6 @@ def _digest(path: Path) -> str:
         return digest_file(path)
     except InputError:
         return str(path)  # unreadable: equal to itself only; the patient fails when it is read
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _same(one: Path, other: Path) -> bool:
-    return _exists(one) and _exists(other) and one.samefile(other)
 
 
 def _problem(

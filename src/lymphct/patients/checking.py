@@ -11,6 +11,7 @@ from lymphct.core.patient import Notice, PatientInput
 from lymphct.core.terms import Phase
 from lymphct.io.images.labels import read_label_names
 from lymphct.io.images.reading import Scheme, read_ct, read_labels, read_mask, read_nodes
+from lymphct.io.images.sources import is_there, same_source
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import PATIENT_ID
 from lymphct.io.processes import map_patients
@@ -126,8 +127,8 @@ def column_notices(cohort: Manifest) -> tuple[Notice, ...]:
 
 def _readable(record: PatientRecord) -> PatientRecord:
     """Drop what `manifest_problems` reported: paths where nothing is, a second phase that is the first."""
-    kept = {role: path for role, path in record.paths.items() if _is_there(path)}
-    if {"arterial", "venous"} <= set(kept) and kept["arterial"].samefile(kept["venous"]):
+    kept = {role: path for role, path in record.paths.items() if is_there(path)}
+    if {"arterial", "venous"} <= set(kept) and same_source(kept["arterial"], kept["venous"]):
         del kept["arterial"]
     # A refused id is shown once, where it is refused: it may be a patient's name.
     name = record.patient_id if PATIENT_ID.fullmatch(record.patient_id) else ""
@@ -143,13 +144,6 @@ def _beside_venous(record: PatientRecord, paths: Mapping[str, Path]) -> PatientR
         tumor=paths.get("tumor"),
         nodes=paths.get("nodes"),
     )
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file() or path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +162,7 @@ class _Reader:
 
     def __call__(self, record: PatientRecord) -> _Found:
         others = {role: path for role, path in record.paths.items() if role != "venous"}
-        if not _is_there(record.venous):
+        if not is_there(record.venous):
             return _Found(errors=self._alone(record, others))
         try:
             return _Found(notices=self._read(record).notices)

@@ -14,6 +14,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.imaging.preprocess import working_grid
 from lymphct.io.images.grids import read_grid
+from lymphct.io.images.sources import holds_series, source_of
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.memory import available_memory
 from lymphct.patients.preparation import Preparation
@@ -62,11 +63,11 @@ def worker_memory(
 def venous_grids(records: Sequence[PatientRecord]) -> dict[Path, Geometry]:
     """Return the grid of each patient's venous phase, by its path, from its header.
 
-    Of DICOM folders the largest is read and stands for all: a folder's headers cost time. Patients who are
+    Of DICOM series the largest is read and stands for all: a folder's headers cost time. Patients who are
     excluded or whose header cannot be read are left out.
     """
     paths = dict.fromkeys(record.venous for record in records if not record.is_excluded)
-    folders = [path for path in paths if path.is_dir()]
+    folders = [path for path in paths if holds_series(path)]
     grids = {}
     for path in paths:
         if path not in folders:
@@ -78,7 +79,10 @@ def venous_grids(records: Sequence[PatientRecord]) -> dict[Path, Geometry]:
     return grids
 
 
-def _size_of_folder(folder: Path) -> int:
+def _size_of_folder(path: Path) -> int:
+    folder = source_of(path)[0]
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

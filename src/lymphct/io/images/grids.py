@@ -5,15 +5,16 @@ from pathlib import Path
 from lymphct.core.geometry import Geometry
 from lymphct.io.images.dicom.reading import series_geometry
 from lymphct.io.images.single_file import single_file_grid
+from lymphct.io.images.sources import holds_series
 
 
 def read_grid(path: Path) -> Geometry:
-    """Return the grid of an image file, or of the CT series in a DICOM folder.
+    """Return the grid of an image file, or of a CT series in DICOM.
 
     Raises:
         InputError: missing, too large, or a header that is refused.
 
     """
-    if path.is_dir():
+    if holds_series(path):
         return series_geometry(path)
     return single_file_grid(path)

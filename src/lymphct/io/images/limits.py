@@ -70,6 +70,8 @@ class DicomLimits(Settings):
     """Files in the folder, at any depth. Not stated in the paper; ten times a usual series."""
     file_bytes: PositiveInt = 64_000_000
     """Size of one file. Not stated in the paper; a slice has 0.5 MB."""
+    archive_bytes: PositiveInt = 4_000_000_000
+    """What a zip archive may unpack to. Not stated in the paper; eight times a usual series."""
     elements: PositiveInt = 5000
     """Data elements of one file before the pixels. Not stated in the paper; a CT slice has about 150."""
     position_tolerance: PositiveFloat = 0.01

@@ -19,6 +19,7 @@ from lymphct.io.images.nifti import read_nifti, write_nifti
 from lymphct.io.images.node_masks import read_nodes, write_nodes
 from lymphct.io.images.pairing import check_pair, phases_look_swapped
 from lymphct.io.images.single_file import read_single_file
+from lymphct.io.images.sources import holds_series
 
 __all__ = [
     "CT",
@@ -43,9 +44,10 @@ VECTOR_COMPONENTS: Final = 3
 
 
 def read_volume(path: str | PathLike[str]) -> Volume:
-    """Read an image of any kind: a NIfTI, NRRD or MetaImage file, or the CT series of a DICOM folder.
+    """Read an image of any kind: a NIfTI, NRRD or MetaImage file, or a CT series in DICOM.
 
-    Only the safety limits apply. Axes stay in the file's order, positions are LPS+; whole
+    A series is a folder or a zip archive; `FOLDER#2` or `FOLDER#` with a SeriesInstanceUID chooses from
+    several. Only the safety limits apply. Axes stay in the file's order, positions are LPS+; whole
     numbers keep their type, scaled and other values are float32.
 
     Raises:
@@ -62,7 +64,7 @@ def read_image(path: Path) -> ReadImage:
         InputError: as `read_volume`.
 
     """
-    return read_dicom(path) if path.is_dir() else read_single_file(path)
+    return read_dicom(path) if holds_series(path) else read_single_file(path)
 
 
 def read_field(path: Path) -> Volume:
@@ -79,8 +81,8 @@ def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = No
     """Read one phase of an abdominal CT and make sure that it is one.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file, a folder with one axial CT series in DICOM, or an image in
-            memory.
+        path: a NIfTI, NRRD or MetaImage file or an axial CT series in DICOM, as `read_volume` takes them, or
+            an image in memory.
         phase: the phase the user says it is.
         anatomy: anatomical limits; None for the defaults.
 
@@ -98,7 +100,7 @@ def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = No
 
     if isinstance(path, Volume):
         image = read_in_memory(path, name=f"{phase.value} phase", check_grid=check_grid)
-    elif path.is_dir():
+    elif holds_series(path):
         image = read_dicom(path, anatomy=limits)
     else:
         image = read_single_file(path, anatomy=limits, check_grid=check_grid)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lymphct.core.errors import InputError
+from lymphct.io.images.sources import source_of
 from lymphct.io.results.code import sources
 from lymphct.io.results.jsonfile import JSON
 
@@ -36,10 +37,17 @@ def digest_file(path: Path) -> str:
 def digest_input(path: Path) -> str:
     """Return the digest of an input: a file, or a folder (such as a DICOM series) with all below it.
 
+    Of a folder from which a series is chosen, the choice counts as well.
+
     Raises:
         InputError: missing, or a part of it is not readable.
 
     """
+    place, series = source_of(path)
+    if series:
+        return hashlib.sha256(
+            f"{digest_input(place)} {series}".encode("utf-8", "surrogateescape")
+        ).hexdigest()
     if not path.is_dir():
         return digest_file(path)
     lines = (

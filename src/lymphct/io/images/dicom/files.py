@@ -4,7 +4,7 @@ import hashlib
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -49,10 +49,11 @@ _LOSSY: Final = ("1.2.840.10008.1.2.4.81",)
 
 _KEYWORDS: Final = (
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "ImageType", "Modality", "PatientID",
-    "SeriesInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient",
-    "PixelSpacing", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
-    "BitsStored", "PixelRepresentation", "NumberOfFrames", "PixelPaddingValue", "RescaleSlope",
-    "RescaleIntercept", "RescaleType", "LossyImageCompression", "BurnedInAnnotation",
+    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "FrameOfReferenceUID",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SamplesPerPixel",
+    "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation", "NumberOfFrames",
+    "PixelPaddingValue", "RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression",
+    "BurnedInAnnotation",
 )  # fmt: skip
 _TAGS: Final[list[int]] = [int(Tag(keyword)) for keyword in _KEYWORDS]
 
@@ -78,6 +79,8 @@ class SliceHeader:
         is_signed: whether stored values may be negative.
         is_lossy, is_burned_in: compressed with loss; text drawn into the pixels.
         is_known_text: whether the character set of its text is one of DICOM's.
+        series_number: by which series are listed; 0 when unknown.
+        description: of the series; shown in the list of several series and nowhere else.
 
     """
 
@@ -101,6 +104,8 @@ class SliceHeader:
     is_lossy: bool
     is_burned_in: bool
     is_known_text: bool = True
+    series_number: int = 0
+    description: str = field(default="", repr=False)
 
 
 def scan_file(path: Path, number: int, limits: DicomLimits) -> SliceHeader | str:
@@ -258,6 +263,8 @@ def _slice_header(dataset: Dataset, *, path: Path, number: int, digest: str, syn
         is_lossy=syntax in _LOSSY or element_text(dataset, "LossyImageCompression") == "01",
         is_burned_in=element_text(dataset, "BurnedInAnnotation").upper() == "YES",
         is_known_text=_knows_text(dataset),
+        series_number=element_whole_number(dataset, "SeriesNumber", 0),
+        description=element_text(dataset, "SeriesDescription"),
     )
 
 

@@ -1,32 +1,38 @@
 """A folder of DICOM slices in, one CT series on its grid out."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.io.images.acquired import ReadImage
+from lymphct.io.images.dicom.archive import unpacked
+from lymphct.io.images.dicom.choice import chosen_series
 from lymphct.io.images.dicom.files import SliceHeader, scan_file
 from lymphct.io.images.dicom.index import INDEX_FILE, index_notice
 from lymphct.io.images.dicom.pixels import read_pixels
 from lymphct.io.images.dicom.series import series_notices, stack_slices
 from lymphct.io.images.limits import AnatomicalLimits, DicomLimits, SafetyLimits, check_anatomy, check_safety
+from lymphct.io.images.sources import source_of
 from lymphct.io.regular_file import combined_digest
 
 _CLUTTER = frozenset({INDEX_FILE, "Thumbs.db", "desktop.ini"})
 
 
 def read_dicom(
-    folder: Path,
+    path: Path,
     *,
     limits: SafetyLimits | None = None,
     dicom_limits: DicomLimits | None = None,
     anatomy: AnatomicalLimits | None = None,
 ) -> ReadImage:
-    """Read the one axial CT series of a folder (and the folders below it).
+    """Read one axial CT series of a folder (and the folders below it) or of a zip archive.
 
     Args:
-        folder: DICOM files under any names; an index (DICOMDIR) is not followed.
+        path: DICOM files under any names; an index (DICOMDIR) is not followed. `FOLDER#2` or `FOLDER#` with a
+            SeriesInstanceUID chooses from several series (`lymphct.io.images.sources`).
         limits: safety limits; None for the defaults.
         dicom_limits: limits of the files and tolerances of the stack; None for the defaults.
         anatomy: limits of an abdominal CT, checked before any pixel is decoded; None for none.
@@ -35,36 +41,51 @@ def read_dicom(
         HU on i along rows, j along columns, k along the normal. The digest does not depend on file names.
 
     Raises:
-        InputError: with what is wrong; no text of a tag and no name of a slice's file is ever quoted.
+        InputError: with what is wrong; no text of a tag and no name of a slice's file is ever quoted,
+            but for the descriptions in a list of several series.
 
     """
     dicom_limits = dicom_limits or DicomLimits()
     try:
-        headers, skipped = _scan(folder, dicom_limits)
-        ordered, geometry = stack_slices(headers, dicom_limits)
-        check_safety(geometry, limits or SafetyLimits())
-        if anatomy:
-            check_anatomy(geometry, anatomy)
-        volume = read_pixels(ordered, geometry, dicom_limits)
+        with _opened(path, dicom_limits) as (folder, wanted):
+            headers, skipped = _scan(folder, dicom_limits)
+            ordered, geometry = stack_slices(chosen_series(headers, wanted), dicom_limits)
+            check_safety(geometry, limits or SafetyLimits())
+            if anatomy:
+                check_anatomy(geometry, anatomy)
+            volume = read_pixels(ordered, geometry, dicom_limits)
+            index = index_notice(folder, dicom_limits)
     except InputError as error:
-        raise error.at(file=folder.name) from None
+        raise error.at(file=path.name) from None
     return ReadImage(
         volume=volume,
         digest=combined_digest([header.digest for header in ordered]),
-        notices=series_notices(ordered, skipped) + index_notice(folder, dicom_limits),
+        notices=series_notices(ordered, skipped) + index,
         patient_key=ordered[0].patient_key,
         frame_key=ordered[0].frame_key if len({header.frame_key for header in ordered}) == 1 else "",
     )
 
 
-def series_geometry(folder: Path, *, dicom_limits: DicomLimits | None = None) -> Geometry:
-    """Return the grid of the series in a folder from its headers alone; same errors as `read_dicom`."""
+def series_geometry(path: Path, *, dicom_limits: DicomLimits | None = None) -> Geometry:
+    """Return the grid of a series from its headers alone; same errors as `read_dicom`."""
     dicom_limits = dicom_limits or DicomLimits()
     try:
-        headers, _ = _scan(folder, dicom_limits)
-        return stack_slices(headers, dicom_limits)[1]
+        with _opened(path, dicom_limits) as (folder, wanted):
+            headers, _ = _scan(folder, dicom_limits)
+            return stack_slices(chosen_series(headers, wanted), dicom_limits)[1]
     except InputError as error:
-        raise error.at(file=folder.name) from None
+        raise error.at(file=path.name) from None
+
+
+@contextmanager
+def _opened(path: Path, limits: DicomLimits) -> Iterator[tuple[Path, str]]:
+    """Yield the folder with the slices, and the series that is wanted of it."""
+    place, wanted = source_of(path)
+    if place.is_dir():
+        yield place, wanted
+        return
+    with unpacked(place, limits) as folder:
+        yield folder, wanted
 
 
 def _scan(folder: Path, limits: DicomLimits) -> tuple[list[SliceHeader], dict[str, int]]:

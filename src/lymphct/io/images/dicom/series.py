@@ -95,10 +95,6 @@ def _require_one_series(headers: Sequence[SliceHeader]) -> None:
     if len({header.patient_key for header in headers}) > 1:
         msg = "the folder holds slices of different patients"
         raise InputError(msg, code="E_PATIENTS", cure="give each patient a folder")
-    series = len({header.series for header in headers})
-    if series > 1:
-        msg = f"the folder holds {series} CT series (mixed)"
-        raise InputError(msg, code="E_SERIES", cure="give the folder of one series and one phase")
     if len({header.frame_key for header in headers} - {""}) > 1:
         msg = "the slices of the series have different frames of reference (mixed)"
         raise InputError(msg, code="E_SERIES", cure="give the folder of one series and one phase")
