@@ -241,3 +241,13 @@ def test_worker_processes_measure_the_same(write_cohort: WriteCohort, tmp_path: 
     record = evaluate_cohort(predicted, QUICK, tmp_path / "E", jobs=2, progress=told.append)
     assert told == ["p0", "p1", "p2", "p3"]
     assert record == evaluated(there, tmp_path / "F")
+
+
+def test_patients_whose_status_is_not_known_are_listed(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any, new_patient: Any
+) -> None:
+    record = evaluated(write_cohort([*patients, new_patient("dark", n_status=None)]), tmp_path / "E")
+    assert record["without_n_status"] == ["dark"]
+    assert (record["patients"]["evaluated"], record["status"]["all"]["patients"]) == (5, 4)
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert "N status is not known of 1 evaluated patients: dark." in page

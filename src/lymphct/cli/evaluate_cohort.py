@@ -70,31 +70,38 @@ def _stages(text: str) -> "frozenset[Stage]":
     return frozenset(stage for stage in STAGES if stage in words)
 
 
+LISTS = {
+    "excluded": "excluded by the manifest",
+    "without_result": "without a result",
+    "seen_in_training": "left out, seen in training",
+    "without_n_status": "without N status in the manifest",
+}
+"""Lists of patients in the record, and how a line about each begins."""
+
+
 def _lines(record: Mapping[str, Any]) -> list[str]:
     counts = record["patients"]
     lines = [f"{counts['evaluated']} of {counted(counts['in_manifest'], 'patient')} evaluated"]
-    for what, key in (("excluded by the manifest", "excluded"), ("without a result", "without_result")):
-        if record[key]:
-            lines.append(f"{what}: {counted_patients([*record[key]])}")
-    if record["seen_in_training"]:
-        lines.append(f"left out, seen in training: {counted_patients(record['seen_in_training'])}")
+    lines += [f"{what}: {counted_patients([*record[key]])}" for key, what in LISTS.items() if record[key]]
     lines += [f"note: {stamp}" for stamp in record["stamps"]]
-    for name in ("structures", "tumor"):
-        if record[name]:
-            lines.append(_mask_line(name, record[name]))
-    nodes = record["nodes"]
-    for group in ("found", "positive", "negative"):
-        if nodes and nodes[group]:
-            pooled = nodes[group]["pooled"]
-            values = ", ".join(f"{ratio} {number(pooled[ratio])}" for ratio in ("recall", "precision", "f"))
-            lines.append(f"nodes {group}: {values}")
-    if nodes:
-        matched = nodes["identification"]
-        auc, accuracy = number(matched["auc"]), number(matched["accuracy"])
-        lines.append(f"class of {counted(matched['nodes'], 'matched node')}: AUC {auc}, accuracy {accuracy}")
+    lines += [_mask_line(name, record[name]) for name in ("structures", "tumor") if record[name]]
+    if record["nodes"]:
+        lines += _node_lines(record["nodes"])
     if record["status"] is None:
         return [*lines, "N status: not measured, it needs an N+ and an N- patient"]
     return [*lines, *status_lines(record["status"])]
+
+
+def _node_lines(nodes: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for group in ("found", "positive", "negative"):
+        if nodes[group]:
+            pooled = nodes[group]["pooled"]
+            values = ", ".join(f"{ratio} {number(pooled[ratio])}" for ratio in ("recall", "precision", "f"))
+            lines.append(f"nodes {group}: {values}")
+    matched = nodes["identification"]
+    auc, accuracy = number(matched["auc"]), number(matched["accuracy"])
+    return [*lines, f"class of {counted(matched['nodes'], 'matched node')}: AUC {auc}, accuracy {accuracy}"]
 
 
 def _mask_line(name: str, scores: Mapping[str, Any]) -> str:

@@ -85,6 +85,9 @@ def _status(evaluation: CohortEvaluation, record: Record) -> list[PageSection]:
         return [PageSection(title="N status", texts=[text])]
     found: Record = record["status"]
     texts = []
+    unknown = record["without_n_status"]
+    if unknown:
+        texts.append(f"N status is not known of {len(unknown)} evaluated patients: {_names(unknown)}.")
     for what in ("score", "call"):
         missing = found[f"without_{what}"]
         if missing:

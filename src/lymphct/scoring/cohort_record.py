@@ -93,6 +93,7 @@ def cohort_record(evaluation: CohortEvaluation) -> dict[str, JSON]:
         "structures": labels_record(structures) if structures else None,
         "tumor": labels_record(tumor)[TUMOR] if tumor else None,
         "nodes": _nodes_record(evaluation.nodes) if evaluation.nodes else None,
+        "without_n_status": [case.case for case in cohort.cases if case.record.n_status is None],
         "status": None if evaluation.status is None else evaluation.status.record(),
     }
 
