@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 from unittest import mock
 
@@ -67,13 +68,13 @@ STARTS = {
     "lymphct --help": ("-c", "from lymphct.cli.main import run; run()", "--help"),
 }
 HOOKS = {
-    "models_in": "read the models",
-    "digest_input": "digest the files",
-    "read_patient": "read and check the images",
-    "write_volume": "write the images",
-    "write_patient_page": "report",
+    "lymphct.patients.prediction.models_in": "read the models",
+    "lymphct.io.results.made.digest_input": "digest the files",
+    "lymphct.patients.prediction.read_patient": "read and check the images",
+    "lymphct.patients.prediction.write_volume": "write the images",
+    "lymphct.patients.prediction.write_patient_page": "report",
 }
-"""Functions of `lymphct.patients.prediction` and what the profile calls them."""
+"""Functions by the name they are called by, and what the profile calls them."""
 
 
 @dataclass(slots=True)
@@ -172,8 +173,8 @@ def whole_profile(record: PatientRecord) -> dict[str, Any]:
 
         stack.enter_context(mock.patch.object(cascade.Stopwatch, "stage", stage))
         for name, step in HOOKS.items():
-            work = profile.timed(step, getattr(prediction, name))
-            stack.enter_context(mock.patch.object(prediction, name, work))
+            work = profile.timed(step, resolve_name(name))
+            stack.enter_context(mock.patch(name, work))
         prediction.predict_single(patient, request, Path(folder) / "result")
     return {"steps": profile.record()}
 

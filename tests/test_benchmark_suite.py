@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -250,6 +251,11 @@ def test_panoptica_comes_from_an_environment_that_has_it_or_not_at_all(
     assert suite.panoptica_environment(tmp_path / "p") is None
     order = suite.Order(folder=tmp_path, panoptica="/bin/other")
     assert order.words("matching")[-2:] == ["--panoptica", "/bin/other"]
+
+
+@pytest.mark.parametrize("name", patient_profile.HOOKS)
+def test_every_function_the_profile_times_is_there(name: str) -> None:
+    assert callable(resolve_name(name))
 
 
 def test_steps_of_one_name_add_up_and_the_largest_memory_stays() -> None:

@@ -109,3 +109,12 @@ def test_a_prediction_loads_no_library_of_developers(tmp_path: Path) -> None:
     assert "torch" in heavy
     assert "monai" not in heavy
     assert said == ""
+
+
+def test_a_prediction_waits_for_no_library_it_does_not_need(tmp_path: Path) -> None:
+    unneeded = ("scipy.stats", "sklearn", "statsmodels", "pandas", "highdicom")
+    script = f"import sys, lymphct.patients.prediction\nprint([n for n in {unneeded!r} if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"
