@@ -30,6 +30,11 @@ def test_a_part_records_those_who_had_what_it_learns_from(make_patient: MakePati
     learned = fit_learned(patients, roles.train, tiny)
     part = fit_stage(STAGES[StageName.TUMOR], patients, roles, learned, Start(config=tiny), Forget())
     assert (part.train, part.validation) == (FittedOn.of(["a"]), FittedOn.of(["c"]))
+    assert 0.0 <= part.scores["dice"] <= 1.0  # of the epoch that validation patients chose
+    alone = fit_stage(
+        STAGES[StageName.TUMOR], patients, Roles(train=("a",)), learned, Start(config=tiny), Forget()
+    )
+    assert alone.scores == {}
 
 
 def test_nodes_without_a_class_teach_identification_nothing(make_patient: MakePatient, tiny: Config) -> None:

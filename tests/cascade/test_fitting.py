@@ -45,6 +45,9 @@ class Kept:
     def add(self, record: EpochRecord, epochs: int) -> None:
         self.added.append((record, epochs))
 
+    def told(self, done: int, total: int) -> None:
+        pass
+
 
 @pytest.fixture(scope="module")
 def patients(make_patient: MakePatient) -> dict[str, PreparedPatient]:

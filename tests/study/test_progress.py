@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from lymphct.core.terms import StageName
 from lymphct.io.results.jsonfile import append_json_line
 from lymphct.study import progress
-from lymphct.study.progress import Step, watched
+from lymphct.study.progress import Beat, Step, watched
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told() -> list[Step]:
+def told() -> list[Step | Beat]:
     return []
 
 
@@ -51,11 +51,17 @@ def soon(is_so: Callable[[], bool]) -> bool:
     return False
 
 
+def epochs(told: Sequence[Step | Beat]) -> list[int]:
+    return [step.epoch for step in told if isinstance(step, Step)]
+
+
 def threads() -> int:
     return sum(thread.name == "progress" for thread in threading.enumerate())
 
 
-def test_an_epoch_is_told_while_the_training_runs_with_all_it_says(tmp_path: Path, told: list[Step]) -> None:
+def test_an_epoch_is_told_while_the_training_runs_with_all_it_says(
+    tmp_path: Path, told: list[Step | Beat]
+) -> None:
     with watched(tmp_path, told.append):
         write(log(tmp_path, StageName.TUMOR), line(1))
         assert soon(lambda: len(told) == 1)
@@ -67,7 +73,7 @@ def test_an_epoch_is_told_while_the_training_runs_with_all_it_says(tmp_path: Pat
     ]
 
 
-def test_lines_of_another_process_are_told_once(tmp_path: Path, told: list[Step]) -> None:
+def test_lines_of_another_process_are_told_once(tmp_path: Path, told: list[Step | Beat]) -> None:
     path = log(tmp_path, StageName.NODES)
     script = (
         "import sys, time\n"
@@ -80,10 +86,10 @@ def test_lines_of_another_process_are_told_once(tmp_path: Path, told: list[Step]
     with watched(tmp_path, told.append):
         subprocess.run([sys.executable, "-c", script, str(path), *lines], check=True)
         assert soon(lambda: len(told) == 3)
-    assert [step.epoch for step in told] == [1, 2, 3]
+    assert epochs(told) == [1, 2, 3]
 
 
-def test_half_a_line_waits_for_its_other_half(tmp_path: Path, told: list[Step]) -> None:
+def test_half_a_line_waits_for_its_other_half(tmp_path: Path, told: list[Step | Beat]) -> None:
     path = log(tmp_path, StageName.TUMOR)
     with watched(tmp_path, told.append):
         write(path, line(1) + line(2)[:20])
@@ -92,50 +98,52 @@ def test_half_a_line_waits_for_its_other_half(tmp_path: Path, told: list[Step]) 
         assert len(told) == 1
         write(path, line(2)[20:])
         assert soon(lambda: len(told) == 2)
-    assert [step.epoch for step in told] == [1, 2]
+    assert epochs(told) == [1, 2]
 
 
-def test_lines_of_an_earlier_run_are_not_told(tmp_path: Path, told: list[Step]) -> None:
+def test_lines_of_an_earlier_run_are_not_told(tmp_path: Path, told: list[Step | Beat]) -> None:
     path = log(tmp_path, StageName.TUMOR)
     write(path, line(1) + line(2))
     with watched(tmp_path, told.append):
         write(path, line(3))
-    assert [step.epoch for step in told] == [3]
+    assert epochs(told) == [3]
 
 
-def test_a_line_torn_by_a_kill_is_passed_over_and_costs_no_other(tmp_path: Path, told: list[Step]) -> None:
+def test_a_line_torn_by_a_kill_is_passed_over_and_costs_no_other(
+    tmp_path: Path, told: list[Step | Beat]
+) -> None:
     path = log(tmp_path, StageName.TUMOR)
     write(path, line(1) + line(2)[:20])  # here the training was killed
     with watched(tmp_path, told.append):
         for epoch in (2, 3):  # resumed: the half line gets an end of its own
             append_json_line(path, json.loads(line(epoch)))
-    assert [step.epoch for step in told] == [2, 3]
+    assert epochs(told) == [2, 3]
     assert len(path.read_bytes().splitlines()) == 4
 
 
-def test_stages_side_by_side_are_told_apart(tmp_path: Path, told: list[Step]) -> None:
+def test_stages_side_by_side_are_told_apart(tmp_path: Path, told: list[Step | Beat]) -> None:
     with watched(tmp_path, told.append):
         for epoch in (1, 2):
             for stage in (StageName.TUMOR, StageName.STRUCTURES):
                 write(log(tmp_path, stage), line(epoch))
-    assert sorted((step.stage, step.epoch) for step in told) == [
+    assert sorted((step.stage, step.epoch) for step in told if isinstance(step, Step)) == [
         (stage, epoch) for stage in (StageName.STRUCTURES, StageName.TUMOR) for epoch in (1, 2)
     ]
 
 
 def test_what_was_written_last_is_told_before_the_block_ends(
-    tmp_path: Path, told: list[Step], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, told: list[Step | Beat], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "EVERY", 60.0)
     began = time.monotonic()
     with watched(tmp_path, told.append):
         write(log(tmp_path, StageName.TUMOR), line(1))
-    assert [step.epoch for step in told] == [1]
+    assert epochs(told) == [1]
     assert time.monotonic() - began < 5.0
 
 
 def test_the_watch_ends_with_a_training_that_fails_and_the_error_goes_on(
-    tmp_path: Path, told: list[Step]
+    tmp_path: Path, told: list[Step | Beat]
 ) -> None:
     def fail() -> None:
         with watched(tmp_path, told.append):
@@ -147,7 +155,7 @@ def test_the_watch_ends_with_a_training_that_fails_and_the_error_goes_on(
     with pytest.raises(ArithmeticError, match="the loss became nan"):
         fail()
     assert threads() == 0
-    assert [step.epoch for step in told] == [1]
+    assert epochs(told) == [1]
     write(log(tmp_path, StageName.TUMOR), line(2))
     time.sleep(0.05)
     assert len(told) == 1
@@ -158,7 +166,7 @@ def test_without_a_listener_nobody_watches(tmp_path: Path) -> None:
         assert threads() == 0
 
 
-def test_a_run_without_a_folder_yet_can_be_watched(tmp_path: Path, told: list[Step]) -> None:
+def test_a_run_without_a_folder_yet_can_be_watched(tmp_path: Path, told: list[Step | Beat]) -> None:
     with watched(tmp_path / "stages", told.append):
         write(log(tmp_path / "stages", StageName.METASTASIS), line(1))
         assert soon(lambda: bool(told))

@@ -106,10 +106,15 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         weights=as_stored(network.state_dict()),
         train=FittedOn.of(case.patient for case in cases),
         validation=FittedOn.of(case.patient for case in validation),
-        scores=choice.scores,
+        scores={**_best_score(stage, state), **choice.scores},
         thresholds=choice.thresholds,
         chosen=choice.chosen,
     )
+
+
+def _best_score(stage: Stage, state: TrainingState) -> dict[str, float]:
+    best = state.meta.get("best_score")
+    return {stage.score: best} if stage.score and isinstance(best, float) else {}
 
 
 def _require_needs(stage: Stage, start: Start) -> None:
@@ -134,6 +139,6 @@ def fit_cascade(patients: Mapping[str, Prepared], roles: Roles, start: Start) ->
             config=start.config, parts=parts, seed=start.seed, device=start.device, pretrained=None
         )
         parts[name] = fit_stage(STAGES[name], patients, roles, learned, with_parts, Forget())
-        logger.info("%s: trained on %d patients", name, len(roles.train))
+        logger.info("%s: trained on %d patients", name, len(parts[name].train.ids))
     done: Parts = parts
     return assembled(done, learned, start.config, start.device)

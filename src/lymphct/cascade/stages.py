@@ -132,6 +132,7 @@ class Stage:
         needs: stages whose parts it starts from or is fed by.
         learns_from: what a patient must have to be learned from, for a sentence.
         settings: class of its settings.
+        score: by which its epoch is chosen, where the choice of thresholds does not measure it again.
         thresholds: names of the decision thresholds it chooses.
         build: network of these settings, with weights drawn from a seed.
         begin: loads into a new network what the stage starts from.
@@ -145,6 +146,7 @@ class Stage:
     needs: tuple[StageName, ...] = ()
     learns_from: str
     settings: type[Settings]
+    score: str = ""
     thresholds: tuple[str, ...] = ()
     build: Callable[..., nn.Module]
     begin: Callable[[Any, Start], None] = lambda _network, _start: None
@@ -194,6 +196,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             name=StageName.STRUCTURES,
             learns_from="a structures mask",
             settings=StructureSettings,
+            score="dice",
             build=build_structure_network,
             cases=_segmentation(StageName.STRUCTURES),
             fit=fit_segmentation,
@@ -202,6 +205,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             name=StageName.TUMOR,
             learns_from="a tumor mask",
             settings=TumorSettings,
+            score="dice",
             build=build_tumor_network,
             cases=_segmentation(StageName.TUMOR),
             fit=fit_segmentation,
@@ -210,6 +214,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             name=StageName.NODES,
             learns_from="a nodes mask and structures",
             settings=NodeSegmentationSettings,
+            score="dice",
             thresholds=("node_voxel", "node_min_volume_mm3"),
             build=build_node_network,
             cases=_segmentation(StageName.NODES),
