@@ -6,19 +6,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lymphct.core.terms import StageName
 from lymphct.io.results.jsonfile import append_json_line
+from lymphct.io.results.tail import looking
 from lymphct.study import progress
 from lymphct.study.progress import Beat, Step, watched
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "EVERY", 0.005)
+    monkeypatch.setattr(progress, "looking", partial(looking, every=0.005))
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def test_stages_side_by_side_are_told_apart(tmp_path: Path, told: list[Step | Be
 def test_what_was_written_last_is_told_before_the_block_ends(
     tmp_path: Path, told: list[Step | Beat], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY", 60.0)
+    monkeypatch.setattr(progress, "looking", partial(looking, every=60.0))
     began = time.monotonic()
     with watched(tmp_path, told.append):
         write(log(tmp_path, StageName.TUMOR), line(1))
