@@ -50,6 +50,7 @@ def test_one_patient_of_a_class_is_too_few_and_is_counted_per_part() -> None:
     records = [record(n, n_status=int(n == 0)) for n in range(12)]
     told = refusal(records, StageName.METASTASIS)
     assert told.startswith("stage metastasis needs an N+ patient in fusion_train (has ")
+    assert "; the cohort has 1 [E_CLASSES]" in told
     assert told.endswith("[E_CLASSES] - add such patients or labels, or train other stages with --init")
     require_needs(split_cohort(records, 0), parts_needs(records), [StageName.TUMOR])
 
@@ -57,7 +58,9 @@ def test_one_patient_of_a_class_is_too_few_and_is_counted_per_part() -> None:
 def test_masks_are_needed_by_the_stage_that_learns_from_them_alone() -> None:
     records = [record(n, nodes=None, tumor=None) for n in range(12)]
     told = refusal(records, *StageName)
-    assert "stage tumor needs a patient with a tumor mask in train (has 0) and validation (has 0); " in told
+    assert (
+        "stage tumor needs a patient with a tumor mask in train (has 0) and validation (has 0); the" in told
+    )
     assert "stage nodes needs a patient with structures and drawn lymph nodes in train (has 0)" in told
     assert "structures needs" not in told
     require_needs(split_cohort(records, 0), parts_needs(records), [StageName.METASTASIS])

@@ -24,8 +24,8 @@ DEFAULT_PATIENT_THRESHOLD: Final = 0.5
 # Lone surrogates cannot be encoded, control characters drive a terminal.
 _UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
-LARGEST_VOLUME: Final = 1e6
-"""mm³; a lymph node of a litre is none."""
+LARGEST_VOLUME: Final = 1e9
+"""mm³; a body has a tenth of it. A network that learned nothing may find lymph nodes of litres."""
 
 
 class PhaseIntensity(Settings):

@@ -94,7 +94,7 @@ def require_needs(split: Mapping[str, Placed], needs: StageNeeds, stages: Sequen
             of_kind = [need for need in needs[stage] if need.what == what]
             held = Counter({need.part: len(need.holders.intersection(parts[need.part])) for need in of_kind})
             counts = " and ".join(f"{part} (has {held[part]})" for part in held)
-            told.append(f"stage {stage} needs {what} in {counts}")
+            told.append(f"stage {stage} needs {what} in {counts}; the cohort has {len(of_kind[0].holders)}")
     if told:
         msg = "; ".join(told)
         cure = "add such patients or labels, or train other stages with --init"
