@@ -162,13 +162,22 @@ def tiny() -> Config:
     )
 
 
+HALVED: Final = IntensityStatistics(low=-50.0, high=300.0, mean=20.0, sd=2.0)
+"""How the networks that read HU see both phases."""
+
+
+def hu(normalized: Tensor) -> Tensor:
+    """Return the HU behind normalised intensities."""
+    return HALVED.sd * normalized + HALVED.mean
+
+
 class StructuresFromVenous(SegmentationNetwork):
     """Reads the number of the structure off the venous phase: a tenth of its HU."""
 
     def forward(self, image: Tensor, attention: Tensor | None = None) -> list[Tensor]:
         del attention
         numbers = 10.0 * torch.arange(CLASSES).reshape(1, -1, 1, 1, 1)
-        return [-(image[:, 1:2] - numbers).abs()]
+        return [-(hu(image[:, 1:2]) - numbers).abs()]
 
 
 class TumorFromArterial(SegmentationNetwork):
@@ -176,7 +185,7 @@ class TumorFromArterial(SegmentationNetwork):
 
     def forward(self, image: Tensor, attention: Tensor | None = None) -> list[Tensor]:
         del attention
-        is_tumor = 50.0 - (image[:, :1] - 100.0).abs()
+        is_tumor = 50.0 - (hu(image[:, :1]) - 100.0).abs()
         return [torch.cat((-is_tumor, is_tumor), dim=1)]
 
 
@@ -185,7 +194,7 @@ class NodesFromArterial(NodeNetwork):
 
     def forward(self, image: Tensor, attention: Tensor | None = None) -> list[Tensor]:
         assert attention is not None
-        is_node = torch.where(attention > 0, 50.0 - (image[:, :1] - 200.0).abs(), -50.0)
+        is_node = torch.where(attention > 0, 50.0 - (hu(image[:, :1]) - 200.0).abs(), -50.0)
         return [torch.cat((-is_node, is_node), dim=1)]
 
     def background_logits(self) -> Tensor | None:
@@ -203,14 +212,13 @@ class LargeIsPositive(IdentificationNetwork):
 
 @pytest.fixture(scope="session")
 def answering(tiny: Config) -> Models:
-    """Models with a band around the pancreas alone, to which normalised intensities are HU."""
+    """Models with a band around the pancreas alone."""
     segmentation = {"unet": UNET, "sampling": SAMPLING}
     structures = StructureSettings.model_validate(segmentation | {"body_only": False})
     tumor = TumorSettings.model_validate(segmentation | {"body_only": False})
     nodes = NodeSegmentationSettings.model_validate(segmentation)
-    as_it_is = IntensityStatistics(low=-50.0, high=300.0, mean=0.0, sd=1.0)
     learned = Learned(
-        intensity=dict.fromkeys(Phase, as_it_is),
+        intensity=dict.fromkeys(Phase, HALVED),
         bands={Structure.PANCREAS: Band(-5.0, 8.0)},
         fitted_on={"intensity": FittedOn.of(["teacher"])},
     )

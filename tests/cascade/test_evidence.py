@@ -81,9 +81,9 @@ def test_the_tumor_comes_as_volume_and_as_the_patches_of_both_phases(
     assert evidence.patches.shape == (9, 3, 24, 24)
     channels = network_channels(normalized(patient.ct, answering.intensity))
     # Outside the image lies the lower clip value of each phase.
-    expected = tumor_patches(channels, found.tumor, SMALL, fill=[-50.0, -50.0])
+    expected = tumor_patches(channels, found.tumor, SMALL, fill=[-35.0, -35.0])
     assert_array_equal(np.asarray(evidence.patches), expected)
-    assert expected.min() == -50.0
+    assert expected.min() == -35.0
 
 
 def test_a_missing_arterial_phase_is_0_in_the_patches_also_outside_the_image(
@@ -92,7 +92,7 @@ def test_a_missing_arterial_phase_is_0_in_the_patches_also_outside_the_image(
     alone = normalized(make_patient(without=("arterial",)).ct, answering.intensity)
     patches = status_patches(replace(found, image=alone), SMALL, answering.intensity)
     assert not patches[:, 0].any()
-    assert patches[:, 1].min() == -50.0
+    assert patches[:, 1].min() == -35.0
     assert patches[:, 2].any()
 
 

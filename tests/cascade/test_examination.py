@@ -85,7 +85,8 @@ def test_networks_alone_find_structures_tumor_and_the_nodes_they_guide_to(
         (1, NodeClass.POSITIVE), (2, NodeClass.NEGATIVE)
     ]  # fmt: skip
     assert [round(node.volume / VOXEL, 6) for node in found.nodes.nodes] == [27, 8]
-    assert_array_equal(found.image.venous.array, patient.ct.venous.array)
+    assert_array_equal(found.image.venous.array, (patient.ct.venous.array - 20.0) / 2)
+    assert found.ct is patient.ct
 
 
 def test_found_nodes_are_measured_in_hu_and_by_what_guides(

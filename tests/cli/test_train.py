@@ -133,8 +133,8 @@ def test_before_it_starts_a_training_tells_what_it_will_do(
         "train", "all", "--cohort", manifest, "--out", tmp_path / "run", "--config", "phantom_nano"
     )
     told = [line.removeprefix("INFO ") for line in result.err.splitlines() if line.startswith("INFO ")]
-    assert told[0].startswith("part train: 6 patients; ")
-    assert told[4] == "stage structures: 6 training patients, 1 for validation, 4 epochs of 50 iterations"
+    assert told[0].startswith("part train: 5 patients; ")
+    assert told[4] == "stage structures: 5 training patients, 1 for validation, 4 epochs of 50 iterations"
     assert len(told) == 4 + 5
     assert len(asked) == 1
 

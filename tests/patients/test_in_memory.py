@@ -50,8 +50,10 @@ def predicted(
 def contents(folder: Path) -> Iterator[tuple[str, object]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name == "result.json":
-            yield name, {**json.loads(path.read_text("utf-8")), "seconds": None}
+        if name == "timings.json":
+            yield name, None
+        elif name == "result.json":
+            yield name, json.loads(path.read_text("utf-8"))
         elif path.is_file() and name != "DONE.json":
             yield name, path.read_bytes()
 

@@ -271,7 +271,8 @@ def test_a_cohort_gets_a_page_that_links_those_who_were_predicted(
     ids = [record.patient_id for record in records]
     assert re.findall(r"<tr><td>(?:<a[^>]*>)?([\w-]+)", page[page.index('<table class="cohort">') :]) == ids
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
-    assert f"{third.patient_id} nowhere.nii.gz: arterial: no such file check the path E_MISSING" in words
+    assert f"{third.patient_id} nowhere.nii.gz: arterial: no such file: {third.cells['arterial']}" in words
+    assert "check the path E_MISSING" in words
     assert "no consent &lt;b&gt;" in page
     assert words.count("trained on synthetic phantoms") == 1
     predict_cohort(few, how, out)
