@@ -194,12 +194,19 @@ def test_a_training_that_goes_on_in_memory_ends_as_if_it_had_never_stopped(
 
 
 def test_a_stage_that_needs_another_says_which_and_how_to_get_it(
-    patients: dict[str, PreparedPatient], cascade: dict[StageName, Part], learned: Learned, settings: Config
+    patients: dict[str, PreparedPatient],
+    cascade: dict[StageName, Part],
+    evidence: dict[str, Evidence],
+    learned: Learned,
+    settings: Config,
 ) -> None:
     start = Start(config=settings)
     with pytest.raises(UsageError, match="stage identification needs nodes first") as caught:
         fit_stage(STAGES[StageName.IDENTIFICATION], patients, ROLES, learned, start, Forget())
     assert (caught.value.code, caught.value.cure) == ("E_STAGE", "train nodes before")
+    with_evidence = replace(start, evidence=evidence)  # which no stage but the last learns from
+    with pytest.raises(UsageError, match="stage identification needs nodes first"):
+        fit_stage(STAGES[StageName.IDENTIFICATION], patients, ROLES, learned, with_evidence, Forget())
     some = replace(start, parts={name: cascade[name] for name in CASCADE[:2]})
     with pytest.raises(UsageError, match="stage metastasis needs nodes, identification first"):
         fit_stage(STAGES[StageName.METASTASIS], patients, FUSION, learned, some, Forget())

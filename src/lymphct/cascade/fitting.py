@@ -118,8 +118,9 @@ def _best_score(stage: Stage, state: TrainingState) -> dict[str, float]:
 
 
 def _require_needs(stage: Stage, start: Start) -> None:
-    # Evidence stands for the parts that gave it.
-    missing = [name for name in stage.needs if name not in start.parts and not start.evidence]
+    # Evidence stands for the parts that gave it, to the stage that learns from it.
+    is_covered = start.evidence and stage.name not in CASCADE
+    missing = [name for name in stage.needs if name not in start.parts and not is_covered]
     if missing:
         msg = f"stage {stage.name} needs {', '.join(missing)} first"
         raise UsageError(msg, code="E_STAGE", cure=f"train {missing[0]} before")

@@ -1,6 +1,6 @@
 """Bundles as models that are ready to predict."""
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ def models_in(folder: Path, device: str) -> Models:
     return _models_of(folder, device, read_bundle(folder).digest)
 
 
-@cache
+@lru_cache(maxsize=4)  # a training makes new bundles all the time; few are used at once
 def _models_of(folder: Path, device: str, digest: str) -> Models:
     models = load_models(read_bundle(folder), chosen_device(device))
     if models.digest != digest:
