@@ -9,7 +9,15 @@ from lymphct.config import Config
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import Manifest, PatientRecord
-from lymphct.study.lessons import HAS, UNCOUNTED, lesson, lesson_notices, lesson_refusals, shares
+from lymphct.study.lessons import (
+    HAS,
+    UNCOUNTED,
+    lesson,
+    lesson_notices,
+    lesson_refusals,
+    share_notices,
+    shares,
+)
 
 
 @pytest.fixture
@@ -96,3 +104,16 @@ def test_a_part_is_counted_by_status_and_masks(records: dict[str, PatientRecord]
     assert share.masks == {"structures": 9, "tumor": 8, "nodes": 9}
     assert share.n_status["unknown"] == 1
     assert sum(share.n_status.values()) == 9
+
+
+def test_a_part_of_one_class_is_noticed_where_status_is_told_apart(
+    records: dict[str, PatientRecord], roles: Roles
+) -> None:
+    of_one = {name: replace(record, n_status=0) for name, record in records.items()}
+    parts = {"train": roles.train, "fusion_train": roles.train, "fold 1 test": roles.validation}
+    told = [notice.text for notice in share_notices(shares(parts, of_one))]
+    assert told == ["part fusion_train has no N+ patient", "part fold 1 test has no N+ patient"]
+    (both,) = share_notices(shares({"fold 1 test": ()}, of_one))
+    assert (both.code, both.text) == ("one_class", "part fold 1 test has no N+ and no N- patient")
+    status = {name: replace(of_one[name], n_status=number % 2) for number, name in enumerate(of_one)}
+    assert list(share_notices(shares(parts, status))) == []

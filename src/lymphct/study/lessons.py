@@ -14,6 +14,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.patients.inventory import UNKNOWN_CLASS, node_classes, status_counts
 from lymphct.patients.outlook import Lesson, Share
 
+_CASCADE_PARTS: Final = ("train", "validation")
 TOLD_APART: Final = ("positive", "negative")
 """Classes that the last two stages need both of."""
 
@@ -63,6 +64,17 @@ def lesson(stage: StageName, roles: Roles, records: Mapping[str, PatientRecord],
         epochs=training.epochs,
         iterations=training.iterations_per_epoch,
     )
+
+
+def share_notices(parts: Sequence[Share]) -> Iterator[Notice]:
+    """Yield the parts in which N status is told apart and that lack patients of one class."""
+    for part in parts:
+        if part.name in _CASCADE_PARTS:  # its stages do not look at N status
+            continue
+        lacking = [name for name in TOLD_APART if not part.n_status[name]]
+        if lacking:
+            words = " and no ".join({"positive": "N+", "negative": "N-"}[name] for name in lacking)
+            yield Notice(code="one_class", text=f"part {part.name} has no {words} patient", value=part.name)
 
 
 def _classes(stage: StageName, records: Sequence[PatientRecord]) -> dict[str, int]:

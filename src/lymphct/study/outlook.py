@@ -22,7 +22,7 @@ from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
 from lymphct.patients.space import require_room, room_to_prepare
 from lymphct.study.begun import begun_refusals
 from lymphct.study.bundling import init_refusals
-from lymphct.study.lessons import lesson, lesson_notices, lesson_refusals, shares
+from lymphct.study.lessons import lesson, lesson_notices, lesson_refusals, share_notices, shares
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.single_split import TrainingRequest
 
@@ -147,6 +147,11 @@ def _outlook(manifest: Manifest, request: TrainingRequest, course: _Course) -> O
         jobs=request.jobs,
         memory=memory,
         disk=disk,
-        notices=(*column_notices(manifest), *weak_memory(memory, request.jobs), *chosen),
+        notices=(
+            *column_notices(manifest),
+            *weak_memory(memory, request.jobs),
+            *share_notices(course.parts),
+            *chosen,
+        ),
         problems=by_line([*problems, *of_manifest(manifest, all_stop=True)]),
     )
