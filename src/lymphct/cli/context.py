@@ -126,7 +126,7 @@ def duration(seconds: float) -> str:
     """Return a time as people say it.
 
     >>> duration(42.2), duration(560), duration(7840), duration(200_000)
-    ('42 s', '9 min', '2 h 11 min', '2 d 7 h')
+    ('42 s', '9 min', '2 h 11 min', '2 d 8 h')
     """
     minutes = round(seconds / 60)
     if seconds < 100:
