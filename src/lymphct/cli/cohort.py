@@ -146,11 +146,11 @@ def _foreseen(purpose: Purpose, manifest: "Manifest", run: TrialRun) -> "Outlook
     if purpose is Purpose.PREDICT:
         from lymphct.io.models.bundles import shipped_bundle_path
         from lymphct.patients.foresight import foresee_prediction
-        from lymphct.patients.prediction import PredictionRequest
+        from lymphct.patients.prediction import PredictionRequest, images_of
 
         bundle = (run.bundle or shipped_bundle_path()).resolve()
         request = PredictionRequest(bundle=bundle, config=config, labels=run.labels, device=GLOBALS.device)
-        return foresee_prediction(manifest, request, run.out, jobs=GLOBALS.jobs)
+        return foresee_prediction(images_of(manifest, ()), request, run.out, jobs=GLOBALS.jobs)
     from lymphct.study.outlook import foresee_crossval, foresee_training
     from lymphct.study.single_split import TrainingRequest
 

@@ -23,6 +23,7 @@ from lymphct.patients.space import require_room, room_to_prepare
 from lymphct.study.begun import begun_refusals
 from lymphct.study.bundling import init_refusals
 from lymphct.study.lessons import lesson, lesson_notices, lesson_refusals, share_notices, shares
+from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.single_split import TrainingRequest
 
@@ -52,6 +53,7 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         stage: the one to train; None for all.
 
     """
+    stages = tuple(STAGES) if stage is None else (stage,)
     split, problems = _split(request)
     init = None
     if request.init is None:
@@ -59,17 +61,21 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
     else:
         init, refused = looked_at(request.init, request.device)
         problems += refused
-    stages = tuple(STAGES) if stage is None else (stage,)
     roles = {name: _roles(split, name) for name in stages}
     problems += map(Problem.of, begun_refusals(request, stage, split, init))
     if init is not None and stage is not None:
         problems += map(Problem.of, init_refusals(init, request.config, stage, roles[stage].everybody))
-    records = {record.patient_id: record for record in request.records if record.patient_id in split}
+    records = {record.patient_id: record for record in request.teachers if record.patient_id in split}
+    lessons = [lesson(name, roles[name], records, request.config) for name in stages] if split else []
+    if split and not any(
+        list(lesson_refusals(found)) for found in lessons
+    ):  # those say the same of training patients, stage by stage
+        problems += found_by(lambda: require_needs(split, parts_needs(request.teachers), stages))
     course = _Course(
         purpose="train",
         learners=list(records.values()),
         parts=shares({part: _ids(split, part) for part in PARTS} if split else {}, records),
-        lessons=[lesson(name, roles[name], records, request.config) for name in stages] if split else [],
+        lessons=lessons,
         problems=problems,
     )
     return _outlook(manifest, request, course)
@@ -105,7 +111,7 @@ def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:
 
 def _split(request: TrainingRequest) -> tuple[Mapping[str, PatientPlan], list[Problem]]:
     try:
-        return split_cohort(request.records, request.seed), []
+        return split_cohort(request.teachers, request.seed), []
     except InputError as error:
         return {}, [Problem.of(error)]
 
