@@ -27,7 +27,7 @@ NAMES = [name for name, *_ in described(Config())]
             "nodes.threshold=0.4",
             "no effect on lymphct predict; it works in lymphct train [E_NO_EFFECT] - predict --oper",
         ),
-        ("predict", "registration.method=none", "predict --registration METHOD"),
+        ("predict", "registration.method=none", "predict --registration deeds|none"),
         ("predict", "imaging={spacing: [2, 2, 2]}", "imaging has no effect on lymphct predict; it works in"),
         (
             "train",

@@ -32,7 +32,7 @@ EXCEPT: Final[Mapping[str, Sequence[str]]] = {
 """Those among them that do nothing there."""
 
 INSTEAD: Final[Mapping[tuple[str, str], str]] = {
-    ("predict", "registration.method"): "predict --registration METHOD",
+    ("predict", "registration.method"): "predict --registration deeds|none",
     ("predict", "nodes.threshold"): "predict --operating-point node_voxel=VALUE",
     ("predict", "nodes.min_volume"): "predict --operating-point node_min_volume_mm3=VALUE",
     ("predict", "identification.threshold"): "predict --operating-point node_positive=VALUE",
