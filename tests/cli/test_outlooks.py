@@ -264,6 +264,25 @@ def test_a_folder_in_use_is_refused_before_any_work(
     assert work.done == []
 
 
+def test_a_part_for_validation_without_what_its_stage_needs_is_refused_by_check_and_train(
+    lymphct: Program, cohort: Manifest, tmp_path: Path, work: Work
+) -> None:
+    table = rows(cohort, *LABELS)
+    for row in table[1:]:
+        row["tumor"] = None
+    write_manifest(tmp_path / "cohort.csv", table)
+    words = "stage tumor needs a patient with a tumor mask"
+    result = lymphct("check", tmp_path / "cohort.csv", "--for", "train", *NANO)
+    assert result.code == 3
+    assert words in result.out + result.err
+    refused(
+        lymphct("train", "all", "--cohort", tmp_path / "cohort.csv", "--out", tmp_path / "out", *NANO),
+        3,
+        words,
+    )
+    assert work.done == []
+
+
 def test_a_training_that_cannot_be_is_refused_at_once_with_all_its_reasons(
     lymphct: Program, cohort: Manifest, bundle: Path, tmp_path: Path, work: Work
 ) -> None:
