@@ -104,7 +104,9 @@ class PatientMeasurer:
         """Score the structures that are drawn: one that is not may be there all the same."""
         truth = read_labels(case.record.paths["structures"], scheme=self.request.labels)
         prediction = _like(
-            read_labels(case.folder / "seg" / "structures.nii.gz"), truth.geometry, "structures"
+            read_labels(case.folder / "seg" / "structures.nii.gz", scheme="lymphct"),
+            truth.geometry,
+            "structures",
         )
         labels = labels_present(truth.array, truth.array)
         names = {label: Structure(label).label for label in labels}
