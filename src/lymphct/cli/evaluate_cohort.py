@@ -29,7 +29,7 @@ def cohort(
         bool,
         typer.Option("--allow-seen", help="Keep patients the models were fitted on; every table says so."),
     ] = False,
-    labels: Labels = "lymphct",
+    labels: Labels = "auto",
     iou: Annotated[
         float, typer.Option(help="Smallest intersection over union of a matched node, above 0 to 1.")
     ] = 0.3,
