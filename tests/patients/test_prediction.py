@@ -22,9 +22,11 @@ from lymphct.core.errors import (
     UsageError,
 )
 from lymphct.core.patient import Multiphase, Prediction
+from lymphct.core.terms import Phase
+from lymphct.io.images.reading import CT, read_ct
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle, write_bundle
-from lymphct.patients import prediction
+from lymphct.patients import prediction, reading
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
 from lymphct.report.context import ReportContext
 from lymphct.report.page import write_patient_page
@@ -427,3 +429,23 @@ def test_an_operating_point_of_a_missing_network_stops_a_cohort_before_it_begins
     with pytest.raises(ModelError, match="patient has no effect: the bundle has no metastasis network"):
         predict_cohort(replace(cohort, patients=(record,)), request, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_check_of_both_phases_fails_when_they_may_not_belong_together(
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verdict(out: Path) -> Mapping[str, Any]:
+        checks = predict_single(record, how, out)["checks"]
+        (check,) = [check for check in checks if check["name"] == "both phases of one patient and region"]
+        found: Mapping[str, Any] = check
+        return found
+
+    assert verdict(tmp_path / "one")["passed"] is True
+
+    def read_in_other_frame(path: Path, *, phase: Phase) -> CT:
+        return replace(read_ct(path, phase=phase), frame_key=f"frame of {phase}")
+
+    monkeypatch.setattr(reading, "read_ct", read_in_other_frame)
+    doubted = verdict(tmp_path / "two")
+    assert doubted["passed"] is False
+    assert "frame" in doubted["text"]

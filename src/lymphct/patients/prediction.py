@@ -254,13 +254,16 @@ def report_context(patient: PatientInput, prediction: Prediction, models: Models
     ]
     if patient.arterial is not None:
         swapped = codes.get("phases_swapped") or codes.get("weak_arterial_contrast")
+        doubts = [
+            codes[code] for code in ("patient_ids_differ", "frames_differ", "little_overlap") if code in codes
+        ]
         checks += [
             {"name": "arterial phase", "passed": True, "value": None, "text": WHOLE},
             {
                 "name": "both phases of one patient and region",
-                "passed": True,
-                "value": None,
-                "text": "two different images, of one region",
+                "passed": not doubts,
+                "value": doubts[0].value if len(doubts) == 1 else None,
+                "text": "; ".join(doubt.text for doubt in doubts) or "two different images, of one region",
             },
             {
                 "name": "arterial phase brighter in the arteries",
