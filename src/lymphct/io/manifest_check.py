@@ -14,6 +14,7 @@ from lymphct.io.manifest import SPLITS, Manifest, PatientRecord
 from lymphct.io.results.fingerprints import digest_file
 
 PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+ID_CURE: Final = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
 """What an id may look like: it names a folder on every system and leaves no output folder."""
 
 _SHOWN: Final = 24
@@ -86,10 +87,11 @@ def _ids(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for patient in patients:
         name = patient.patient_id
-        if not PATIENT_ID.fullmatch(name) or _RESERVED.fullmatch(name):
+        if not is_allowed_id(name):
             cause = f"the patient_id {shown_id(name)} is not allowed" if name else "the patient_id is missing"
-            cure = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
-            yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure), "patient_id")
+            yield _problem(
+                patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=ID_CURE), "patient_id"
+            )
             continue
         key = unicodedata.normalize("NFC", name).casefold()
         if key in seen:
@@ -97,6 +99,11 @@ def _ids(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
             cure = "give each patient one line and one id"
             yield _problem(patient, "cohort", InputError(cause, code="E_PATIENT_ID", cure=cure), "patient_id")
         seen.setdefault(key, patient.line)
+
+
+def is_allowed_id(name: str) -> bool:
+    """Return whether an id may name a patient, and a folder on every system."""
+    return bool(PATIENT_ID.fullmatch(name)) and not _RESERVED.fullmatch(name)
 
 
 def shown_id(name: str) -> str:

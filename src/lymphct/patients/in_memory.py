@@ -8,14 +8,13 @@ from pathlib import Path
 from lymphct.cascade.models import Models
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
-from lymphct.core.errors import InputError
 from lymphct.core.patient import PatientInput, Prediction
 from lymphct.core.terms import RegistrationMethod
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source
 from lymphct.io.images.in_memory import digest_volume
 from lymphct.io.images.labels import label_scheme
-from lymphct.io.manifest_check import PATIENT_ID
+from lymphct.io.manifest_check import ID_CURE, is_allowed_id
 from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.fingerprints import code_version, fingerprint
@@ -64,7 +63,7 @@ def predict(  # noqa: PLR0913 - the options of `lymphct predict`
     nodes: Image | None = None,
     bundle: Models | str | PathLike[str] | None = None,
     config: Config | None = None,
-    labels: str = "lymphct",
+    labels: str = "auto",
     registration: RegistrationMethod | None = None,
     fill_structures: bool = False,
     patient_id: str = "patient",
@@ -82,7 +81,8 @@ def predict(  # noqa: PLR0913 - the options of `lymphct predict`
             instance map with a JSON file beside it.
         bundle: models, or their folder; None for the shipped ones. Load them once for many patients.
         config: settings of attention, registration and notices; None for the defaults.
-        labels: numbering of `structures`: `lymphct`, `totalsegmentator` or the path of a YAML file.
+        labels: numbering of `structures`: `auto` (the names in the file, else ours), `lymphct`,
+            `totalsegmentator` or the path of a YAML file.
         registration: method; None = as the bundle was trained.
         fill_structures: let the network add structures the label map lacks.
         patient_id: pseudonym in results; never taken from files.
@@ -96,7 +96,9 @@ def predict(  # noqa: PLR0913 - the options of `lymphct predict`
         ModelError: the bundle is refused, or lacks a network that is needed.
 
     """
-    _require_id(patient_id)
+    if not is_allowed_id(patient_id):
+        # Not quoted: scripts pass what they find, and it may be a patient's name.
+        raise InputError("the patient_id is not allowed", code="E_PATIENT_ID", cure=ID_CURE)  # noqa: EM101
     models = bundle if isinstance(bundle, Models) else load_bundle(bundle)
     config = config or Config()
     given = _Given(
@@ -122,14 +124,6 @@ def predict(  # noqa: PLR0913 - the options of `lymphct predict`
         "registration": registration,
     }
     return replace(prediction, writer=partial(_save, patient=patient, models=models, settings=settings))
-
-
-def _require_id(patient_id: str) -> None:
-    if not PATIENT_ID.fullmatch(patient_id):
-        # A refused id is not quoted: it may be a patient's name.
-        msg = "the patient_id is not allowed"
-        cure = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
-        raise InputError(msg, code="E_PATIENT_ID", cure=cure)
 
 
 def _source(image: Image) -> Source:

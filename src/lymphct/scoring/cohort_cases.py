@@ -47,7 +47,7 @@ class CohortRequest:
 
     without: frozenset[Stage] = frozenset()
     allow_seen: bool = False
-    labels: Scheme = "lymphct"
+    labels: Scheme = "auto"
     iou: float = 0.3
     seed: int = 0
     resamples: int = RESAMPLES
