@@ -14,8 +14,10 @@ from lymphct.io.manifest import SPLITS, Manifest, PatientRecord
 from lymphct.io.results.fingerprints import digest_file
 
 PATIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-ID_CURE: Final = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
 """What an id may look like: it names a folder on every system and leaves no output folder."""
+
+ID_CURE: Final = "use 1 to 64 letters, digits, dots, hyphens or underscores, a letter or digit first"
+"""What is said beside a refused id."""
 
 _SHOWN: Final = 24
 

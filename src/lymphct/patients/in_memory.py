@@ -8,6 +8,7 @@ from pathlib import Path
 from lymphct.cascade.models import Models
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
+from lymphct.core.errors import InputError
 from lymphct.core.patient import PatientInput, Prediction
 from lymphct.core.terms import RegistrationMethod
 from lymphct.core.volume import Volume
@@ -98,7 +99,8 @@ def predict(  # noqa: PLR0913 - the options of `lymphct predict`
     """
     if not is_allowed_id(patient_id):
         # Not quoted: scripts pass what they find, and it may be a patient's name.
-        raise InputError("the patient_id is not allowed", code="E_PATIENT_ID", cure=ID_CURE)  # noqa: EM101
+        msg = "the patient_id is not allowed"
+        raise InputError(msg, code="E_PATIENT_ID", cure=ID_CURE)
     models = bundle if isinstance(bundle, Models) else load_bundle(bundle)
     config = config or Config()
     given = _Given(
