@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lymphct.config import Config
 
-GLOBAL_WITH_VALUE = ("--config", "--set", "--device", "--jobs", "--seed")
+GLOBAL_WITH_VALUE = ("--config", "--set", "--device", "--jobs", "--threads", "--seed")
 GLOBAL_SWITCHES = ("--version", "--debug", "-v", "--verbose", "-q", "--quiet")
 
 

@@ -42,7 +42,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 """Lines that can be typed as they are, by the words of the command."""
 
 _WIDTH: Final = 21
-_VALUES: Final = {bool: "", int: " N", str: " TEXT", str | None: " TEXT"}
+_VALUES: Final = {bool: "", int: " N", int | None: " N", str: " TEXT", str | None: " TEXT"}
 _AS_WRITTEN: Final = "\b"
 """A paragraph that begins with it is not wrapped anew."""
 

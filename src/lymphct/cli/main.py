@@ -49,6 +49,12 @@ def set_globals(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads of the numerics, of all processes together; default: as many as may run."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings.")] = False,
@@ -63,7 +69,17 @@ def set_globals(
     GLOBALS.device, GLOBALS.jobs, GLOBALS.seed = device, jobs, seed
     GLOBALS.debug, GLOBALS.quiet, GLOBALS.verbose = debug, quiet, verbose
     start_logging()
+    _settle_threads(threads)
     require_effect(context.invoked_subcommand or "", GLOBALS.overrides)
+
+
+def _settle_threads(threads: int | None) -> None:
+    """Settle the threads before a library is loaded that would choose them itself."""
+    if "--help" in sys.argv:
+        return
+    from lymphct.io.threads import settle_threads
+
+    settle_threads(threads)
 
 
 def run(arguments: list[str] | None = None) -> None:

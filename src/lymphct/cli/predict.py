@@ -117,6 +117,7 @@ def predict(
 
     scheme = label_scheme(labels)
     from lymphct.io.models.bundles import shipped_bundle_path
+    from lymphct.io.threads import threads_of_each
     from lymphct.patients.prediction import PredictionRequest
 
     request = PredictionRequest(
@@ -126,7 +127,7 @@ def predict(
         fill_structures=fill_structures,
         registration=None if registration is None else registration.value,
         device=GLOBALS.device,
-        threads=GLOBALS.jobs if cohort is None else 1,
+        threads=threads_of_each(1 if cohort is None else GLOBALS.jobs),
         given=columns,
         only=only,
         operating_points=_points(operating_points or [], only),

@@ -60,9 +60,10 @@ def register_command(
     given: dict[str, Any] = {"method": method, "spacing_mm": spacing, "init": init}
     changes = {name: value for name, value in given.items() if value is not None}
     settings = _settings(changes | ({"fall_back": False} if keep_flagged else {}))
+    from lymphct.io.threads import usable_threads
     from lymphct.patients.registration import RegistrationRequest, register_files
 
-    request = RegistrationRequest(fixed=fixed, moving=moving, settings=settings, threads=GLOBALS.jobs)
+    request = RegistrationRequest(fixed=fixed, moving=moving, settings=settings, threads=usable_threads())
     with _share_bar("registration") as progress:
         record = register_files(request, out, progress=progress)
     if as_json:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EVERYTHING: Final = "all"
-FIRST: Final = 2
-"""Iterations after which a pace is worth telling."""
+FIRST: Final = 20
+"""Iterations after which the pace is told: the first ones wait for images and compile."""
 STAGES: Final = (*(stage.value for stage in StageName), EVERYTHING)
 
 
@@ -136,8 +136,7 @@ class _Lines:
             typer.echo(f"{done}, {news.seconds:.0f} s", err=True)
 
     def _pace(self, stage: StageName, pulse: "Pulse") -> None:
-        # The first iteration also waits for the first images.
-        if stage not in self.paced and FIRST < pulse.done < pulse.total:
+        if stage not in self.paced and FIRST <= pulse.done < pulse.total:
             self.paced.add(stage)
             typer.echo(f"{stage}: {pace(pulse)}", err=True)
 

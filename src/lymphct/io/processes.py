@@ -13,6 +13,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from lymphct.core.errors import EnvironmentProblemError, LymphctError
 from lymphct.core.system import limited_memory
 from lymphct.io.results.disk import environment_errors
+from lymphct.io.threads import threads_of_each
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ def map_patients(
 ) -> Iterator[Outcome[Item, Value]]:
     """Yield the outcome of `function` for each item, in the order of the items, as soon as it is known.
 
-    With one job the work is done in this process. With more it is done in worker processes, each with one
-    thread for numerics; one that is killed (usually for lack of memory) costs its own item only.
+    With one job the work is done in this process. With more it is done in worker processes, which share the
+    threads for numerics; one that is killed (usually for lack of memory) costs its own item only.
 
     Args:
         function: called with each item; sees no state of this process when there is more than one job.
@@ -85,7 +86,7 @@ def _in_processes(
     function: Callable[[Item], Value], items: list[Item], jobs: int, memory: int | None
 ) -> Iterator[Outcome[Item, Value]]:
     calls = [joblib.delayed(_attempt_limited)(function, item, memory) for item in items]
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=threads_of_each(jobs)):
         # Few calls ahead: after the loss of a worker what was under way is done again.
         outcomes = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch=jobs, batch_size=1)(calls)
     yield from outcomes
