@@ -1,0 +1,242 @@
+"""Print what a real study costs: hours of each stage, memory and disk, for `train all` and for nested folds.
+
+`python benchmarks/paper_plan.py [--patients 749] [--voxels 512 512 300] [--seconds 0.2 | --measure N]
+[--registration 30] [--config paper] [--gpus 1] [--json FILE]`.
+
+Arithmetic: iterations and patch sizes come from the settings, windows from the grid that inference slides
+over, patients of each fold from the cohort. Seconds: those of one training iteration of stage 1 are given, or
+measured on `--device` by N iterations on random patches; other stages cost by the voxels they are shown, a
+forward pass alone a third of a training step. Registration is given in CPU seconds a patient and shared by all
+processors.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
+
+import torch
+
+from lymphct.cascade.settings import Config
+from lymphct.core.arrays import Index3
+from lymphct.io.settings import load_config
+from lymphct.learning.devices import chosen_device
+from lymphct.learning.losses import DeepSupervisionLoss
+from lymphct.learning.settings import SegmentationTrainingSettings
+from lymphct.learning.tensors import reversed_axes
+from lymphct.learning.windows import window_grid
+from lymphct.nodes.network import NodeNetwork
+from lymphct.nodes.segmentation import build_node_network
+from lymphct.nodes.settings import NodeSegmentationSettings
+
+OUTER, INNER = 5, 5
+"""Folds of the nested cross-validation (Sec. IV-A)."""
+CASCADE_SHARE: Final = 0.6
+"""Of the patients of `train all`, who teach the stages that examine; the others teach the status network."""
+FORWARD: Final = 1 / 3
+"""Share of a training step that is the forward pass: the backward pass costs about two of them."""
+STATUS_SECONDS: Final = 0.03
+"""Assumed of one iteration of the status network, whose 16 patches are a hundredth of the work of stage 1."""
+HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One kind of work, once.
+
+    Attributes:
+        name: of the work.
+        amount: iterations, windows or patients.
+        unit: of the amount.
+        hours: of one GPU, for registration of all processors.
+
+    """
+
+    name: str
+    amount: int
+    unit: str
+    hours: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Seconds that everything else follows from.
+
+    Attributes:
+        iteration: of stage 1, training.
+        registration: CPU seconds of a patient.
+        processors: that share the registration.
+
+    """
+
+    iteration: float
+    registration: float
+    processors: int
+
+
+def voxels(size: Index3) -> int:
+    """Return how many there are."""
+    return math.prod(size)
+
+
+def measured_iteration(settings: NodeSegmentationSettings, device: torch.device, count: int) -> float:
+    """Train stage 1 on random patches; return the wall seconds of an iteration without its data."""
+    network = build_node_network(settings).to(device)
+    shape = (settings.sampling.batch_size, 2, *reversed_axes(settings.sampling.patch_size))
+    image = torch.randn(shape, device=device)
+    attention = torch.ones(shape[0], 1, *shape[2:], device=device)
+    labels = (torch.rand(shape[0], *shape[2:], device=device) > 0.99).long()
+    criterion = DeepSupervisionLoss(settings.loss)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
+    _step(network, optimizer, criterion, (image, attention, labels))
+    began = time.perf_counter()
+    for _ in range(count):
+        _step(network, optimizer, criterion, (image, attention, labels))
+    return (time.perf_counter() - began) / count
+
+
+def _step(
+    network: NodeNetwork,
+    optimizer: torch.optim.Optimizer,
+    criterion: DeepSupervisionLoss,
+    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    image, attention, labels = batch
+    optimizer.zero_grad()
+    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=image.device.type == "cuda"):
+        loss = criterion(network(image, attention), labels)
+    torch.autograd.backward(loss)
+    optimizer.step()
+    loss.item()  # waits for the device
+
+
+def trainings(config: Config, costs: Costs) -> dict[str, Job]:
+    """Return one training of each stage."""
+    base = config.nodes.sampling
+    unit = costs.iteration / (voxels(base.patch_size) * base.batch_size)
+    jobs = {}
+    for name in ("structures", "tumor", "nodes"):
+        stage: SegmentationTrainingSettings = getattr(config, name)
+        shown = voxels(stage.sampling.patch_size) * stage.sampling.batch_size
+        jobs[name] = _training(name, stage.training, unit * shown)
+    crops = config.identification.sampling
+    shown = voxels(crops.crop_size) * crops.batch_size
+    jobs["identification"] = _training("identification", config.identification.training, unit * shown)
+    jobs["metastasis"] = _training("metastasis", config.metastasis.training, STATUS_SECONDS)
+    return jobs
+
+
+def _training(name: str, training: Any, seconds: float) -> Job:  # noqa: ANN401 - two classes of settings
+    amount = training.epochs * training.iterations_per_epoch
+    return Job(name=name, amount=amount, unit="iterations", hours=amount * seconds / HOUR)
+
+
+def examination(config: Config, size: Index3, costs: Costs) -> Job:
+    """Return one patient examined: structures and nodes over the whole image, the tumor over a third."""
+    base = config.nodes.sampling
+    pace = costs.iteration / (voxels(base.patch_size) * base.batch_size) * FORWARD
+    windows, seconds = 0, 0.0
+    for name, share in (("structures", 1.0), ("tumor", 1 / 3), ("nodes", 1.0)):
+        stage: SegmentationTrainingSettings = getattr(config, name)
+        patch = stage.sampling.patch_size
+        wide = [max(n, p) for n, p in zip(reversed_axes(size), reversed_axes(patch), strict=True)]
+        count = math.ceil(len(window_grid(wide, reversed_axes(patch), stage.inference.step)) * share)
+        windows += count
+        seconds += count * voxels(patch) * pace
+    return Job(name="examination of a patient", amount=windows, unit="windows", hours=seconds / HOUR)
+
+
+def single_split(config: Config, patients: int, size: Index3, costs: Costs) -> list[Job]:
+    """Return the work of `train all`."""
+    examined = patients - round(CASCADE_SHARE * patients)
+    return [
+        registration(patients, costs),
+        *trainings(config, costs).values(),
+        times(examination(config, size, costs), examined, "examination for the status network"),
+    ]
+
+
+def nested(config: Config, patients: int, size: Index3, costs: Costs) -> list[Job]:
+    """Return the work of the nested cross-validation: inner folds give features out of fold."""
+    test = patients / OUTER
+    # Training and validation patients once, by models that never saw them; test patients by all inner ones.
+    examined = round(OUTER * ((patients - test) + INNER * test))
+    inner = OUTER * INNER
+    runs = {"structures": OUTER, "tumor": OUTER, "nodes": inner, "identification": inner, "metastasis": OUTER}
+    once = trainings(config, costs)
+    return [
+        registration(patients, costs),
+        *(times(once[name], count, f"{name}, {count} trainings") for name, count in runs.items()),
+        times(examination(config, size, costs), examined, f"examination, {examined} patients"),
+    ]
+
+
+def registration(patients: int, costs: Costs) -> Job:
+    """Return DEEDS for everybody."""
+    hours = patients * costs.registration / costs.processors / HOUR
+    return Job(name="registration", amount=patients, unit="patients", hours=hours)
+
+
+def times(job: Job, count: int, name: str) -> Job:
+    """Return the same work so many times."""
+    return Job(name=name, amount=job.amount * count, unit=job.unit, hours=job.hours * count)
+
+
+def lines(title: str, jobs: list[Job], gpus: int) -> Iterator[str]:
+    """Yield a table; trainings and examinations are shared by the GPUs, stage by stage."""
+    yield title
+    yield f"{'work':<44}{'amount':>12} {'':<11}{'hours':>9}"
+    for job in jobs:
+        yield f"{job.name:<44}{job.amount:>12,} {job.unit:<11}{job.hours:>9.1f}"
+    on_gpu = sum(job.hours for job in jobs if job.unit != "patients")
+    yield f"{'GPU hours together':<44}{'':>12} {'':<11}{on_gpu:>9.1f}"
+    if gpus > 1:
+        yield f"{f'days on {gpus} GPUs, all busy':<44}{'':>12} {'':<11}{on_gpu / gpus / 24:>9.1f}"
+
+
+def main() -> None:
+    """Print both tables, and what the cohort takes of disk and memory."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--patients", type=int, default=749)
+    parser.add_argument("--voxels", type=int, nargs=3, default=(512, 512, 300), help="of the working grid")
+    parser.add_argument("--config", default="paper")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of an iteration of stage 1")
+    parser.add_argument("--measure", type=int, default=0, help="measure it by so many iterations")
+    parser.add_argument("--registration", type=float, default=30.0, help="CPU seconds of a patient")
+    parser.add_argument("--processors", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--gpus", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    config = load_config(options.config, [])
+    size: Index3 = tuple(options.voxels)
+    seconds = options.seconds
+    if options.measure:
+        seconds = measured_iteration(config.nodes, chosen_device(options.device), options.measure)
+    costs = Costs(iteration=seconds, registration=options.registration, processors=options.processors)
+    plans = {
+        "train all": single_split(config, options.patients, size, costs),
+        f"nested cross-validation, {OUTER} × {INNER} folds": nested(config, options.patients, size, costs),
+    }
+    how = "measured" if options.measure else "given"
+    print(f"{options.patients} patients of {size} voxels, {seconds:.3g} s an iteration of stage 1 ({how})\n")
+    for title, jobs in plans.items():
+        print("\n".join(lines(title, jobs, options.gpus)), end="\n\n")
+    if options.json:
+        record = {"costs": asdict(costs), "how": how, "patients": options.patients, "voxels": size}
+        tables = {title: [asdict(job) for job in jobs] for title, jobs in plans.items()}
+        options.json.write_text(json.dumps({**record, "plans": tables}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
