@@ -6,8 +6,8 @@
 Arithmetic: iterations and patch sizes come from the settings, windows from the grid that inference slides
 over, patients of each fold from the cohort. Seconds: those of one training iteration of stage 1 are given, or
 measured on `--device` by N iterations on random patches; other stages cost by the voxels they are shown, a
-forward pass alone a third of a training step. Registration is given in CPU seconds a patient and shared by all
-processors.
+forward pass alone a third of a training step. Registration is given in CPU seconds a patient and shared by
+all processors.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
@@ -30,12 +30,14 @@ from lymphct.core.arrays import Index3
 from lymphct.io.settings import load_config
 from lymphct.learning.devices import chosen_device
 from lymphct.learning.losses import DeepSupervisionLoss
-from lymphct.learning.settings import SegmentationTrainingSettings
 from lymphct.learning.tensors import reversed_axes
 from lymphct.learning.windows import window_grid
 from lymphct.nodes.network import NodeNetwork
 from lymphct.nodes.segmentation import build_node_network
 from lymphct.nodes.settings import NodeSegmentationSettings
+
+if TYPE_CHECKING:
+    from lymphct.learning.settings import SegmentationTrainingSettings
 
 OUTER, INNER = 5, 5
 """Folds of the nested cross-validation (Sec. IV-A)."""
