@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lymphct.anatomy.plausibility import Finding
@@ -126,6 +127,23 @@ def test_structures_of_the_network_that_no_abdomen_has_are_said_after_the_score(
     # Those of a file were judged when it was read.
     drawn = replace(told, structures=found.structures)
     assert codes(collected_notices(drawn, found, SCORED, answering, CONFIG)) == ["odd_file"]
+
+
+def test_structures_that_the_network_added_to_a_file_are_judged_and_those_of_the_file_are_not(
+    patient: PatientInput, found: Findings, answering: Models, odd: list[Finding]
+) -> None:
+    odd.append(Finding(structures=(Structure.AORTA,), text="the aorta has 2 ml"))
+    odd.append(
+        Finding(structures=(Structure.LIVER, Structure.SPLEEN), text="the liver lies left of the spleen")
+    )
+    array = found.structures.array
+    without_liver = found.structures.with_array(np.where(array == Structure.LIVER, 0, array))
+    drawn = replace(patient, structures=without_liver)
+    (notice,) = collected_notices(drawn, found, SCORED, answering, CONFIG)
+    assert (notice.code, notice.value) == ("implausible_structures", 2)
+    assert "(spleen, liver): the liver lies left of the spleen;" in notice.text
+    del odd[1]
+    assert collected_notices(drawn, found, SCORED, answering, CONFIG) == []
 
 
 def test_missing_structures_are_counted_and_named(

@@ -1,5 +1,7 @@
 """What a reader of a prediction must know, most important first."""
 
+import numpy as np
+
 from lymphct.anatomy.plausibility import implausible
 from lymphct.cascade.alignment import Aligned
 from lymphct.cascade.examination import Findings
@@ -9,6 +11,7 @@ from lymphct.cascade.score import PatientScore
 from lymphct.cascade.settings import Config
 from lymphct.core.patient import Notice, PatientInput
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
+from lymphct.core.volume import Volume
 from lymphct.registration.settings import RegistrationSettings
 
 
@@ -82,9 +85,12 @@ def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
 
 def _about_anatomy(patient: PatientInput, found: Findings) -> list[Notice]:
     """Say which structures of the network no abdomen has; those of a file were judged when it was read."""
+    added = _structures_in(found.structures)
     if patient.structures is not None:
-        return []
-    findings = implausible(found.structures)
+        added -= _structures_in(patient.structures)
+    findings = implausible(found.structures) if added else ()
+    if patient.structures is not None:
+        findings = tuple(finding for finding in findings if added.intersection(finding.structures))
     if not findings:
         return []
     wrong = [structure for structure in Structure if any(structure in f.structures for f in findings)]
@@ -95,6 +101,10 @@ def _about_anatomy(patient: PatientInput, found: Findings) -> list[Notice]:
         "does the CT show the upper abdomen? Attention, nodes and score rest on them"
     )
     return [Notice(code="implausible_structures", text=text, value=len(wrong))]
+
+
+def _structures_in(labels: Volume) -> set[Structure]:
+    return {Structure(number) for number in np.unique(labels.array).tolist() if number}
 
 
 def _about_structures(patient: PatientInput, found: Findings, config: Config) -> list[Notice]:
