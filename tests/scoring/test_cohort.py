@@ -11,6 +11,7 @@ import pytest
 
 from lymphct.core.errors import UsageError
 from lymphct.core.terms import Structure
+from lymphct.report.curves import roc_png
 from lymphct.scoring import cohort_page
 from lymphct.scoring.cohort import PAGE_FILE, PredictedCohort, evaluate_cohort
 from lymphct.scoring.cohort_cases import CohortRequest
@@ -275,11 +276,10 @@ def test_patients_without_a_center_are_a_group_of_their_own(
     write_cohort: WriteCohort, tmp_path: Path, patients: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[list[str]] = []
-    picture = cohort_page.roc_png
 
     def noted(curves: Any) -> bytes:
         drawn.append([*curves])
-        return picture(curves)
+        return roc_png(curves)
 
     monkeypatch.setattr(cohort_page, "roc_png", noted)
     for patient, center in zip(patients, ("", "", "all", "all"), strict=True):

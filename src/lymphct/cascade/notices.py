@@ -68,9 +68,10 @@ def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
     if not found.searched:
         return []
     verb, called = ("found", "predicted positive") if patient.nodes is None else ("drawn", "called positive")
+    notices = _about_lost_nodes(patient, found)
     if not found.nodes.nodes:
-        return [Notice(code="no_nodes", text=f"0 nodes {verb}", value=0)]
-    notices = []
+        verb = "left to count" if notices else verb
+        return [*notices, Notice(code="no_nodes", text=f"0 nodes {verb}", value=0)]
     odd = [node.label for node in found.nodes.nodes if not node.is_plausible]
     if odd:
         text = (
@@ -81,6 +82,21 @@ def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
     if _are_called(found) and not _positive(found):
         notices.append(Notice(code="no_positive_nodes", text=f"0 nodes {called}", value=0))
     return notices
+
+
+def _about_lost_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
+    """Name drawn nodes that hold no voxel of the working grid: nothing is measured there."""
+    if patient.nodes is None:
+        return []
+    kept = {node.label for node in found.nodes.nodes}
+    lost = [node.label for node in patient.nodes.nodes if node.label not in kept]
+    if not lost:
+        return []
+    text = (
+        f"{len(lost)} of {len(patient.nodes.nodes)} drawn nodes are smaller than a voxel of the networks' "
+        f"grid and are neither listed nor counted: {', '.join(map(str, lost))}"
+    )
+    return [Notice(code="nodes_too_small", text=text, value=len(lost))]
 
 
 def _about_anatomy(patient: PatientInput, found: Findings) -> list[Notice]:
