@@ -259,6 +259,17 @@ def test_validation_patients_of_both_classes_choose_the_threshold_of_the_status(
     assert wrong.chosen["patient"].at_edge
 
 
+def test_the_volume_of_the_rule_is_that_of_the_largest_node_whatever_the_network_is_given(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thresholds, "predict_status", by_volume)
+    # By the mean of its nodes the N- patient has the larger volume.
+    first, second = replace(V1, volume=500.0, largest=250.0), replace(V2, volume=400.0, largest=900.0)
+    choice = choose_status(nn.Identity(), status_lesson(lesson, first, second))
+    assert choice.thresholds["largest_positive_volume_mm3"] == 575.0
+    assert choice.scores["auc_volume"] == 1.0
+
+
 def test_the_status_keeps_its_default_where_the_settings_choose_nothing(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -227,7 +227,8 @@ def choose_status(network: nn.Module, lesson: Lesson) -> Choice:
         return Choice(settings=lesson.settings, **_defaults(own, _ONE_CLASS if judged else _NOBODY))
     patients = [case.patient for case in judged]
     probabilities = [predict_status(network, case.patches, case.volume) for case in judged]
-    volumes = [case.volume for case in judged]
+    # The rule reads the largest node, whichever volume the network is given.
+    volumes = [case.largest_volume for case in judged]
     scores = {"auc": auc(truth, probabilities), "auc_volume": auc(truth, volumes)}
     if not lesson.material.config.cascade.choose_thresholds:
         return Choice(settings=lesson.settings, scores=scores, **_defaults(own, _SWITCHED_OFF))

@@ -156,6 +156,7 @@ def status_cases(evidence: Sequence[Evidence], volume: VolumeKind) -> list[Statu
                 patches=item.patches,
                 volume=positive_volume(item.nodes, volume),
                 n_status=item.clinical.n_status,
+                largest=largest_volume(item),
             )
         )
     return cases
