@@ -229,3 +229,22 @@ def test_a_status_network_takes_nothing_over_that_saw_its_patients(teacher: str,
     fine = other_bundle(tmp_path / "fine", part(StageName.NODES))
     take_over(run, fine, StageName.METASTASIS)
     assert set(read_bundle(run.bundle).info.parts) == {StageName.NODES}
+
+
+@pytest.mark.parametrize(("role", "is_refused"), [("train", True), ("validation", False)])
+def test_identification_is_not_chosen_on_patients_who_taught_the_network_it_starts_from(
+    role: str, *, is_refused: bool, tmp_path: Path
+) -> None:
+    groups = {"train": FittedOn.of(["x"]), "validation": FittedOn.of(["y"])} | {role: FittedOn.of(["a", "b"])}
+    theirs = other_bundle(tmp_path / "other", part(StageName.NODES, **groups))
+    run = run_in(tmp_path / "run")
+    lay_bundle(run, theirs.info)
+    if is_refused:
+        words = "b: stage identification would be chosen on this patient, from whom the nodes network"
+        with pytest.raises(LeakageError, match=words) as caught:
+            take_over(run, theirs, StageName.IDENTIFICATION)
+        assert caught.value.cure == "train nodes here, or leave the patient out"
+        assert not read_bundle(run.bundle).info.parts
+        add_part(run, part(StageName.NODES))  # of this run's own: the other one is not taken
+    take_over(run, theirs, StageName.IDENTIFICATION)
+    assert set(read_bundle(run.bundle).info.parts) == {StageName.NODES}

@@ -95,6 +95,15 @@ def planned_split(request: TrainingRequest) -> Mapping[str, PatientPlan] | None:
     return plan.patients if is_ours else None
 
 
+def laid_bundle(folder: Path) -> BundleInfo | None:
+    """Return what the bundle of a run says; None where none is laid, or it cannot be read."""
+    try:
+        bundle = Run.bundle_in(folder)
+        return read_bundle(bundle).info if bundle.exists() else None
+    except LymphctError:  # `begun_refusals` says so
+        return None
+
+
 def _about_stages(
     request: TrainingRequest, stages: Sequence[StageName], init: BundleInfo | None
 ) -> Iterator[LymphctError]:
