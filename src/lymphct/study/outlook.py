@@ -27,6 +27,7 @@ from lymphct.study.lessons import (
     lesson,
     lesson_notices,
     lesson_refusals,
+    phase_notices,
     share_notices,
     shares,
 )
@@ -168,6 +169,7 @@ def _outlook(manifest: Manifest, request: TrainingRequest, course: _Course) -> O
             *column_notices(manifest),
             *weak_memory(memory, request.jobs),
             *share_notices(course.parts),
+            *phase_notices(course.learners, request.config),
             *chosen,
         ),
         problems=by_line([*problems, *of_manifest(manifest, all_stop=True)]),
