@@ -102,7 +102,7 @@ def test_a_bundle_is_laid_with_what_the_run_learned_and_without_a_part(tmp_path:
     assert back.intensity == {Phase.VENOUS: INTENSITY}
     assert back.bands == PAPER_BANDS
     # The statistics were measured on the training patients of the cascade.
-    assert [laid.has_seen(name) for name in "abcd"] == [True, False, False, False]
+    assert [name in laid.fitted_on_anybody for name in "abcd"] == [True, False, False, False]
 
 
 def test_a_bundle_is_laid_once(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_run_begun_with_another_bundle_has_its_statistics_its_key_and_whom_it_
     assert laid.salt == SALT
     assert Learned.of_bundle(laid).intensity == {Phase.VENOUS: replace(INTENSITY, mean=33.0)}
     assert Learned.of_bundle(laid).bands == {Structure.AORTA: Band(0.0, 9.0)}
-    assert laid.has_seen("theirs")
-    assert not laid.has_seen("a")
+    assert "theirs" in laid.fitted_on_anybody
+    assert "a" not in laid.fitted_on_anybody
 
 
 def test_a_part_comes_back_from_the_bundle_as_it_was_added(
