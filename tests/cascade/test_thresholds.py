@@ -173,7 +173,7 @@ def test_candidates_begin_below_what_was_chosen_so_far_and_an_edge_is_told(
     tell_choice("nodes", choice)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "nodes: node_voxel 0.01 chosen on 1 validation patients, at the edge of the cand" in record.message
+    assert "nodes: node_voxel 0.01 chosen on 1 validation patient, at the edge of the cand" in record.message
 
 
 def test_where_no_candidate_finds_a_node_the_default_stands(

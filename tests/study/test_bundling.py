@@ -235,7 +235,9 @@ def test_a_status_network_takes_nothing_over_that_saw_its_patients(teacher: str,
 def test_identification_is_not_chosen_on_patients_who_taught_the_network_it_starts_from(
     role: str, *, is_refused: bool, tmp_path: Path
 ) -> None:
-    groups = {"train": FittedOn.of(["x"]), "validation": FittedOn.of(["y"])} | {role: FittedOn.of(["a", "b"])}
+    groups: dict[str, Any] = {"train": FittedOn.of(["x"]), "validation": FittedOn.of(["y"])} | {
+        role: FittedOn.of(["a", "b"])
+    }
     theirs = other_bundle(tmp_path / "other", part(StageName.NODES, **groups))
     run = run_in(tmp_path / "run")
     lay_bundle(run, theirs.info)
