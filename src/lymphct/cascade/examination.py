@@ -14,8 +14,8 @@ from lymphct.attention.mapping import attention_map, guided_by, structures_prese
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.models import Models
-from lymphct.core.errors import ModelError
-from lymphct.core.patient import Multiphase, NodeMap
+from lymphct.core.errors import InputError, ModelError
+from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import Source, StageName, Structure
 from lymphct.core.volume import Volume
 from lymphct.nodes.identification import identify_nodes
@@ -115,6 +115,19 @@ def examine(
     )
 
 
+def require_phases(patient_id: str, arterial: Volume | None, models: Models) -> None:
+    """Refuse a patient without arterial phase when the networks never saw one (decision 0012).
+
+    Raises:
+        InputError: that is so.
+
+    """
+    if arterial is None and not models.info.phase_dropout:
+        msg = "the arterial phase is missing and the bundle was trained with both phases"
+        cure = "give --arterial, or a bundle trained with phase dropout"
+        raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient_id)
+
+
 def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
     """Take the given structures, the network's, or both.
 
@@ -153,17 +166,21 @@ def find_tumor(image: Multiphase, structures: Volume | None, given: Given, model
 
 
 def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Models) -> NodeMap:
-    """Take the given nodes or those of stage 1 (Eq. 3 to Eq. 5).
+    """Take the given nodes or those of stage 1 (Eq. 3 to Eq. 5); a class somebody drew says so.
 
     Raises:
         ModelError: nothing was given and the bundle has no stage 1.
 
     """
     if given.nodes is not None:
-        return given.nodes
+        return replace(given.nodes, nodes=tuple(map(_as_drawn, given.nodes.nodes)))
     if models.nodes is None:
         _refuse(lacking=StageName.NODES, cure="give --nodes")
     return segment_nodes(models.nodes.network, image, attention, models.nodes.settings)
+
+
+def _as_drawn(node: Node) -> Node:
+    return node if node.node_class is None else replace(node, class_source=Source.GIVEN)
 
 
 def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models) -> NodeMap:
@@ -173,13 +190,9 @@ def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models
         ModelError: there are nodes to call and the bundle has no stage 2.
 
     """
-    drawn = {
-        node.label: replace(node, class_source=Source.GIVEN)
-        for node in nodes.nodes
-        if node.node_class is not None
-    }
+    drawn = {node.label: node for node in nodes.nodes if node.node_class is not None}
     if len(drawn) == len(nodes.nodes):
-        return replace(nodes, nodes=tuple(drawn.values()))
+        return nodes
     if models.identification is None:
         _refuse(lacking=StageName.IDENTIFICATION, cure="use a bundle with all stages")
     unknown = replace(nodes, nodes=tuple(node for node in nodes.nodes if node.label not in drawn))

@@ -103,7 +103,7 @@ def lesson_line(lesson: "Lesson") -> str:
     classes = f" ({_counts(lesson.classes)})" if lesson.classes else ""
     return (
         f"stage {lesson.stage}: {counted(lesson.train, 'training patient')}{classes}, {lesson.validation} "
-        f"for validation, {lesson.epochs} epochs of {lesson.iterations} iterations"
+        f"for validation, {counted(lesson.epochs, 'epoch')} of {counted(lesson.iterations, 'iteration')}"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from lymphct.core.terms import STRUCTURES_BY_NAME
+from lymphct.core.terms import STRUCTURES_BY_NAME, counted
 from lymphct.evaluation.status import IMPROPER, StatusFigures
 from lymphct.report.curves import calibration_png, decision_png, risk_png, roc_png
 from lymphct.report.evaluation_page import (
@@ -49,7 +49,7 @@ def cohort_page(evaluation: CohortEvaluation, record: Record, title: str, facts:
     sections = [_patients(record), *_status(evaluation, record), *_nodes(record), *_masks(record)]
     page = EvaluationPage(
         title=title,
-        is_phantom=any(case.result.bundle.is_phantom for case in evaluation.cohort.cases),
+        bundles=[case.result.bundle.model_dump() for case in evaluation.cohort.cases],
         stamps=evaluation.stamps,
         sections=sections,
         facts=facts,
@@ -87,20 +87,23 @@ def _status(evaluation: CohortEvaluation, record: Record) -> list[PageSection]:
     texts = []
     unknown = record["without_n_status"]
     if unknown:
-        texts.append(f"N status is not known of {len(unknown)} evaluated patients: {_names(unknown)}.")
+        texts.append(
+            f"N status is not known of {counted(len(unknown), 'evaluated patient')}: {_names(unknown)}."
+        )
     for what in ("score", "call"):
         missing = found[f"without_{what}"]
         if missing:
-            texts.append(
-                f"{len(missing)} patients without a {what}, left out of what needs one: {_names(missing)}."
-            )
+            patients = counted(len(missing), "patient")
+            texts.append(f"{patients} without a {what}, left out of what needs one: {_names(missing)}.")
     # One center is all patients once more.
     centers = status.centers if len(status.centers) > 1 else {}
     groups = {"all": found["all"], **{f"center {name}": found["centers"][name] for name in centers}}
     risk = PageSection(
         title="N status: the risk",
         texts=texts,
-        pictures=_pictures({"all": status.everybody, **centers}),
+        pictures=_pictures(
+            {"all": status.everybody, **{f"center {name}": figures for name, figures in centers.items()}}
+        ),
         tables=[_risk_table(groups), _calibration_table(groups), _spread_table(groups)],
     )
     return [risk, PageSection(title="N status: the calls", texts=[IMPROPER], tables=[_call_table(groups)])]

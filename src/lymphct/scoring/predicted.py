@@ -28,12 +28,14 @@ class _Bundle(BaseModel):
     name: str = ""
     sha256: str = ""
     is_phantom: bool = False
+    notice: str = ""
 
 
 class PredictedResult(BaseModel):
     """What is read of a patient's `result.json`.
 
     Attributes:
+        layout: which table of fields it is; of another one nothing is read.
         patient_id: who it says it is.
         sources: where structures, tumor and nodes come from; None in results of older versions.
         probability: of N+, 0 to 1; None when withheld.
@@ -47,6 +49,7 @@ class PredictedResult(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    layout: Literal["lymphct-result-1"] = Field(alias="schema")
     patient_id: str
     sources: Mapping[str, Literal["given", "network", "given+network", "trace", "none"]] | None = None
     probability: float | None = Field(ge=0, le=1)
@@ -60,6 +63,11 @@ class PredictedResult(BaseModel):
     def codes(self) -> tuple[str, ...]:
         """Return the codes of the notices."""
         return tuple(notice.code for notice in self.notices)
+
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether `predict --only` made it: masks up to a stage, and no more."""
+        return any(code.startswith("only_") for code in self.codes)
 
     @property
     def is_seen(self) -> bool:

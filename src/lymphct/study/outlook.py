@@ -20,9 +20,17 @@ from lymphct.patients.outlook import Lesson, Outlook, Purpose, Share
 from lymphct.patients.preparation import Preparation
 from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
 from lymphct.patients.space import require_room, room_to_prepare
-from lymphct.study.begun import begun_refusals
+from lymphct.study.begun import begun_refusals, laid_bundle, planned_split
 from lymphct.study.bundling import init_refusals
-from lymphct.study.lessons import lesson, lesson_notices, lesson_refusals, share_notices, shares
+from lymphct.study.lessons import (
+    foreseen_nodes,
+    lesson,
+    lesson_notices,
+    lesson_refusals,
+    phase_notices,
+    share_notices,
+    shares,
+)
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.single_split import TrainingRequest
@@ -64,7 +72,9 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
     roles = {name: _roles(split, name) for name in stages}
     problems += map(Problem.of, begun_refusals(request, stage, split, init))
     if init is not None and stage is not None:
-        problems += map(Problem.of, init_refusals(init, request.config, stage, roles[stage].everybody))
+        problems += map(
+            Problem.of, init_refusals(init, request.config, stage, roles[stage], laid_bundle(request.folder))
+        )
     records = {record.patient_id: record for record in request.teachers if record.patient_id in split}
     lessons = [lesson(name, roles[name], records, request.config) for name in stages] if split else []
     if split and not any(
@@ -110,8 +120,10 @@ def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:
 
 
 def _split(request: TrainingRequest) -> tuple[Mapping[str, PatientPlan], list[Problem]]:
+    """Return the split of the run that was begun; before, the one that the manifest alone allows."""
     try:
-        return split_cohort(request.teachers, request.seed), []
+        nodes = foreseen_nodes(request.teachers)
+        return planned_split(request) or split_cohort(request.teachers, request.seed, nodes), []
     except InputError as error:
         return {}, [Problem.of(error)]
 
@@ -157,6 +169,7 @@ def _outlook(manifest: Manifest, request: TrainingRequest, course: _Course) -> O
             *column_notices(manifest),
             *weak_memory(memory, request.jobs),
             *share_notices(course.parts),
+            *phase_notices(course.learners, request.config),
             *chosen,
         ),
         problems=by_line([*problems, *of_manifest(manifest, all_stop=True)]),
