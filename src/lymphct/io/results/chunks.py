@@ -26,6 +26,7 @@ from lymphct.core.arrays import AnyArray, Index3, IntArray, LabelArray
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.system import READING, read_at
 from lymphct.io.results.disk import environment_errors
+from lymphct.io.results.known import damaged
 
 CHUNK: Final = (64, 64, 32)
 """Voxels of a chunk along i, j, k."""
@@ -268,9 +269,7 @@ class ChunkedArray:
         return descriptor
 
     def _damaged(self) -> InputError:
-        msg = "an intermediate image is missing or damaged"
-        cure = "run the command again: it prepares the patient again"
-        return InputError(msg, code="E_DAMAGED", cure=cure).at(patient=self.patient, file=self.path.name)
+        return damaged(self.path, self.patient)
 
 
 def _overlap(

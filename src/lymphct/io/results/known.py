@@ -117,6 +117,20 @@ class Known:
             self.path.unlink(missing_ok=True)
 
 
+def damaged(path: Path, patient: str = "") -> InputError:
+    """Return the error of a part of a result that is damaged; the next run hashes that result.
+
+    Args:
+        path: of the part, in the folder of the result.
+        patient: whose it is.
+
+    """
+    Known.beside(path.parent).forget()
+    msg = "an intermediate image is missing or damaged"
+    cure = "run the command again: what is damaged is made again"
+    return InputError(msg, code="E_DAMAGED", cure=cure).at(patient=patient, file=path.name)
+
+
 def _input_stamp(path: Path) -> tuple[str, float]:
     place, series = source_of(path)
     stamp, newest = _stamp(place)

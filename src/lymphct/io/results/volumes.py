@@ -15,6 +15,7 @@ from lymphct.core.volume import Volume
 from lymphct.io.results.chunks import ChunkedArray, write_chunks
 from lymphct.io.results.disk import environment_errors
 from lymphct.io.results.jsonfile import read_json, write_json
+from lymphct.io.results.known import damaged
 
 GRID_FILE: Final = "grid.json"
 SUFFIX: Final = ".chunks"
@@ -182,12 +183,11 @@ class StoredImages(Mapping[str, StoredImage]):
         try:
             grid = _Grid.model_validate(read_json(folder / GRID_FILE))
             self.geometry = grid.geometry
-            self.crop = grid.crop and Crop(start=grid.crop.start, full=grid.crop.geometry)
+            self.crop = None if grid.crop is None else Crop(start=grid.crop.start, full=grid.crop.geometry)
         except (InputError, ValidationError) as error:
-            msg = "not a grid of ours"
-            cure = "run the command again: it prepares the patient again"
-            raise InputError(msg, code="E_DAMAGED", cure=cure).at(patient=patient, file=GRID_FILE) from error
+            raise damaged(folder / GRID_FILE, patient) from error
         self._names, self._counts = grid.volumes, grid.locations
+        self._images: dict[str, StoredImage] = {}
 
     def __getitem__(self, name: str) -> StoredImage:
         """Return an image.
@@ -199,11 +199,12 @@ class StoredImages(Mapping[str, StoredImage]):
         """
         if name not in self._names:
             raise KeyError(name)
-        image = StoredImage(self.geometry, self._file(name))
-        if image.values.shape != self.geometry.shape:
-            msg = "an intermediate image has another shape than its grid"
-            raise InputError(msg, code="E_DAMAGED").at(patient=self.patient, file=image.values.path.name)
-        return image
+        if name not in self._images:
+            image = StoredImage(self.geometry, self._file(name))
+            if image.values.shape != self.geometry.shape:
+                raise damaged(image.values.path, self.patient)
+            self._images[name] = image
+        return self._images[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
