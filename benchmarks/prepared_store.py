@@ -36,8 +36,13 @@ from lymphct.imaging.locations import class_locations
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.results.volumes import StoredImages, save_volumes
 from lymphct.learning.tensors import to_network
-from lymphct.patients.preparation import Preparation, cropped, on_working_grid, prepare_patient
-from lymphct.patients.preparation import _volumes as images_of
+from lymphct.patients.preparation import (
+    Preparation,
+    cropped,
+    images_of,
+    on_working_grid,
+    prepare_patient,
+)
 from lymphct.patients.reading import read_patient
 from lymphct.registration.settings import RegistrationSettings
 
