@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -29,7 +30,6 @@ from lymphct.patients.preparation import Preparation, cropped
 from lymphct.patients.problems import Problem, found_by
 from lymphct.patients.space import STORED, require_room, room_to_predict, room_to_prepare
 from lymphct.registration.settings import RegistrationSettings
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lymphct.core.arrays import AnyArray
