@@ -9,16 +9,17 @@ from numpy.testing import assert_array_equal
 
 from lymphct.attention.bands import Band, Bands
 from lymphct.attention.settings import AttentionSettings
+from lymphct.attention.storing import as_bytes, from_bytes
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.cases import CHANNELS, Material, identification_cases, lazy_image, segmentation_cases
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.prepared import Prepared, PreparedPatient
+from lymphct.cascade.prepared import ImageName, Prepared, PreparedPatient
 from lymphct.cascade.settings import Config
-from lymphct.core.arrays import AnyArray
+from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.patient import Clinical, Multiphase, NodeMap
 from lymphct.core.terms import Phase, StageName, Structure
-from lymphct.core.volume import Volume
+from lymphct.core.volume import HeldVolume, StoredVolume, Volume
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.learning.augmentation import SpatialTransform
 from lymphct.learning.cases import TrainingCase, training_case
@@ -86,6 +87,20 @@ class OnDisk:
         found = self._patient.attention(bands, settings)
         return None if found is None else watched(found)
 
+    def view(self, name: ImageName) -> StoredVolume | None:
+        found = self._patient.view(name)
+        return None if found is None else HeldVolume(watched(found.whole()))
+
+    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+        found = self._patient.attention_view(bands, settings)
+        return None if found is None else HeldVolume(watched(found.whole()))
+
+    def locations(self, name: ImageName) -> Mapping[int, IntArray]:
+        return self._patient.locations(name)
+
+    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+        return self._patient.attention_locations(bands, settings)
+
 
 def watched(volume: Volume) -> Volume:
     return volume.with_array(volume.array.view(Watched))
@@ -119,8 +134,14 @@ def drawn(patient: PreparedPatient, stage: StageName) -> Volume:
 def eager(patient: PreparedPatient, stage: StageName) -> TrainingCase:
     """The case as it would be with all images in memory."""
     image = network_channels(normalized(patient.ct, LEARNED.intensity))
-    attention = patient.attention(LEARNED.bands, AttentionSettings()) if stage is StageName.NODES else None
+    exact = patient.attention(LEARNED.bands, AttentionSettings()) if stage is StageName.NODES else None
+    attention = None if exact is None else rounded(exact)
     return training_case(patient.patient_id, image, drawn(patient, stage), attention, LEARNED.fill)
+
+
+def rounded(attention: Volume) -> Volume:
+    """Attention as it comes back from the bytes it is stored in."""
+    return attention.with_array(from_bytes(as_bytes(attention.array)))
 
 
 def assert_same(lazy: TrainingCase, held: TrainingCase) -> None:
@@ -240,7 +261,7 @@ def test_the_settings_and_bands_of_the_training_make_the_attention(make_patient:
     (case,) = segmentation_cases(material, ["p0"], StageName.NODES)
     expected = patient.attention(LEARNED.bands, steep)
     assert expected is not None
-    assert_array_equal(np.asarray(case.attention), expected.array.transpose(2, 1, 0))
+    assert_array_equal(np.asarray(case.attention), rounded(expected).array.transpose(2, 1, 0))
 
 
 @pytest.mark.parametrize("without", [(), ("arterial",)])

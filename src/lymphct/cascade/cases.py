@@ -7,13 +7,14 @@ from typing import Final
 
 import numpy as np
 
+from lymphct.attention.storing import from_bytes
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
 from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
 from lymphct.core.terms import Phase, StageName
-from lymphct.core.volume import Volume
+from lymphct.core.volume import StoredVolume, Volume
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, normalized_values
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.lazy_array import LazyArray
@@ -43,6 +44,10 @@ class Material:
         """Return the attention map of a patient's drawn structures; None without them (Eq. 1, Eq. 2)."""
         return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
 
+    def attention_view(self, patient_id: str) -> StoredVolume | None:
+        """Return the same map as bytes, to read boxes of (`attention.storing`)."""
+        return self.patients[patient_id].attention_view(self.learned.bands, self.config.attention)
+
 
 def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName) -> list[TrainingCase]:
     """Return the patients who have what a segmentation network learns, in the order of `ids`.
@@ -53,7 +58,8 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
     cases = []
     for name in ids:
         is_guided = stage is StageName.NODES
-        if _drawn(material.patients[name], stage) is None or (is_guided and material.attention(name) is None):
+        has_attention = not is_guided or material.attention_view(name) is not None
+        if _drawn(material.patients[name], stage) is None or not has_attention:
             continue
         cases.append(
             TrainingCase(
@@ -67,55 +73,57 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
     return cases
 
 
-def _drawn(patient: Prepared, stage: StageName) -> Volume | None:
+def _drawn(patient: Prepared, stage: StageName) -> StoredVolume | None:
     if stage is StageName.STRUCTURES:
-        return patient.structures
-    return patient.tumor if stage is StageName.TUMOR else patient.instances
+        return patient.view("structures")
+    return patient.view("tumor") if stage is StageName.TUMOR else patient.view("nodes")
 
 
 def lazy_image(material: Material, patient_id: str) -> LazyArray:
     """Return both phases (c, k, j, i), normalised where they are read; a missing phase is 0."""
-    shape = material.patients[patient_id].ct.venous.geometry.shape
+    shape = _there(material.patients[patient_id].view("venous")).geometry.shape
 
     def read(box: Box) -> AnyArray:
-        ct = material.patients[patient_id].ct
-        venous = _normalized(ct.venous, box, Phase.VENOUS, material.learned)
-        if ct.arterial is None:  # 0 is the mean of a normalised phase and what phase dropout shows
+        patient = material.patients[patient_id]
+        venous = _normalized(_there(patient.view("venous")), box, Phase.VENOUS, material.learned)
+        arterial = patient.view("arterial")
+        if arterial is None:  # 0 is the mean of a normalised phase and what phase dropout shows
             return np.stack([np.zeros_like(venous), venous])
-        return np.stack([_normalized(ct.arterial, box, Phase.ARTERIAL, material.learned), venous])
+        return np.stack([_normalized(arterial, box, Phase.ARTERIAL, material.learned), venous])
 
     return LazyArray(read, (len(CHANNELS), *reversed(shape)), np.dtype(np.float32))
 
 
-def _normalized(phase: Volume, box: Box, name: Phase, learned: Learned) -> AnyArray:
-    return normalized_values(phase.array[box], learned.intensity.get(name, DEFAULT_INTENSITY))
+def _normalized(phase: StoredVolume, box: Box, name: Phase, learned: Learned) -> AnyArray:
+    return normalized_values(phase.read(box), learned.intensity.get(name, DEFAULT_INTENSITY))
+
+
+def _there(volume: StoredVolume | None) -> StoredVolume:
+    if volume is None:
+        msg = "a prepared image is gone"
+        raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
+    return volume
 
 
 def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyArray:
-    def find() -> Volume | None:
+    def find() -> StoredVolume | None:
         return _drawn(material.patients[patient_id], stage)
 
     return _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
 
 
 def _lazy_attention(material: Material, patient_id: str) -> LazyArray:
-    return _view(lambda: material.attention(patient_id), _as_drawn)
+    return _view(lambda: material.attention_view(patient_id), from_bytes)
 
 
-def _view(find: Callable[[], Volume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
+def _view(find: Callable[[], StoredVolume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
     """Return a view on an image that is there, as the caller knows."""
 
     def read(box: Box) -> AnyArray:
-        volume = find()
-        if volume is None:
-            msg = "a prepared image is gone"
-            raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
-        return values(volume.array[box])
+        return values(_there(find()).read(box))
 
     first = read((slice(0, 1),) * 3)
-    volume = find()
-    shape = (0, 0, 0) if volume is None else volume.geometry.shape
-    return LazyArray(read, shape[::-1], first.dtype)
+    return LazyArray(read, _there(find()).geometry.shape[::-1], first.dtype)
 
 
 def _as_drawn(values: AnyArray) -> AnyArray:
@@ -138,5 +146,5 @@ def identification_cases(material: Material, ids: Sequence[str]) -> list[Identif
     return cases
 
 
-def _instances(material: Material, patient_id: str) -> Volume | None:
-    return material.patients[patient_id].instances
+def _instances(material: Material, patient_id: str) -> StoredVolume | None:
+    return material.patients[patient_id].view("nodes")
