@@ -151,10 +151,10 @@ class AugmentationSettings(Settings):
         if not isinstance(given, Mapping):
             return given
         settings = dict(given)
-        if "noise_variance" in settings and "noise_deviation" not in settings:
-            low, high = settings.pop("noise_variance")
-            settings["noise_deviation"] = (math.sqrt(low), math.sqrt(high))
-            settings.setdefault("low_resolution_probability", 0.0)
+        if "noise_variance" in settings:
+            # Where they were merged over today's defaults, those stand beside them.
+            low, high = (math.sqrt(bound) for bound in settings.pop("noise_variance"))
+            settings |= {"noise_deviation": (low, high), "low_resolution_probability": 0.0}
         return settings
 
     @classmethod
