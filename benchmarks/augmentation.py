@@ -15,6 +15,7 @@ and `NUMBA_CPU_FEATURES=` (empty) compile for AVX2; torch follows `ATEN_CPU_CAPA
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -170,6 +171,10 @@ def their_changes() -> dict[str, tuple[BasicTransform, float]]:
     }
 
 
+def changed_by_them(transform: BasicTransform, patch: torch.Tensor) -> object:
+    return transform(image=patch.clone())
+
+
 def cpu_seconds(work: Callable[[], object], runs: int) -> list[float]:
     seconds = []
     for _ in range(runs):
@@ -253,8 +258,8 @@ def single(ours: Ours, theirs: Theirs, runs: int) -> list[dict[str, Any]]:
         if hasattr(transform, "p_per_channel"):
             transform.p_per_channel = 1
         pairs[name] = (
-            lambda change=change: change_intensities(image, change),
-            lambda transform=transform: transform(image=patch.clone()),
+            partial(change_intensities, image, change),
+            partial(changed_by_them, transform, patch),
         )
     rows = []
     for name, (one, other) in pairs.items():
@@ -265,8 +270,7 @@ def single(ours: Ours, theirs: Theirs, runs: int) -> list[dict[str, Any]]:
     return rows
 
 
-@njit
-def _sum(values: AnyArray) -> float:
+def _sum(values: AnyArray) -> int:
     total = 0
     for n in range(values.size):
         total += values[n]
@@ -275,13 +279,14 @@ def _sum(values: AnyArray) -> float:
 
 def instruction_set() -> dict[str, str | None]:
     """Return the processor and what is really compiled for it: the widest registers of a loop."""
-    _sum(np.zeros(9, np.int32))
+    compiled = njit(_sum)
+    compiled(np.zeros(9, np.int64))
     names = [
         line.partition(":")[2].strip()
         for line in (Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ())
         if line.startswith("model name")
     ]
-    code = "".join(_sum.inspect_asm().values())
+    code = "".join(compiled.inspect_asm().values())
     width = "AVX-512" if "zmm" in code else "AVX2" if "ymm" in code else "narrower than AVX"
     return {
         "processor": names[0] if names else None,
@@ -325,9 +330,9 @@ def main() -> None:
             f"{row['method']:<22}{row['mean']:>9.4f}{row['median']:>9.4f}{row['largest']:>9.4f}"
             f"{extra:>7}{row['draws']:>7}"
         )
-    print(
-        f"ratio of the means {ratio:.1f}, with labels by nearest {rows[2]['mean'] / rows[0]['mean']:.1f}\n\n{'change, CPU ms':<22}{'lymphct':>9}{'theirs':>9}{'ratio':>7}"
-    )
+    by_nearest = rows[2]["mean"] / rows[0]["mean"]
+    print(f"ratio of the means {ratio:.1f}, with labels by nearest {by_nearest:.1f}")
+    print(f"\n{'change, CPU ms':<22}{'lymphct':>9}{'theirs':>9}{'ratio':>7}")
     for row in changes:
         one, other = row["lymphct"], row["batchgeneratorsv2"]
         print(f"{row['change']:<22}{1000 * one:>9.2f}{1000 * other:>9.2f}{other / one:>7.1f}")

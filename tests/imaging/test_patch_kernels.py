@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from lymphct.core.arrays import AnyArray
+from lymphct.core.arrays import AnyArray, DoubleArray
 from lymphct.imaging.crop import crop
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.learning.augmentation import PatchPlace, SpatialTransform, cut_attention, cut_image, cut_labels
@@ -23,7 +23,8 @@ def image(dtype: type = np.int16) -> AnyArray:
 
 
 def z_scored(array: AnyArray) -> AnyArray:
-    return (np.clip(array.astype(float), STATISTICS.low, STATISTICS.high) - STATISTICS.mean) / STATISTICS.sd
+    clipped: DoubleArray = np.clip(array.astype(float), STATISTICS.low, STATISTICS.high)
+    return (clipped - STATISTICS.mean) / STATISTICS.sd
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,7 +74,7 @@ def test_a_box_read_from_an_image_gives_the_patch_of_the_image() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_attention_that_is_zero_stays_exactly_zero_and_one_stays_one(dtype: type) -> None:
-    attention = np.zeros((20, 20, 20), dtype)
+    attention: AnyArray = np.zeros((20, 20, 20), dtype)
     attention[:, :, 10:] = 255 if dtype is np.uint8 else 1
     place = PatchPlace((2, 2, 2), (8, 8, 8), SpatialTransform(rotation(np.array([0.0, 0.3, 0.0]))))
     patch = cut_attention(attention, place)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
 from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
 from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
@@ -36,39 +37,51 @@ def image(seed: int = 0, size: tuple[int, int, int] = SIZE) -> FloatArray:
     return np.random.default_rng(seed).normal(size=(2, *size)).astype(np.float32)
 
 
+def made(transform: BasicTransform, patch: Tensor, **numbers: object) -> Tensor:
+    """Apply a transform with given numbers instead of drawn ones."""
+    changed: Tensor = transform._apply_to_image(patch, **numbers)
+    return changed
+
+
 def blurred_by_them(patch: Tensor) -> Tensor:
     transform = GaussianBlurTransform(blur_sigma=(0.5, 1.0), p_per_channel=1)
     sigmas = [[0.5, 0.8, 1.0], [0.99, 0.55, 0.71]]
-    return transform._apply_to_image(patch, apply_to_channel=torch.tensor([True, True]), sigmas=sigmas)
+    return made(transform, patch, apply_to_channel=torch.tensor([True, True]), sigmas=sigmas)
 
 
 def brightened_by_them(patch: Tensor) -> Tensor:
     transform = MultiplicativeBrightnessTransform(BGContrast((0.75, 1.25)), synchronize_channels=False)
-    return transform._apply_to_image(patch, apply_to_channel=ALL, multipliers=torch.tensor([0.8, 1.2]))
+    return made(transform, patch, apply_to_channel=ALL, multipliers=torch.tensor([0.8, 1.2]))
 
 
 def stretched_by_them(patch: Tensor) -> Tensor:
     transform = ContrastTransform(BGContrast((0.75, 1.25)), preserve_range=True, synchronize_channels=False)
-    return transform._apply_to_image(patch, apply_to_channel=ALL, multipliers=torch.tensor([0.8, 1.2]))
+    return made(transform, patch, apply_to_channel=ALL, multipliers=torch.tensor([0.8, 1.2]))
 
 
-def low_resolution_of_theirs() -> SimulateLowResolutionTransform:
-    return SimulateLowResolutionTransform(
+def coarsened_by_them(patch: Tensor, *shares: float) -> Tensor:
+    transform = SimulateLowResolutionTransform(
         (0.5, 1.0), synchronize_channels=False, synchronize_axes=True, ignore_axes=None
     )
-
-
-def coarsened_by_them(patch: Tensor) -> Tensor:
-    transform = low_resolution_of_theirs()
-    scales = [torch.full((3,), 0.53), torch.full((3,), 0.87)]
-    return transform._apply_to_image(patch, apply_to_channel=[0, 1], scales=scales)
+    scales = [torch.full((3,), share) for share in shares]
+    return made(transform, patch, apply_to_channel=[0, 1], scales=scales)
 
 
 def bent_by_them(patch: Tensor, *, inverted: bool) -> Tensor:
-    transform = GammaTransform(BGContrast((0.7, 1.5)), float(inverted), False, 1.0, 1.0)  # noqa: FBT003
-    both, gamma = torch.tensor([True, True]), torch.tensor([0.7, 1.45])
-    return transform._apply_to_image(
-        patch, apply_to_channel=ALL, retain_stats=both, invert_image=both & inverted, gamma=gamma
+    transform = GammaTransform(
+        BGContrast((0.7, 1.5)),
+        p_invert_image=float(inverted),
+        synchronize_channels=False,
+        p_per_channel=1.0,
+        p_retain_stats=1.0,
+    )
+    return made(
+        transform,
+        patch,
+        apply_to_channel=ALL,
+        retain_stats=torch.tensor([True, True]),
+        invert_image=torch.tensor([inverted, inverted]),
+        gamma=torch.tensor([0.7, 1.45]),
     )
 
 
@@ -78,7 +91,7 @@ def bent_by_them(patch: Tensor, *, inverted: bool) -> Tensor:
         (IntensityChanges(blur=((0.5, 0.8, 1.0), (0.99, 0.55, 0.71))), blurred_by_them),
         (IntensityChanges(brightness=(0.8, 1.2)), brightened_by_them),
         (IntensityChanges(contrast=(0.8, 1.2)), stretched_by_them),
-        (IntensityChanges(low_resolution=(0.53, 0.87)), coarsened_by_them),
+        (IntensityChanges(low_resolution=(0.53, 0.87)), lambda patch: coarsened_by_them(patch, 0.53, 0.87)),
         (IntensityChanges(gamma=(0.7, 1.45)), lambda patch: bent_by_them(patch, inverted=False)),
         (IntensityChanges(inverted_gamma=(0.7, 1.45)), lambda patch: bent_by_them(patch, inverted=True)),
     ],
@@ -97,10 +110,7 @@ def test_low_resolution_keeps_the_voxels_they_keep(share: float, size: tuple[int
     if round(size[0] * share) == 0:
         share = 0.51  # of one voxel they would keep none
     patch = image(size=size)
-    transform = low_resolution_of_theirs()
-    expected = transform._apply_to_image(
-        torch.from_numpy(patch.copy()), apply_to_channel=[0, 1], scales=[torch.full((3,), share)] * 2
-    )
+    expected = coarsened_by_them(torch.from_numpy(patch.copy()), share, share)
     changed = change_intensities(patch.copy(), IntensityChanges(low_resolution=(share, share)))
     assert_allclose(changed, expected.numpy(), atol=1e-5)
 

@@ -169,7 +169,7 @@ def bend(
 
 @njit(cache=True, nogil=True, inline="always")
 def _power(base: np.float32, exponent: np.float32) -> np.float32:  # pragma: no cover - compiled
-    return _exp2(exponent * _log2(max(base, np.float32(1e-30))))
+    return np.float32(_exp2(exponent * _log2(max(base, np.float32(1e-30)))))
 
 
 @njit(cache=True, nogil=True, inline="always")
