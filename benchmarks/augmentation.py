@@ -15,6 +15,7 @@ and `NUMBA_CPU_FEATURES=` (empty) compile for AVX2; torch follows `ATEN_CPU_CAPA
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,7 +36,7 @@ from numba import njit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
-from benchmarks.side_by_side import memory, parser, reset_peak, write_record
+from benchmarks.side_by_side import Table, Timing, memory, parser, reset_peak, write_record
 
 from lymphct.core.arrays import AnyArray, Index3
 from lymphct.imaging.preprocess import IntensityStatistics
@@ -175,46 +176,42 @@ def changed_by_them(transform: BasicTransform, patch: torch.Tensor) -> object:
     return transform(image=patch.clone())
 
 
-def cpu_seconds(work: Callable[[], object], runs: int) -> list[float]:
+def timed(work: Callable[[], object], runs: int) -> list[tuple[float, float]]:
+    """Return CPU and wall seconds of each run."""
     seconds = []
     for _ in range(runs):
-        start = time.process_time()
+        starts = time.process_time(), time.perf_counter()
         work()
-        seconds.append(time.process_time() - start)
+        seconds.append((time.process_time() - starts[0], time.perf_counter() - starts[1]))
     return seconds
 
 
-def whole(methods: Mapping[str, Callable[[], None]], draws: int) -> list[dict[str, Any]]:
-    """Return what `draws` patches cost either way; they take turns, so that both meet the same machine."""
-    rows: list[dict[str, Any]] = []
-    for _ in range(10):
-        for draw in methods.values():
-            draw()
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    peaks: dict[str, float] = {}
+def whole(methods: Mapping[str, Callable[[], None]], draws: int) -> tuple[Table, dict[str, float]]:
+    """Return mean seconds of patches, and median CPU seconds; the methods take turns of ten patches."""
+    peaks: dict[str, float | None] = {}
     for name, draw in methods.items():
+        timed(draw, 10)
         reset_peak()
         before = memory("VmRSS")
-        for _ in range(max(draws // 20, 3)):
-            draw()
+        timed(draw, max(draws // 10, 3))
         peak = memory("VmHWM")
-        if before is not None and peak is not None:
-            peaks[name] = peak - before
-    for _ in range(draws // 10):
+        peaks[name] = None if before is None or peak is None else max(peak - before, 0.0)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
+    for _ in range(0, draws, 10):
         for name, draw in methods.items():
-            seconds[name] += cpu_seconds(draw, 10)
-    for name, each in seconds.items():
-        rows.append(
-            {
-                "method": name,
-                "draws": len(each),
-                "mean": float(np.mean(each)),
-                "median": float(np.median(each)),
-                "largest": float(np.max(each)),
-                "extra_mib": peaks.get(name),
-            }
+            seconds[name] += timed(draw, min(10, draws))
+    rows = [
+        Timing(
+            method=name,
+            cpu=float(np.mean(each, axis=0)[0]),
+            wall=float(np.mean(each, axis=0)[1]),
+            extra_mib=peaks[name],
+            error=None,
         )
-    return rows
+        for name, each in seconds.items()
+    ]
+    medians = {name: float(np.median(each, axis=0)[0]) for name, each in seconds.items()}
+    return Table(title=f"one patch, mean of {draws} draws", rows=rows, facts={"draws": draws}), medians
 
 
 def single(ours: Ours, theirs: Theirs, runs: int) -> list[dict[str, Any]]:
@@ -265,7 +262,7 @@ def single(ours: Ours, theirs: Theirs, runs: int) -> list[dict[str, Any]]:
     for name, (one, other) in pairs.items():
         one()
         other()
-        seconds = float(np.median(cpu_seconds(one, runs))), float(np.median(cpu_seconds(other, runs)))
+        seconds = [float(np.median(timed(work, runs), axis=0)[0]) for work in (one, other)]
         rows.append({"change": name, "lymphct": seconds[0], "batchgeneratorsv2": seconds[1]})
     return rows
 
@@ -319,19 +316,11 @@ def main() -> None:
         "batchgeneratorsv2": theirs.draw,
         "… labels by nearest": nearest.draw,
     }
-    rows, changes = whole(methods, arguments.draws), single(ours, nearest, arguments.runs)
-    machine = instruction_set()
-    ratio = rows[1]["mean"] / rows[0]["mean"]
+    table, medians = whole(methods, arguments.draws)
+    changes, machine = single(ours, nearest, arguments.runs), instruction_set()
     print(", ".join(f"{name}: {value}" for name, value in machine.items()))
-    print(f"{'CPU s per patch':<22}{'mean':>9}{'median':>9}{'largest':>9}{'MiB':>7}{'draws':>7}")
-    for row in rows:
-        extra = "-" if row["extra_mib"] is None else f"{row['extra_mib']:.0f}"
-        print(
-            f"{row['method']:<22}{row['mean']:>9.4f}{row['median']:>9.4f}{row['largest']:>9.4f}"
-            f"{extra:>7}{row['draws']:>7}"
-        )
-    by_nearest = rows[2]["mean"] / rows[0]["mean"]
-    print(f"ratio of the means {ratio:.1f}, with labels by nearest {by_nearest:.1f}")
+    print(table.text())
+    print("medians: " + ", ".join(f"{name} {median:.4f}" for name, median in medians.items()))
     print(f"\n{'change, CPU ms':<22}{'lymphct':>9}{'theirs':>9}{'ratio':>7}")
     for row in changes:
         one, other = row["lymphct"], row["batchgeneratorsv2"]
@@ -343,8 +332,8 @@ def main() -> None:
             arguments.json,
             machine=machine,
             shape=arguments.shape,
-            patches=rows,
-            ratio=ratio,
+            tables=[asdict(table)],
+            medians=medians,
             changes=changes,
             source_voxels=voxels,
             max_rss_mib=memory("VmHWM"),
