@@ -1,10 +1,13 @@
+from importlib import resources
 from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from pydantic import ValidationError
 from scipy import ndimage
 
+from lymphct.config import parse_config
 from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray
 from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
 from lymphct.learning.settings import AugmentationSettings
@@ -171,3 +174,23 @@ def test_without_low_resolution_no_number_is_drawn_for_it() -> None:
     change_intensity(_patch(), OFF, rng)
     other.random(6)
     assert rng.random() == other.random()
+
+
+@pytest.mark.parametrize("variance", [[0.1], "loud", [-1, 2], None])
+def test_a_variance_that_cannot_be_is_refused(variance: object) -> None:
+    with pytest.raises(ValidationError, match="noise_variance"):
+        AugmentationSettings.model_validate({"noise_variance": variance})
+
+
+def test_the_recipes_of_older_bundles_change_patches_as_before() -> None:
+    for recipe in ("phantom_tiny", "phantom_nano"):
+        text = (resources.files("lymphct") / "bundles" / "recipes" / f"{recipe}.yaml").read_text("utf-8")
+        config = parse_config(text)
+        groups = (
+            config.structures.augmentation,
+            config.tumor.augmentation,
+            config.nodes.augmentation,
+            config.identification.sampling.augmentation,
+            config.metastasis.augmentation,
+        )
+        assert [group.low_resolution_probability for group in groups] == [0.0] * 5

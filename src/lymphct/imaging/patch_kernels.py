@@ -2,7 +2,8 @@
 
 Positions are whole numbers with `FRACTION_BITS` bits behind the point, so that each is a sum of products
 without rounding: every machine and every device finds the same voxels and the same weights. Voxels outside
-the image count as `pad`. All run on one thread and release the interpreter. Arrays are (k, j, i), C order.
+the image count as `pad`. All run on one thread and release the interpreter. Arrays are (k, j, i), C order,
+of fewer than 2³¹ voxels.
 """
 
 from typing import Final, NamedTuple
