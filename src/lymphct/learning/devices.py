@@ -1,5 +1,8 @@
 """On which processor the networks run."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 
 from lymphct.core.errors import EnvironmentProblemError, UsageError
@@ -26,6 +29,50 @@ def chosen_device(name: str) -> torch.device:
         msg = f"device {name} is not there ({torch.cuda.device_count()} GPUs found)"
         raise EnvironmentProblemError(msg, code="E_DEVICE", cure="use --device cpu or auto")
     return torch.device(name)
+
+
+@contextmanager
+def device_failures() -> Iterator[None]:
+    """Turn what torch raises when a GPU is gone, or full, into an error with a cure.
+
+    Raises:
+        EnvironmentProblemError: `E_DEVICE` or `E_MEMORY`; every other error passes unchanged.
+
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        msg = f"the memory of the GPU is full: {_first_line(error)}"
+        cure = "use another GPU or a smaller batch_size, then go on with --resume"
+        raise EnvironmentProblemError(msg, code="E_MEMORY", cure=cure) from error
+    except RuntimeError as error:
+        if not _speaks_of_the_device(error):
+            raise
+        msg = f"the GPU does not answer any more: {_first_line(error)}"
+        cure = "check it (nvidia-smi), then go on with --resume"
+        raise EnvironmentProblemError(msg, code="E_DEVICE", cure=cure) from error
+
+
+_OF_THE_DEVICE = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "CUDNN_STATUS", "cuDNN error")
+
+
+def _speaks_of_the_device(error: RuntimeError) -> bool:
+    # Newer versions of torch have a class for it, older ones only the words.
+    kind = getattr(torch, "AcceleratorError", None)
+    is_of_kind = kind is not None and isinstance(error, kind)
+    return is_of_kind or any(words in str(error) for words in _OF_THE_DEVICE)
+
+
+def _first_line(error: RuntimeError) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
+
+
+def fastest_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """Let a GPU try which algorithm is fastest for the sizes it meets; nothing changes on a CPU."""
+    if device.type != "cuda":
+        return nullcontext()
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(benchmark=True)
+    return flags
 
 
 def resolved_precision(precision: Precision, device: torch.device) -> Precision:

@@ -1,7 +1,8 @@
 """Settings of the networks and of their training, shared by all stages; the defaults are nnU-Net's."""
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -199,8 +200,21 @@ class TrainingSettings(Settings):
     score_momentum: Fraction = 0.0
     """Share of the past in the moving average of the score by which the best weights are kept; 0 = the
     score itself. Not stated in the paper; nnU-Net has 0.9."""
-    prefetch_threads: NonNegativeInt = 0
-    """Threads that prepare batches ahead, for GPUs; changes no result. Not stated in the paper."""
+    max_skipped: PositiveInt = 10
+    """Steps in a row that may be left out because loss or gradient is not finite; then the training stops.
+    Not stated in the paper; a single such step does no harm."""
+    prefetch: Literal["auto"] | NonNegativeInt = "auto"
+    """Threads that prepare batches ahead; changes no result. auto: on a GPU one per core, at most 8, on a CPU
+    none, as the network keeps its cores busy. Not stated in the paper."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_name(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was given
+        """Read `prefetch_threads`, the name in bundles and settings of version 0.1."""
+        if isinstance(values, Mapping) and "prefetch_threads" in values:
+            renamed = {name: value for name, value in values.items() if name != "prefetch_threads"}
+            return {"prefetch": values["prefetch_threads"], **renamed}
+        return values
 
 
 class ClassifierTrainingSettings(TrainingSettings):
