@@ -107,8 +107,8 @@ def train(  # noqa: PLR0913 - the last three are optional and name their role
         told: called after every iteration with their number since the training began.
 
     Raises:
-        LearningStoppedError: loss or gradient were not finite `max_skipped` times in a row, or in all steps of
-            an epoch.
+        LearningStoppedError: loss or gradient were not finite `max_skipped` times in a row, or in all steps
+            of an epoch.
         ModelError: the state belongs to another network or optimiser.
         EnvironmentProblemError: the GPU is gone (`E_DEVICE`) or its memory is full (`E_MEMORY`).
 
