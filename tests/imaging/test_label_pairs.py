@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from sklearn.metrics import confusion_matrix
 
 from lymphct.core.errors import InputError
-from lymphct.evaluation.confusion import label_confusion
+from lymphct.imaging.label_pairs import label_confusion
 
 LABELS = st.sampled_from([0, 0, 0, 1, 2, 19, 255])
 PAIRS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=4, max_dims=4, min_side=2), elements=LABELS)
