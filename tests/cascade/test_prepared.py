@@ -10,8 +10,9 @@ from lymphct.attention.bands import PAPER_BANDS, Band
 from lymphct.attention.mapping import attention_map, guiding_attention
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade import prepared
-from lymphct.cascade.prepared import PreparedPatient
+from lymphct.cascade.prepared import ImageName, PreparedPatient
 from lymphct.core.terms import Structure
+from lymphct.core.volume import Volume
 
 MakePatient = Callable[..., PreparedPatient]
 SETTINGS = AttentionSettings()
@@ -81,3 +82,56 @@ def test_the_instances_are_those_of_the_drawn_nodes(make_patient: MakePatient) -
     assert patient.nodes is not None
     assert patient.instances is patient.nodes.instances
     assert make_patient(without=("nodes",)).instances is None
+
+
+def test_a_patient_in_memory_is_read_in_boxes_too(make_patient: MakePatient) -> None:
+    patient = make_patient()
+    box = (slice(2, 5), slice(1, 4), slice(0, 3))
+    assert patient.structures is not None
+    assert patient.instances is not None
+    images: dict[ImageName, Volume | None] = {
+        "venous": patient.ct.venous,
+        "arterial": patient.ct.arterial,
+        "structures": patient.structures,
+        "tumor": patient.tumor,
+        "nodes": patient.instances,
+    }
+    for name, volume in images.items():
+        view = patient.view(name)
+        assert view is not None
+        assert volume is not None
+        assert view.geometry == volume.geometry
+        assert view.dtype == volume.array.dtype
+        assert_array_equal(view.read(box), volume.array[box])
+        assert view.whole() is volume
+    bare = make_patient(without=("tumor", "structures"))
+    assert bare.view("tumor") is None
+    assert bare.attention_view(WIDE, SETTINGS) is None
+    assert bare.locations("structures") == {}
+    assert len(bare.attention_locations(WIDE, SETTINGS)) == 0
+
+
+def test_attention_is_learned_from_as_bytes_with_exact_zeros(make_patient: MakePatient) -> None:
+    patient = make_patient()
+    exact = patient.attention(WIDE, SETTINGS)
+    view = patient.attention_view(WIDE, SETTINGS)
+    assert exact is not None
+    assert view is not None
+    assert view.dtype == np.uint8
+    stored = view.whole().array
+    assert_array_equal(stored > 0, exact.array > 0)
+    assert_array_equal(stored == 255, np.rint(exact.array * 255) == 255)
+    lit = patient.attention_locations(WIDE, SETTINGS)
+    flat = stored.transpose(2, 1, 0).reshape(-1)
+    assert len(lit) == min(10_000, np.count_nonzero(flat))
+    assert flat[lit].all()
+
+
+def test_locations_name_voxels_of_each_class(make_patient: MakePatient) -> None:
+    patient = make_patient()
+    assert patient.structures is not None
+    flat = patient.structures.array.transpose(2, 1, 0).reshape(-1)
+    found = patient.locations("structures")
+    assert set(found) == set(np.unique(flat)) - {0}
+    for number, voxels in found.items():
+        assert (flat[voxels] == number).all()

@@ -1,17 +1,29 @@
 """A patient on the working grid as the stages learn from it (Sec. IV-A.2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
+
+import numpy as np
 
 from lymphct.attention.bands import Bands
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
+from lymphct.attention.storing import as_bytes
+from lymphct.core.arrays import IntArray
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, NodeMap
-from lymphct.core.volume import Volume
+from lymphct.core.volume import HeldVolume, StoredVolume, Volume
+from lymphct.imaging.locations import class_locations, lit_locations
+
+ImageName = Literal["venous", "arterial", "structures", "tumor", "nodes"]
+"""An image of a prepared patient: a phase (HU, int16), a label map, a mask, an instance map."""
 
 
 class Prepared(Protocol):
-    """One patient, both phases on one grid; what was not drawn is None. Images may be memory maps."""
+    """One patient, everything on one grid; what was not drawn is None.
+
+    Whole images may be read from a disk each time they are asked for; `view` reads boxes of them.
+    """
 
     @property
     def patient_id(self) -> str:
@@ -42,7 +54,22 @@ class Prepared(Protocol):
         """Drawn lymph nodes, measured."""
 
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
-        """Return the attention map of the drawn structures (Eq. 1, Eq. 2); None without them."""
+        """Return the exact attention map of the drawn structures (Eq. 1, Eq. 2); None without them."""
+
+    def view(self, name: ImageName) -> StoredVolume | None:
+        """Return an image to read boxes of; None where the patient has none."""
+
+    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+        """Return the attention map as bytes, see `attention.storing`; None without structures."""
+
+    def locations(self, name: ImageName) -> Mapping[int, IntArray]:
+        """Return voxels of each class, or of each lymph node, see `imaging.locations.class_locations`.
+
+        Empty where nobody drew.
+        """
+
+    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+        """Return voxels with attention, see `imaging.locations.lit_locations`; none without structures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +107,38 @@ class PreparedPatient:
         if key not in self._attention:
             self._attention[key] = guiding_attention(self.structures, self.tumor, bands, settings)
         return self._attention[key]
+
+    def view(self, name: ImageName) -> StoredVolume | None:
+        """Return an image to read boxes of."""
+        volume = self._image(name)
+        return None if volume is None else HeldVolume(volume)
+
+    def _image(self, name: ImageName) -> Volume | None:
+        images: Mapping[str, Volume | None] = {
+            "venous": self.ct.venous,
+            "arterial": self.ct.arterial,
+            "structures": self.structures,
+            "tumor": self.tumor,
+            "nodes": self.instances,
+        }
+        return images[name]
+
+    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+        """Return the attention map as bytes, rounded once."""
+        attention = self.attention(bands, settings)
+        if attention is None:
+            return None
+        key = ("bytes", tuple(bands.items()), settings)
+        if key not in self._attention:
+            self._attention[key] = attention.with_array(as_bytes(attention.array))
+        return HeldVolume(self._attention[key])
+
+    def locations(self, name: ImageName) -> Mapping[int, IntArray]:
+        """Return voxels of each class."""
+        volume = self._image(name)
+        return {} if volume is None else class_locations(volume.array)
+
+    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+        """Return voxels with attention."""
+        attention = self.attention(bands, settings)
+        return np.zeros(0, np.int64) if attention is None else lit_locations(attention.array)

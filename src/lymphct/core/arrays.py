@@ -10,6 +10,7 @@ FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 LabelArray = npt.NDArray[np.integer[Any]]
+IntArray = npt.NDArray[np.int64]
 
 
 class Boxed(Protocol):

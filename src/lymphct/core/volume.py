@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +96,69 @@ class Volume:
             raise GeometryMismatchError(
                 msg, cure=f"resample the {name} onto the grid of the {reference} first"
             )
+
+
+class StoredVolume(Protocol):
+    """An image of which only the part that is asked for is read."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
+    def read(self, box: tuple[slice, slice, slice]) -> AnyArray:
+        """Return the values of a box inside the grid, indexed [i, j, k].
+
+        Whether the memory is the caller's own is not said: nobody writes into it.
+
+        Args:
+            box: along i, j, k; without steps, ends as in `array[box]`.
+
+        Raises:
+            InputError: what is stored is missing or damaged.
+
+        """
+
+    def whole(self) -> Volume:
+        """Return the whole image.
+
+        Raises:
+            InputError: as `read`.
+
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldVolume:
+    """A `StoredVolume` that is in memory.
+
+    Attributes:
+        volume: the image.
+
+    """
+
+    volume: Volume
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid."""
+        return self.volume.geometry
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.volume.array.dtype
+
+    def read(self, box: tuple[slice, slice, slice]) -> AnyArray:
+        """Return a view of the values of a box."""
+        return self.volume.array[box]
+
+    def whole(self) -> Volume:
+        """Return the image."""
+        return self.volume
 
 
 def _three(values: npt.ArrayLike, name: str) -> Vector3:

@@ -10,10 +10,14 @@ import numpy as np
 
 from lymphct.attention.bands import Bands
 from lymphct.attention.settings import AttentionSettings
+from lymphct.attention.storing import as_bytes
+from lymphct.cascade.prepared import ImageName
+from lymphct.core.arrays import IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import NodeClass
-from lymphct.core.volume import Volume
+from lymphct.core.volume import HeldVolume, StoredVolume, Volume
+from lymphct.imaging.locations import class_locations, lit_locations
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.results.made import key_of
@@ -84,6 +88,26 @@ class StoredPatient:
             guidance = Guidance(bands=bands, attention=settings)
             self._attention[key] = guiding_volumes(self, guidance).get("attention")
         return self._attention[key]
+
+    def view(self, name: ImageName) -> StoredVolume | None:
+        """Return an image to read boxes of."""
+        volume = self._volumes.get(name)
+        return None if volume is None else HeldVolume(volume)
+
+    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+        """Return the attention map as bytes."""
+        attention = self.attention(bands, settings)
+        return None if attention is None else HeldVolume(attention.with_array(as_bytes(attention.array)))
+
+    def locations(self, name: ImageName) -> Mapping[int, IntArray]:
+        """Return voxels of each class."""
+        volume = self._volumes.get(name)
+        return {} if volume is None else class_locations(volume.array)
+
+    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+        """Return voxels with attention."""
+        attention = self.attention(bands, settings)
+        return np.zeros(0, np.int64) if attention is None else lit_locations(attention.array)
 
 
 def _read_nodes(images: Path) -> tuple[Node, ...]:
