@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,10 @@ from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade import prepared
 from lymphct.cascade.prepared import ImageName, PreparedPatient
 from lymphct.core.terms import Structure
-from lymphct.core.volume import Volume
+
+
+if TYPE_CHECKING:
+    from lymphct.core.volume import Volume
 
 MakePatient = Callable[..., PreparedPatient]
 SETTINGS = AttentionSettings()
