@@ -36,7 +36,7 @@ def test_a_batch_has_the_shapes_and_types_the_networks_take(make_case: MakeCase)
     assert tuple(batch.image.shape) == (2, 2, 8, 16, 12)
     assert tuple(batch.labels.shape) == (2, 8, 16, 12)
     assert tuple(batch.attention.shape) == (2, 1, 8, 16, 12)
-    assert (batch.image.dtype, batch.labels.dtype) == (torch.float32, torch.int64)
+    assert (batch.image.dtype, batch.labels.dtype) == (torch.float32, torch.uint8)
 
 
 def test_a_batch_depends_on_seed_and_iteration_alone(make_case: MakeCase) -> None:

@@ -1,4 +1,4 @@
-"""What each stage is shown of a patient: views that are read and normalised where a network looks."""
+"""What each stage is shown of a patient: views of which a network reads the boxes it looks at."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,14 @@ from typing import Final
 import numpy as np
 
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.prepared import Prepared
+from lymphct.cascade.prepared import ImageName, Prepared
 from lymphct.cascade.settings import Config
-from lymphct.core.arrays import AnyArray
+from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.terms import Phase, StageName
-from lymphct.core.volume import Volume
-from lymphct.imaging.preprocess import DEFAULT_INTENSITY, normalized_values
+from lymphct.core.volume import StoredVolume, Volume
+from lymphct.imaging.locations import some_of
+from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, normalized_values
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.lazy_array import LazyArray
 from lymphct.learning.windows import Box
@@ -22,6 +23,13 @@ from lymphct.nodes.crops import IdentificationCase, case_of_nodes
 
 CHANNELS: Final = (Phase.ARTERIAL, Phase.VENOUS)
 """Which phase is which channel of an image."""
+
+DRAWN: Final[Mapping[StageName, ImageName]] = {
+    StageName.STRUCTURES: "structures",
+    StageName.TUMOR: "tumor",
+    StageName.NODES: "nodes",
+}
+"""The drawn image a segmentation network learns from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +51,28 @@ class Material:
         """Return the attention map of a patient's drawn structures; None without them (Eq. 1, Eq. 2)."""
         return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
 
+    def intensity(self, patient_id: str) -> tuple[IntensityStatistics | None, ...]:
+        """Return the statistics of each channel; None for a phase the patient has not."""
+        patient = self.patients[patient_id]
+        return tuple(
+            None
+            if patient.view(phase.value) is None
+            else self.learned.intensity.get(phase, DEFAULT_INTENSITY)
+            for phase in CHANNELS
+        )
+
 
 def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName) -> list[TrainingCase]:
     """Return the patients who have what a segmentation network learns, in the order of `ids`.
 
     Lymph nodes become 0 and 1 whatever their class, and bring their attention map (Sec. III-A.1); patients
-    without structures cannot have one and are left out there.
+    without structures cannot have one and are left out there. No image is read here.
     """
     cases = []
     for name in ids:
         is_guided = stage is StageName.NODES
-        if _drawn(material.patients[name], stage) is None or (is_guided and material.attention(name) is None):
+        patient = material.patients[name]
+        if patient.view(DRAWN[stage]) is None or (is_guided and patient.view("structures") is None):
             continue
         cases.append(
             TrainingCase(
@@ -61,61 +80,88 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
                 image=lazy_image(material, name),
                 labels=_lazy_labels(material, name, stage),
                 attention=_lazy_attention(material, name) if is_guided else None,
-                fill=material.learned.fill,
+                intensity=material.intensity(name),
+                foreground=partial(_foreground, material, name, stage),
+                attentive=partial(_attentive, material, name) if is_guided else None,
             )
         )
     return cases
 
 
-def _drawn(patient: Prepared, stage: StageName) -> Volume | None:
-    if stage is StageName.STRUCTURES:
-        return patient.structures
-    return patient.tumor if stage is StageName.TUMOR else patient.instances
-
-
 def lazy_image(material: Material, patient_id: str) -> LazyArray:
-    """Return both phases (c, k, j, i), normalised where they are read; a missing phase is 0."""
-    shape = material.patients[patient_id].ct.venous.geometry.shape
+    """Return both phases (c, k, j, i), HU as stored; a missing phase is 0."""
+    views = [material.patients[patient_id].view(phase.value) for phase in CHANNELS]
+    there = [view for view in views if view is not None]
 
     def read(box: Box) -> AnyArray:
-        ct = material.patients[patient_id].ct
-        venous = _normalized(ct.venous, box, Phase.VENOUS, material.learned)
-        if ct.arterial is None:  # 0 is the mean of a normalised phase and what phase dropout shows
-            return np.stack([np.zeros_like(venous), venous])
-        return np.stack([_normalized(ct.arterial, box, Phase.ARTERIAL, material.learned), venous])
+        patient = material.patients[patient_id]
+        found = [patient.view(phase.value) for phase in CHANNELS]
+        values = [None if view is None else view.read(box) for view in found]
+        some = next(value for value in values if value is not None)
+        return np.stack([np.zeros_like(some) if value is None else value for value in values])
 
-    return LazyArray(read, (len(CHANNELS), *reversed(shape)), np.dtype(np.float32))
+    return LazyArray(read, (len(CHANNELS), *there[0].geometry.shape[::-1]), there[0].dtype)
 
 
-def _normalized(phase: Volume, box: Box, name: Phase, learned: Learned) -> AnyArray:
-    return normalized_values(phase.array[box], learned.intensity.get(name, DEFAULT_INTENSITY))
+def normalized_view(image: LazyArray, intensity: Sequence[IntensityStatistics | None]) -> LazyArray:
+    """Return a view of HU that is normalised where it is read; a phase that was not acquired is 0."""
+
+    def read(box: Box) -> AnyArray:
+        values = image.read(box)
+        result = np.zeros(values.shape, np.float32)
+        for channel, hu, statistics in zip(result, values, intensity, strict=True):
+            if statistics is not None:
+                channel[...] = normalized_values(hu, statistics)
+        return result
+
+    return LazyArray(read, image.shape, np.dtype(np.float32))
 
 
 def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyArray:
-    def find() -> Volume | None:
-        return _drawn(material.patients[patient_id], stage)
+    def find() -> StoredVolume | None:
+        return material.patients[patient_id].view(DRAWN[stage])
 
     return _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
 
 
 def _lazy_attention(material: Material, patient_id: str) -> LazyArray:
-    return _view(lambda: material.attention(patient_id), _as_drawn)
+    shape = _there(material.patients[patient_id].view("structures")).geometry.shape
+
+    def read(box: Box) -> AnyArray:
+        learned, settings = material.learned, material.config.attention
+        return _there(material.patients[patient_id].attention_view(learned.bands, settings)).read(box)
+
+    return LazyArray(read, shape[::-1], np.dtype(np.uint8))
 
 
-def _view(find: Callable[[], Volume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
+def _foreground(material: Material, patient_id: str, stage: StageName) -> Mapping[int, IntArray]:
+    """Return voxels of each class; all lymph nodes, and all values of a mask, are one."""
+    found = material.patients[patient_id].locations(DRAWN[stage])
+    if stage is StageName.STRUCTURES or not found:
+        return found
+    return {1: some_of(np.sort(np.concatenate(list(found.values()))))}
+
+
+def _attentive(material: Material, patient_id: str) -> IntArray:
+    patient = material.patients[patient_id]
+    return patient.attention_locations(material.learned.bands, material.config.attention)
+
+
+def _view(find: Callable[[], StoredVolume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
     """Return a view on an image that is there, as the caller knows."""
 
     def read(box: Box) -> AnyArray:
-        volume = find()
-        if volume is None:
-            msg = "a prepared image is gone"
-            raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
-        return values(volume.array[box])
+        return values(_there(find()).read(box))
 
-    first = read((slice(0, 1),) * 3)
-    volume = find()
-    shape = (0, 0, 0) if volume is None else volume.geometry.shape
-    return LazyArray(read, shape[::-1], first.dtype)
+    first = _there(find())
+    return LazyArray(read, first.geometry.shape[::-1], values(np.zeros(1, first.dtype)).dtype)
+
+
+def _there(view: StoredVolume | None) -> StoredVolume:
+    if view is None:
+        msg = "a prepared image is gone"
+        raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
+    return view
 
 
 def _as_drawn(values: AnyArray) -> AnyArray:
@@ -127,16 +173,21 @@ def _inside(values: AnyArray) -> AnyArray:
 
 
 def identification_cases(material: Material, ids: Sequence[str]) -> list[IdentificationCase]:
-    """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2)."""
+    """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2).
+
+    The nodes of one patient after the other are measured; their images are not kept.
+    """
     cases = []
     for name in ids:
         patient = material.patients[name]
         if patient.nodes is not None and patient.nodes.nodes:
-            image = lazy_image(material, name)
-            case = case_of_nodes(name, image, patient.nodes, patient.ct, fill=material.learned.fill)
+            intensity = material.intensity(name)
+            image = normalized_view(lazy_image(material, name), intensity)
+            fill = tuple(0.0 if s is None else s.fill for s in intensity)
+            case = case_of_nodes(name, image, patient.nodes, patient.ct, fill=fill)
             cases.append(replace(case, instances=_view(partial(_instances, material, name), _as_drawn)))
     return cases
 
 
-def _instances(material: Material, patient_id: str) -> Volume | None:
-    return material.patients[patient_id].instances
+def _instances(material: Material, patient_id: str) -> StoredVolume | None:
+    return material.patients[patient_id].view("nodes")

@@ -61,7 +61,7 @@ def batch_loss(settings: LossSettings) -> Callable[[nn.Module, Batch], Tensor]:
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         there = batch.to(next(network.parameters()).device)
-        return criterion(network(there.image, there.attention), there.labels)
+        return criterion(network(there.image, there.attention), there.labels.long())
 
     return loss
 

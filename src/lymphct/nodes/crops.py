@@ -42,7 +42,7 @@ class IdentificationCase:
         labels: number of each node.
         classes: class of each node (0 negative, 1 positive, 2 not a lymph node, −1 unknown).
         features: (nodes, 7) `FEATURES`, NaN where missing.
-        fill: normalised intensity outside the image, the lower clip value.
+        fill: normalised intensity outside the image, the lower clip value: of each channel, or one for all.
 
     """
 
@@ -53,7 +53,7 @@ class IdentificationCase:
     labels: tuple[int, ...]
     classes: tuple[int, ...]
     features: DoubleArray
-    fill: float
+    fill: float | tuple[float, ...]
 
 
 def identification_case(
@@ -80,7 +80,12 @@ def identification_case(
 
 
 def case_of_nodes(
-    patient: str, image: NetworkImage, nodes: NodeMap, ct: Multiphase, *, fill: float
+    patient: str,
+    image: NetworkImage,
+    nodes: NodeMap,
+    ct: Multiphase,
+    *,
+    fill: float | tuple[float, ...],
 ) -> IdentificationCase:
     """Return the case of an image that is in the order of the networks already, (c, k, j, i).
 
@@ -184,7 +189,8 @@ def cut_crop(
     middle = [(part.start + part.stop) // 2 for part in case.boxes[number]]
     wide = transform.source_size(patch)
     start = [m - n // 2 - (w - n) // 2 for m, n, w in zip(middle, patch, wide, strict=True)]
-    image = crop(case.image, start, wide, case.fill).astype(np.float32, copy=False)
+    outside = np.array(case.fill).reshape(-1, 1, 1, 1)
+    image = crop(case.image, start, wide, outside).astype(np.float32, copy=False)
     instances = crop(case.instances, start, wide, 0)
     mask = (instances == case.labels[number]).astype(np.uint8)
     image, mask = move(transform, patch, image, mask)
