@@ -11,6 +11,7 @@ from lymphct.core.settings import Edge, Settings
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Range = tuple[NonNegativeFloat, NonNegativeFloat]
 Preset = Literal["none", "flips", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -98,9 +99,12 @@ class SamplingSettings(Settings):
 class AugmentationSettings(Settings):
     """Probabilities and ranges of the random changes, by default those of nnU-Net (Sec. IV-A.2).
 
-    nnU-Net's simulation of low resolution and its elastic deformation (off by default there) are left out.
+    nnU-Net's elastic deformation (off by default there) is left out (decision 0031).
     """
 
+    augment_on: Literal["auto", "cpu", "device"] = "auto"
+    """Where patches are cut and changed: by the processor, or where the network is. auto: on a GPU, if that
+    is where the network is. Both give the same patches within 1e-4. Not stated in the paper."""
     mirror_axes: tuple[bool, bool, bool] = (True, True, True)
     """Whether i, j, k may be mirrored, each with probability ½. Not stated in the paper; nnU-Net."""
     rotation_probability: Probability = 0.2
@@ -113,12 +117,13 @@ class AugmentationSettings(Settings):
     """Voxels of the image per voxel of the patch. Not stated in the paper; nnU-Net."""
     noise_probability: Probability = 0.1
     """Not stated in the paper; nnU-Net."""
-    noise_variance: Range = (0.0, 0.1)
-    """Of Gaussian noise on z-scored intensities. Not stated in the paper; nnU-Net."""
+    noise_deviation: Range = (0.0, 0.1)
+    """Of Gaussian noise on z-scored intensities. Not stated in the paper; nnU-Net, which calls it variance
+    but multiplies by it."""
     blur_probability: Probability = 0.2
     """Per patch, then ½ per channel. Not stated in the paper; nnU-Net."""
     blur_sigma: Range = (0.5, 1.0)
-    """Voxels. Not stated in the paper; nnU-Net."""
+    """Voxels, for each axis another. Not stated in the paper; nnU-Net."""
     brightness_probability: Probability = 0.15
     """Not stated in the paper; nnU-Net."""
     brightness: Range = (0.75, 1.25)
@@ -127,12 +132,30 @@ class AugmentationSettings(Settings):
     """Not stated in the paper; nnU-Net."""
     contrast: Range = (0.75, 1.25)
     """Factor about each channel's mean, range kept. Not stated in the paper; nnU-Net."""
+    low_resolution_probability: Probability = 0.25
+    """Per patch, then ½ per channel. Not stated in the paper; nnU-Net."""
+    low_resolution: tuple[Share, Share] = (0.5, 1.0)
+    """Share of the voxels along each axis that are kept; those between are interpolated. Not stated in the
+    paper; nnU-Net."""
     gamma_probability: Probability = 0.3
     """Not stated in the paper; nnU-Net."""
     inverted_gamma_probability: Probability = 0.1
     """Gamma on the inverted image. Not stated in the paper; nnU-Net."""
     gamma: Range = (0.7, 1.5)
     """Exponent on each channel, mean and SD kept. Not stated in the paper; nnU-Net."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, given: Any) -> Any:  # noqa: ANN401 - what pydantic hands over
+        """Understand records from before there was low resolution, when noise was given by its variance."""
+        if not isinstance(given, Mapping):
+            return given
+        settings = dict(given)
+        if "noise_variance" in settings and "noise_deviation" not in settings:
+            low, high = settings.pop("noise_variance")
+            settings["noise_deviation"] = (math.sqrt(low), math.sqrt(high))
+            settings.setdefault("low_resolution_probability", 0.0)
+        return settings
 
     @classmethod
     def preset(cls, name: Preset) -> "AugmentationSettings":
