@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from sklearn.metrics import confusion_matrix
 
+from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
 from lymphct.imaging.label_pairs import label_confusion
 
@@ -15,7 +16,7 @@ PAIRS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=4, max_dims=4, min_side=2
 
 @settings(deadline=None)  # the first call compiles
 @given(PAIRS)
-def test_counts_equal_those_of_scikit_learn(maps: np.ndarray) -> None:  # type: ignore[type-arg] # uint8
+def test_counts_equal_those_of_scikit_learn(maps: AnyArray) -> None:
     prediction, truth = maps[0], maps[1]
     found = label_confusion(prediction, truth)
     expected = confusion_matrix(truth.ravel(), prediction.ravel(), labels=range(256))
@@ -45,8 +46,8 @@ def test_no_voxel_gives_no_pair() -> None:
     ],
 )
 def test_other_shapes_or_types_are_refused(
-    prediction: np.ndarray,  # type: ignore[type-arg] # of several types
-    truth: np.ndarray,  # type: ignore[type-arg] # of several types
+    prediction: AnyArray,
+    truth: AnyArray,
 ) -> None:
     with pytest.raises(InputError, match="no two uint8 label maps on one grid"):
         label_confusion(prediction, truth)

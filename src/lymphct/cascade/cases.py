@@ -180,11 +180,12 @@ def identification_cases(material: Material, ids: Sequence[str]) -> list[Identif
     cases = []
     for name in ids:
         patient = material.patients[name]
-        if patient.nodes is not None and patient.nodes.nodes:
+        nodes = patient.nodes
+        if nodes is not None and nodes.nodes:
             intensity = material.intensity(name)
             image = normalized_view(lazy_image(material, name), intensity)
             fill = tuple(0.0 if s is None else s.fill for s in intensity)
-            case = case_of_nodes(name, image, patient.nodes, patient.ct, fill=fill)
+            case = case_of_nodes(name, image, nodes, patient.ct, fill=fill)
             cases.append(replace(case, instances=_view(partial(_instances, material, name), _as_drawn)))
     return cases
 

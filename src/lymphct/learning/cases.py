@@ -20,7 +20,7 @@ BYTE: Final = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCase:
-    """What a network learns from one patient; axes k, j, i. Images may lie on a disk until they are looked at.
+    """What a network learns from one patient; axes k, j, i. Images may lie on a disk until looked at.
 
     Attributes:
         patient: pseudonymous id.
@@ -32,7 +32,7 @@ class TrainingCase:
             `intensity` is given it is the lower clip value of each channel (decision 0017).
         intensity: statistics of each channel; None for a phase that was not acquired, which is 0 everywhere
             once normalised. None altogether where the image is normalised already.
-        foreground: voxels of each class (flat indices in C order of k, j, i) by its number, from which patches
+        foreground: voxels of each class by its number, flat indices in C order of (k, j, i), on which patches
             are centred; looked for in the whole map where not given.
         attentive: voxels with attention likewise.
 
@@ -67,7 +67,7 @@ class TrainingCase:
 
     @property
     def outside(self) -> tuple[float, ...]:
-        """Value of each channel outside the image, on the scale of `image`: whole HU that are clipped to `low`."""
+        """Value of each channel outside the image, on its scale: of HU a whole one, clipped to `low`."""
         if self.intensity is not None:
             return tuple(0.0 if s is None else math.floor(s.low) for s in self.intensity)
         return self.fill if isinstance(self.fill, tuple) else (self.fill,) * len(self.image)

@@ -1,13 +1,12 @@
-"""Where patches may be centred: voxels of each class and voxels with attention, a bounded number per patient."""
+"""Where patches may be centred: voxels of each class or with attention, a bounded number per patient."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from lymphct.core.arrays import AnyArray, IntArray
+from lymphct.core.arrays import AnyArray, IntArray, LabelArray
 from lymphct.imaging.locations import LOCATIONS
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.losses import IGNORED
@@ -17,7 +16,7 @@ RECENT: Final = 32
 
 V = TypeVar("V")
 
-Voxels = npt.NDArray[np.unsignedinteger]
+Voxels = LabelArray
 """Flat indices in C order of (k, j, i)."""
 
 
@@ -35,28 +34,24 @@ class Centers:
 
     def __init__(self, cases: Sequence[TrainingCase], seed: int, *, attention: bool) -> None:
         """Note which classes each case has and, on request, whether it has attention."""
-        self._foreground = _remembered(
-            [
-                case.foreground or _held(_class_voxels(np.asarray(case.labels), (seed, n)))
-                for n, case in enumerate(cases)
-            ]
-        )
+        foreground: list[Callable[[], Mapping[int, Voxels]]] = [
+            case.foreground or _held(_class_voxels(np.asarray(case.labels), (seed, n)))
+            for n, case in enumerate(cases)
+        ]
+        self._foreground = _remembered(foreground)
         self.classes = [tuple(self._foreground(n)) for n in range(len(cases))]
-        self._attentive = _remembered(
-            [
-                case.attentive or _held(_some_of(np.flatnonzero(np.asarray(case.attention)), (seed, n)))
-                for n, case in enumerate(cases)
-            ]
-            if attention
-            else []
-        )
-        self.is_attentive = [len(self._attentive(n)) > 0 for n in range(len(cases))] if attention else []
+        attentive: list[Callable[[], Voxels]] = [
+            case.attentive or _held(_some_of(np.flatnonzero(np.asarray(case.attention)), (seed, n)))
+            for n, case in enumerate(cases if attention else ())
+        ]
+        self._attentive = _remembered(attentive)
+        self.is_attentive = [len(self._attentive(n)) > 0 for n in range(len(attentive))]
 
-    def foreground(self, number: int, place: int) -> Voxels | IntArray:
+    def foreground(self, number: int, place: int) -> Voxels:
         """Return voxels of the class at `place` in the classes of a case."""
         return self._foreground(number)[self.classes[number][place]]
 
-    def attentive(self, number: int) -> Voxels | IntArray:
+    def attentive(self, number: int) -> Voxels:
         """Return voxels of a case that have attention."""
         return self._attentive(number)
 

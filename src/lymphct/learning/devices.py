@@ -89,3 +89,9 @@ def has_bfloat16(device: torch.device) -> bool:
     # Older versions of torch do not tell; slow and right is better than guessed.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context in which convolutions run in `precision`."""
+    kind = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=kind, enabled=precision != "float32")

@@ -2,46 +2,27 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lymphct.core.arrays import FloatArray, Index3, IntArray
+from lymphct.core.arrays import Index3
 from lymphct.core.errors import InputError
-from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial
+from lymphct.learning.augmentation import (
+    PatchPlace,
+    SpatialTransform,
+    change_intensities,
+    draw_intensities,
+    draw_spatial,
+)
+from lymphct.learning.batches import Batch, PatchSource, RawBatch
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.centers import Centers, Voxels
-from lymphct.learning.cutting import Cut
+from lymphct.learning.cutting import Cut, readings
 from lymphct.learning.losses import IGNORED
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 from lymphct.learning.tensors import reversed_axes
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Patches for one iteration.
-
-    Attributes:
-        image: (b, c, k, j, i) float32.
-        labels: (b, k, j, i) uint8.
-        attention: (b, 1, k, j, i) float32 in [0, 1]; None when the cases have none.
-
-    """
-
-    image: Tensor
-    labels: Tensor
-    attention: Tensor | None
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the batch on another device."""
-        if device.type == "cpu":
-            return self
-        attention = None if self.attention is None else self.attention.to(device, non_blocking=True)
-        return Batch(
-            self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), attention
-        )
 
 
 class PatchSampler:
@@ -93,30 +74,42 @@ class PatchSampler:
         """Share of the patches drawn so far that were drawn again."""
         return self.rejected / self.drawn if self.drawn else 0.0
 
-    def count_on(self, counts: Mapping[str, int]) -> None:
-        """Go on from the counts of an interrupted training: `drawn` and `rejected`."""
-        with self._lock:
-            self.drawn, self.rejected = counts["drawn"], counts["rejected"]
+    def count_on(self, counts: Mapping[str, object]) -> None:
+        """Go on from what an interrupted training says of `drawn` and `rejected`, if it does."""
+        drawn, rejected = counts.get("drawn"), counts.get("rejected")
+        if isinstance(drawn, int) and isinstance(rejected, int):
+            with self._lock:
+                self.drawn, self.rejected = drawn, rejected
 
     def batch(self, iteration: int) -> Batch:
         """Return the batch of one iteration; the last patches of it contain foreground."""
+        rngs, cuts = self._cuts(iteration)
+        channels = len(self.cases[0].image)
+        image = np.empty((len(cuts), channels, *self.patch_size), np.float32)
+        for patch, cut, rng in zip(image, cuts, rngs, strict=True):
+            cut.image(patch)
+            change_intensities(patch, draw_intensities(self.augmentation, rng, channels))
+            patch[self._is_empty(cut, rng)] = 0.0  # the mean of a z-scored phase
+        return Batch(torch.from_numpy(image), *_stacked(cuts))
+
+    def raw_batch(self, iteration: int) -> RawBatch:
+        """Return the same batch with images as they were read, to be changed where the network is."""
+        rngs, cuts = self._cuts(iteration)
+        sources = []
+        for cut, rng in zip(cuts, rngs, strict=True):
+            box, place = cut.source()
+            intensities = draw_intensities(self.augmentation, rng, len(box))
+            is_empty = tuple(self._is_empty(cut, rng))
+            image = torch.from_numpy(np.ascontiguousarray(box))
+            sources.append(PatchSource(image, place, readings(cut.case), intensities, is_empty))
+        return RawBatch(tuple(sources), *_stacked(cuts))
+
+    def _cuts(self, iteration: int) -> tuple[list[np.random.Generator], list[Cut]]:
         size, foreground = self.sampling.batch_size, self.sampling.foreground_patches
-        first = self.cases[0]
-        image = np.empty((size, len(first.image), *self.patch_size), np.float32)
-        labels = np.empty((size, *self.patch_size), np.uint8)
-        attention = None if first.attention is None else np.empty((size, 1, *self.patch_size), np.float32)
-        for slot in range(size):
-            rng = np.random.default_rng((self.seed, iteration, slot))
-            cut = self._cut(rng, wants_foreground=slot >= size - foreground)
-            labels[slot] = cut.labels
-            if attention is not None:
-                attention[slot, 0] = cut.attention
-            image[slot] = self._image(cut, rng)
-        return Batch(
-            torch.from_numpy(image),
-            torch.from_numpy(labels),
-            None if attention is None else torch.from_numpy(attention),
-        )
+        rngs = [np.random.default_rng((self.seed, iteration, slot)) for slot in range(size)]
+        return rngs, [
+            self._cut(rng, wants_foreground=slot >= size - foreground) for slot, rng in enumerate(rngs)
+        ]
 
     def _cut(self, rng: np.random.Generator, *, wants_foreground: bool) -> Cut:
         """Draw places until one counts."""
@@ -133,8 +126,8 @@ class PatchSampler:
                 center = self._voxel(number, self._centers.attentive(number), rng)
             transform = SpatialTransform() if last else draw_spatial(self.augmentation, rng)
             case = self.cases[number]
-            start = _start(case.labels.shape, self.patch_size, center, rng)
-            cut = Cut(case, start, self.patch_size, transform)
+            first = _start(case.labels.shape, self.patch_size, center, rng)
+            cut = Cut(case, _place(first, self.patch_size, transform))
             accepted = last or self._counts(cut, wants_foreground=wants_foreground)
             with self._lock:
                 self.drawn += 1
@@ -143,7 +136,7 @@ class PatchSampler:
                 break
         return cut
 
-    def _voxel(self, number: int, voxels: Voxels | IntArray, rng: np.random.Generator) -> Index3:
+    def _voxel(self, number: int, voxels: Voxels, rng: np.random.Generator) -> Index3:
         flat = voxels[rng.integers(len(voxels))]
         k, j, i = np.unravel_index(flat, self.cases[number].labels.shape)
         return int(k), int(j), int(i)
@@ -156,15 +149,26 @@ class PatchSampler:
         lit = np.count_nonzero(cut.attention)
         return bool(lit > self.sampling.min_attention_fraction * cut.attention.size)
 
-    def _image(self, cut: Cut, rng: np.random.Generator) -> FloatArray:
-        image = change_intensity(cut.image(), self.augmentation, rng)
-        is_empty = [not seen for seen in cut.case.is_acquired]
-        if len(image) > 1 and rng.random() < self.sampling.phase_dropout:
+    def _is_empty(self, cut: Cut, rng: np.random.Generator) -> list[bool]:
+        """Return which channels show nothing: a phase that was not acquired, or that is dropped here."""
+        is_empty = [not is_there for is_there in cut.case.is_acquired]
+        if len(is_empty) > 1 and rng.random() < self.sampling.phase_dropout:
             is_empty[0] = True
-        if any(is_empty):
-            image = image.copy()
-            image[is_empty] = 0.0  # the mean of a z-scored phase
-        return image
+        return is_empty
+
+
+def _stacked(cuts: Sequence[Cut]) -> tuple[Tensor, Tensor | None]:
+    """Return labels (b, k, j, i) and attention (b, 1, k, j, i) of a batch."""
+    labels = torch.from_numpy(np.stack([cut.labels for cut in cuts]))
+    attentions = [cut.attention for cut in cuts if cut.attention is not None]
+    return labels, torch.from_numpy(np.stack(attentions)[:, None]) if attentions else None
+
+
+def _place(first: Index3, patch_size: Index3, transform: SpatialTransform) -> PatchPlace:
+    """Return the place of a patch whose voxels begin at `first` before they are turned about its centre."""
+    size = transform.source_size(patch_size)
+    k, j, i = (s - (wide - n) // 2 for s, wide, n in zip(first, size, patch_size, strict=True))
+    return PatchPlace((k, j, i), patch_size, transform)
 
 
 def _start(

@@ -79,5 +79,5 @@ def pinned(batch: B) -> B:
             if isinstance(getattr(batch, field.name), Tensor | tuple)
             or is_dataclass(getattr(batch, field.name))
         }
-        return replace(batch, **changed)  # type: ignore[type-var, return-value] # checked above
+        return replace(batch, **changed)
     return batch

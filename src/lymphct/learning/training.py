@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lymphct.core.errors import LymphctError, ModelError
-from lymphct.learning.devices import device_failures, fastest_convolutions
+from lymphct.learning.devices import autocast, device_failures, fastest_convolutions
 from lymphct.learning.prefetching import pinned_batches, prefetched, thread_count
-from lymphct.learning.settings import TrainingSettings
+from lymphct.learning.settings import Precision, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,15 @@ def learning_rate(iteration: int, settings: TrainingSettings) -> float:
     if settings.schedule == "poly":
         return settings.learning_rate * math.pow(left, settings.poly_power)
     return settings.learning_rate * (0.5 - 0.5 * math.cos(math.pi * left))
+
+
+def mixed_precision(settings: TrainingSettings, device: torch.device) -> Precision:
+    """Return in what the convolutions of a training on a device compute."""
+    if device.type != "cuda":
+        return "bfloat16" if settings.cpu_bfloat16 else "float32"
+    if not settings.mixed_precision:
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
 def train(  # noqa: PLR0913 - the last three are optional and name their role
@@ -174,11 +183,9 @@ class _Run:
         if settings.channels_last:
             network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # not in torch's stubs
         self.optimizer = _optimizer(network, settings)
-        on_gpu = self.device.type == "cuda"
-        self.mixed = settings.mixed_precision if on_gpu else settings.cpu_bfloat16
-        half = on_gpu and not torch.cuda.is_bf16_supported()
-        self.dtype = torch.float16 if half else torch.bfloat16
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.mixed and half)
+        self.precision = mixed_precision(settings, self.device)
+        # Gradients of float16 vanish unless the loss is scaled up.
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == "float16")
         self.epoch = self.in_a_row = 0
         self.best: dict[str, Tensor] = {}
         self.best_score: float | None = None
@@ -194,7 +201,7 @@ class _Run:
             group["lr"] = learning_rate(iteration, self.settings)
         self.optimizer.zero_grad(set_to_none=True)
         kept = [x.clone() for x in self.network.buffers()]
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.mixed):
+        with autocast(self.device, self.precision):
             value = loss()
         torch.autograd.backward(self.scaler.scale(value))
         self.scaler.unscale_(self.optimizer)

@@ -57,7 +57,12 @@ class IdentificationCase:
 
 
 def identification_case(
-    patient: str, channels: Sequence[Volume], nodes: NodeMap, ct: Multiphase, *, fill: float | None = None
+    patient: str,
+    channels: Sequence[Volume],
+    nodes: NodeMap,
+    ct: Multiphase,
+    *,
+    fill: float | tuple[float, ...] | None = None,
 ) -> IdentificationCase:
     """Bring a patient's nodes into the order of the networks.
 
