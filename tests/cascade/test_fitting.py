@@ -127,7 +127,7 @@ def test_the_operating_points_that_were_chosen_are_in_the_settings_of_the_part(
     assert nodes.thresholds == {
         "node_voxel": chosen["threshold"], "node_min_volume_mm3": chosen["min_volume"]
     }  # fmt: skip
-    assert set(nodes.scores) == {"dice", "recall", "precision", "f"}
+    assert set(nodes.scores) == {"patch_dice", "recall", "precision", "f"}
     assert parts[StageName.IDENTIFICATION].thresholds.keys() == {"node_positive"}
     assert parts[StageName.METASTASIS].thresholds == {"patient": 0.5}  # one validation patient: no choice
     assert parts[StageName.TUMOR].settings == settings.tumor

@@ -278,7 +278,7 @@ STRONG = AugmentationSettings.model_validate(
 @pytest.mark.parametrize("without_arterial", [False, True])
 @pytest.mark.parametrize("augmentation", [NONE, PAPER, STRONG], ids=["none", "paper", "strong"])
 def test_hu_normalised_where_they_are_read_give_the_same_patches(
-    augmentation: AugmentationSettings, without_arterial: bool
+    augmentation: AugmentationSettings, *, without_arterial: bool
 ) -> None:
     raw = raw_case(without_arterial=without_arterial)
     samplers = [

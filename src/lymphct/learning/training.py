@@ -30,7 +30,7 @@ class TrainingState:
     Attributes:
         epoch: finished epochs.
         tensors: `network/…`, `optimizer/…` and, once validated, `best/…`; on the CPU, never written to.
-        meta: best and average score, loss scale, steps skipped in a row.
+        meta: best and average score, loss scale, steps skipped: in all, and in a row up to here.
 
     """
 
@@ -186,7 +186,7 @@ class _Run:
         self.precision = mixed_precision(settings, self.device)
         # Gradients of float16 vanish unless the loss is scaled up.
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == "float16")
-        self.epoch = self.in_a_row = 0
+        self.epoch = self.in_a_row = self.skipped = 0
         self.best: dict[str, Tensor] = {}
         self.best_score: float | None = None
         self.average: float | None = None
@@ -216,6 +216,7 @@ class _Run:
             for x, before in zip(self.network.buffers(), kept, strict=True):
                 x.copy_(before)
         self.in_a_row = 0 if is_finite else self.in_a_row + 1
+        self.skipped += not is_finite
         self.scaler.update()
         return number if is_finite else math.nan
 
@@ -235,8 +236,7 @@ class _Run:
                 if x is not None:
                     tensors[f"optimizer/{number}/{name}"] = _copy(torch.as_tensor(x))
         meta: dict[str, Json] = {"best_score": self.best_score, "average_score": self.average}
-        if self.in_a_row:
-            meta["skipped_in_a_row"] = self.in_a_row
+        meta |= {"skipped": self.skipped, "skipped_in_a_row": self.in_a_row}
         if self.scaler.is_enabled():
             scale = self.scaler.state_dict()
             meta |= {"loss_scale": scale["scale"], "loss_scale_growth": scale["_growth_tracker"]}
@@ -255,7 +255,9 @@ class _Run:
         self.best = {name: x for name, x in state.tensors.items() if name.startswith("best/")}
         self.best_score = _number(state.meta.get("best_score"))
         self.average = _number(state.meta.get("average_score"))
-        self.in_a_row = int(state.meta.get("skipped_in_a_row") or 0)
+        self.skipped, self.in_a_row = (
+            int(state.meta.get(name) or 0) for name in ("skipped", "skipped_in_a_row")
+        )
         if self.scaler.is_enabled() and "loss_scale" in state.meta:
             scale = self.scaler.state_dict()
             scale |= {"scale": state.meta["loss_scale"], "_growth_tracker": state.meta["loss_scale_growth"]}
