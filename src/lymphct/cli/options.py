@@ -26,6 +26,10 @@ Labels = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Rehash = Annotated[
+    bool,
+    typer.Option("--rehash", help="Hash every input and prepared image, also those that look untouched."),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be done and what forbids it, then stop; nothing is made."),

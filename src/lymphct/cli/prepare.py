@@ -7,7 +7,7 @@ import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
 from lymphct.cli.effect import refuse_settings
-from lymphct.cli.options import AsJson, CohortFile, DryRun, Labels, Registration
+from lymphct.cli.options import AsJson, CohortFile, DryRun, Labels, Registration, Rehash
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 
@@ -34,6 +34,7 @@ def prepare(
         typer.Option(help="Default: as the bundle was trained, else as the settings say."),
     ] = None,
     labels: Labels = "auto",
+    rehash: Rehash = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -56,6 +57,7 @@ def prepare(
         registration=None if registration is None else registration.value,
         labels=scheme,
         device=GLOBALS.device,
+        rehash=rehash,
     )
     from lymphct.patients.foresight import foresee_preparation
 

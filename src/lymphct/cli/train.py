@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, duration
-from lymphct.cli.options import DryRun, Labels
+from lymphct.cli.options import DryRun, Labels, Rehash
 from lymphct.cli.outlooks import after_reading, end_dry_run, lesson_line, settle, share_line
 from lymphct.core.terms import StageName
 
@@ -62,6 +62,7 @@ def train(
     imagenet: Annotated[
         Path | None, typer.Option(help="ResNet-18 weights (safetensors, torchvision's names).")
     ] = None,
+    rehash: Rehash = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
@@ -89,6 +90,7 @@ def train(
         jobs=GLOBALS.jobs,
         init=init,
         resume=resume,
+        rehash=rehash,
         pretrained=None if imagenet is None else read_tensors(imagenet),
     )
     only = None if stage == EVERYTHING else StageName(stage)

@@ -36,6 +36,7 @@ class PreparationRequest:
         registration: method, whatever bundle and settings say; None = theirs.
         labels: numbering of the structures in the cohort's files.
         device: on which the networks run.
+        rehash: hash every input and every stored image, even where its files look untouched.
 
     """
 
@@ -45,6 +46,7 @@ class PreparationRequest:
     registration: RegistrationMethod | None = None
     labels: Scheme = "auto"
     device: str = "auto"
+    rehash: bool = False
 
 
 def prepare_cohort(
@@ -91,6 +93,7 @@ def preparation_of(request: PreparationRequest, info: BundleInfo | None) -> Prep
         spacing=config.imaging.spacing if info is None else info.spacing,
         registration=config.registration.model_copy(update={"method": method}),
         labels=request.labels,
+        rehash=request.rehash,
     )
 
 
@@ -117,7 +120,8 @@ class _Preparer:
         self.course(record.patient_id, "registration")
         images = prepare_patient(record, self.preparation)
         self.course(record.patient_id, "attention")
-        used = guide_patient(StoredPatient(record.patient_id, images), self.guidance)
+        patient = StoredPatient(record.patient_id, images)
+        used = guide_patient(patient, self.guidance, rehash=self.preparation.rehash)
         return {"patient_id": record.patient_id, **load_alignment(images), **used}
 
 

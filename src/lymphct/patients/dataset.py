@@ -1,4 +1,4 @@
-"""The prepared patients of a store as a mapping: opened when asked for, only the last few stay open."""
+"""The prepared patients of a store as a mapping: looked at when asked for, read in boxes or as a whole."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,38 +9,38 @@ from typing import Any, Final
 import numpy as np
 
 from lymphct.attention.bands import Bands
+from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
-from lymphct.attention.storing import as_bytes
 from lymphct.cascade.prepared import ImageName
 from lymphct.core.arrays import IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import NodeClass
-from lymphct.core.volume import HeldVolume, StoredVolume, Volume
-from lymphct.imaging.locations import class_locations, lit_locations
+from lymphct.core.volume import StoredVolume, Volume
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json
+from lymphct.io.results.known import damaged
 from lymphct.io.results.made import key_of
-from lymphct.io.results.volumes import load_volumes
+from lymphct.io.results.volumes import GRID_FILE, Crop, StoredImages
 from lymphct.nodes.measurement import measure_nodes
-from lymphct.patients.guidance import Guidance, guiding_volumes
+from lymphct.patients.guidance import Guidance, StoredGuidance, guidances, stored_guidance
 from lymphct.patients.preparation import NODES_FILE, Preparation, Store
 
-OPEN_PATIENTS: Final = 32
-"""How many patients keep their files open; each has up to six."""
+OPEN_PATIENTS: Final = 1024
+"""How many patients are remembered, each by the tables of its files: about 50 kB, no voxel, no open file."""
 
 
 class StoredPatient:
-    """A prepared patient on disk; its images are read-only memory maps, opened on first use."""
+    """A prepared patient on disk. Whole images are read anew each time they are asked for; none is kept."""
 
     def __init__(self, patient_id: str, images: Path, clinical: Clinical = UNKNOWN) -> None:
         """Remember where the images lie; nothing is read yet."""
         self.patient_id, self.images, self.clinical = patient_id, images, clinical
-        self._attention: dict[object, Volume | None] = {}
+        self._guidance: dict[object, StoredGuidance] = {}
 
     @cached_property
-    def _volumes(self) -> dict[str, Volume]:
-        return load_volumes(self.images)
+    def _stored(self) -> StoredImages:
+        return StoredImages(self.images, self.patient_id)
 
     @property
     def digest(self) -> str:
@@ -48,33 +48,49 @@ class StoredPatient:
         return key_of(self.images)
 
     @property
+    def crop(self) -> Crop | None:
+        """The whole working grid, and which of its voxels is the first of the images."""
+        return self._stored.crop
+
+    @property
     def ct(self) -> Multiphase:
         """Both phases, HU, int16."""
-        return Multiphase(venous=self._volumes["venous"], arterial=self._volumes.get("arterial"))
+        venous = self._whole("venous")
+        if venous is None:
+            raise damaged(self.images / GRID_FILE, self.patient_id)
+        return Multiphase(venous=venous, arterial=self._whole("arterial"))
 
     @property
     def structures(self) -> Volume | None:
         """Label map of the drawn structures."""
-        return self._volumes.get("structures")
+        return self._whole("structures")
 
     @property
     def tumor(self) -> Volume | None:
         """Mask of the drawn tumor."""
-        return self._volumes.get("tumor")
+        return self._whole("tumor")
 
     @property
     def instances(self) -> Volume | None:
-        """Instance map of the drawn lymph nodes."""
-        return self._volumes.get("nodes")
+        """Instance map of the drawn lymph nodes, int32."""
+        volume = self._whole("nodes")
+        return None if volume is None else volume.with_array(volume.array.astype(np.int32))
 
-    @cached_property
+    @property
     def nodes(self) -> NodeMap | None:
         """Drawn lymph nodes, measured on first use."""
-        if self.instances is None:
-            return None
-        drawn = NodeMap(instances=self.instances, nodes=_read_nodes(self.images))
-        blank = self.instances.with_array(np.zeros(self.instances.geometry.shape, np.uint8))
-        return measure_nodes(drawn, self.ct, blank if self.structures is None else self.structures)
+        instances = self.instances
+        return None if instances is None else NodeMap(instances=instances, nodes=self._measured)
+
+    @cached_property
+    def _measured(self) -> tuple[Node, ...]:
+        instances, structures = self.instances, self.structures
+        if instances is None:
+            return ()
+        drawn = NodeMap(instances=instances, nodes=_read_nodes(self.images))
+        if structures is None:
+            structures = instances.with_array(np.zeros(instances.geometry.shape, np.uint8))
+        return measure_nodes(drawn, self.ct, structures).nodes
 
     @property
     def node_classes(self) -> tuple[NodeClass | None, ...]:
@@ -82,32 +98,50 @@ class StoredPatient:
         return tuple(node.node_class for node in _read_nodes(self.images))
 
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
-        """Return the attention map of the drawn structures, kept in the store (Eq. 1, Eq. 2)."""
-        key = (tuple(bands.items()), settings)
-        if key not in self._attention:
-            guidance = Guidance(bands=bands, attention=settings)
-            self._attention[key] = guiding_volumes(self, guidance).get("attention")
-        return self._attention[key]
+        """Return the exact attention map of the drawn structures, computed anew (Eq. 1, Eq. 2)."""
+        structures = self.structures
+        return None if structures is None else guiding_attention(structures, self.tumor, bands, settings)
 
     def view(self, name: ImageName) -> StoredVolume | None:
         """Return an image to read boxes of."""
-        volume = self._volumes.get(name)
-        return None if volume is None else HeldVolume(volume)
+        return self._stored.get(name)
 
     def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
-        """Return the attention map as bytes."""
-        attention = self.attention(bands, settings)
-        return None if attention is None else HeldVolume(attention.with_array(as_bytes(attention.array)))
+        """Return the attention map of the drawn structures as bytes, kept in the store."""
+        return self._of_drawn(bands, settings).attention
 
     def locations(self, name: ImageName) -> Mapping[int, IntArray]:
-        """Return voxels of each class."""
-        volume = self._volumes.get(name)
-        return {} if volume is None else class_locations(volume.array)
+        """Return voxels of each class, as they were drawn when the patient was prepared."""
+        return self._stored.locations(name)
 
     def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
-        """Return voxels with attention."""
-        attention = self.attention(bands, settings)
-        return np.zeros(0, np.int64) if attention is None else lit_locations(attention.array)
+        """Return voxels with attention, as they were drawn when it was mapped."""
+        return self._of_drawn(bands, settings).attention_locations
+
+    def guidance(self, guidance: Guidance) -> StoredGuidance:
+        """Return structures and tumor as a bundle's networks complete them, and their attention.
+
+        Made first where it is not there yet.
+
+        Raises:
+            InputError, ModelError: as `patients.guidance.guide_patient`.
+
+        """
+        return stored_guidance(self, guidance)
+
+    def guidances(self) -> tuple[StoredGuidance, ...]:
+        """Return every such guidance that the store holds of this patient; each names its bundle's digest."""
+        return guidances(self)
+
+    def _of_drawn(self, bands: Bands, settings: AttentionSettings) -> StoredGuidance:
+        key = (tuple(bands.items()), settings)
+        if key not in self._guidance:
+            self._guidance[key] = stored_guidance(self, Guidance(bands=bands, attention=settings))
+        return self._guidance[key]
+
+    def _whole(self, name: ImageName) -> Volume | None:
+        view = self.view(name)
+        return None if view is None else view.whole()
 
 
 def _read_nodes(images: Path) -> tuple[Node, ...]:
@@ -141,7 +175,7 @@ class PreparedCohort(Mapping[str, StoredPatient]):
         self._open: OrderedDict[str, StoredPatient] = OrderedDict()
 
     def __getitem__(self, patient_id: str) -> StoredPatient:
-        """Return a patient; the files of the one that was not used for longest are let go.
+        """Return a patient; the one that was not used for longest is let go.
 
         Raises:
             KeyError: nobody of that id.
@@ -174,7 +208,7 @@ class PreparedCohort(Mapping[str, StoredPatient]):
         return {name: self[name].node_classes for name in self}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel to another process without open files."""
+        """Travel to another process without what was looked at."""
         return {**self.__dict__, "_open": OrderedDict()}
 
 

@@ -1,33 +1,42 @@
-"""What guides the search for lymph nodes, kept beside a prepared patient: structures, tumor, attention."""
+"""What guides the search for lymph nodes, beside a prepared patient: attention, and what a network drew."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 
 from lymphct.attention.bands import Bands
 from lymphct.attention.mapping import attention_map, guided_by, structures_present
 from lymphct.attention.settings import AttentionSettings
+from lymphct.attention.storing import as_bytes
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.examination import Given, find_structures, find_tumor
 from lymphct.cascade.models import Models
 from lymphct.cascade.patient import require_phases
 from lymphct.cascade.prepared import Prepared
-from lymphct.core.volume import Volume
+from lymphct.core.arrays import IntArray
+from lymphct.core.volume import StoredVolume, Volume
+from lymphct.imaging.locations import class_locations, lit_locations
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.io.results.known import Known
 from lymphct.io.results.made import Recipe, made
-from lymphct.io.results.volumes import GRID_FILE, load_volumes, save_volumes
+from lymphct.io.results.store import read_done
+from lymphct.io.results.volumes import GRID_FILE, StoredImages, save_volumes
 
 logger = logging.getLogger(__name__)
 
 ATTENTION: Final = "attention"
 """Beginning of the name of the folder that holds it, within the patient's own."""
 GUIDANCE_FILE: Final = "guidance.json"
+CODE: Final = ("attention.mapping", "attention.storing", "imaging.locations", "io.results.volumes")
+"""Whose code the stored attention depends on where no network draws."""
+LIT: Final = 1
+"""Number under which voxels with attention are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +69,71 @@ class Stored(Prepared, Protocol):
         """Key of what it holds."""
 
 
-def guide_patient(patient: Stored, guidance: Guidance) -> Mapping[str, Any]:
+GuideName = Literal["structures", "tumor"]
+"""What guides the search: a label map and a mask."""
+
+
+class StoredGuidance:
+    """What guides the search in one patient, read in boxes; by `stored_guidance` or `guidances`."""
+
+    def __init__(self, folder: Path, patient: Stored) -> None:
+        """Read what there is.
+
+        Args:
+            folder: of the guidance.
+            patient: whom it is of.
+
+        Raises:
+            InputError: `E_DAMAGED`.
+
+        """
+        self._patient, self.folder = patient, folder
+        self._images = StoredImages(folder, patient.patient_id) if (folder / GRID_FILE).exists() else None
+
+    @cached_property
+    def record(self) -> Mapping[str, Any]:
+        """`structures` and `tumor`: "drawn", "model" or None; `structures_used`: those that are present."""
+        stored: Any = read_json(self.folder / GUIDANCE_FILE)  # written by `_write_guidance`
+        return dict(stored)
+
+    @property
+    def bundle(self) -> str:
+        """Digest of the bundle whose networks drew what nobody drew; empty when none was asked."""
+        done = read_done(self.folder)
+        return "" if done is None else str(done["fingerprint"]["bundle"])
+
+    def view(self, name: GuideName) -> StoredVolume | None:
+        """Return structures or tumor as they guide: drawn, else by the network; None where there are none."""
+        source = self.record[name]
+        if source == "model" and self._images is not None:
+            return self._images[name]
+        return None if source is None else self._patient.view(name)
+
+    def locations(self, name: GuideName) -> Mapping[int, IntArray]:
+        """Return voxels of each class of structures or tumor, as `Prepared.locations`."""
+        if self.record[name] == "model" and self._images is not None:
+            return self._images.locations(name)
+        return self._patient.locations(name)
+
+    @property
+    def attention(self) -> StoredVolume | None:
+        """The attention map as bytes, see `attention.storing`; None without structures."""
+        return None if self._images is None else self._images[ATTENTION]
+
+    @property
+    def attention_locations(self) -> IntArray:
+        """Voxels with attention, see `imaging.locations.lit_locations`; none without structures."""
+        found = {} if self._images is None else self._images.locations(ATTENTION)
+        return found.get(LIT, np.zeros(0, np.int64))
+
+
+def guide_patient(patient: Stored, guidance: Guidance, *, rehash: bool = False) -> Mapping[str, Any]:
     """Draw what nobody drew, map the attention and commit both; return what was used.
+
+    Args:
+        patient: prepared.
+        guidance: how.
+        rehash: compare what is there with its digests, even where its files look untouched.
 
     Returns:
         `structures` and `tumor`: "drawn", "model" or None; `structures_used`: guiding ones that are present.
@@ -71,12 +143,32 @@ def guide_patient(patient: Stored, guidance: Guidance) -> Mapping[str, Any]:
         ModelError: the bundle is refused or lacks the network of structures.
 
     """
-    stored: Any = read_json(_made_guidance(patient, guidance) / GUIDANCE_FILE)
-    return dict(stored)
+    return StoredGuidance(_made_guidance(patient, guidance, rehash=rehash), patient).record
+
+
+def stored_guidance(patient: Stored, guidance: Guidance) -> StoredGuidance:
+    """Return what guides the search, drawn and mapped first where it is not there yet.
+
+    Raises:
+        InputError, ModelError: as `guide_patient`.
+
+    """
+    return StoredGuidance(_made_guidance(patient, guidance), patient)
+
+
+def guidances(patient: Stored) -> tuple[StoredGuidance, ...]:
+    """Return every guidance that lies beside the present images of a patient, of any bundle and bands."""
+    folders = sorted(patient.images.parent.glob(f"{ATTENTION}-*"))
+    return tuple(StoredGuidance(folder, patient) for folder in folders if _is_of(folder, patient))
+
+
+def _is_of(folder: Path, patient: Stored) -> bool:
+    done: Any = read_done(folder)
+    return done is not None and done["fingerprint"].get("inputs") == {"images": patient.digest}
 
 
 def guiding_volumes(patient: Stored, guidance: Guidance) -> dict[str, Volume]:
-    """Return structures, tumor and attention by name, drawn and mapped first where they are not there yet.
+    """Return structures, tumor and the exact attention by name, drawn first where they are not there yet.
 
     Empty without structures.
 
@@ -84,11 +176,18 @@ def guiding_volumes(patient: Stored, guidance: Guidance) -> dict[str, Volume]:
         InputError, ModelError: as `guide_patient`.
 
     """
-    place = _made_guidance(patient, guidance)
-    return load_volumes(place) if (place / GRID_FILE).exists() else {}
+    found = stored_guidance(patient, guidance)
+    views = {name: found.view(name) for name in get_args(GuideName)}
+    volumes = {name: view.whole() for name, view in views.items() if view is not None}
+    if "structures" not in volumes:
+        return {}
+    if "tumor" in volumes:
+        volumes["tumor"] = _inside(volumes["tumor"])
+    guiding = guided_by(volumes["structures"], volumes.get("tumor"))
+    return {**volumes, ATTENTION: attention_map(guiding, guidance.bands, guidance.attention)}
 
 
-def _made_guidance(patient: Stored, guidance: Guidance) -> Path:
+def _made_guidance(patient: Stored, guidance: Guidance, *, rehash: bool = False) -> Path:
     models = None if guidance.bundle is None else models_in(guidance.bundle, guidance.device)
     digest = models.digest if models else ""
     recipe = Recipe(
@@ -99,17 +198,23 @@ def _made_guidance(patient: Stored, guidance: Guidance) -> Path:
             "attention": guidance.attention.model_dump(mode="json"),
             "bundle": digest,
         },
-        code=("patients.guidance",) if models else ("attention.mapping",),
+        code=("patients.guidance",) if models else CODE,
         bundle=digest,
     )
     place = patient.images.parent / f"{ATTENTION}-{recipe.variant}"
-    return made(place, recipe, partial(_write_guidance, patient=patient, guidance=guidance, models=models))
+    write = partial(_write_guidance, patient=patient, guidance=guidance, models=models)
+    return made(place, recipe, write, known=Known.beside(place, trusts=not rehash))
 
 
 def _write_guidance(folder: Path, *, patient: Stored, guidance: Guidance, models: Models | None) -> None:
     volumes, record = guided(patient, guidance, models)
     if volumes:
-        save_volumes(folder, volumes)
+        attention = volumes[ATTENTION]
+        kept = {name: volumes[name] for name in get_args(GuideName) if record[name] == "model"}
+        found = {name: class_locations(volume.array) for name, volume in kept.items()}
+        found[ATTENTION] = {LIT: lit} if len(lit := lit_locations(attention.array)) else {}
+        kept[ATTENTION] = attention.with_array(as_bytes(attention.array))
+        save_volumes(folder, kept, locations=found)
     write_json(folder / GUIDANCE_FILE, record)
     logger.info("%s: attention from %s structures", patient.patient_id, record["structures"] or "no")
 
@@ -143,8 +248,12 @@ def guided(
         "attention": attention_map(guiding, guidance.bands, guidance.attention),
     }
     if tumor is not None:
-        volumes["tumor"] = tumor.with_array((tumor.array > 0).astype(np.uint8))
+        volumes["tumor"] = _inside(tumor)
     return volumes, record
+
+
+def _inside(tumor: Volume) -> Volume:
+    return tumor.with_array((tumor.array > 0).astype(np.uint8))
 
 
 def _source(drawn: Volume | None, used: Volume | None) -> str | None:

@@ -1,4 +1,4 @@
-"""A patient on the working grid: read, checked, registered and resampled once, then kept as memory maps."""
+"""A patient on the working grid: read, checked, registered and resampled once, then kept in chunks."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,19 +9,24 @@ from typing import Any, Final
 
 import numpy as np
 
+from lymphct.anatomy.regions import region_around, whole
 from lymphct.cascade.alignment import Aligned, align, nodes_on_grid
 from lymphct.cascade.registration_check import registration_record
 from lymphct.core.arrays import Vector3
 from lymphct.core.patient import Multiphase, NodeMap, PatientInput
 from lymphct.core.volume import Volume
+from lymphct.imaging.body import body_mask
+from lymphct.imaging.crop import crop_volume
+from lymphct.imaging.locations import class_locations
 from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.processes import Outcome, map_patients
 from lymphct.io.results.fingerprints import digest_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.io.results.known import Known
 from lymphct.io.results.made import Recipe, made
-from lymphct.io.results.volumes import save_volumes
+from lymphct.io.results.volumes import Crop, save_volumes, smallest_unsigned
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.registration.settings import RegistrationSettings
 
@@ -29,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 CODE: Final = ("patients.preparation",)
 """Whose code the images depend on."""
+AROUND_BODY: Final = 10.0
+"""mm that are kept around the body and what was drawn."""
 IMAGES: Final = "images"
 """Beginning of the name of the folder that holds a prepared patient's images, within the patient's own."""
 NODES_FILE: Final = "nodes.json"
@@ -47,6 +54,7 @@ class Preparation:
         spacing: of the working grid, mm.
         registration: of the arterial to the venous phase.
         labels: numbering of the structures in the cohort's files.
+        rehash: hash every input and every stored image, even where size, time of change and inode stand.
 
     """
 
@@ -54,6 +62,7 @@ class Preparation:
     spacing: Vector3
     registration: RegistrationSettings
     labels: Scheme = "auto"
+    rehash: bool = False
 
     @property
     def settings(self) -> dict[str, JSON]:
@@ -107,23 +116,33 @@ def prepared_patients(
 def prepare_patient(record: PatientRecord, preparation: Preparation) -> Path:
     """Read one patient, bring everything onto the working grid and commit it; return the folder of images.
 
+    A patient who is there, from the same files, settings and code, costs a look at the files. One whose
+    images are damaged is prepared again, with a warning.
+
     Raises:
         InputError: a file is refused, or the phases do not belong together; nothing is left behind.
 
     """
-    recipe = Recipe.of_files(files_of(record), preparation.settings, CODE)
+    place = preparation.store.place(record.patient_id)
+    known = Known.beside(place, trusts=not preparation.rehash)
+    files = files_of(record)
+    recipe = Recipe(inputs=known.digests(files), settings=preparation.settings, code=CODE, files=files)
     write = partial(_write_images, record=record, preparation=preparation)
-    return made(preparation.store.place(record.patient_id), recipe, write)
+    return made(place, recipe, write, known=known)
 
 
 def _write_images(folder: Path, *, record: PatientRecord, preparation: Preparation) -> None:
     patient = read_patient(record, labels=preparation.labels)
     aligned = align(patient.venous, patient.arterial, preparation.spacing, preparation.registration)
     prepared = on_working_grid(patient, aligned.ct)
-    save_volumes(folder, _volumes(prepared))
+    volumes, crop = cropped(_volumes(prepared))
+    drawn = {name: volume for name, volume in volumes.items() if name not in {"venous", "arterial"}}
+    found = {name: class_locations(volume.array) for name, volume in drawn.items()}
+    save_volumes(folder, volumes, crop=crop, locations=found)
     write_json(folder / NODES_FILE, _node_records(prepared.nodes))
     write_json(folder / ALIGNMENT_FILE, _alignment_record(patient, aligned))
-    logger.info("%s: prepared on a grid of %s voxels", record.patient_id, prepared.venous.geometry.shape)
+    full, shape = crop.full.shape, volumes["venous"].geometry.shape
+    logger.info("%s: prepared on a grid of %s voxels, %s kept", record.patient_id, full, shape)
     if aligned.registration is not None:
         took = aligned.registration
         logger.info("%s: phases registered by %s in %.1f s", record.patient_id, took.method, took.seconds)
@@ -144,6 +163,28 @@ def on_working_grid(patient: PatientInput, ct: Multiphase) -> PatientInput:
     )
 
 
+def cropped(volumes: Mapping[str, Volume]) -> tuple[dict[str, Volume], Crop]:
+    """Cut images on one grid to the body, its surroundings and all that was drawn (decision 0032).
+
+    Args:
+        volumes: by name; `venous` shows the body (HU), all but the phases are drawn: above 0 inside.
+
+    Returns:
+        The images on the grid of the box, and where it lies.
+
+    """
+    venous = volumes["venous"]
+    inside = body_mask(venous.array)
+    for name, volume in volumes.items():
+        if name not in {"venous", "arterial"}:
+            inside |= volume.array > 0
+    box = region_around(inside, venous.geometry.spacing, AROUND_BODY) or whole(venous)
+    start = (box[0].start, box[1].start, box[2].start)
+    size = (box[0].stop - start[0], box[1].stop - start[1], box[2].stop - start[2])
+    cut = {name: crop_volume(volume, start, size) for name, volume in volumes.items()}
+    return cut, Crop(start=start, full=venous.geometry)
+
+
 def load_alignment(images: Path) -> Mapping[str, Any]:
     """Return how the phases of a prepared patient were brought together: `registration` and `notices`."""
     record: Any = read_json(images / ALIGNMENT_FILE)  # written by `_alignment_record`
@@ -160,14 +201,18 @@ def _alignment_record(patient: PatientInput, aligned: Aligned) -> dict[str, JSON
 
 
 def _volumes(prepared: PatientInput) -> dict[str, Volume]:
-    found = {
-        "venous": prepared.venous,
-        "arterial": prepared.arterial,
+    phases = {"venous": prepared.venous, "arterial": prepared.arterial}
+    drawn = {
         "structures": prepared.structures,
         "tumor": prepared.tumor,
         "nodes": None if prepared.nodes is None else prepared.nodes.instances,
     }
-    return {name: volume for name, volume in found.items() if volume is not None}
+    small = {
+        name: volume.with_array(smallest_unsigned(volume.array))
+        for name, volume in drawn.items()
+        if volume is not None
+    }
+    return {**{name: volume for name, volume in phases.items() if volume is not None}, **small}
 
 
 def _node_records(nodes: NodeMap | None) -> JSON:

@@ -64,6 +64,7 @@ class TrainingRequest:
         jobs: processes side by side.
         init: bundle whose parts are taken over where this run trains none; fitted on other patients.
         resume: go on with a run that was interrupted.
+        rehash: hash every input and every prepared image, even where its files look untouched.
         pretrained: ImageNet weights for the status network.
 
     """
@@ -79,6 +80,7 @@ class TrainingRequest:
     jobs: int = 1
     init: Path | None = None
     resume: bool = False
+    rehash: bool = False
     pretrained: Mapping[str, torch.Tensor] | None = None
 
     @property
@@ -196,6 +198,7 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
         spacing=request.config.imaging.spacing,
         registration=request.config.registration,
         labels=request.labels,
+        rehash=request.rehash,
     )
     records = request.teachers
     jobs = affordable_jobs(request.jobs, worker_memory(records, preparation))

@@ -1,5 +1,6 @@
 """A result is made from a recipe: once, whole or not at all, and again only when the recipe changes."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,13 +16,18 @@ from lymphct.io.results.fingerprints import (
     require_unchanged,
 )
 from lymphct.io.results.jsonfile import JSON
+from lymphct.io.results.known import Known
 from lymphct.io.results.store import (
     DONE_FILE,
     clean_leftovers,
     committed_folder,
     environment_errors,
     is_current,
+    is_made_from,
+    read_done,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +93,18 @@ class Recipe:
         return fingerprint_key({"settings": self.settings})[:16]
 
 
-def made(place: Path, recipe: Recipe, make: Callable[[Path], None]) -> Path:
+def made(place: Path, recipe: Recipe, make: Callable[[Path], None], *, known: Known | None = None) -> Path:
     """Return the folder of a result, making it first unless it is there, whole and current.
 
     The place is claimed before `make` begins, so that one that cannot be written costs no work. Whatever
-    stops the work leaves the older result, or nothing.
+    stops the work leaves the older result, or nothing. A damaged result is made again, which is said.
 
     Args:
         place: the folder.
         recipe: what the result is made from.
         make: writes the result into the empty folder it is given.
+        known: remembers the files of the result: those that were touched since, or are not known, are hashed;
+            without it their sizes are looked at alone.
 
     Raises:
         InputError: an input changed while the result was made.
@@ -108,10 +116,15 @@ def made(place: Path, recipe: Recipe, make: Callable[[Path], None]) -> Path:
     origin = recipe.fingerprint()
     with suppress(EnvironmentProblemError):  # a result that is current needs no right to write beside it
         clean_leftovers(place)
-    if not is_current(place, origin):
-        with _folder_above(place), committed_folder(place, origin) as staging:
+    if not is_current(place, origin, verify=known is not None and not known.vouches(place)):
+        is_broken = known is not None and (place / DONE_FILE).is_file() and read_done(place) is None
+        if is_broken or is_made_from(place, origin):
+            logger.warning("%s of %s is damaged and is made again", place.name, place.parent.name)
+        with _folder_above(place), committed_folder(place, origin, is_ours=is_broken) as staging:
             make(staging)
             require_unchanged(recipe.files, recipe.inputs)
+    if known is not None:
+        known.keep(place)
     return place
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "committed_folder",
     "environment_errors",
     "is_current",
+    "is_made_from",
     "locked",
     "read_done",
     "replace_file",
@@ -59,12 +60,15 @@ _LEFTOVER = re.compile(r"\.(?P<name>.+?)\.(staging-.*|old-\d+|staging\.lock)")
 
 
 @contextmanager
-def committed_folder(target: Path, fingerprint: Mapping[str, JSON]) -> Iterator[Path]:
+def committed_folder(
+    target: Path, fingerprint: Mapping[str, JSON], *, is_ours: bool = False
+) -> Iterator[Path]:
     """Yield an empty folder to write a result into; it becomes `target` when the block ends without error.
 
     Args:
         target: the result folder; an older result of ours is replaced, anything else there is refused.
         fingerprint: what the result was made from (`fingerprint.fingerprint`).
+        is_ours: whatever stands there may be replaced.
 
     Raises:
         OutputInUseError: `target` holds something that is not ours, or another process is writing it.
@@ -72,7 +76,7 @@ def committed_folder(target: Path, fingerprint: Mapping[str, JSON]) -> Iterator[
         EnvironmentProblemError: no space, no permission and the like, here or inside the block.
 
     """
-    with replaced_folder(target, refusal=_foreign_result) as staging:
+    with replaced_folder(target, refusal=(lambda _: "") if is_ours else _foreign_result) as staging:
         yield staging
         done: dict[str, JSON] = {
             "schema": DONE_SCHEMA,
@@ -143,6 +147,12 @@ def is_current(target: Path, fingerprint: Mapping[str, JSON] | None = None, *, v
     if done is None or (fingerprint is not None and done["fingerprint"] != _as_read(fingerprint)):
         return False
     return all(_is_output(target / name, record, verify=verify) for name, record in done["outputs"].items())
+
+
+def is_made_from(target: Path, fingerprint: Mapping[str, JSON]) -> bool:
+    """Return whether `target` says that it was made from `fingerprint`, whole or not."""
+    done = read_done(target)
+    return done is not None and done["fingerprint"] == _as_read(fingerprint)
 
 
 def _as_read(value: object) -> object:
