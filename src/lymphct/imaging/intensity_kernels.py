@@ -43,6 +43,7 @@ _S15, _S16 = np.uint32(15), np.uint32(16)
 _LOW: Final = np.uint32(0xFFFF)
 _ROOT_HALF: Final = np.int32(0x3F3504F3)
 """√½ as bits: what lies above it in the exponent of a value / √½ is a whole power of 2."""
+_LARGEST, _SMALLEST, _SIGN = np.int32(0x7FFFFFFF), np.int32(-0x80000000), np.int32(31)
 _MANTISSA, _BIAS = np.int32(23), np.int32(127)
 # log₂(1 + t) / t on [√½ − 1, √2 − 1] within 1.9e-6, and 2^t on [−½, ½] within 8e-8: Chebyshev's points.
 _L0, _L1, _L2, _L3, _L4, _L5, _L6 = (
@@ -99,22 +100,29 @@ def add_noise(
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def moments(flat: FloatArray) -> tuple[float, float, float, float]:  # pragma: no cover - compiled
     """Return minimum, maximum, mean and (unbiased) standard deviation."""
-    low = high = flat[0]
+    bits = flat.view(np.int32)
+    low, high = _LARGEST, _SMALLEST
     total = squares = 0.0
     for begin in range(0, flat.size, _CHUNK):
-        part = flat[begin : begin + _CHUNK]
+        part, part_bits = flat[begin : begin + _CHUNK], bits[begin : begin + _CHUNK]
         some = some_squares = np.float32(0.0)
         for n in range(part.size):
-            value = part[n]
-            some += value
-            some_squares += value * value
-            low = min(low, value)
-            high = max(high, value)
+            some += part[n]
+            some_squares += part[n] * part[n]
+            key = _key(part_bits[n])
+            low = min(low, key)
+            high = max(high, key)
         total += some
         squares += some_squares
     mean = total / flat.size
     variance = max(squares - total * mean, 0.0) / max(flat.size - 1, 1)
-    return low, high, mean, np.sqrt(variance)
+    return _key(low).view(np.float32), _key(high).view(np.float32), mean, np.sqrt(variance)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _key(bits: np.int32) -> np.int32:  # pragma: no cover - compiled
+    """Return whole numbers in the order of the floats with these bits, or back; they are compared faster."""
+    return np.int32(bits ^ np.int32(np.int32(bits >> _SIGN) & _LARGEST))
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -186,7 +194,7 @@ def blur(image: FloatArray, weights: FloatArray, radii: Taps) -> None:  # pragma
     nk, nj, ni = image.shape
     reach = radii[0]
     planes = np.empty((2 * reach + 1, nj, ni), np.float32)
-    work = np.empty((nj + 1, ni + 2 * radii[2]), np.float32)
+    work = (np.empty((nj, ni), np.float32), np.empty(ni + 2 * radii[2], np.float32))
     ready = 0
     for k in range(nk):
         while ready < min(k + reach + 1, nk):
@@ -197,12 +205,16 @@ def blur(image: FloatArray, weights: FloatArray, radii: Taps) -> None:  # pragma
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def _blur_plane(
-    plane: FloatArray, work: FloatArray, weights: FloatArray, radii: Taps, out: FloatArray
+    plane: FloatArray,
+    work: tuple[FloatArray, FloatArray],
+    weights: FloatArray,
+    radii: Taps,
+    out: FloatArray,
 ) -> None:  # pragma: no cover - compiled
     """Convolve along i, then j; `work` has room for the rows and for one of them with mirrored ends."""
     nj, ni = plane.shape
     reach = radii[2]
-    row, rows = work[nj], work[:nj, :ni]
+    rows, row = work
     for j in range(nj):
         source = plane[j]
         row[reach : reach + ni] = source

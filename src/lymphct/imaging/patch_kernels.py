@@ -14,12 +14,13 @@ from numba import njit
 from lymphct.core.arrays import AnyArray, FloatArray, LabelArray
 
 FRACTION_BITS: Final = 32
+Places = npt.NDArray[np.uint32]
 Steps = npt.NDArray[np.int64]
 """Positions (4, 3): of the patch's first voxel, and the steps along its k, j, i; columns k, j, i of the image."""
 
 _HALF: Final = 1 << (FRACTION_BITS - 1)
-_MASK: Final = (1 << FRACTION_BITS) - 1
-_UNIT: Final = np.float32(2.0**-FRACTION_BITS)
+_MASK: Final = (1 << (FRACTION_BITS - 1)) - 1
+_UNIT: Final = np.float32(2.0 ** (1 - FRACTION_BITS))
 
 
 class Values(NamedTuple):
@@ -46,7 +47,7 @@ _FAST: Final = {"nnan", "ninf", "nsz", "arcp", "contract", "afn", "reassoc"}
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def copy_values(
-    image: AnyArray, start: Steps, mirrored: Steps, values: Values, out: FloatArray
+    image: AnyArray, start: Steps, mirrored: Steps, values: FloatArray, out: FloatArray
 ) -> None:  # pragma: no cover - compiled
     """Copy the box that begins at `start`, with the axes reversed where `mirrored` is 1."""
     low, high, pad, scale, shift = values
@@ -67,9 +68,9 @@ def copy_values(
                 target[: ni - last] = outside
                 target[ni - first :] = outside
                 part = target[ni - last : ni - first]
-                for i in range(part.size):
-                    value = np.float32(source[part.size - 1 - i])
-                    part[i] = min(max(value, low), high) * scale + shift
+                end = np.uint64(part.size - 1)
+                for i in range(np.uint64(part.size)):
+                    part[i] = min(max(np.float32(source[end - i]), low), high) * scale + shift
             else:
                 target[:first] = outside
                 target[last:] = outside
@@ -99,60 +100,125 @@ def copy_labels(
                 target[: ni - last] = 0
                 target[ni - first :] = 0
                 part = target[ni - last : ni - first]
-                for i in range(part.size):
-                    part[i] = source[part.size - 1 - i]
+                end = np.uint64(part.size - 1)
+                for i in range(np.uint64(part.size)):
+                    part[i] = source[end - i]
             else:
                 target[:first] = 0
                 target[last:] = 0
                 target[first:last] = source
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True)
 def linear_values(
-    image: AnyArray, steps: Steps, values: Values, out: FloatArray
+    image: AnyArray, steps: Steps, values: FloatArray, out: FloatArray
 ) -> None:  # pragma: no cover - compiled
-    """Interpolate linearly between eight voxels; bounds hold before, scale and shift after."""
-    low, high, _, scale, shift = values
-    sk, sj = image.shape[1] * image.shape[2], image.shape[2]
-    flat = image.reshape(-1)
-    nk, nj, ni = out.shape
-    tops = np.array([image.shape[0] - 1, image.shape[1] - 1, image.shape[2] - 1])
-    place = np.empty(ni, np.int64)
-    part = np.empty((3, ni), np.float32)
-    fz, fy, fx = part[0], part[1], part[2]
+    """Interpolate linearly between eight voxels; bounds hold before, scale and shift after.
+
+    Args:
+        image: (c, k, j, i).
+        steps: positions of the patch.
+        values: `Values` of each channel, (c, 5).
+        out: (c, k, j, i).
+
+    """
+    channels, nk, nj, ni = out.shape
+    flat = image.reshape(channels, -1)
+    size = image.shape[1:]
+    strides = (np.int32(size[1] * size[2]), np.int32(size[2]))
+    tops = np.array([size[0] - 1, size[1] - 1, size[2] - 1])
+    places = np.empty(ni, np.uint32)
+    fractions = np.empty((3, ni), np.float32)
+    pairs = np.empty((4, 2 * ni), image.dtype)
     for k in range(nk):
         for j in range(nj):
-            z, y, x = steps[0] + k * steps[1] + j * steps[2]
-            dz, dy, dx = steps[3]
-            row = out[k, j]
-            first, last = _inside(steps[0] + k * steps[1] + j * steps[2], steps[3], tops, ni)
-            for i in range(first):
-                row[i] = _beside(image, (z + i * dz, y + i * dy, x + i * dx), values)
-            for i in range(last, ni):
-                row[i] = _beside(image, (z + i * dz, y + i * dy, x + i * dx), values)
-            for i in range(first, last):
-                pz, py, px = z + i * dz, y + i * dy, x + i * dx
-                place[i] = (pz >> FRACTION_BITS) * sk + (py >> FRACTION_BITS) * sj + (px >> FRACTION_BITS)
-                fz[i] = np.float32(pz & _MASK) * _UNIT
-                fy[i] = np.float32(py & _MASK) * _UNIT
-                fx[i] = np.float32(px & _MASK) * _UNIT
-            for i in range(first, last):
-                at = place[i]
-                a = min(max(np.float32(flat[at]), low), high)
-                b = min(max(np.float32(flat[at + 1]), low), high)
-                c = min(max(np.float32(flat[at + sj]), low), high)
-                d = min(max(np.float32(flat[at + sj + 1]), low), high)
-                e = min(max(np.float32(flat[at + sk]), low), high)
-                f = min(max(np.float32(flat[at + sk + 1]), low), high)
-                g = min(max(np.float32(flat[at + sk + sj]), low), high)
-                h = min(max(np.float32(flat[at + sk + sj + 1]), low), high)
-                a += fx[i] * (b - a)
-                c += fx[i] * (d - c)
-                e += fx[i] * (f - e)
-                g += fx[i] * (h - g)
-                a += fy[i] * (c - a)
-                e += fy[i] * (g - e)
-                row[i] = (a + fz[i] * (e - a)) * scale + shift
+            start = steps[0] + k * steps[1] + j * steps[2]
+            first, last = _inside(start, steps[3], tops, ni)
+            if first < last:
+                _place_row(start + first * steps[3], steps[3], strides, places[: last - first], fractions)
+            for c in range(channels):
+                row = out[c, k, j]
+                for i in range(first):
+                    row[i] = _beside(image[c], start + i * steps[3], values[c])
+                for i in range(last, ni):
+                    row[i] = _beside(image[c], start + i * steps[3], values[c])
+                if first < last:
+                    _fetch_row(flat[c], places[: last - first], strides, pairs)
+                    _blend_row(pairs, fractions, values[c], row[first:last])
+
+
+@njit(cache=True, nogil=True)
+def _place_row(
+    start: Steps, step: Steps, strides: tuple[np.int32, np.int32], places: Places, fractions: FloatArray
+) -> None:  # pragma: no cover - compiled
+    """Find the lowest of the eight voxels around each position, and how far it lies from that one."""
+    z, y, x = start
+    dz, dy, dx = step
+    sk, sj = strides
+    fz, fy, fx = fractions[0], fractions[1], fractions[2]
+    for i in range(places.size):
+        pz, py, px = z + i * dz, y + i * dy, x + i * dx
+        places[i] = (
+            np.int32(np.int32(pz >> FRACTION_BITS) * sk)
+            + np.int32(np.int32(py >> FRACTION_BITS) * sj)
+            + np.int32(px >> FRACTION_BITS)
+        )
+        fz[i] = _fraction(pz)
+        fy[i] = _fraction(py)
+        fx[i] = _fraction(px)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _fraction(position: np.int64) -> np.float32:  # pragma: no cover - compiled
+    # One bit less than there are: the rest is a signed number of 32 bits, which all processors convert fast.
+    return np.float32(np.int32((position >> 1) & _MASK)) * _UNIT
+
+
+@njit(cache=True, nogil=True)
+def _fetch_row(
+    flat: AnyArray, places: Places, strides: tuple[np.int32, np.int32], pairs: AnyArray
+) -> None:  # pragma: no cover - compiled
+    """Copy the four pairs of neighbours along i around each position, side by side for the next loop."""
+    # Whole numbers without a sign are not tested for counting from the end.
+    one = np.uint64(1)
+    sk, sj = np.uint64(strides[0]), np.uint64(strides[1])
+    both = sk + sj
+    a, b, c, d = pairs[0], pairs[1], pairs[2], pairs[3]
+    for i in range(places.size):
+        at = np.uint64(places[i])
+        a0, a1 = flat[at], flat[at + one]
+        b0, b1 = flat[at + sj], flat[at + sj + one]
+        c0, c1 = flat[at + sk], flat[at + sk + one]
+        d0, d1 = flat[at + both], flat[at + both + one]
+        a[2 * i], a[2 * i + 1] = a0, a1
+        b[2 * i], b[2 * i + 1] = b0, b1
+        c[2 * i], c[2 * i + 1] = c0, c1
+        d[2 * i], d[2 * i + 1] = d0, d1
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _blend_row(
+    pairs: AnyArray, fractions: FloatArray, values: FloatArray, row: FloatArray
+) -> None:  # pragma: no cover - compiled
+    low, high, _, scale, shift = values
+    pa, pb, pc, pd = pairs[0], pairs[1], pairs[2], pairs[3]
+    fz, fy, fx = fractions[0], fractions[1], fractions[2]
+    for i in range(row.size):
+        a0 = min(max(np.float32(pa[2 * i]), low), high)
+        a1 = min(max(np.float32(pa[2 * i + 1]), low), high)
+        b0 = min(max(np.float32(pb[2 * i]), low), high)
+        b1 = min(max(np.float32(pb[2 * i + 1]), low), high)
+        c0 = min(max(np.float32(pc[2 * i]), low), high)
+        c1 = min(max(np.float32(pc[2 * i + 1]), low), high)
+        d0 = min(max(np.float32(pd[2 * i]), low), high)
+        d1 = min(max(np.float32(pd[2 * i + 1]), low), high)
+        a0 += fx[i] * (a1 - a0)
+        b0 += fx[i] * (b1 - b0)
+        c0 += fx[i] * (c1 - c0)
+        d0 += fx[i] * (d1 - d0)
+        a0 += fy[i] * (b0 - a0)
+        c0 += fy[i] * (d0 - c0)
+        row[i] = (a0 + fz[i] * (c0 - a0)) * scale + shift
 
 
 @njit(cache=True, nogil=True)
@@ -177,14 +243,12 @@ def _inside(
 
 @njit(cache=True, nogil=True)
 def _beside(
-    image: AnyArray, position: tuple[int, int, int], values: Values
+    image: AnyArray, position: Steps, values: FloatArray
 ) -> np.float32:  # pragma: no cover - compiled
     """Interpolate where some of the eight voxels may lie outside."""
     low, high, pad, scale, shift = values
-    z, y, x = position[0] >> FRACTION_BITS, position[1] >> FRACTION_BITS, position[2] >> FRACTION_BITS
-    fz = np.float32(position[0] & _MASK) * _UNIT
-    fy = np.float32(position[1] & _MASK) * _UNIT
-    fx = np.float32(position[2] & _MASK) * _UNIT
+    z, y, x = position >> FRACTION_BITS
+    fz, fy, fx = _fraction(position[0]), _fraction(position[1]), _fraction(position[2])
     corners = np.empty(8, np.float32)
     for n in range(8):
         c, b, a = z + (n >> 2), y + ((n >> 1) & 1), x + (n & 1)
@@ -203,22 +267,21 @@ def _beside(
 def nearest_labels(labels: LabelArray, steps: Steps, out: LabelArray) -> None:  # pragma: no cover - compiled
     """Take the nearest voxel, the upper one of two at the same distance; 0 lies outside."""
     nk, nj, ni = out.shape
-    sk, sj = labels.shape[1] * labels.shape[2], labels.shape[2]
+    strides = (np.int32(labels.shape[1] * labels.shape[2]), np.int32(labels.shape[2]))
     flat = labels.reshape(-1)
-    # Half a voxel further, the nearest voxel is the one a position lies in.
     tops = np.array([labels.shape[0], labels.shape[1], labels.shape[2]])
+    places = np.empty(ni, np.uint32)
+    fractions = np.empty((3, ni), np.float32)
     for k in range(nk):
         for j in range(nj):
-            at = steps[0] + k * steps[1] + j * steps[2] + _HALF
-            first, last = _inside(at, steps[3], tops, ni)
+            # Half a voxel further, the nearest voxel is the one a position lies in.
+            start = steps[0] + k * steps[1] + j * steps[2] + _HALF
+            first, last = _inside(start, steps[3], tops, ni)
             row = out[k, j]
             row[:first] = 0
             row[last:] = 0
-            z, y, x = at
-            dz, dy, dx = steps[3]
-            for i in range(first, last):
-                row[i] = flat[
-                    ((z + i * dz) >> FRACTION_BITS) * sk
-                    + ((y + i * dy) >> FRACTION_BITS) * sj
-                    + ((x + i * dx) >> FRACTION_BITS)
-                ]
+            if first < last:
+                _place_row(start + first * steps[3], steps[3], strides, places[: last - first], fractions)
+                part = row[first:last]
+                for i in range(part.size):
+                    part[i] = flat[places[i]]

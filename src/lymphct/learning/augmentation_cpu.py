@@ -75,12 +75,11 @@ def cut_image(
 
     """
     out = np.empty((len(image), *place.patch_size), dtype=np.float32) if out is None else out
-    for number, (channel, patch) in enumerate(zip(image, out, strict=True)):
-        if isinstance(intensity, float | int):
-            values = reading(None, pad=intensity)
-        else:
-            values = reading(intensity[number])
-        _cut_values(channel, place, values, patch)
+    if isinstance(intensity, float | int):
+        values = [reading(None, pad=intensity)] * len(image)
+    else:
+        values = [reading(statistics) for statistics in intensity]
+    _cut_values(image, place, values, out)
     return out
 
 
@@ -90,7 +89,7 @@ def cut_attention(attention: AnyArray, place: PatchPlace, out: FloatArray | None
     Where all voxels around a place are 0 so is the patch, exactly.
     """
     out = np.empty(place.patch_size, dtype=np.float32) if out is None else out
-    _cut_values(attention, place, attention_reading(attention.dtype == np.uint8), out)
+    _cut_values(attention[None], place, [attention_reading(attention.dtype == np.uint8)], out[None])
     return out
 
 
@@ -110,13 +109,14 @@ def attention_reading(in_bytes: bool) -> Values:  # noqa: FBT001 - the one thing
     return Values(*(np.float32(value) for value in (0.0, top, 0.0, 1.0 / top, 0.0)))
 
 
-def _cut_values(channel: AnyArray, place: PatchPlace, values: Values, out: FloatArray) -> None:
-    channel = np.ascontiguousarray(channel)
-    if place.is_plain:
-        start, mirrored = (np.array(part, np.int64) for part in (place.start, place.transform.mirrored))
-        patch_kernels.copy_values(channel, start, mirrored, values, out)
-    else:
-        patch_kernels.linear_values(channel, place.steps(), values, out)
+def _cut_values(image: AnyArray, place: PatchPlace, values: Sequence[Values], out: FloatArray) -> None:
+    table = np.array(values, dtype=np.float32)
+    if not place.is_plain:
+        patch_kernels.linear_values(np.ascontiguousarray(image), place.steps(), table, out)
+        return
+    start, mirrored = (np.array(part, np.int64) for part in (place.start, place.transform.mirrored))
+    for channel, row, patch in zip(image, table, out, strict=True):
+        patch_kernels.copy_values(np.ascontiguousarray(channel), start, mirrored, row, patch)
 
 
 def cut_labels(labels: LabelArray, place: PatchPlace, out: LabelArray | None = None) -> LabelArray:

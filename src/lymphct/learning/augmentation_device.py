@@ -54,7 +54,7 @@ def labels_on_device(labels: Tensor, place: PatchPlace) -> Tensor:
 def _sampled(image: Tensor, place: PatchPlace, values: Sequence[Values]) -> Tensor:
     position = _positions(place, image.device)
     whole = [axis >> FRACTION_BITS for axis in position]
-    fractions = [(axis & _WORD).float() * 2.0**-FRACTION_BITS for axis in position]
+    fractions = [((axis >> 1) & (_WORD >> 1)).float() * 2.0 ** (1 - FRACTION_BITS) for axis in position]
     low, high, pad, scale, shift = (
         torch.tensor([float(each[n]) for each in values], device=image.device)[:, None, None, None]
         for n in range(5)
