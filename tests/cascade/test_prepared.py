@@ -13,7 +13,6 @@ from lymphct.cascade import prepared
 from lymphct.cascade.prepared import ImageName, PreparedPatient
 from lymphct.core.terms import Structure
 
-
 if TYPE_CHECKING:
     from lymphct.core.volume import Volume
 

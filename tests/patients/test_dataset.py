@@ -1,5 +1,6 @@
 """A store is a mapping from ids to patients: opened when asked for, the last few stay open."""
 
+import os
 import pickle  # noqa: TID251 - how a cohort travels to another process
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,19 +14,21 @@ from numpy.testing import assert_array_equal
 from lymphct.attention.bands import PAPER_BANDS, Band
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
+from lymphct.attention.storing import as_bytes
 from lymphct.config import Config
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.core.volume import Volume
+from lymphct.imaging.locations import lit_locations
 from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.io.results.chunks import ChunkedArray
 from lymphct.io.results.jsonfile import write_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.volumes import load_volumes, save_volumes
 from lymphct.patients import dataset, guidance
 from lymphct.patients.dataset import (
-    OPEN_PATIENTS,
     PreparedCohort,
     StoredPatient,
     clinical_of,
@@ -81,9 +84,10 @@ def cohort_of(store: Store, names: Sequence[str], *without: str) -> PreparedCoho
 
 
 def open_files(folder: Path) -> int:
-    """Files of a folder this process has mapped."""
-    lines = Path("/proc/self/maps").read_text().splitlines()
-    return len({line.split()[-1] for line in lines if f"{folder}/" in line})
+    """Files of a folder this process has open or mapped."""
+    mapped = Path("/proc/self/maps").read_text().splitlines()
+    handles = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    return sum(f"{folder}/" in line for line in [*mapped, *handles])
 
 
 def test_patients_come_in_the_order_of_their_ids(store: Store) -> None:
@@ -138,19 +142,21 @@ def test_what_nobody_drew_or_acquired_is_none(store: Store) -> None:
 
 def test_nothing_is_read_before_it_is_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     cohort = cohort_of(store, ["p1"])
-    read: list[Path] = []
+    read: list[str] = []
+    opened = ChunkedArray._opened
 
-    def counted(folder: Path) -> dict[str, Volume]:
-        read.append(folder)
-        return load_volumes(folder)
+    def counted(array: ChunkedArray, **how: Any) -> int:
+        read.append(array.path.name)
+        return opened(array, **how)
 
-    monkeypatch.setattr(dataset, "load_volumes", counted)
+    monkeypatch.setattr(ChunkedArray, "_opened", counted)
     patient = cohort["p1"]
     assert patient.digest
+    assert patient.node_classes
     assert not read
+    assert patient.view("tumor") is not None
     assert patient.ct.venous is not None
-    assert patient.tumor is not None
-    assert read == [store.place("p1")]
+    assert set(read) == {"tumor.chunks", "venous.chunks", "arterial.chunks"}
 
 
 def test_drawn_nodes_are_measured_with_class_and_station_as_said(store: Store) -> None:
@@ -172,18 +178,21 @@ def test_nodes_without_structures_are_measured_and_near_none(store: Store) -> No
     assert node.volume == pytest.approx(12 * GRID.voxel_volume)
 
 
-def test_only_the_last_patients_stay_open(store: Store) -> None:
-    names = [f"p{n:02}" for n in range(OPEN_PATIENTS + 3)]
+def test_only_the_last_patients_are_remembered_and_no_file_stays_open(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "OPEN_PATIENTS", 8)
+    names = [f"p{n:02}" for n in range(11)]
     cohort = cohort_of(store, names, "structures", "tumor", "nodes", "arterial")
     first, second = cohort["p00"], cohort["p01"]
-    for name in names[2:OPEN_PATIENTS]:
+    for name in names[2:8]:
         assert cohort[name].ct.venous.array.any()
     assert cohort["p00"] is first  # asked for again, it is not the one unused for longest
-    for name in names[OPEN_PATIENTS:]:
+    for name in names[8:]:
         assert cohort[name].ct.venous.array.any()
     assert cohort["p00"] is first
     assert cohort["p01"] is not second
-    assert open_files(store.folder) <= OPEN_PATIENTS
+    assert open_files(store.folder) == 0
 
 
 def test_a_cohort_travels_without_its_open_files(store: Store) -> None:
@@ -199,7 +208,7 @@ def test_a_cohort_travels_without_its_open_files(store: Store) -> None:
     assert cohort["p1"] is cohort["p1"]  # the one that stayed keeps what it had open
 
 
-def test_the_attention_is_that_of_structures_and_tumor_and_kept_in_the_store(
+def test_the_attention_is_exact_as_a_whole_and_kept_in_the_store_as_bytes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cohort = cohort_of(store, ["p1"])
@@ -209,39 +218,47 @@ def test_the_attention_is_that_of_structures_and_tumor_and_kept_in_the_store(
     assert expected.array.any()
     assert_array_equal(found.array, expected.array)
     assert found.geometry == GRID
-    assert cohort["p1"].attention(dict(BANDS), AttentionSettings()) is found
+    assert not list((store.folder / "p1").glob("attention-*"))
+    view = cohort["p1"].attention_view(BANDS, SETTINGS)
+    assert view is not None
+    assert cohort["p1"].attention_view(dict(BANDS), AttentionSettings()) is view
     (folder,) = (store.folder / "p1").glob("attention-*")
-    assert_array_equal(np.load(folder / "attention.npy"), expected.array)
+    assert_array_equal(load_volumes(folder)["attention"].array, as_bytes(expected.array))
 
     monkeypatch.setattr(guidance, "attention_map", lambda *_: pytest.fail("mapped again"))
-    again = PreparedCohort(store, {"p1": Clinical()})["p1"].attention(BANDS, SETTINGS)
-    assert again is not None
-    assert_array_equal(again.array, expected.array)
+    again = PreparedCohort(store, {"p1": Clinical()})["p1"]
+    kept = again.attention_view(BANDS, SETTINGS)
+    assert kept is not None
+    assert kept.geometry == GRID
+    box = (slice(2, 9), slice(3, 8), slice(0, 7))
+    assert_array_equal(kept.read(box), as_bytes(expected.array[box]))
+    assert_array_equal(again.attention_locations(BANDS, SETTINGS), lit_locations(expected.array))
 
 
 def test_other_bands_or_settings_are_another_attention_beside(store: Store) -> None:
     patient = cohort_of(store, ["p1"])["p1"]
     maps = [
-        patient.attention(bands, settings)
+        patient.attention_view(bands, settings)
         for bands in (BANDS, PAPER_BANDS)
         for settings in (SETTINGS, AttentionSettings(border=1.0))
     ]
     assert len(list((store.folder / "p1").glob("attention-*"))) == 4
-    sums = [float(found.array.sum()) for found in maps if found is not None]
+    sums = [int(found.whole().array.sum()) for found in maps if found is not None]
     assert len(set(sums)) == 4
 
 
 def test_images_made_anew_give_another_digest_and_attention(store: Store) -> None:
     stored(store, "p1", "tumor")
     first = StoredPatient("p1", store.place("p1"))
-    before, digest = first.attention(BANDS, SETTINGS), first.digest
+    before, digest = first.attention_view(BANDS, SETTINGS), first.digest
+    assert before is not None
+    dark = before.whole().array
     stored(store, "p1", origin=1)
     second = StoredPatient("p1", store.place("p1"))
-    after = second.attention(BANDS, SETTINGS)
+    after = second.attention_view(BANDS, SETTINGS)
     assert second.digest != digest
-    assert before is not None
     assert after is not None
-    assert np.any(after.array != before.array)  # the tumor guides too
+    assert np.any(after.whole().array != dark)  # the tumor guides too
     assert len(list((store.folder / "p1").glob("attention-*"))) == 1
 
 

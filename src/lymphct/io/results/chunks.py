@@ -261,7 +261,7 @@ class ChunkedArray:
         try:
             with environment_errors():
                 descriptor = open_file(self.path, READING)
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except FileNotFoundError as error:
             raise self._damaged() from error
         if check and fstat(descriptor).st_size != self._table.total:
             close(descriptor)

@@ -67,7 +67,7 @@ def save_volumes(
     for name, classes in (locations or {}).items():
         counts[name] = {number: len(voxels) for number, voxels in classes.items()}
         if classes:
-            every = np.concatenate(list(classes.values())).astype(np.uint32)
+            every = np.concatenate([classes[number] for number in sorted(classes)]).astype(np.uint32)
             write_chunks(folder / f"{name}.locations{SUFFIX}", every.reshape(-1, 1, 1), _LIST)
     record = _Grid(
         **_fields(reference.geometry),
@@ -223,7 +223,7 @@ class StoredImages(Mapping[str, StoredImage]):
             InputError: `E_DAMAGED`, the file is missing or damaged.
 
         """
-        counts = self._counts.get(name, {})
+        counts = dict(sorted(self._counts.get(name, {}).items()))
         if not counts:
             return {}
         every = self._file(f"{name}.locations").read((slice(None),) * 3).reshape(-1).astype(np.int64)
