@@ -72,7 +72,9 @@ def main() -> int:
     material = Material(patients=cohort, learned=learned, config=config)
     cases = segmentation_cases(material, list(cohort), StageName.NODES)
     rows = {}
-    print(f"{'finished on':<14}{'waiting':>10}{'s/iteration':>14}{'CPU s':>9}   load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{'finished on':<14}{'waiting':>10}{'s/iteration':>14}{'CPU s':>9}   load {os.getloadavg()[0]:.1f}"
+    )
     for where in given.finish:
         sampler = PatchSampler(cases, config.nodes.sampling, config.nodes.augmentation, 0)
         rows[where] = waited(sampler.batch if where == "cpu" else sampler.raw_batch, given)

@@ -47,9 +47,8 @@ from lymphct.learning.batches import Batch
 from lymphct.learning.patches import PatchSampler
 from lymphct.learning.segmentation import batch_loss, fit_segmentation
 from lymphct.learning.training import EpochRecord, train
-from lymphct.metastasis.prediction import build_status_network, fit_status
+from lymphct.metastasis.prediction import build_status_network, fit_status, status_loss
 from lymphct.metastasis.sampling import StatusBatch, StatusCase, StatusSampler
-from lymphct.metastasis.prediction import status_loss
 from lymphct.nodes.crops import NodeBatch, NodeSampler
 from lymphct.nodes.identification import build_identification_network, fit_identification, identification_loss
 from lymphct.nodes.segmentation import build_node_network
@@ -192,9 +191,7 @@ def measured(given: argparse.Namespace, stage: str, patients: int) -> dict[str, 
     words = ["--store", str(given.store), "--iterations", str(given.iterations)]
     words += ["--whole"] if given.whole else []
     words += ["--child-stage", stage, "--child-patients", str(patients)]
-    done = subprocess.run(
-        [sys.executable, __file__, *words], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {"stage": stage, "patients": patients, **found}
 
@@ -205,7 +202,9 @@ def main() -> int:
     options.add_argument("--patients", type=int, nargs="+", default=[8, 64])
     options.add_argument("--stages", nargs="+", default=list(STAGES), choices=list(STAGES))
     options.add_argument("--iterations", type=int, default=4)
-    options.add_argument("--whole", action="store_true", help="windows and operating points too, minutes more")
+    options.add_argument(
+        "--whole", action="store_true", help="windows and operating points too, minutes more"
+    )
     options.add_argument("--keep", action="store_true", help="keep the store")
     options.add_argument("--json", type=Path, help="file for the numbers")
     options.add_argument("--child-stage", help=argparse.SUPPRESS)

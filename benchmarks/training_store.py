@@ -84,9 +84,7 @@ def _write(phantom: PhantomPatient, cohort: PreparedCohort, number: int) -> None
     arrays["tumor"] = placed(phantom.tumor.array, 0)
     arrays["nodes"] = placed(phantom.nodes.instances.array, 0)
     drawn = {name: smallest_unsigned(arrays[name]) for name in ("structures", "tumor", "nodes")}
-    volumes = {
-        name: Volume(array=values, geometry=grid) for name, values in {**arrays, **drawn}.items()
-    }
+    volumes = {name: Volume(array=values, geometry=grid) for name, values in {**arrays, **drawn}.items()}
     classes = [
         {
             "label": node.label,

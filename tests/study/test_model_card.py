@@ -61,7 +61,9 @@ def card() -> str:
     course = {"rejected_share": 0.2514, "skipped": 3}
     default = {"node_positive": ThresholdChoice(by="default", why="no validation patients")}
     parts = {
-        StageName.NODES: part("p1", "p2", validation=("p3",), scores={"f": 0.8125}, chosen=chosen, extra=course),
+        StageName.NODES: part(
+            "p1", "p2", validation=("p3",), scores={"f": 0.8125}, chosen=chosen, extra=course
+        ),
         StageName.IDENTIFICATION: part("p1", "p2", chosen=default, extra={"skipped": 0}),
         StageName.TUMOR: part("q1", "q2"),
     }
