@@ -311,3 +311,12 @@ def test_who_is_excluded_takes_no_part(store: Store, config: Config) -> None:
     assert list(found) == ["a", "b"]
     assert found.clinical["b"].n_status == 0
     assert found.store == preparation.store
+
+
+def test_locations_that_were_not_stored_are_found_anew(store: Store) -> None:
+    patient = cohort_of(store, ["p1"], "tumor")["p1"]
+    assert patient.locations("tumor") == {}
+    found = patient.locations("structures")
+    assert list(found) == [Structure.PANCREAS]
+    assert_array_equal(found[5], class_locations(VOLUMES["structures"].array)[5])
+    assert patient.crop is None

@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 from lymphct.attention.bands import PAPER_BANDS, Band
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
+from lymphct.attention.storing import as_bytes
 from lymphct.cascade.examination import Given
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import Models, build_models, new_description
@@ -23,6 +24,7 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Phase, Structure
 from lymphct.core.volume import Volume
+from lymphct.imaging.locations import class_locations, lit_locations
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.results.made import Recipe, made
@@ -214,7 +216,7 @@ def test_a_patient_without_structures_leaves_a_record_and_no_image(
 
 
 def test_another_bundle_draws_another_guidance_beside(
-    patient: StoredPatient, networks: Networks, whole: Models, monkeypatch: pytest.MonkeyPatch
+    networks: Networks, whole: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = iter(["a" * 64, "a" * 64, "b" * 64])
     forgiving = whole.info.model_copy(update={"phase_dropout": True})
@@ -232,3 +234,86 @@ def test_another_bundle_draws_another_guidance_beside(
     assert len(networks.near) == 2
     assert guide_patient(patient, HOW)["tumor"] is None
     assert len(list(patient.images.parent.glob("attention-*"))) == 3
+
+
+@pytest.fixture
+def bundled(networks: Networks, whole: Models, monkeypatch: pytest.MonkeyPatch) -> Guidance:
+    """Guidance by a bundle of digest "a"."""
+    del networks
+    forgiving = whole.info.model_copy(update={"phase_dropout": True})
+    monkeypatch.setattr(guidance, "models_in", lambda *_: replace(whole, info=forgiving, digest="a" * 64))
+    return replace(HOW, bundle=Path("bundle"), device="cpu")
+
+
+def test_what_a_network_drew_is_kept_and_read_in_boxes_with_its_source(
+    patient: StoredPatient, bundled: Guidance
+) -> None:
+    found = patient.guidance(bundled)
+    assert (found.bundle, found.record["structures"], found.record["tumor"]) == ("a" * 64, "drawn", "model")
+    assert sorted(path.name for path in found.folder.glob("*.chunks")) == [
+        "attention.chunks",
+        "attention.locations.chunks",
+        "tumor.chunks",
+        "tumor.locations.chunks",
+    ]  # what was drawn lies with the images
+    structures, tumor, attention = found.view("structures"), found.view("tumor"), found.attention
+    assert structures is not None
+    assert tumor is not None
+    assert attention is not None
+    box = (slice(8, 13), slice(2, 7), slice(1, 6))
+    assert_array_equal(structures.read(box), STRUCTURES.array[box])
+    assert_array_equal(tumor.read(box), FOUND_TUMOR.array[box])
+    assert_array_equal(found.locations("tumor")[1], class_locations(FOUND_TUMOR.array)[1])
+    assert set(found.locations("structures")) == {Structure.PANCREAS}
+    exact = guiding_attention(STRUCTURES, FOUND_TUMOR, BANDS).array
+    assert_array_equal(attention.read(box), as_bytes(exact[box]))
+    assert_array_equal(found.attention_locations, lit_locations(exact))
+    volumes = guiding_volumes(patient, bundled)
+    assert set(volumes) == {"structures", "tumor", "attention"}
+    assert_array_equal(volumes["attention"].array, exact)
+
+
+def test_the_guidance_of_a_bundle_is_found_without_the_bundle(
+    patient: StoredPatient, bundled: Guidance
+) -> None:
+    assert patient.guidances() == ()
+    guide_patient(patient, HOW)
+    guide_patient(patient, bundled)
+    found = {guided.bundle: guided for guided in patient.guidances()}
+    assert set(found) == {"", "a" * 64}
+    assert found[""].view("tumor") is None
+    assert found[""].locations("tumor") == {}
+    tumor = found["a" * 64].view("tumor")
+    assert tumor is not None
+    assert_array_equal(tumor.whole().array, FOUND_TUMOR.array)
+    # Images made anew: what was drawn on the old ones is no longer theirs.
+    recipe = Recipe(settings={"new": True}, code=("core.terms",))
+    made(patient.images, recipe, lambda folder: save_volumes(folder, {"venous": CT.venous}))
+    assert StoredPatient("p1", patient.images).guidances() == ()
+
+
+def test_without_structures_nothing_guides(tmp_path: Path) -> None:
+    place = Store(tmp_path / "work", "v").place("p2")
+    recipe = Recipe(settings={}, code=("core.terms",))
+    made(place, recipe, lambda folder: save_volumes(folder, {"venous": CT.venous}))
+    found = StoredPatient("p2", place).guidance(HOW)
+    assert found.view("structures") is found.view("tumor") is found.attention is None
+    assert len(found.attention_locations) == 0
+
+
+def test_a_damaged_mask_of_a_network_is_drawn_again(
+    patient: StoredPatient, bundled: Guidance, networks: Networks, caplog: pytest.LogCaptureFixture
+) -> None:
+    tumor = patient.guidance(bundled).view("tumor")
+    assert tumor is not None
+    path = patient.guidance(bundled).folder / "tumor.chunks"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(InputError, match=r"p1: tumor\.chunks: .* \[E_DAMAGED\]"):
+        tumor.whole()
+    networks.near.clear()
+    with caplog.at_level(logging.WARNING, logger="lymphct.io.results.made"):
+        again = patient.guidance(bundled).view("tumor")
+    assert again is not None
+    assert_array_equal(again.whole().array, FOUND_TUMOR.array)
+    assert len(networks.near) == 1
+    assert f"{path.parent.name} of p1 is damaged and is made again" in caplog.text

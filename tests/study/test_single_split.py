@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from lymphct.attention.bands import PAPER_BANDS
 from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import NodeClass, StageName
+from lymphct.io.manifest import Manifest
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
+from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
 from lymphct.patients.dataset import StoredPatient
 from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
@@ -321,6 +324,43 @@ def test_runs_that_share_a_store_prepare_a_patient_once(training: TrainingReques
     assert not (tmp_path / "two" / "prepared").exists()
     name = training.records[0].patient_id
     assert first.patients[name].digest == second.patients[name].digest
+
+
+def test_what_lymphct_prepare_prepared_is_trained_on(training: TrainingRequest, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    cohort = Manifest(path=tmp_path / "cohort.csv", columns=(), patients=tuple(training.records[:2]))
+    prepare_cohort(cohort, PreparationRequest(out=work, config=training.config, device="cpu"))
+    before = {path: path.stat().st_mtime_ns for path in sorted(work.rglob("DONE.json"))}
+    assert len(before) == 4  # images and attention of two patients
+    run = start_run(replace(training, folder=tmp_path / "run", work=work))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    for record in cohort.patients:
+        patient = run.patients[record.patient_id]
+        assert patient.attention_view(PAPER_BANDS, training.config.attention) is not None
+    assert sorted(work.rglob("attention-*/DONE.json")) == [
+        path for path in before if "attention-" in str(path)
+    ]
+
+
+def test_a_store_damaged_in_one_patient_is_mended_when_a_run_starts(
+    training: TrainingRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = replace(training, folder=tmp_path / "one", work=tmp_path / "work")
+    first = start_run(request)
+    name, other = (record.patient_id for record in training.records[:2])
+    path = first.patients[name].images / "arterial.chunks"
+    content, others = path.read_bytes(), first.patients[other].images.stat().st_ino
+    path.write_bytes(content[:-1])
+    with pytest.raises(InputError, match=rf"{name}: arterial\.chunks: .*\[E_DAMAGED\]"):
+        first.patients[name].ct  # noqa: B018 - reading is what fails
+    with caplog.at_level("WARNING", logger="lymphct"):
+        second = start_run(replace(request, folder=tmp_path / "two"))
+    assert [line for line in caplog.messages if "damaged" in line] == [
+        f"{path.parent.name} of {name} is damaged and is made again"
+    ]
+    assert path.read_bytes() == content
+    assert second.patients[name].ct.arterial is not None
+    assert second.patients[other].images.stat().st_ino == others
 
 
 def test_a_store_keeps_patients_prepared_otherwise_beside_one_another(

@@ -17,6 +17,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import StoredVolume, Volume
+from lymphct.imaging.locations import class_locations
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.results.known import damaged
@@ -112,7 +113,11 @@ class StoredPatient:
 
     def locations(self, name: ImageName) -> Mapping[int, IntArray]:
         """Return voxels of each class, as they were drawn when the patient was prepared."""
-        return self._stored.locations(name)
+        found = self._stored.locations(name)
+        if found is None:  # stored without them
+            volume = self._whole(name)
+            found = {} if volume is None else class_locations(volume.array)
+        return found
 
     def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
         """Return voxels with attention, as they were drawn when it was mapped."""

@@ -112,7 +112,7 @@ class StoredGuidance:
     def locations(self, name: GuideName) -> Mapping[int, IntArray]:
         """Return voxels of each class of structures or tumor, as `Prepared.locations`."""
         if self.record[name] == "model" and self._images is not None:
-            return self._images.locations(name)
+            return self._images.locations(name) or {}
         return self._patient.locations(name)
 
     @property
@@ -123,8 +123,8 @@ class StoredGuidance:
     @property
     def attention_locations(self) -> IntArray:
         """Voxels with attention, see `imaging.locations.lit_locations`; none without structures."""
-        found = {} if self._images is None else self._images.locations(ATTENTION)
-        return found.get(LIT, np.zeros(0, np.int64))
+        found = None if self._images is None else self._images.locations(ATTENTION)
+        return (found or {}).get(LIT, np.zeros(0, np.int64))
 
 
 def guide_patient(patient: Stored, guidance: Guidance, *, rehash: bool = False) -> Mapping[str, Any]:

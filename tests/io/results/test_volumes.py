@@ -64,9 +64,11 @@ def test_locations_come_back_by_class(tmp_path: Path) -> None:
     save_volumes(tmp_path, {"venous": CT}, locations=kept)
     stored = StoredImages(tmp_path)
     found = stored.locations("structures")
+    assert found is not None
     assert {number: voxels.tolist() for number, voxels in found.items()} == {3: [1, 5, 7], 12: [0]}
     assert found[3].dtype == np.int64
-    assert stored.locations("tumor") == stored.locations("venous") == {}
+    assert stored.locations("tumor") == {}
+    assert stored.locations("venous") is None
 
 
 def test_the_same_images_leave_the_same_bytes(tmp_path: Path) -> None:

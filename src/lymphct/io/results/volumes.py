@@ -216,14 +216,16 @@ class StoredImages(Mapping[str, StoredImage]):
         """Tell whether there is such an image, without a look at its file."""
         return name in self._names
 
-    def locations(self, name: str) -> dict[int, IntArray]:
-        """Return the voxels of each class of an image that were written with it; none where none were.
+    def locations(self, name: str) -> dict[int, IntArray] | None:
+        """Return the voxels of each class of an image that were written with it; None where they were not.
 
         Raises:
             InputError: `E_DAMAGED`, the file is missing or damaged.
 
         """
-        counts = dict(sorted(self._counts.get(name, {}).items()))
+        if name not in self._counts:
+            return None
+        counts = dict(sorted(self._counts[name].items()))
         if not counts:
             return {}
         every = self._file(f"{name}.locations").read((slice(None),) * 3).reshape(-1).astype(np.int64)
