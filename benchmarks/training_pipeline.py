@@ -1,11 +1,11 @@
 """Share of a training's time in which its network waits for data.
 
 `python benchmarks/training_pipeline.py --store FOLDER [--patients 4] [--iterations 60] [--wait 0.15]
-[--threads 2] [--finish cpu device] [--json FILE]`: the network is a wait of so many seconds per iteration, which
-takes no processor, as a step on a GPU does. Batches of two two-phase patches of 160×192×80 voxels with labels
-and attention are read from the store of `training_store.py` and augmented by the threads. `cpu` finishes the
-patches; `device` leaves the images as they were read, to be finished where the network is. The goal is 5 % at
-most on two cores. Said beside: CPU seconds per iteration; what it costs cannot be less than that over the cores.
+[--threads 2] [--finish cpu device] [--json FILE]`: the network is a wait of so many seconds per iteration,
+which takes no processor, as a step on a GPU does. Batches of two two-phase patches of 160×192×80 voxels with
+labels and attention are read from the store of `training_store.py` and augmented by the threads. `cpu`
+finishes the patches; `device` leaves the images as they were read, to be finished where the network is. The
+goal is 5 % at most on two cores. CPU seconds per iteration and the load of the machine are said beside.
 """
 
 import argparse

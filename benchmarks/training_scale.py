@@ -1,9 +1,9 @@
 """What a training takes besides its network, from few patients and from many of 512×512×300 voxels.
 
-`python benchmarks/training_scale.py --store FOLDER [--patients 8 64] [--stages nodes identification metastasis]
-[--iterations 4] [--json FILE]`: every row is a process of its own, which trains a stage with a small network
-but the patches of the paper from the store of `training_store.py` (written first where it is not there, up to
-2 GB for any number of patients; removed at the end unless `--keep`). A row says
+`python benchmarks/training_scale.py --store FOLDER [--patients 8 64] [--stages nodes …] [--iterations 4]
+[--whole] [--keep] [--json FILE]`: every row is a process of its own, which trains a stage with a small
+network but the patches of the paper from the store of `training_store.py`. It is written first where it is
+not there, up to 2 GB for any number of patients, and removed at the end unless `--keep`. A row says
 
 - network: largest resident memory (GB) after two steps on made-up batches of the same size,
 - training: the same after training from the store, validation on patches included,
@@ -81,6 +81,7 @@ class Watch:
         self.began = time.perf_counter()
 
     def network_done(self) -> None:
+        """Note the memory of the network alone."""
         self.row["network"] = peak()
         self.began = time.perf_counter()
 
@@ -96,6 +97,7 @@ class Watch:
         self.row["cpu_per_patch"] = median(seconds)
 
     def trained(self, records: Sequence[EpochRecord]) -> None:
+        """Note the memory after training."""
         self.row["training"] = peak()
         self.row["more"] = self.row["training"] - self.row["network"]
         self.row["loss"] = records[-1].loss

@@ -88,7 +88,8 @@ def _write(phantom: PhantomPatient, cohort: PreparedCohort, number: int) -> None
     classes = [
         {
             "label": node.label,
-            "class": None if node.node_class is None else node.node_class.label,
+            # Both classes in every patient, so that stage 2 can learn from any number of them.
+            "class": "positive" if node.label % 2 else "negative",
             "station": node.station,
         }
         for node in phantom.nodes.nodes

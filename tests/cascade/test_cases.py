@@ -1,6 +1,7 @@
 """What a stage is shown of a patient: the same numbers as in memory, read where a network looks."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,20 @@ from lymphct.attention.bands import Band, Bands
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.cascade.alignment import normalized
-from lymphct.cascade.cases import CHANNELS, Material, identification_cases, lazy_image, segmentation_cases
+from lymphct.cascade.cases import (
+    CHANNELS,
+    Material,
+    box_of_label,
+    identification_cases,
+    lazy_image,
+    segmentation_cases,
+)
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.prepared import ImageName, Prepared, PreparedPatient
 from lymphct.cascade.settings import Config
 from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
-from lymphct.core.patient import Clinical, Multiphase, NodeMap
+from lymphct.core.patient import Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import Phase, StageName, Structure
 from lymphct.core.volume import HeldVolume, StoredVolume, Volume
 from lymphct.imaging.preprocess import IntensityStatistics
@@ -82,6 +90,10 @@ class OnDisk:
     @property
     def nodes(self) -> NodeMap | None:
         return self._patient.nodes
+
+    @property
+    def node_records(self) -> tuple[Node, ...]:
+        return self._patient.node_records
 
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
         found = self._patient.attention(bands, settings)
@@ -368,3 +380,31 @@ def test_a_case_looks_at_its_own_patient_only(make_patient: MakePatient) -> None
     np.asarray(case.image)
     np.asarray(case.labels)
     assert set(asked) == {"p1"}
+
+
+@pytest.mark.parametrize("known", [1, 5, 400])
+def test_the_box_of_a_label_is_found_from_some_of_its_voxels(known: int, make_patient: MakePatient) -> None:
+    volume = make_patient().ct.venous
+    labels = np.zeros(volume.geometry.shape, np.uint16)
+    labels[3:22, 5:8, 0:11] = 7
+    labels[20:24, 5:20, 10] = 7
+    labels[0:2, 0, 0] = 3
+    flat = np.flatnonzero(labels.transpose(2, 1, 0) == 7)
+    some = np.sort(np.random.default_rng(known).choice(flat, known, replace=False))
+    found = box_of_label(HeldVolume(volume.with_array(labels)), 7, some)
+    assert found == (slice(3, 24), slice(5, 20), slice(0, 11))
+
+
+def test_a_node_record_without_a_voxel_is_refused(make_patient: MakePatient) -> None:
+    patient = make_patient()
+    assert patient.nodes is not None
+    more = replace(patient.nodes.nodes[0], label=9)
+    drawn = NodeMap(instances=patient.nodes.instances, nodes=(*patient.nodes.nodes, more))
+    held = PreparedPatient(patient_id="p0", ct=patient.ct, structures=patient.structures, nodes=drawn)
+    with pytest.raises(InputError, match="p0: lymph node 9 has no voxel in the map"):
+        identification_cases(material_of(held), ["p0"])
+
+
+def test_lymph_nodes_are_measured_in_their_boxes(make_patient: MakePatient, read: list[int]) -> None:
+    identification_cases(material_of(OnDisk(make_patient())), ["p0"])
+    assert max(read) < SIZE / 4

@@ -1,7 +1,7 @@
 """What each stage is shown of a patient: views of which a network reads the boxes it looks at."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -18,11 +18,17 @@ from lymphct.imaging.locations import some_of
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, normalized_values
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.lazy_array import LazyArray
-from lymphct.learning.windows import Box
-from lymphct.nodes.crops import IdentificationCase, case_of_nodes
+from lymphct.learning.losses import IGNORED
+from lymphct.learning.tensors import to_network
+from lymphct.learning.windows import Box, lit_box
+from lymphct.nodes.crops import IdentificationCase, class_number
+from lymphct.nodes.features import FEATURES, features_in_box
 
 CHANNELS: Final = (Phase.ARTERIAL, Phase.VENOUS)
 """Which phase is which channel of an image."""
+
+AROUND: Final = 4
+"""Voxels by which the box of a lymph node grows until nothing of it lies at its faces."""
 
 DRAWN: Final[Mapping[StageName, ImageName]] = {
     StageName.STRUCTURES: "structures",
@@ -98,7 +104,9 @@ def lazy_image(material: Material, patient_id: str) -> LazyArray:
         found = [patient.view(phase.value) for phase in CHANNELS]
         values = [None if view is None else view.read(box) for view in found]
         some = next(value for value in values if value is not None)
-        return np.stack([np.zeros_like(some) if value is None else value for value in values])
+        # Stacked in the order in which they lie, i fastest, so that nothing is copied twice.
+        early, late = (to_network(np.zeros_like(some) if value is None else value) for value in values)
+        return np.stack([early, late]).swapaxes(-1, -3)
 
     return LazyArray(read, (len(CHANNELS), *there[0].geometry.shape[::-1]), there[0].dtype)
 
@@ -108,7 +116,7 @@ def normalized_view(image: LazyArray, intensity: Sequence[IntensityStatistics | 
 
     def read(box: Box) -> AnyArray:
         values = image.read(box)
-        result = np.zeros(values.shape, np.float32)
+        result = np.zeros_like(values, dtype=np.float32)
         for channel, hu, statistics in zip(result, values, intensity, strict=True):
             if statistics is not None:
                 channel[...] = normalized_values(hu, statistics)
@@ -175,19 +183,70 @@ def _inside(values: AnyArray) -> AnyArray:
 def identification_cases(material: Material, ids: Sequence[str]) -> list[IdentificationCase]:
     """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2).
 
-    The nodes of one patient after the other are measured; their images are not kept.
+    Of the images only the box of each node is read.
+
+    Raises:
+        InputError: a record without a voxel in the map.
+
     """
-    cases = []
-    for name in ids:
-        patient = material.patients[name]
-        nodes = patient.nodes
-        if nodes is not None and nodes.nodes:
-            intensity = material.intensity(name)
-            image = normalized_view(lazy_image(material, name), intensity)
-            fill = tuple(0.0 if s is None else s.fill for s in intensity)
-            case = case_of_nodes(name, image, nodes, patient.ct, fill=fill)
-            cases.append(replace(case, instances=_view(partial(_instances, material, name), _as_drawn)))
-    return cases
+    return [_identification_case(material, name) for name in ids if material.patients[name].node_records]
+
+
+def _identification_case(material: Material, name: str) -> IdentificationCase:
+    patient, intensity = material.patients[name], material.intensity(name)
+    # Voxels numbered like a region that nobody looked at belong to no node.
+    nodes = [node for node in patient.node_records if node.label != IGNORED]
+    drawn, voxels = _there(patient.view("nodes")), patient.locations("nodes")
+    phases = [patient.view(phase.value) for phase in CHANNELS]
+    boxes, rows = [], []
+    for node in nodes:
+        if node.label not in voxels:
+            msg = f"lymph node {node.label} has no voxel in the map"
+            cure = "let records and instance map name the same nodes"
+            raise InputError(msg, code="E_LABELS", cure=cure).at(patient=name)
+        box = box_of_label(drawn, node.label, voxels[node.label])
+        hu = [None if phase is None else phase.read(box) for phase in phases]
+        rows.append(features_in_box(drawn.read(box) == node.label, hu, drawn.geometry.voxel_volume))
+        boxes.append((box[2], box[1], box[0]))
+    return IdentificationCase(
+        patient=name,
+        image=normalized_view(lazy_image(material, name), intensity),
+        instances=_view(partial(_instances, material, name), _as_drawn),
+        boxes=tuple(boxes),
+        labels=tuple(node.label for node in nodes),
+        classes=tuple(class_number(node) for node in nodes),
+        features=np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)),
+        fill=tuple(0.0 if s is None else s.fill for s in intensity),
+    )
+
+
+def box_of_label(view: StoredVolume, label: int, voxels: IntArray) -> Box:
+    """Return the smallest box of a label, of which not all voxels need be known.
+
+    Args:
+        view: label map.
+        label: that occurs in it.
+        voxels: of the label, flat indices in C order of (k, j, i); the box around them grows by `AROUND`
+            voxels at a time as long as it is touched from inside.
+
+    """
+    shape = view.geometry.shape
+    places = np.unravel_index(voxels, shape[::-1])[::-1]
+    box = [(int(place.min()), int(place.max()) + 1) for place in places]
+    while True:
+        wide = [
+            (max(low - AROUND, 0), min(high + AROUND, n)) for (low, high), n in zip(box, shape, strict=True)
+        ]
+        i, j, k = (slice(low, high) for low, high in wide)
+        found = lit_box(view.read((i, j, k)) == label) or (slice(0, 1),) * 3
+        box = [(low + part.start, low + part.stop) for (low, _), part in zip(wide, found, strict=True)]
+        is_open = [
+            (low == first and first > 0) or (high == last and last < n)
+            for (low, high), (first, last), n in zip(box, wide, shape, strict=True)
+        ]
+        if not any(is_open):
+            i, j, k = (slice(low, high) for low, high in box)
+            return i, j, k
 
 
 def _instances(material: Material, patient_id: str) -> StoredVolume | None:

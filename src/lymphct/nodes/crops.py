@@ -107,13 +107,14 @@ def case_of_nodes(
         instances=instances,
         boxes=tuple(boxes[node.label] for node in nodes.nodes),
         labels=tuple(node.label for node in nodes.nodes),
-        classes=tuple(_class_number(node) for node in nodes.nodes),
+        classes=tuple(class_number(node) for node in nodes.nodes),
         features=features,
         fill=fill,
     )
 
 
-def _class_number(node: Node) -> int:
+def class_number(node: Node) -> int:
+    """Return the number of a node's class in the output of the network, `UNKNOWN` without one."""
     if node.node_class is None:
         return UNKNOWN
     return POSITIVE if node.node_class is NodeClass.POSITIVE else NEGATIVE
