@@ -10,6 +10,7 @@ not there, up to 2 GB for any number of patients, and removed at the end unless 
 - more: their difference, the goal is 3 GB at most and the same for any number of patients,
 - first: wall seconds from the list of patients to the first batch,
 - CPU per patch: seconds for reading and augmenting, median over batches, one thread,
+- validation_share: of an epoch of nnU-Net (250 iterations) that 50 validation patches take, CPU time,
 - whole: with `--whole`, memory after sliding windows over one patient and the choice of operating points too.
 """
 
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
@@ -44,14 +46,18 @@ from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.io.results.volumes import StoredArray, save_array
 from lymphct.learning.batches import Batch
+from lymphct.learning.cases import TrainingCase
 from lymphct.learning.patches import PatchSampler
 from lymphct.learning.segmentation import batch_loss, fit_segmentation
+from lymphct.learning.settings import SegmentationTrainingSettings
 from lymphct.learning.training import EpochRecord, train
+from lymphct.learning.validation import patch_dice, validation_sampler
 from lymphct.metastasis.prediction import build_status_network, fit_status, status_loss
 from lymphct.metastasis.sampling import StatusBatch, StatusCase, StatusSampler
 from lymphct.nodes.crops import NodeBatch, NodeSampler
 from lymphct.nodes.identification import build_identification_network, fit_identification, identification_loss
 from lymphct.nodes.segmentation import build_node_network
+from lymphct.nodes.settings import NodeSegmentationSettings
 
 STAGES = (StageName.NODES, StageName.IDENTIFICATION, StageName.METASTASIS)
 UNET = "{features: [4, 8, 16], strides: [[1, 1, 1], [2, 2, 2], [2, 2, 2]], convolutions_per_stage: 1}"
@@ -118,11 +124,30 @@ def nodes_row(material: Material, ids: Sequence[str], watch: Watch, *, whole: bo
     sampler = PatchSampler(cases, settings.sampling, settings.augmentation, 0)
     watch.batches(sampler.batch, settings.sampling.batch_size)
     watch.trained(list(fit_segmentation(network, cases, cases[:4], settings, seed=0)))
+    watch.row["validation_share"] = validation_share(network, cases, settings)
     if whole:
         roles = Roles(train=(), validation=tuple(ids[:2]))
         lesson = Lesson(material=material, roles=roles, settings=settings, cases=cases, validation=cases[:2])
         choose_nodes(network, lesson)
         watch.row["whole"] = peak() - watch.row["network"]
+
+
+def validation_share(
+    network: nn.Module, cases: Sequence[TrainingCase], settings: NodeSegmentationSettings
+) -> float:
+    """Return the CPU time of the default validation over that of nnU-Net's epoch of 250 iterations."""
+    once = settings.training.model_copy(update={"iterations_per_epoch": 2})
+    sampler = PatchSampler(cases, settings.sampling, settings.augmentation, 1)
+    start = time.process_time()
+    list(train(network, sampler.batch, batch_loss(settings.loss), once))
+    step = (time.process_time() - start) / 2
+    judged = validation_sampler(cases[:4], settings, 0)
+    start = time.process_time()
+    patch_dice(network, judged, settings)
+    patch = (time.process_time() - start) / settings.validation_patches
+    defaults = SegmentationTrainingSettings()
+    epoch = defaults.training.iterations_per_epoch * step
+    return defaults.validation_patches * patch / (epoch + defaults.validation_patches * patch)
 
 
 def identification_row(material: Material, ids: Sequence[str], watch: Watch) -> None:
@@ -217,14 +242,14 @@ def main() -> int:
         return 0
     store = sizes(scale_store(given.store, max(given.patients)), max(given.patients))
     print(f"store: {store['bytes_per_voxel']:.2f} bytes per voxel, {store['gb']:.1f} GB without links")
-    names = ("network", "training", "more", "whole", "first", "cpu_per_patch")
-    print(f"{'stage':<16}{'patients':>9}" + "".join(f"{name:>15}" for name in names))
+    names = ("network", "training", "more", "whole", "first", "cpu_per_patch", "validation_share")
+    print(f"{'stage':<16}{'patients':>9}" + "".join(f"{name:>18}" for name in names))
     rows = []
     for stage in given.stages:
         for patients in given.patients:
             rows.append(measured(given, stage, patients))
             cells = [f"{rows[-1][name]:.3f}" if name in rows[-1] else "-" for name in names]
-            print(f"{stage:<16}{patients:>9}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
+            print(f"{stage:<16}{patients:>9}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
     if given.json is not None:
         write_record(given.json, store=store, rows=rows)
     if not given.keep:

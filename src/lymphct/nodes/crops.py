@@ -167,11 +167,11 @@ class NodeBatch:
     def to(self, device: torch.device) -> "NodeBatch":
         """Return the batch on another device."""
         return NodeBatch(
-            self.image.to(device),
-            self.mask.to(device),
-            self.box.to(device),
-            self.features.to(device),
-            self.classes.to(device),
+            self.image.to(device, non_blocking=True),
+            self.mask.to(device, non_blocking=True),
+            self.box.to(device, non_blocking=True),
+            self.features.to(device, non_blocking=True),
+            self.classes.to(device, non_blocking=True),
         )
 
 
