@@ -1,10 +1,13 @@
+from importlib import resources
 from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from pydantic import ValidationError
 from scipy import ndimage
 
+from lymphct.config import parse_config
 from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray
 from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
 from lymphct.learning.settings import AugmentationSettings
@@ -91,8 +94,8 @@ def test_a_map_that_is_zero_stays_exactly_zero_under_rotation() -> None:
     assert not moved.any()
 
 
-def test_noise_adds_its_variance() -> None:
-    settings = _only(noise_probability=1.0, noise_variance=(0.04, 0.04))
+def test_noise_adds_its_deviation() -> None:
+    settings = _only(noise_probability=1.0, noise_deviation=(0.2, 0.2))
     change = change_intensity(np.zeros((1, 30, 30, 30), np.float32), settings, np.random.default_rng(0))
     assert change.std() == pytest.approx(0.2, rel=0.02)
     assert change.dtype == np.float32
@@ -151,3 +154,43 @@ def test_the_presets_differ_in_what_they_switch_on() -> None:
     assert OFF.mirror_axes == (False, False, False)
     for preset in (AugmentationSettings.preset("flips"), OFF):
         assert not any(value for name, value in preset if name.endswith("_probability"))
+
+
+def test_records_from_before_low_resolution_keep_their_meaning() -> None:
+    older = AugmentationSettings.preset("flips").model_dump()
+    for name in ("augment_on", "low_resolution", "low_resolution_probability", "noise_deviation"):
+        del older[name]
+    older["noise_variance"] = (0.0, 0.1)
+    read = AugmentationSettings.model_validate(older)
+    assert read.low_resolution_probability == 0
+    assert_allclose(read.noise_deviation, (0, 0.1**0.5))
+    merged = AugmentationSettings.model_validate(AugmentationSettings().model_dump() | older)
+    assert merged == read
+    assert AugmentationSettings().low_resolution_probability == 0.25
+
+
+def test_without_low_resolution_no_number_is_drawn_for_it() -> None:
+    rng, other = np.random.default_rng(0), np.random.default_rng(0)
+    change_intensity(_patch(), OFF, rng)
+    other.random(6)
+    assert rng.random() == other.random()
+
+
+@pytest.mark.parametrize("variance", [[0.1], "loud", [-1, 2], None])
+def test_a_variance_that_cannot_be_is_refused(variance: object) -> None:
+    with pytest.raises(ValidationError, match="noise_variance"):
+        AugmentationSettings.model_validate({"noise_variance": variance})
+
+
+def test_the_recipes_of_older_bundles_change_patches_as_before() -> None:
+    for recipe in ("phantom_tiny", "phantom_nano"):
+        text = (resources.files("lymphct") / "bundles" / "recipes" / f"{recipe}.yaml").read_text("utf-8")
+        config = parse_config(text)
+        groups = (
+            config.structures.augmentation,
+            config.tumor.augmentation,
+            config.nodes.augmentation,
+            config.identification.sampling.augmentation,
+            config.metastasis.augmentation,
+        )
+        assert [group.low_resolution_probability for group in groups] == [0.0] * 5

@@ -3,6 +3,7 @@
 All run on one thread and release the interpreter. Channels are (k, j, i), float32, C order.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -102,21 +103,24 @@ def moments(flat: FloatArray) -> tuple[float, float, float, float]:  # pragma: n
     """Return minimum, maximum, mean and (unbiased) standard deviation."""
     bits = flat.view(np.int32)
     low, high = _LARGEST, _SMALLEST
+    # Relative to one of the values, sums of a channel that hardly varies lose nothing.
+    pivot = flat[0]
     total = squares = 0.0
     for begin in range(0, flat.size, _CHUNK):
         part, part_bits = flat[begin : begin + _CHUNK], bits[begin : begin + _CHUNK]
         some = some_squares = np.float32(0.0)
         for n in range(part.size):
-            some += part[n]
-            some_squares += part[n] * part[n]
+            difference = part[n] - pivot
+            some += difference
+            some_squares += difference * difference
             key = _key(part_bits[n])
             low = min(low, key)
             high = max(high, key)
-        total += some
-        squares += some_squares
+        total += float(some)
+        squares += float(some_squares)
     mean = total / flat.size
     variance = max(squares - total * mean, 0.0) / max(flat.size - 1, 1)
-    return _key(low).view(np.float32), _key(high).view(np.float32), mean, np.sqrt(variance)
+    return _key(low).view(np.float32), _key(high).view(np.float32), pivot + mean, math.sqrt(variance)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -146,21 +150,26 @@ def bend(
         Mean and standard deviation of the new values.
 
     """
+    pivot = _power(flat[0] * scale + shift, exponent)
     total = squares = 0.0
     for begin in range(0, flat.size, _CHUNK):
         part = flat[begin : begin + _CHUNK]
         some = some_squares = np.float32(0.0)
         for n in range(part.size):
-            base = max(part[n] * scale + shift, np.float32(1e-30))
-            value = _exp2(exponent * _log2(base))
+            value = _power(part[n] * scale + shift, exponent)
             part[n] = value
-            some += value
-            some_squares += value * value
-        total += some
-        squares += some_squares
+            some += value - pivot
+            some_squares += (value - pivot) * (value - pivot)
+        total += float(some)
+        squares += float(some_squares)
     mean = total / flat.size
     variance = max(squares - total * mean, 0.0) / max(flat.size - 1, 1)
-    return mean, np.sqrt(variance)
+    return pivot + mean, math.sqrt(variance)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _power(base: np.float32, exponent: np.float32) -> np.float32:  # pragma: no cover - compiled
+    return np.float32(_exp2(exponent * _log2(max(base, np.float32(1e-30)))))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -178,7 +187,7 @@ def _exp2(value: np.float32) -> np.float32:  # pragma: no cover - compiled
     whole = np.floor(value + np.float32(0.5))
     t = value - whole
     series = _E0 + t * (_E1 + t * (_E2 + t * (_E3 + t * (_E4 + t * _E5))))
-    return series * np.int32((np.int32(whole) + _BIAS) << _MANTISSA).view(np.float32)
+    return np.float32(series * np.int32((np.int32(whole) + _BIAS) << _MANTISSA).view(np.float32))
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -234,6 +243,11 @@ def _weigh_shifted(
     if reach == 1:
         for i in range(out.size):
             out[i] = weights[0] * row[i + 1] + weights[1] * (row[i] + row[i + 2])
+        return
+    if reach == 2:
+        w0, w1, w2 = weights[0], weights[1], weights[2]
+        for i in range(out.size):
+            out[i] = w0 * row[i + 2] + w1 * (row[i + 1] + row[i + 3]) + w2 * (row[i] + row[i + 4])
         return
     if reach == 3:
         w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]

@@ -1,8 +1,9 @@
 """The compiled loops that take a patch out of an image: copied and mirrored, or turned and scaled.
 
-Positions are whole numbers with `FRACTION_BITS` bits behind the point, so that each is the sum of four products
+Positions are whole numbers with `FRACTION_BITS` bits behind the point, so that each is a sum of products
 without rounding: every machine and every device finds the same voxels and the same weights. Voxels outside
-the image count as `pad`. All run on one thread and release the interpreter. Arrays are (k, j, i), C order.
+the image count as `pad`. All run on one thread and release the interpreter. Arrays are (k, j, i), C order,
+of fewer than 2³¹ voxels.
 """
 
 from typing import Final, NamedTuple
@@ -16,7 +17,7 @@ from lymphct.core.arrays import AnyArray, FloatArray, LabelArray
 FRACTION_BITS: Final = 32
 Places = npt.NDArray[np.uint32]
 Steps = npt.NDArray[np.int64]
-"""Positions (4, 3): of the patch's first voxel, and the steps along its k, j, i; columns k, j, i of the image."""
+"""Positions (4, 3): of the patch's first voxel, and steps along its k, j, i; columns k, j, i of the image."""
 
 _HALF: Final = 1 << (FRACTION_BITS - 1)
 _MASK: Final = (1 << (FRACTION_BITS - 1)) - 1

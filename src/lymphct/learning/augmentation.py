@@ -18,7 +18,7 @@ read. `out=` writes into memory that is there. All cuts and changes run on one t
 
 On a device the same numbers give the same patches within 1e-4 (`augmentation_device`):
 
-    image_on_device(box, place, statistics)                    # box: Tensor (c, k, j, i) of int16 on the device
+    image_on_device(box, place, statistics)                    # box: Tensor (c, k, j, i), int16
     attention_on_device(box, place), labels_on_device(box, place)
     intensities_on_device(image, intensities)
 """

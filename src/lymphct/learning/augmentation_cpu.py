@@ -1,7 +1,7 @@
 """Drawn changes, made by the processor: compiled loops that read only the voxels a patch needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class PatchPlace:
 
     start: Index3
     patch_size: Index3
-    transform: SpatialTransform = SpatialTransform()
+    transform: SpatialTransform = field(default_factory=SpatialTransform)
 
     @property
     def source_size(self) -> Index3:

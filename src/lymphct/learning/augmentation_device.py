@@ -1,7 +1,7 @@
 """Drawn changes, made where the network is: the same numbers give the processor's patches within 1e-4.
 
-Every function runs on the device its tensors are on. Positions and noise are computed in whole numbers as in the
-compiled loops, so that the same voxels are met and the same noise is added.
+Every function runs on the device its tensors are on. Positions and noise are computed in whole numbers as in
+the compiled loops, so that the same voxels are met and the same noise is added.
 """
 
 from collections.abc import Sequence

@@ -151,10 +151,12 @@ class AugmentationSettings(Settings):
         if not isinstance(given, Mapping):
             return given
         settings = dict(given)
-        if "noise_variance" in settings and "noise_deviation" not in settings:
-            low, high = settings.pop("noise_variance")
-            settings["noise_deviation"] = (math.sqrt(low), math.sqrt(high))
-            settings.setdefault("low_resolution_probability", 0.0)
+        match settings.get("noise_variance"):
+            case [int() | float() as low, int() | float() as high] if min(low, high) >= 0:
+                del settings["noise_variance"]
+                # Where a record was merged over today's defaults, those stand beside it.
+                settings["noise_deviation"] = (math.sqrt(low), math.sqrt(high))
+                settings["low_resolution_probability"] = 0.0
         return settings
 
     @classmethod

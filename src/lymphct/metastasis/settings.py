@@ -96,8 +96,8 @@ class MetastasisSettings(Settings):
     """Parts and sizes of the network (Sec. III-B)."""
     sampling: StatusSamplingSettings = StatusSamplingSettings()
     """What a training batch holds. Not stated in the paper."""
-    augmentation: AugmentationSettings = AugmentationSettings()
+    augmentation: AugmentationSettings = AugmentationSettings(low_resolution_probability=0.0)
     """How training patches vary. Not stated in the paper; the ranges of nnU-Net as for the other networks
-    (decision 0005)."""
+    (decision 0005), without low resolution, which would hide the texture."""
     training: StatusTrainingSettings = StatusTrainingSettings()
     """Optimiser and length (Sec. IV-A.2)."""
