@@ -6,6 +6,7 @@ import pytest
 from lymphct.core.errors import InputError
 from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.io.manifest_check import manifest_problems, require_usable
+from lymphct.io.results.fingerprints import digest_file
 
 
 def manifest(tmp_path: Path, *lines: str, columns: str = "patient_id,venous,arterial,n_status") -> Manifest:
@@ -104,6 +105,35 @@ def test_an_image_of_two_patients_is_found_by_path_and_by_content(tmp_path: Path
         ("p3", "the image is also that of the patient in line 2"),
     ]
     assert {problem.scope for problem in problems} == {"patient"}
+
+
+def test_images_of_one_size_are_read_whole_only_where_samples_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lymphct.io.manifest_check as module  # noqa: PLC0415 - patched here alone
+
+    lines = [f"p{n},{n}.nii,," for n in range(4)]
+    good = manifest(tmp_path, *lines)
+    for n in range(4):
+        content = bytearray(600_000)
+        content[300_000] = n // 2  # sampled: two pairs
+        content[310_000] = n  # between the samples
+        (tmp_path / f"{n}.nii").write_bytes(content)
+    hashed: list[str] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return digest_file(path)
+
+    monkeypatch.setattr(module, "digest_file", counted)
+    assert manifest_problems(good) == []
+    assert sorted(hashed) == ["0.nii", "1.nii", "2.nii", "3.nii"]
+    content = bytearray(600_000)
+    content[300_000] = 77
+    (tmp_path / "0.nii").write_bytes(content)
+    hashed.clear()
+    assert manifest_problems(good) == []
+    assert sorted(hashed) == ["2.nii", "3.nii"]
 
 
 def test_unreadable_images_are_not_taken_for_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.core.volume import Volume
-from lymphct.imaging.locations import lit_locations
+from lymphct.imaging.locations import class_locations, lit_locations
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.results.chunks import ChunkedArray
 from lymphct.io.results.jsonfile import write_json

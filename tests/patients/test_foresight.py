@@ -1,10 +1,16 @@
 """Room on the disk, memory, and problems that can be raised."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.mapping import attention_map
+from lymphct.attention.storing import as_bytes
 from lymphct.core.errors import (
     EnvironmentProblemError,
     InputError,
@@ -13,13 +19,20 @@ from lymphct.core.errors import (
     OutputInUseError,
     UsageError,
 )
+from lymphct.core.geometry import Geometry
+from lymphct.core.volume import Volume
+from lymphct.imaging.locations import class_locations, lit_locations
 from lymphct.io.manifest import Manifest
+from lymphct.io.results.volumes import save_volumes
 from lymphct.patients.foresight import weak_memory
 from lymphct.patients.outlook import Need
-from lymphct.patients.preparation import Preparation
+from lymphct.patients.preparation import Preparation, cropped
 from lymphct.patients.problems import Problem, found_by
 from lymphct.patients.space import STORED, require_room, room_to_predict, room_to_prepare
 from lymphct.registration.settings import RegistrationSettings
+
+if TYPE_CHECKING:
+    from lymphct.core.arrays import AnyArray
 
 
 def preparation(folder: Path) -> Preparation:
@@ -28,14 +41,43 @@ def preparation(folder: Path) -> Preparation:
     )
 
 
-def test_what_is_prepared_takes_exactly_the_bytes_of_its_voxels(cohort: Manifest, tmp_path: Path) -> None:
+def test_what_is_prepared_takes_room_by_its_images_and_voxels(cohort: Manifest, tmp_path: Path) -> None:
     first, second, *_ = cohort.patients
     voxels = 64 * 64 * 48
     alone = replace(second, arterial=None, tumor=None, nodes=None)
     need = room_to_prepare([first, alone], preparation(tmp_path), tmp_path)
-    assert need.needed == voxels * (2 + 2 + 1 + 1 + 4 + 6) + voxels * (2 + 1 + 6)
+    whole, lacking = 2 * 1.5 + 0.15 + 0.05 + 0.05 + 0.25, 1.5 + 0.15 + 0.25 + 0.2
+    assert need.needed == pytest.approx(voxels * (whole + lacking) + 2 * 2_000_000, abs=2)
+    assert whole + 0.2 <= 0.45 * 10  # of what a voxel took before
     assert need.free is not None
     assert need.free > 0
+
+
+@pytest.mark.parametrize("sd", [0.0, 60.0])
+def test_no_patient_takes_more_room_than_was_asked_for(sd: float, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    grid = Geometry(shape=(90, 80, 70), spacing=(0.7, 0.7, 0.8))
+    phase = np.clip(rng.normal(40.0, sd, grid.shape), -1024, 3000).astype(np.int16)  # no air to cut away
+    masks = np.zeros(grid.shape, np.uint8)
+    for number in range(1, 20):  # nineteen structures, many small ones
+        place = rng.integers(0, 60, 3)
+        masks[tuple(slice(low, low + 12) for low in place)] = number
+    arrays: dict[str, AnyArray] = {"venous": phase, "arterial": phase[::-1], "structures": masks}
+    arrays["tumor"] = masks // 19
+    images = {name: Volume(array=array, geometry=grid) for name, array in arrays.items()}
+    images["nodes"] = images["tumor"]
+    kept, crop = cropped(images)
+    drawn = {name: class_locations(kept[name].array) for name in ("structures", "tumor", "nodes")}
+    save_volumes(tmp_path, kept, crop=crop, locations=drawn)
+    (tmp_path / "attention").mkdir()
+    attention = attention_map(kept["structures"], PAPER_BANDS)
+    stored = attention.with_array(as_bytes(attention.array))
+    lit = {1: lit_locations(attention.array)}
+    save_volumes(tmp_path / "attention", {"attention": stored}, locations={"attention": lit})
+    taken = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    asked = STORED.prepared(images, math.prod(grid.shape))
+    assert taken <= asked
+    assert asked - STORED.tables <= 0.45 * 10 * math.prod(grid.shape)
 
 
 def test_patients_that_are_prepared_already_take_no_more(cohort: Manifest, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_a_patient_without_structures_leaves_a_record_and_no_image(
 
 
 def test_another_bundle_draws_another_guidance_beside(
-    networks: Networks, whole: Models, monkeypatch: pytest.MonkeyPatch
+    patient: StoredPatient, networks: Networks, whole: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = iter(["a" * 64, "a" * 64, "b" * 64])
     forgiving = whole.info.model_copy(update={"phase_dropout": True})

@@ -27,9 +27,10 @@ from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.models.loading import models_in
+from lymphct.io.results.arrays import StoredArray
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import DONE_FILE, is_current
-from lymphct.io.results.volumes import StoredArray, save_volumes
+from lymphct.io.results.volumes import save_volumes
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.preparation import Store
 from lymphct.study import evidence

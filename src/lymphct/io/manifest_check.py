@@ -1,5 +1,6 @@
 """Every problem of a manifest at once, each with its cure (`lymphct check`)."""
 
+import hashlib
 import re
 import unicodedata
 from collections import Counter
@@ -20,6 +21,9 @@ ID_CURE: Final = "use 1 to 64 letters, digits, dots, hyphens or underscores, a l
 """What is said beside a refused id."""
 
 _SHOWN: Final = 24
+_SAMPLES: Final = 32
+_SAMPLE: Final = 4096
+"""Number and bytes of the samples by which files of one size are told apart before they are read whole."""
 
 # Windows reserves these names, with any suffix; results are copied there.
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -173,14 +177,18 @@ def _shared_images(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
         for column, path in patient.paths.items()
         if column in {"venous", "arterial"} and not patient.is_excluded and exists(source_of(path)[0])
     ]
-    sizes = Counter(path.stat().st_size for path in {path for path, *_ in images} if path.is_file())
+    files = {path for path, *_ in images if path.is_file()}
+    sizes = Counter(path.stat().st_size for path in files)
+    # Files that are not compressed often have one size; samples of them tell nearly all apart.
+    looks = {path: _look(path) for path in files if sizes[path.stat().st_size] > 1}
+    counts = Counter(looks.values())
     paths: dict[Path, PatientRecord] = {}
     contents: dict[str, PatientRecord] = {}
     for path, column, patient in images:
         owner = paths.setdefault(path, patient)
         how = "is also that"
-        # Only files of equal size can have equal content: most are never read here.
-        if owner is patient and path.is_file() and sizes[path.stat().st_size] > 1:
+        # Only files that look the same can have equal content: most are never read here.
+        if owner is patient and path in looks and counts[looks[path]] > 1:
             owner = contents.setdefault(_digest(path), patient)
             how = "has the same content as that"
         if owner is not patient:
@@ -188,6 +196,20 @@ def _shared_images(patients: Sequence[PatientRecord]) -> Iterator[Problem]:
             cure = "give each patient their own image"
             error = InputError(cause, code="E_SAME_FILE", cure=cure)
             yield _problem(patient, "patient", error.at(file=path.name), column)
+
+
+def _look(path: Path) -> tuple[int, str]:
+    """Return the size of a file and a digest of samples from all over it."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            size = path.stat().st_size
+            for number in range(_SAMPLES):
+                stream.seek(number * size // _SAMPLES)
+                digest.update(stream.read(_SAMPLE))
+    except OSError:
+        return 0, str(path)  # the patient fails when it is read
+    return size, digest.hexdigest()
 
 
 def _digest(path: Path) -> str:

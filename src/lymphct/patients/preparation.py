@@ -135,7 +135,7 @@ def _write_images(folder: Path, *, record: PatientRecord, preparation: Preparati
     patient = read_patient(record, labels=preparation.labels)
     aligned = align(patient.venous, patient.arterial, preparation.spacing, preparation.registration)
     prepared = on_working_grid(patient, aligned.ct)
-    volumes, crop = cropped(_volumes(prepared))
+    volumes, crop = cropped(images_of(prepared))
     drawn = {name: volume for name, volume in volumes.items() if name not in {"venous", "arterial"}}
     found = {name: class_locations(volume.array) for name, volume in drawn.items()}
     save_volumes(folder, volumes, crop=crop, locations=found)
@@ -200,7 +200,8 @@ def _alignment_record(patient: PatientInput, aligned: Aligned) -> dict[str, JSON
     }
 
 
-def _volumes(prepared: PatientInput) -> dict[str, Volume]:
+def images_of(prepared: PatientInput) -> dict[str, Volume]:
+    """Return phases and drawn masks by name, masks in the smallest type that holds their numbers."""
     phases = {"venous": prepared.venous, "arterial": prepared.arterial}
     drawn = {
         "structures": prepared.structures,

@@ -20,9 +20,9 @@ from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.io.processes import map_patients
+from lymphct.io.results.arrays import StoredArray, save_array
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, made
-from lymphct.io.results.volumes import StoredArray, save_array
 from lymphct.nodes.features import FEATURES
 from lymphct.patients.dataset import PreparedCohort
 

@@ -11,7 +11,6 @@ from lymphct.io.results.volumes import (
     GRID_FILE,
     Crop,
     StoredImages,
-    load_array,
     load_volumes,
     save_volumes,
     smallest_unsigned,
@@ -112,9 +111,3 @@ def test_an_image_of_another_shape_than_its_grid_is_refused(tmp_path: Path) -> N
 def test_label_maps_take_the_smallest_type_that_holds_their_numbers() -> None:
     for most, kind in ((0, np.uint8), (255, np.uint8), (256, np.uint16), (70_000, np.uint32)):
         assert smallest_unsigned(np.array([[[0, most]]], np.int64)).dtype == kind
-
-
-def test_an_array_of_objects_is_never_loaded(tmp_path: Path) -> None:
-    np.save(tmp_path / "odd.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="missing or damaged"):
-        load_array(tmp_path / "odd.npy")
