@@ -44,7 +44,7 @@ from lymphct.config import parse_config
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
-from lymphct.io.results.volumes import StoredArray, save_array
+from lymphct.io.results.arrays import StoredArray, save_array
 from lymphct.learning.batches import Batch
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.patches import PatchSampler

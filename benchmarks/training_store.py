@@ -34,6 +34,7 @@ from lymphct.phantom.settings import PhantomSettings
 
 FULL: Index3 = (512, 512, 300)
 SPACING = (0.68, 0.68, 0.80)
+PHANTOM = PhantomSettings(size="paper")
 WRITTEN = 8
 """Patients with files of their own."""
 SEED = 11
@@ -47,7 +48,7 @@ def scale_store(folder: Path, patients: int) -> PreparedCohort:
     )
     wanted = [n for n in range(min(patients, WRITTEN)) if not _place(cohort, n).is_dir()]
     if wanted:
-        phantom = generate_patient(PhantomSettings(size="paper"), seed=SEED, index=0)
+        phantom = generate_patient(PHANTOM, seed=SEED, index=0)
         for number in wanted:
             _write(phantom, cohort, number)
             print(f"patient {number} written", flush=True)
