@@ -14,6 +14,7 @@ from lymphct.learning.cases import TrainingCase
 from lymphct.learning.centers import RECENT, Centers
 from lymphct.learning.lazy_array import LazyArray
 from lymphct.learning.patches import PatchSampler
+from lymphct.learning.prefetching import pinned
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 from lymphct.learning.windows import Box
 
@@ -320,6 +321,22 @@ def test_patches_finished_elsewhere_equal_those_finished_at_once(dropout: float)
             assert raw.attention is not None
             assert finished.attention is not None
             assert torch.equal(raw.attention, finished.attention)
+
+
+def test_raw_patches_can_wait_in_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[int] = []
+
+    def pin(x: torch.Tensor) -> torch.Tensor:
+        moved.append(x.numel())
+        return x.clone()
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)  # without a GPU torch refuses
+    raw = PatchSampler([raw_case()], _settings(), STRONG, 3).raw_batch(1)
+    held = pinned(raw)
+    # Two images, labels and attention; nothing but tensors is touched.
+    assert len(moved) == 4
+    cpu = torch.device("cpu")
+    assert _equal(held.to(cpu), raw.to(cpu))
 
 
 def test_nothing_is_read_before_the_first_batch_and_then_boxes_alone() -> None:

@@ -81,23 +81,6 @@ def identification_case(
     for channel in channels:
         channel.require_same_grid(nodes.instances, name="channel", reference="node map")
     image = np.stack([to_network(channel.array.astype(np.float32, copy=False)) for channel in channels])
-    return case_of_nodes(patient, image, nodes, ct, fill=float(image.min()) if fill is None else fill)
-
-
-def case_of_nodes(
-    patient: str,
-    image: NetworkImage,
-    nodes: NodeMap,
-    ct: Multiphase,
-    *,
-    fill: float | tuple[float, ...],
-) -> IdentificationCase:
-    """Return the case of an image that is in the order of the networks already, (c, k, j, i).
-
-    Raises:
-        InputError: a record without a voxel in the map.
-
-    """
     features = node_features(nodes, ct)
     instances = to_network(nodes.instances.array)
     boxes = node_boxes(instances)
@@ -109,7 +92,7 @@ def case_of_nodes(
         labels=tuple(node.label for node in nodes.nodes),
         classes=tuple(class_number(node) for node in nodes.nodes),
         features=features,
-        fill=fill,
+        fill=float(image.min()) if fill is None else fill,
     )
 
 
