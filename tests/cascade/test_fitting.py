@@ -127,10 +127,19 @@ def test_the_operating_points_that_were_chosen_are_in_the_settings_of_the_part(
     assert nodes.thresholds == {
         "node_voxel": chosen["threshold"], "node_min_volume_mm3": chosen["min_volume"]
     }  # fmt: skip
-    assert set(nodes.scores) == {"dice", "recall", "precision", "f"}
+    assert set(nodes.scores) == {"patch_dice", "recall", "precision", "f"}
     assert parts[StageName.IDENTIFICATION].thresholds.keys() == {"node_positive"}
     assert parts[StageName.METASTASIS].thresholds == {"patient": 0.5}  # one validation patient: no choice
     assert parts[StageName.TUMOR].settings == settings.tumor
+
+
+def test_a_part_tells_the_course_of_its_training(parts: dict[StageName, Part]) -> None:
+    assert set(parts[StageName.TUMOR].scores) == {"patch_dice", "dice"}  # whole patients, in the end
+    course = parts[StageName.NODES].course
+    assert 0 <= course["rejected_share"] < 1
+    assert course["skipped"] == 0
+    assert parts[StageName.NODES].described("of the tests").extra == course
+    assert parts[StageName.METASTASIS].course == {"skipped": 0}
 
 
 def test_nobody_without_a_role_is_looked_at(

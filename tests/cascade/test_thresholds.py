@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are scripts, no
 from benchmarks.stage1_operating_points import nearest, write
 
 from lymphct.cascade import thresholds
-from lymphct.cascade.cases import Material, identification_cases
+from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
 from lymphct.cascade.description import ThresholdChoice
 from lymphct.cascade.thresholds import (
     PROBABILITIES,
@@ -31,6 +31,7 @@ from lymphct.cascade.thresholds import (
     choose_nodes,
     choose_status,
     node_candidates,
+    score_segmentation,
     tell_choice,
 )
 from lymphct.config import Config
@@ -39,10 +40,13 @@ from lymphct.core.leakage import Roles
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import StageName
 from lymphct.core.volume import Volume
+from lymphct.evaluation.detection import instance_scores, match_instances
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import load_models
 from lymphct.io.settings import load_config
+from lymphct.learning.validation import mean_dice
 from lymphct.metastasis.sampling import StatusCase
+from lymphct.nodes.instances import find_instances
 from lymphct.study.plan import Run
 
 
@@ -135,7 +139,52 @@ def test_the_probability_map_of_one_patient_is_in_memory_at_a_time(
     everybody = lesson.roles.everybody
     node_candidates(network, lesson.material.config.nodes, lesson.material, everybody, [(0.5, 30.0)])
     assert len(alive) == len(everybody) > 2
-    assert most <= 1  # the one before, until the loop lets go of it
+    assert most == 0  # not even the one before
+
+
+def test_candidates_find_the_same_in_the_box_of_what_is_there(
+    network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    made: list[Volume] = []
+
+    def probability(_network: object, image: Multiphase, attention: Volume, _settings: object) -> Volume:
+        noise = rng.random(image.venous.geometry.shape, np.float32) * (attention.array > 0.5)
+        made.append(image.venous.with_array(noise))
+        return made[-1]
+
+    monkeypatch.setattr(thresholds, "predict_node_probability", probability)
+    grid = [(0.8, 30.0), (0.3, 100.0), (0.99, 30.0)]
+    names = lesson.roles.validation
+    found = node_candidates(network, lesson.material.config.nodes, lesson.material, names, grid)
+    assert made
+    for candidate in found:
+        point = {"threshold": candidate.threshold, "min_volume": candidate.min_volume}
+        whole = []
+        for volume, name in zip(made, names, strict=True):
+            truth = lesson.material.patients[name].instances
+            assert truth is not None
+            whole.append(match_instances(find_instances(volume, **point).instances.array, truth.array))
+        assert repr(candidate.scores) == repr(instance_scores(whole))
+
+
+def test_where_patches_chose_the_epoch_whole_patients_are_scored_in_the_end(
+    bundle: Path, lesson: Lesson
+) -> None:
+    trained = load_models(read_bundle(bundle), torch.device("cpu")).tumor
+    assert trained is not None
+    cases = segmentation_cases(lesson.material, lesson.roles.everybody, StageName.TUMOR)
+    for on, limit, names in (("patches", 1, {"dice"}), ("windows", 1, set()), ("patches", None, {"dice"})):
+        settings = lesson.material.config.tumor.model_copy(
+            update={"validate_on": on, "validation_cases": limit}
+        )
+        asked = replace(lesson, settings=settings, validation=cases)
+        choice = score_segmentation(trained.network, asked)
+        assert choice.scores.keys() == names
+        if names:
+            expected = mean_dice(trained.network, cases[:limit], settings)
+            assert choice.scores["dice"] == expected
+    assert score_segmentation(trained.network, replace(asked, validation=())).scores == {}
 
 
 def test_operating_points_are_judged_with_the_nodes_they_give(network: nn.Module, lesson: Lesson) -> None:

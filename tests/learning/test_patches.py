@@ -1,14 +1,22 @@
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
+from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
+from lymphct.imaging.preprocess import IntensityStatistics
+from lymphct.learning.batches import Batch
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.patches import Batch, PatchSampler
+from lymphct.learning.centers import RECENT, Centers
+from lymphct.learning.lazy_array import LazyArray
+from lymphct.learning.patches import PatchSampler
+from lymphct.learning.prefetching import pinned
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
+from lymphct.learning.windows import Box
 
 MakeCase = Callable[..., TrainingCase]
 PAPER = AugmentationSettings()
@@ -36,7 +44,7 @@ def test_a_batch_has_the_shapes_and_types_the_networks_take(make_case: MakeCase)
     assert tuple(batch.image.shape) == (2, 2, 8, 16, 12)
     assert tuple(batch.labels.shape) == (2, 8, 16, 12)
     assert tuple(batch.attention.shape) == (2, 1, 8, 16, 12)
-    assert (batch.image.dtype, batch.labels.dtype) == (torch.float32, torch.int64)
+    assert (batch.image.dtype, batch.labels.dtype) == (torch.float32, torch.uint8)
 
 
 def test_a_batch_depends_on_seed_and_iteration_alone(make_case: MakeCase) -> None:
@@ -209,3 +217,164 @@ def test_informative_patches_from_nowhere_are_refused(make_case: MakeCase) -> No
         PatchSampler([dark], _settings(), NONE, 0)
     free = PatchSampler([dark], _settings(informative_negatives=False), NONE, 0)
     assert tuple(free.batch(0).image.shape) == (2, 2, 8, 16, 12)
+
+
+STATISTICS = (IntensityStatistics(-100.0, 240.0, 70.0, 85.0), IntensityStatistics(-79.5, 200.5, 60.0, 50.0))
+
+
+def raw_case(seed: int = 0, *, stored: bool = False, without_arterial: bool = False) -> TrainingCase:
+    """HU and attention in bytes, in memory or behind views; voxels with a class and with attention given."""
+    rng = np.random.default_rng(seed)
+    shape = (20, 36, 28)
+    image = rng.integers(-400, 500, (2, *shape)).astype(np.int16)
+    if without_arterial:
+        image[0] = 0
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    radius = np.linalg.norm(grid - np.array(shape) / 2, axis=-1)
+    labels = (radius < 5).astype(np.uint8)
+    attention = np.clip((12 - radius) * 40, 0, 255).astype(np.uint8)
+    views = [image, labels, attention]
+    if stored:
+        views = [
+            LazyArray(partial(_boxed, array.swapaxes(-1, -3)), array.shape, array.dtype) for array in views
+        ]
+    return TrainingCase(
+        patient=f"raw{seed}",
+        image=views[0],
+        labels=views[1],
+        attention=views[2],
+        intensity=(None if without_arterial else STATISTICS[0], STATISTICS[1]),
+        foreground=lambda: {1: np.flatnonzero(labels)},
+        attentive=lambda: np.flatnonzero(attention),
+    )
+
+
+READ: list[int] = []
+
+
+def _boxed(array: AnyArray, box: Box) -> AnyArray:
+    part: AnyArray = array[(..., *box)]
+    READ.append(part[..., :, :, :].size)
+    return part
+
+
+def normalised_case(case: TrainingCase) -> TrainingCase:
+    """The same patient with everything normalised beforehand."""
+    return TrainingCase(
+        patient=case.patient,
+        image=case.normalized_image(),
+        labels=case.labels,
+        attention=case.whole_attention(),
+        fill=tuple(0.0 if s is None else s.fill for s in case.intensity or ()),
+        foreground=case.foreground,
+        attentive=case.attentive,
+    )
+
+
+STRONG = AugmentationSettings.model_validate(
+    dict.fromkeys((n for n in AugmentationSettings.model_fields if n.endswith("_probability")), 0.5)
+)
+
+
+@pytest.mark.parametrize("without_arterial", [False, True])
+@pytest.mark.parametrize("augmentation", [NONE, PAPER, STRONG], ids=["none", "paper", "strong"])
+def test_hu_normalised_where_they_are_read_give_the_same_patches(
+    augmentation: AugmentationSettings, *, without_arterial: bool
+) -> None:
+    raw = raw_case(without_arterial=without_arterial)
+    samplers = [
+        PatchSampler([case], _settings(patch_size=(24, 40, 24)), augmentation, 1)
+        for case in (raw, raw_case(stored=True, without_arterial=without_arterial), normalised_case(raw))
+    ]
+    for n in range(4):
+        one, stored, other = (sampler.batch(n) for sampler in samplers)
+        assert _equal(one, stored)
+        seen = slice(int(without_arterial), None)
+        assert one.image[:, 0].any() != without_arterial  # no noise where no phase is
+        assert one.attention is not None
+        assert other.attention is not None
+        assert_allclose(one.image[:, seen], other.image[:, seen], atol=2e-5)
+        assert_array_equal(one.labels, other.labels)
+        assert_allclose(one.attention, other.attention, atol=1e-6)
+        assert_array_equal(one.attention > 0, other.attention > 0)
+
+
+def test_beside_the_image_lies_the_lower_clip_value_of_each_channel() -> None:
+    case = raw_case()
+    image = PatchSampler([case], _settings(patch_size=(48, 40, 24), batch_size=1), NONE, 0).batch(0).image[0]
+    assert image[0, 0, 0, 0].item() == pytest.approx(STATISTICS[0].fill, abs=1e-6)
+    assert image[1, 0, 0, 0].item() == pytest.approx(STATISTICS[1].fill, abs=1e-6)
+    inside = PatchSampler([normalised_case(case)], _settings(patch_size=(48, 40, 24)), NONE, 0).batch(0)
+    assert inside.image[1, 1, 0, 0, 0].item() == pytest.approx(STATISTICS[1].fill, abs=1e-6)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_patches_finished_elsewhere_equal_those_finished_at_once(dropout: float) -> None:
+    cases = [raw_case(0), raw_case(1, without_arterial=True)]
+    settings = _settings(phase_dropout=dropout, batch_size=4)
+    for given in (cases, [normalised_case(case) for case in cases]):
+        sampler = PatchSampler(given, settings, STRONG, 3)
+        for n in range(6):
+            finished, raw = sampler.batch(n), sampler.raw_batch(n).to(torch.device("cpu"))
+            assert_allclose(raw.image, finished.image, atol=1e-4)
+            assert torch.equal(raw.labels, finished.labels)
+            assert raw.attention is not None
+            assert finished.attention is not None
+            assert torch.equal(raw.attention, finished.attention)
+
+
+def test_raw_patches_can_wait_in_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[int] = []
+
+    def pin(x: torch.Tensor) -> torch.Tensor:
+        moved.append(x.numel())
+        return x.clone()
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)  # without a GPU torch refuses
+    raw = PatchSampler([raw_case()], _settings(), STRONG, 3).raw_batch(1)
+    held = pinned(raw)
+    # Two images, labels and attention; nothing but tensors is touched.
+    assert len(moved) == 4
+    cpu = torch.device("cpu")
+    assert _equal(held.to(cpu), raw.to(cpu))
+
+
+def test_nothing_is_read_before_the_first_batch_and_then_boxes_alone() -> None:
+    READ.clear()
+    cases = [raw_case(n, stored=True) for n in range(3)]
+    sampler = PatchSampler(cases, _settings(patch_size=(12, 16, 8), batch_size=2), NONE, 0)
+    assert READ == []
+    sampler.batch(0)
+    patch = 12 * 16 * 8
+    assert set(READ) <= {patch, 2 * patch}
+    # The image of a patch is read once, however often the patch was drawn again for its attention.
+    images = sum(size == 2 * patch for size in READ)
+    assert images == 2
+
+
+def test_given_voxels_are_asked_for_again_and_not_kept(make_case: MakeCase) -> None:
+    asked: list[int] = []
+
+    def case(number: int) -> TrainingCase:
+        plain = make_case(number)
+
+        def foreground() -> dict[int, IntArray]:
+            asked.append(number)
+            return {1: np.flatnonzero(np.asarray(plain.labels))}
+
+        return TrainingCase(
+            patient=f"p{number}",
+            image=plain.image,
+            labels=plain.labels,
+            attention=None,
+            fill=-4.0,
+            foreground=foreground,
+        )
+
+    centers = Centers([case(n) for n in range(RECENT + 1)], 0, attention=False)
+    assert asked == list(range(RECENT + 1))
+    centers.foreground(RECENT, 0)
+    assert len(asked) == RECENT + 1  # still remembered
+    centers.foreground(0, 0)
+    assert asked[-1] == 0
+    assert len(asked) == RECENT + 2

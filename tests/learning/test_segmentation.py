@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lymphct.core.arrays import LabelArray
+from lymphct.learning.batches import Batch
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.patches import Batch
-from lymphct.learning.segmentation import batch_loss, fit_segmentation, mean_dice
+from lymphct.learning.segmentation import batch_loss, fit_segmentation, is_augmented_on_device
 from lymphct.learning.settings import (
     AugmentationSettings,
     LossSettings,
@@ -19,6 +19,7 @@ from lymphct.learning.settings import (
     UNetSettings,
 )
 from lymphct.learning.unet import SegmentationNetwork, initialize
+from lymphct.learning.validation import mean_dice, patch_dice, validation_sampler
 
 MakeCase = Callable[..., TrainingCase]
 UNET = UNetSettings(features=(8, 12, 16), strides=((1, 1, 1), (2, 2, 2), (2, 2, 1)))
@@ -108,13 +109,112 @@ def test_unlabelled_voxels_are_not_scored_and_nothing_to_find_scores_1() -> None
 def test_validation_can_be_limited_to_the_first_patients(make_case: MakeCase) -> None:
     calls = []
     for limit in (1, None):
-        settings = _settings(epochs=1, iterations_per_epoch=1).model_copy(update={"validation_cases": limit})
+        settings = _settings(epochs=1, iterations_per_epoch=1).model_copy(
+            update={"validate_on": "windows", "validation_cases": limit}
+        )
         network = _network()
         seen: list[int] = []
         network.register_forward_hook(lambda module, *_, seen=seen: seen.append(int(module.training)))
         list(fit_segmentation(network, [make_case(0)], [make_case(n) for n in range(3)], settings, seed=0))
         calls.append(seen.count(0))
     assert calls[1] == 3 * calls[0] > 0
+
+
+def test_validation_looks_at_as_many_patches_as_asked_for(make_case: MakeCase) -> None:
+    settings = _settings(epochs=2, iterations_per_epoch=1).model_copy(update={"validation_patches": 5})
+    network = _network()
+    seen: list[int] = []
+    network.register_forward_hook(
+        lambda module, given, _: seen.extend([] if module.training else [len(given[0])])
+    )
+    list(fit_segmentation(network, [make_case(0)], [make_case(1), make_case(2)], settings, seed=0))
+    assert seen == 2 * [2, 2, 2]  # twice three batches of two hold five
+    assert network.training
+
+
+def test_the_patches_of_a_validation_stay_the_same_and_are_not_changed(make_case: MakeCase) -> None:
+    cases = [make_case(1), make_case(2)]
+    changed = {"rotation_probability": 1.0, "noise_probability": 1.0, "mirror_axes": (True, True, True)}
+    settings = _settings().model_copy(
+        update={
+            "augmentation": AugmentationSettings.model_validate(changed),
+            "sampling": SamplingSettings(patch_size=(24, 24, 16), phase_dropout=1.0),
+        }
+    )
+    sampler = validation_sampler(cases, settings, seed=3)
+    batch = sampler.batch(0)
+    values = np.concatenate([np.asarray(case.image).ravel() for case in cases])
+    assert np.isin(batch.image.numpy().ravel(), np.append(values, np.float32(-4.0))).all()
+    again = validation_sampler(cases, settings, seed=3).batch(0)
+    assert torch.equal(batch.image, again.image)
+    network = _network()
+    assert patch_dice(network, sampler, settings) == patch_dice(network, sampler, settings)
+
+
+def test_dice_on_patches_pools_the_voxels_of_all_of_them() -> None:
+    cases = [_case([1, 1, 2, 0], [1, 2, 2, 0])]
+    # The patch is the whole image, so every one of the four holds the same voxels.
+    settings = _settings().model_copy(
+        update={"sampling": SamplingSettings(patch_size=(24, 32, 16)), "validation_patches": 4}
+    )
+    expected = (2 / 3 + 2 / 3) / 2
+    assert patch_dice(Fixed(), validation_sampler(cases, settings, 0), settings) == pytest.approx(expected)
+
+
+def test_validation_patients_without_any_attention_are_scored_too(make_case: MakeCase) -> None:
+    case = make_case(0)
+    dark = TrainingCase(
+        patient="dark",
+        image=case.image,
+        labels=case.labels,
+        attention=np.zeros((20, 36, 28), np.float32),
+        fill=-4.0,
+    )
+    settings = _settings(epochs=1, iterations_per_epoch=1)
+    (record,) = fit_segmentation(_network(), [case], [dark], settings, seed=0)
+    assert record.score is not None
+
+
+def test_the_share_of_rejected_patches_is_recorded_and_survives_a_resume(
+    make_case: MakeCase, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    settings = _settings(epochs=3, iterations_per_epoch=8).model_copy(
+        update={"sampling": SamplingSettings(patch_size=(4, 4, 4)), "unet": UNET}
+    )
+    cases = [make_case(0, (40, 60, 50))]
+    whole = list(fit_segmentation(_network(), cases, [], settings, seed=4))
+    assert all(record.rejected_share is not None for record in whole)
+    assert max(record.rejected_share or 0 for record in whole) > 0
+    drawn, rejected = (whole[-1].state.meta[name] for name in ("drawn", "rejected"))
+    assert isinstance(drawn, int)
+    assert isinstance(rejected, int)
+    assert drawn == 3 * 8 * 2 + rejected
+    assert f"{100 * rejected / drawn:.1f} % of {drawn} patches were drawn again" in caplog.text
+    rest = list(fit_segmentation(_network(), cases, [], settings, seed=4, state=whole[0].state))
+    assert [r.rejected_share for r in rest] == [r.rejected_share for r in whole[1:]]
+    assert rest[-1].state.meta == whole[-1].state.meta
+
+
+def test_patches_finished_where_the_network_is_teach_the_same(make_case: MakeCase) -> None:
+    losses = []
+    for where in ("cpu", "device"):
+        changed = AugmentationSettings.model_validate(
+            {"augment_on": where, "rotation_probability": 0.5, "noise_probability": 0.5}
+        )
+        settings = _settings(iterations_per_epoch=4).model_copy(update={"augmentation": changed})
+        records = fit_segmentation(_network(), [make_case(0)], [], settings, seed=1)
+        losses.append([record.loss for record in records])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] != [losses[0][0]] * 2
+
+
+def test_patches_are_finished_on_a_gpu_unless_told_otherwise() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert not is_augmented_on_device("auto", cpu)
+    assert is_augmented_on_device("auto", gpu)
+    assert not is_augmented_on_device("cpu", gpu)
+    assert is_augmented_on_device("device", cpu)
 
 
 def test_the_loss_shows_the_network_image_and_attention() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lymphct.core.errors import ModelError
+from lymphct.core.errors import EnvironmentProblemError, ModelError
 from lymphct.learning.settings import TrainingSettings
 from lymphct.learning.training import (
     EpochRecord,
@@ -135,35 +135,125 @@ def test_validation_comes_when_due_and_at_the_end() -> None:
 
 
 def test_batches_prepared_ahead_change_no_result() -> None:
-    _assert_same(_fit(_settings(prefetch_threads=3))[-1].state, _fit(_settings())[-1].state)
+    _assert_same(_fit(_settings(prefetch=3))[-1].state, _fit(_settings())[-1].state)
 
 
-def test_a_loss_that_is_not_a_number_stops_with_the_last_good_state() -> None:
-    def bad(iteration: int) -> Pair:
+def test_the_older_name_of_the_threads_is_read() -> None:
+    assert _settings(prefetch_threads=3).prefetch == 3
+    assert _settings().prefetch == "auto"
+    assert "prefetch_threads" not in _settings(prefetch_threads=0).model_dump()
+
+
+def _spoiled(*iterations: int) -> Callable[[int], Pair]:
+    def batch(iteration: int) -> Pair:
         x, y = _batch(iteration)
-        return x, y * (float("nan") if iteration == 9 else 1.0)
+        return (x * float("nan"), y) if iteration in iterations else (x, y)
 
+    return batch
+
+
+def test_a_step_whose_loss_is_not_a_number_is_left_out_counted_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = _network()
+    records = list(train(network, _spoiled(5, 6), _loss, _settings()))
+    assert [record.skipped for record in records] == [0, 2, 0, 0, 0]
+    assert all(torch.isfinite(torch.tensor(record.loss)) for record in records)
+    assert "epoch 2: 2 steps skipped, loss or gradient not finite" in caplog.text
+    # The running statistics of the batch normalisation saw the batch that was not finite.
+    assert all(torch.isfinite(x).all() for x in records[-1].state.tensors.values())
+
+
+def test_a_left_out_step_changes_neither_weights_nor_running_statistics() -> None:
+    network = _network()
+    kept: list[dict[str, Tensor]] = []
+
+    def told(_: int) -> None:
+        kept.append({name: x.clone() for name, x in network.state_dict().items()})
+
+    settings = _settings(epochs=1, iterations_per_epoch=3)
+    (record,) = train(network, _spoiled(2), _loss, settings, told=told)
+    assert record.skipped == 1
+    assert all(torch.equal(x, kept[1][name]) for name, x in kept[2].items())
+    assert not torch.equal(kept[0]["0.weight"], kept[1]["0.weight"])
+
+
+def test_steps_that_are_not_finite_in_a_row_stop_with_the_last_good_state() -> None:
     states: list[TrainingState] = []
-    records = train(_network(), bad, _loss, _settings())
-    with pytest.raises(
-        LearningStoppedError, match=r"the loss became nan in epoch 3 \[E_DIVERGED\]"
-    ) as caught:
+    records = train(_network(), _spoiled(7, 8, 9), _loss, _settings(max_skipped=3))
+    wanted = r"loss or its gradient became nan 3 times in a row in epoch 3 \[E_DIVERGED\]"
+    with pytest.raises(LearningStoppedError, match=wanted) as caught:
         states.extend(record.state for record in records)
     assert caught.value.state is states[-1]
     assert states[-1].epoch == 2
+    assert states[-1].meta["skipped_in_a_row"] == 1
 
 
-def test_a_gradient_that_is_not_finite_stops_too_and_leaves_the_weights() -> None:
+def test_a_resumed_training_goes_on_counting_steps_in_a_row() -> None:
+    settings = _settings(max_skipped=3)
+    first = next(train(_network(), _spoiled(3), _loss, settings)).state
+    with pytest.raises(LearningStoppedError, match="3 times in a row in epoch 2"):
+        list(train(_network(), _spoiled(4, 5), _loss, settings, state=first))
+    assert len(list(train(_network(), _spoiled(4), _loss, settings, state=first))) == 4
+
+
+def test_an_epoch_without_a_single_good_step_stops_too_and_leaves_the_weights() -> None:
     def steep(network: nn.Module, batch: Pair) -> Tensor:
         flat: Tensor = network(batch[0]) * 0.0
         return torch.sqrt(flat.sum())
 
     network = _network()
     before = network[0].weight.detach().clone()  # type: ignore[index] # a Sequential
-    with pytest.raises(LearningStoppedError, match="in epoch 1") as caught:
+    with pytest.raises(LearningStoppedError, match="4 times in a row in epoch 1") as caught:
         next(train(network, _batch, steep, _settings()))
     assert caught.value.state is None
     assert torch.equal(network[0].weight, before)  # type: ignore[index] # a Sequential
+
+
+class Vanishing(nn.Module):
+    """A network whose GPU is gone after some steps."""
+
+    def __init__(self, error: RuntimeError, after: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.error, self.left = error, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return self.weight * x
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("CUDA error: unspecified launch failure\nmore"), "E_DEVICE"),
+        (getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: device lost"), "E_DEVICE"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "E_MEMORY"),
+    ],
+    ids=["words", "class", "memory"],
+)
+def test_a_gpu_that_vanishes_is_an_error_with_a_cure(error: RuntimeError, code: str) -> None:
+    records = train(Vanishing(error, 6), _batch, _loss, _settings())
+    assert next(records).epoch == 1
+    with pytest.raises(EnvironmentProblemError, match=f"\\[{code}\\] - .*--resume") as caught:
+        next(records)
+    assert caught.value.exit_code == 6
+
+
+def test_another_error_of_a_network_passes_unchanged() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        next(train(Vanishing(RuntimeError("mat1 and mat2"), 0), _batch, _loss, _settings()))
+
+
+def test_a_gpu_that_vanishes_while_validating_is_told_too() -> None:
+    def validate(_: nn.Module) -> float:
+        msg = "CUDA error: device lost"
+        raise RuntimeError(msg)
+
+    with pytest.raises(EnvironmentProblemError, match="the GPU does not answer any more: CUDA error"):
+        next(train(_network(), _batch, _loss, _settings(), validate=validate))
 
 
 def test_a_state_of_another_network_is_refused() -> None:

@@ -1,6 +1,7 @@
 """A checkpoint and a line per epoch; an interrupted training finds its last state."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_new_folder_has_no_state_and_is_not_made_before_the_first_epoch(tmp_pa
 def test_a_state_comes_back_as_it_was_kept(tmp_path: Path) -> None:
     keep = Checkpoints.open(tmp_path / "tumor", resume=False)
     keep.add(record(1, 0.1), 4)
-    keep.add(record(2, 0.2, score=0.75), 4)
+    keep.add(replace(record(2, 0.2, score=0.75), skipped=3, rejected_share=0.125), 4)
     state = Checkpoints.open(tmp_path / "tumor", resume=True).last()
     assert state is not None
     assert state.epoch == 2
@@ -59,10 +60,11 @@ def test_each_epoch_writes_a_line_after_its_checkpoint(
 ) -> None:
     keep = Checkpoints.open(tmp_path / "tumor", resume=False)
     keep.add(record(1, 0.1), 4)
-    keep.add(record(2, 0.2, score=0.75), 4)
+    keep.add(replace(record(2, 0.2, score=0.75), skipped=3, rejected_share=0.125), 4)
     lines = [json.loads(line) for line in (tmp_path / "tumor" / "log.jsonl").read_text().splitlines()]
     first = {"epoch": 1, "epochs": 4, "loss": 0.25, "score": None, "learning_rate": 0.125, "seconds": 1.23}
-    assert lines == [first, first | {"epoch": 2, "score": 0.75}]
+    first |= {"skipped": 0, "rejected_share": None}
+    assert lines == [first, first | {"epoch": 2, "score": 0.75, "skipped": 3, "rejected_share": 0.125}]
 
     def refuse(*_: object) -> None:
         msg = "no space"

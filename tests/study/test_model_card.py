@@ -58,10 +58,13 @@ def card() -> str:
         "node_voxel": ThresholdChoice(by="validation", patients=1, at_edge=True),
         "node_min_volume_mm3": ThresholdChoice(by="validation", patients=1),
     }
+    course = {"rejected_share": 0.2514, "skipped": 3}
     default = {"node_positive": ThresholdChoice(by="default", why="no validation patients")}
     parts = {
-        StageName.NODES: part("p1", "p2", validation=("p3",), scores={"f": 0.8125}, chosen=chosen),
-        StageName.IDENTIFICATION: part("p1", "p2", chosen=default),
+        StageName.NODES: part(
+            "p1", "p2", validation=("p3",), scores={"f": 0.8125}, chosen=chosen, extra=course
+        ),
+        StageName.IDENTIFICATION: part("p1", "p2", chosen=default, extra={"skipped": 0}),
         StageName.TUMOR: part("q1", "q2"),
     }
     thresholds = {"node_voxel": 0.01, "node_min_volume_mm3": 50.0, "node_positive": 0.5}
@@ -81,6 +84,13 @@ def test_scores_and_thresholds_say_where_they_come_from(card: str) -> None:
     assert "| node_voxel | 0.01 | 1 validation patient; at the edge of the candidates" in card
     assert "| node_min_volume_mm3 | 50 | 1 validation patient |" in card
     assert "| node_positive | 0.5 | default: no validation patients |" in card
+
+
+def test_it_says_how_many_patches_were_drawn_again_and_steps_left_out(card: str) -> None:
+    assert "| nodes | 25.1 % | 3 |" in card
+    assert "| identification | - | 0 |" in card
+    older = model_card(plan(load_config("paper")), info({StageName.TUMOR: part("q1")}), NODES)
+    assert "## How training went\n\nNot recorded." in older
 
 
 def test_only_settings_that_differ_from_the_paper_are_listed(card: str) -> None:

@@ -1,28 +1,41 @@
-"""What each stage is shown of a patient: views that are read and normalised where a network looks."""
+"""What each stage is shown of a patient: views of which a network reads the boxes it looks at."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import numpy as np
 
-from lymphct.attention.storing import from_bytes
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.prepared import Prepared
+from lymphct.cascade.prepared import ImageName, Prepared
 from lymphct.cascade.settings import Config
-from lymphct.core.arrays import AnyArray
+from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.terms import Phase, StageName
 from lymphct.core.volume import StoredVolume, Volume
-from lymphct.imaging.preprocess import DEFAULT_INTENSITY, normalized_values
+from lymphct.imaging.locations import some_of
+from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, normalized_values
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.lazy_array import LazyArray
-from lymphct.learning.windows import Box
-from lymphct.nodes.crops import IdentificationCase, case_of_nodes
+from lymphct.learning.losses import IGNORED
+from lymphct.learning.tensors import to_network
+from lymphct.learning.windows import Box, lit_box
+from lymphct.nodes.crops import IdentificationCase, class_number
+from lymphct.nodes.features import FEATURES, features_in_box
 
 CHANNELS: Final = (Phase.ARTERIAL, Phase.VENOUS)
 """Which phase is which channel of an image."""
+
+AROUND: Final = 4
+"""Voxels by which the box of a lymph node grows until nothing of it lies at its faces."""
+
+DRAWN: Final[Mapping[StageName, ImageName]] = {
+    StageName.STRUCTURES: "structures",
+    StageName.TUMOR: "tumor",
+    StageName.NODES: "nodes",
+}
+"""The drawn image a segmentation network learns from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +57,28 @@ class Material:
         """Return the attention map of a patient's drawn structures; None without them (Eq. 1, Eq. 2)."""
         return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
 
-    def attention_view(self, patient_id: str) -> StoredVolume | None:
-        """Return the same map as bytes, to read boxes of (`attention.storing`)."""
-        return self.patients[patient_id].attention_view(self.learned.bands, self.config.attention)
+    def intensity(self, patient_id: str) -> tuple[IntensityStatistics | None, ...]:
+        """Return the statistics of each channel; None for a phase the patient has not."""
+        patient = self.patients[patient_id]
+        return tuple(
+            None
+            if patient.view(phase.value) is None
+            else self.learned.intensity.get(phase, DEFAULT_INTENSITY)
+            for phase in CHANNELS
+        )
 
 
 def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName) -> list[TrainingCase]:
     """Return the patients who have what a segmentation network learns, in the order of `ids`.
 
     Lymph nodes become 0 and 1 whatever their class, and bring their attention map (Sec. III-A.1); patients
-    without structures cannot have one and are left out there.
+    without structures cannot have one and are left out there. No image is read here.
     """
     cases = []
     for name in ids:
         is_guided = stage is StageName.NODES
-        has_attention = not is_guided or material.attention_view(name) is not None
-        if _drawn(material.patients[name], stage) is None or not has_attention:
+        patient = material.patients[name]
+        if patient.view(DRAWN[stage]) is None or (is_guided and patient.view("structures") is None):
             continue
         cases.append(
             TrainingCase(
@@ -67,53 +86,73 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
                 image=lazy_image(material, name),
                 labels=_lazy_labels(material, name, stage),
                 attention=_lazy_attention(material, name) if is_guided else None,
-                fill=material.learned.fill,
+                intensity=material.intensity(name),
+                foreground=partial(_foreground, material, name, stage),
+                attentive=partial(_attentive, material, name) if is_guided else None,
             )
         )
     return cases
 
 
-def _drawn(patient: Prepared, stage: StageName) -> StoredVolume | None:
-    if stage is StageName.STRUCTURES:
-        return patient.view("structures")
-    return patient.view("tumor") if stage is StageName.TUMOR else patient.view("nodes")
-
-
 def lazy_image(material: Material, patient_id: str) -> LazyArray:
-    """Return both phases (c, k, j, i), normalised where they are read; a missing phase is 0."""
-    shape = _there(material.patients[patient_id].view("venous")).geometry.shape
+    """Return both phases (c, k, j, i), HU as stored; a missing phase is 0."""
+    views = [material.patients[patient_id].view(phase.value) for phase in CHANNELS]
+    there = [view for view in views if view is not None]
 
     def read(box: Box) -> AnyArray:
         patient = material.patients[patient_id]
-        venous = _normalized(_there(patient.view("venous")), box, Phase.VENOUS, material.learned)
-        arterial = patient.view("arterial")
-        if arterial is None:  # 0 is the mean of a normalised phase and what phase dropout shows
-            return np.stack([np.zeros_like(venous), venous])
-        return np.stack([_normalized(arterial, box, Phase.ARTERIAL, material.learned), venous])
+        found = [patient.view(phase.value) for phase in CHANNELS]
+        values = [None if view is None else view.read(box) for view in found]
+        some = next(value for value in values if value is not None)
+        # Stacked in the order in which they lie, i fastest, so that nothing is copied twice.
+        early, late = (to_network(np.zeros_like(some) if value is None else value) for value in values)
+        return np.stack([early, late]).swapaxes(-1, -3)
 
-    return LazyArray(read, (len(CHANNELS), *reversed(shape)), np.dtype(np.float32))
-
-
-def _normalized(phase: StoredVolume, box: Box, name: Phase, learned: Learned) -> AnyArray:
-    return normalized_values(phase.read(box), learned.intensity.get(name, DEFAULT_INTENSITY))
+    return LazyArray(read, (len(CHANNELS), *there[0].geometry.shape[::-1]), there[0].dtype)
 
 
-def _there(volume: StoredVolume | None) -> StoredVolume:
-    if volume is None:
-        msg = "a prepared image is gone"
-        raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
-    return volume
+def normalized_view(image: LazyArray, intensity: Sequence[IntensityStatistics | None]) -> LazyArray:
+    """Return a view of HU that is normalised where it is read; a phase that was not acquired is 0."""
+
+    def read(box: Box) -> AnyArray:
+        values = image.read(box)
+        result = np.zeros_like(values, dtype=np.float32)
+        for channel, hu, statistics in zip(result, values, intensity, strict=True):
+            if statistics is not None:
+                channel[...] = normalized_values(hu, statistics)
+        return result
+
+    return LazyArray(read, image.shape, np.dtype(np.float32))
 
 
 def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyArray:
     def find() -> StoredVolume | None:
-        return _drawn(material.patients[patient_id], stage)
+        return material.patients[patient_id].view(DRAWN[stage])
 
     return _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
 
 
 def _lazy_attention(material: Material, patient_id: str) -> LazyArray:
-    return _view(lambda: material.attention_view(patient_id), from_bytes)
+    shape = _there(material.patients[patient_id].view("structures")).geometry.shape
+
+    def read(box: Box) -> AnyArray:
+        learned, settings = material.learned, material.config.attention
+        return _there(material.patients[patient_id].attention_view(learned.bands, settings)).read(box)
+
+    return LazyArray(read, shape[::-1], np.dtype(np.uint8))
+
+
+def _foreground(material: Material, patient_id: str, stage: StageName) -> Mapping[int, IntArray]:
+    """Return voxels of each class; all lymph nodes, and all values of a mask, are one."""
+    found = material.patients[patient_id].locations(DRAWN[stage])
+    if stage is StageName.STRUCTURES or not found:
+        return found
+    return {1: some_of(np.sort(np.concatenate(list(found.values()))))}
+
+
+def _attentive(material: Material, patient_id: str) -> IntArray:
+    patient = material.patients[patient_id]
+    return patient.attention_locations(material.learned.bands, material.config.attention)
 
 
 def _view(find: Callable[[], StoredVolume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
@@ -122,8 +161,15 @@ def _view(find: Callable[[], StoredVolume | None], values: Callable[[AnyArray], 
     def read(box: Box) -> AnyArray:
         return values(_there(find()).read(box))
 
-    first = read((slice(0, 1),) * 3)
-    return LazyArray(read, _there(find()).geometry.shape[::-1], first.dtype)
+    first = _there(find())
+    return LazyArray(read, first.geometry.shape[::-1], values(np.zeros(1, first.dtype)).dtype)
+
+
+def _there(view: StoredVolume | None) -> StoredVolume:
+    if view is None:
+        msg = "a prepared image is gone"
+        raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
+    return view
 
 
 def _as_drawn(values: AnyArray) -> AnyArray:
@@ -135,15 +181,72 @@ def _inside(values: AnyArray) -> AnyArray:
 
 
 def identification_cases(material: Material, ids: Sequence[str]) -> list[IdentificationCase]:
-    """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2)."""
-    cases = []
-    for name in ids:
-        patient = material.patients[name]
-        if patient.nodes is not None and patient.nodes.nodes:
-            image = lazy_image(material, name)
-            case = case_of_nodes(name, image, patient.nodes, patient.ct, fill=material.learned.fill)
-            cases.append(replace(case, instances=_view(partial(_instances, material, name), _as_drawn)))
-    return cases
+    """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2).
+
+    Of the images only the box of each node is read.
+
+    Raises:
+        InputError: a record without a voxel in the map.
+
+    """
+    return [_identification_case(material, name) for name in ids if material.patients[name].node_records]
+
+
+def _identification_case(material: Material, name: str) -> IdentificationCase:
+    patient, intensity = material.patients[name], material.intensity(name)
+    # Voxels numbered like a region that nobody looked at belong to no node.
+    nodes = [node for node in patient.node_records if node.label != IGNORED]
+    drawn, voxels = _there(patient.view("nodes")), patient.locations("nodes")
+    phases = [patient.view(phase.value) for phase in CHANNELS]
+    boxes, rows = [], []
+    for node in nodes:
+        if node.label not in voxels:
+            msg = f"lymph node {node.label} has no voxel in the map"
+            cure = "let records and instance map name the same nodes"
+            raise InputError(msg, code="E_LABELS", cure=cure).at(patient=name)
+        box = box_of_label(drawn, node.label, voxels[node.label])
+        hu = [None if phase is None else phase.read(box) for phase in phases]
+        rows.append(features_in_box(drawn.read(box) == node.label, hu, drawn.geometry.voxel_volume))
+        boxes.append((box[2], box[1], box[0]))
+    return IdentificationCase(
+        patient=name,
+        image=normalized_view(lazy_image(material, name), intensity),
+        instances=_view(partial(_instances, material, name), _as_drawn),
+        boxes=tuple(boxes),
+        labels=tuple(node.label for node in nodes),
+        classes=tuple(class_number(node) for node in nodes),
+        features=np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)),
+        fill=tuple(0.0 if s is None else s.fill for s in intensity),
+    )
+
+
+def box_of_label(view: StoredVolume, label: int, voxels: IntArray) -> Box:
+    """Return the smallest box of a label, of which not all voxels need be known.
+
+    Args:
+        view: label map.
+        label: that occurs in it.
+        voxels: of the label, flat indices in C order of (k, j, i); the box around them grows by `AROUND`
+            voxels at a time as long as it is touched from inside.
+
+    """
+    shape = view.geometry.shape
+    places = np.unravel_index(voxels, shape[::-1])[::-1]
+    box = [(int(place.min()), int(place.max()) + 1) for place in places]
+    while True:
+        wide = [
+            (max(low - AROUND, 0), min(high + AROUND, n)) for (low, high), n in zip(box, shape, strict=True)
+        ]
+        i, j, k = (slice(low, high) for low, high in wide)
+        found = lit_box(view.read((i, j, k)) == label) or (slice(0, 1),) * 3
+        box = [(low + part.start, low + part.stop) for (low, _), part in zip(wide, found, strict=True)]
+        is_open = [
+            (low == first and first > 0) or (high == last and last < n)
+            for (low, high), (first, last), n in zip(box, wide, shape, strict=True)
+        ]
+        if not any(is_open):
+            i, j, k = (slice(low, high) for low, high in box)
+            return i, j, k
 
 
 def _instances(material: Material, patient_id: str) -> StoredVolume | None:

@@ -14,6 +14,7 @@ from lymphct.cascade.thresholds import Lesson, tell_choice
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.evidence import require_out_of_fold
 from lymphct.core.leakage import FittedOn, Roles
+from lymphct.core.settings import Settings
 from lymphct.learning.training import EpochRecord, TrainingState, best_weights
 from lymphct.learning.weights import as_stored
 
@@ -106,15 +107,29 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         weights=as_stored(network.state_dict()),
         train=FittedOn.of(case.patient for case in cases),
         validation=FittedOn.of(case.patient for case in validation),
-        scores={**_best_score(stage, state), **choice.scores},
+        scores={**_best_score(stage, settings, state), **choice.scores},
         thresholds=choice.thresholds,
         chosen=choice.chosen,
+        course=_course(state),
     )
 
 
-def _best_score(stage: Stage, state: TrainingState) -> dict[str, float]:
+def _best_score(stage: Stage, settings: Settings, state: TrainingState) -> dict[str, float]:
     best = state.meta.get("best_score")
-    return {stage.score: best} if stage.score and isinstance(best, float) else {}
+    # Dice on patches is no Dice on patients.
+    name = f"patch_{stage.score}" if getattr(settings, "validate_on", "") == "patches" else stage.score
+    return {name: best} if stage.score and isinstance(best, float) else {}
+
+
+def _course(state: TrainingState) -> dict[str, float]:
+    """Return what the card says of a training: share of patches drawn again, steps left out."""
+    drawn, rejected, skipped = (state.meta.get(name) for name in ("drawn", "rejected", "skipped"))
+    course: dict[str, float] = {}
+    if isinstance(drawn, int) and isinstance(rejected, int) and drawn:
+        course["rejected_share"] = rejected / drawn
+    if isinstance(skipped, int):
+        course["skipped"] = skipped
+    return course
 
 
 def _require_needs(stage: Stage, start: Start) -> None:

@@ -11,7 +11,7 @@ from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.core.arrays import IntArray
-from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, NodeMap
+from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
 from lymphct.core.volume import HeldVolume, StoredVolume, Volume
 from lymphct.imaging.locations import class_locations, lit_locations
 
@@ -52,6 +52,10 @@ class Prepared(Protocol):
     @property
     def nodes(self) -> NodeMap | None:
         """Drawn lymph nodes, measured."""
+
+    @property
+    def node_records(self) -> tuple[Node, ...]:
+        """Number and class of each drawn lymph node; nothing is measured and no image is read."""
 
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
         """Return the exact attention map of the drawn structures (Eq. 1, Eq. 2); None without them."""
@@ -98,6 +102,11 @@ class PreparedPatient:
     def instances(self) -> Volume | None:
         """Instance map of the drawn lymph nodes."""
         return None if self.nodes is None else self.nodes.instances
+
+    @property
+    def node_records(self) -> tuple[Node, ...]:
+        """Drawn lymph nodes."""
+        return () if self.nodes is None else self.nodes.nodes
 
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
         """Return the attention map of the drawn structures, computed once (Eq. 1, Eq. 2)."""

@@ -17,7 +17,14 @@ from lymphct.anatomy.tumor import build_tumor_network
 from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
 from lymphct.cascade.description import PartInfo, ThresholdChoice
 from lymphct.cascade.settings import Config
-from lymphct.cascade.thresholds import Choice, Lesson, choose_identification, choose_nodes, choose_status
+from lymphct.cascade.thresholds import (
+    Choice,
+    Lesson,
+    choose_identification,
+    choose_nodes,
+    choose_status,
+    score_segmentation,
+)
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn
 from lymphct.core.settings import Settings
@@ -53,6 +60,7 @@ class Part:
         scores: what it reached on validation patients.
         thresholds: decision thresholds by name.
         chosen: how each of them came about.
+        course: what is to be said of the training itself: `rejected_share` of the patches, steps `skipped`.
 
     """
 
@@ -64,6 +72,7 @@ class Part:
     scores: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     chosen: Mapping[str, ThresholdChoice] = field(default_factory=dict)
+    course: Mapping[str, float] = field(default_factory=dict)
 
     def described(self, salt: str) -> PartInfo:
         """Return what a bundle with this key says of the part."""
@@ -76,6 +85,7 @@ class Part:
                 },
                 "scores": dict(self.scores),
                 "chosen": dict(self.chosen),
+                "extra": dict(self.course),
             }
         )
 
@@ -205,6 +215,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             build=build_structure_network,
             cases=_segmentation(StageName.STRUCTURES),
             fit=fit_segmentation,
+            choose=score_segmentation,
         ),
         Stage(  # Sec. IV-B
             name=StageName.TUMOR,
@@ -214,6 +225,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             build=build_tumor_network,
             cases=_segmentation(StageName.TUMOR),
             fit=fit_segmentation,
+            choose=score_segmentation,
         ),
         Stage(  # stage 1, Sec. III-A.1, Eq. 3 to Eq. 5
             name=StageName.NODES,

@@ -19,6 +19,10 @@ from lymphct.core.terms import counted
 from lymphct.core.volume import Volume
 from lymphct.evaluation.classification import auc, fit_threshold
 from lymphct.evaluation.detection import InstanceMatches, InstanceScores, instance_scores, match_instances
+from lymphct.imaging.crop import crop_volume
+from lymphct.learning.settings import SegmentationTrainingSettings
+from lymphct.learning.validation import mean_dice
+from lymphct.learning.windows import lit_box
 from lymphct.metastasis.aggregation import fit_volume_threshold
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import NOT_A_NODE, POSITIVE, IdentificationCase, with_known_class
@@ -112,6 +116,15 @@ class NodeCandidate:
     patients: int
 
 
+def score_segmentation(network: nn.Module, lesson: Lesson) -> Choice:
+    """Score whole validation patients once, where patches chose the epoch; no threshold is chosen."""
+    settings = _expected(lesson.settings, SegmentationTrainingSettings)
+    judged = lesson.validation[: settings.validation_cases]
+    if settings.validate_on == "windows" or not judged:
+        return Choice(settings=settings)
+    return Choice(settings=settings, scores={"dice": mean_dice(network, judged, settings)})
+
+
 def choose_nodes(network: nn.Module, lesson: Lesson) -> Choice:
     """Choose the voxel threshold and the smallest node by pooled F at IoU ≥ 0.3 on validation patients.
 
@@ -164,13 +177,25 @@ def node_candidates(
     """
     matches: dict[Point, list[InstanceMatches]] = {point: [] for point in grid}
     for probability, truth in _node_probabilities(network, settings, material, ids):
-        for threshold, min_volume in grid:
-            found = find_instances(probability, threshold=threshold, min_volume=min_volume)
-            matched = match_instances(found.instances.array, truth.array)
-            matches[threshold, min_volume].append(matched)
+        for point, matched in _matches(probability, truth, grid):
+            matches[point].append(matched)
+        del probability, truth
     return [
         NodeCandidate(*point, instance_scores(found), len(found)) for point, found in matches.items() if found
     ]
+
+
+def _matches(
+    probability: Volume, truth: Volume, grid: Sequence[Point]
+) -> Iterator[tuple[Point, InstanceMatches]]:
+    """Yield what each candidate finds in a patient, in the box where anything can be found or missed."""
+    seen = (probability.array > min(threshold for threshold, _ in grid)) | (truth.array > 0)
+    i, j, k = lit_box(seen) or (slice(0, 1),) * 3
+    start, size = (i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start)
+    part, drawn = crop_volume(probability, start, size), crop_volume(truth, start, size)
+    for threshold, min_volume in grid:
+        found = find_instances(part, threshold=threshold, min_volume=min_volume)
+        yield (threshold, min_volume), match_instances(found.instances.array, drawn.array)
 
 
 def _node_probabilities(
@@ -179,11 +204,24 @@ def _node_probabilities(
     """Yield probability and true instances of each patient who has what it takes."""
     stage1 = _expected(network, NodeNetwork)
     for name in ids:
-        patient = material.patients[name]
-        attention = material.attention(name)
-        if patient.instances is not None and attention is not None:
-            image = normalized(patient.ct, material.learned.intensity)
-            yield predict_node_probability(stage1, image, attention, settings), patient.instances
+        if material.patients[name].view("nodes") is not None:
+            probability = _node_probability(stage1, settings, material, name)
+            truth = material.patients[name].instances
+            if probability is not None and truth is not None:
+                yield probability, truth
+            # Nothing of a patient stays while the next one is read.
+            del probability, truth
+
+
+def _node_probability(
+    network: NodeNetwork, settings: NodeSegmentationSettings, material: Material, name: str
+) -> Volume | None:
+    """Return the probability map of one patient; None without attention."""
+    attention = material.attention(name)
+    if attention is None:
+        return None
+    image = normalized(material.patients[name].ct, material.learned.intensity)
+    return predict_node_probability(network, image, attention, settings)
 
 
 def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:

@@ -18,9 +18,9 @@ from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.errors import UsageError
 from lymphct.imaging.crop import crop
 from lymphct.learning.allocation import kept_memory
-from lymphct.learning.devices import resolved_precision
+from lymphct.learning.devices import autocast, resolved_precision
 from lymphct.learning.openvino_backend import Run, compiled
-from lymphct.learning.settings import InferenceSettings, Precision
+from lymphct.learning.settings import InferenceSettings
 from lymphct.learning.tensors import reversed_axes
 from lymphct.learning.windows import Window, gaussian, lit_box, widened, window_grid
 
@@ -134,12 +134,6 @@ def _job(
 def _array(values: Tensor | FloatArray) -> FloatArray:
     plain = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
     return plain.astype(np.float32, copy=False)
-
-
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return the context in which convolutions run in `precision`."""
-    kind = torch.float16 if precision == "float16" else torch.bfloat16
-    return torch.autocast(device.type, dtype=kind, enabled=precision != "float32")
 
 
 def _reduced(job: _Job, reduce: Reduce) -> Tensor:

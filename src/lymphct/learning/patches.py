@@ -1,62 +1,35 @@
 """Random training patches: with a share of foreground, and none without attention (Sec. III-A.1)."""
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lymphct.core.arrays import FloatArray, Index3, LabelArray
+from lymphct.core.arrays import Index3
 from lymphct.core.errors import InputError
-from lymphct.imaging.crop import crop
-from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
+from lymphct.learning.augmentation import (
+    PatchPlace,
+    SpatialTransform,
+    change_intensities,
+    draw_intensities,
+    draw_spatial,
+)
+from lymphct.learning.batches import Batch, PatchSource, RawBatch
 from lymphct.learning.cases import TrainingCase
+from lymphct.learning.centers import Centers, Voxels
+from lymphct.learning.cutting import Cut, readings
 from lymphct.learning.losses import IGNORED
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 from lymphct.learning.tensors import reversed_axes
-
-LOCATIONS = 10_000
-"""Voxels remembered per class and patient as centres of patches (nnU-Net's number)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Patches for one iteration.
-
-    Attributes:
-        image: (b, c, k, j, i) float32.
-        labels: (b, k, j, i) int64.
-        attention: (b, 1, k, j, i) float32 in [0, 1]; None when the cases have none.
-
-    """
-
-    image: Tensor
-    labels: Tensor
-    attention: Tensor | None
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the batch on another device."""
-        if device.type == "cpu":
-            return self
-        attention = None if self.attention is None else self.attention.to(device, non_blocking=True)
-        return Batch(
-            self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), attention
-        )
-
-
-class _Patch(NamedTuple):
-    image: FloatArray
-    labels: LabelArray
-    attention: FloatArray | None
 
 
 class PatchSampler:
     """Draws batches; `batch(n)` depends on the seed and n alone, so that training resumes exactly.
 
-    Negatives are informative (Sec. III-A.1): patches without attention are drawn again.
+    Negatives are informative (Sec. III-A.1): patches without attention are drawn again. That is decided on
+    the final patch, of which the image is read only once it counts.
 
     Attributes:
         drawn: patches cut so far.
@@ -71,7 +44,7 @@ class PatchSampler:
         augmentation: AugmentationSettings,
         seed: int,
     ) -> None:
-        """Remember where foreground and attention lie in each case.
+        """Note where foreground and attention lie in each case.
 
         Raises:
             InputError: no case; some cases have attention and others none; informative patches are asked
@@ -86,18 +59,12 @@ class PatchSampler:
         if not self.cases or with_attention not in {0, len(self.cases)}:
             msg = f"{with_attention} of {len(self.cases)} training patients have an attention map"
             raise InputError(msg, cure="give at least one patient, and attention to all patients or to none")
-        self._foreground = [
-            _class_locations(np.asarray(case.labels), (seed, n)) for n, case in enumerate(self.cases)
-        ]
-        self._drawable = [n for n, locations in enumerate(self._foreground) if locations]
-        self._attentive: list[LabelArray] = []
+        self._is_informative = bool(with_attention) and sampling.informative_negatives
+        self._centers = Centers(self.cases, seed, attention=self._is_informative)
+        self._drawable = [n for n, classes in enumerate(self._centers.classes) if classes]
         self._usable = list(range(len(self.cases)))
-        if with_attention and sampling.informative_negatives:
-            self._attentive = [
-                _some_of(np.flatnonzero(np.asarray(case.attention)), (seed, n))
-                for n, case in enumerate(self.cases)
-            ]
-            self._usable = [n for n, found in enumerate(self._attentive) if len(found)]
+        if self._is_informative:
+            self._usable = [n for n, is_lit in enumerate(self._centers.is_attentive) if is_lit]
             if not self._usable:
                 msg = "no voxel of any training patient has attention, so no patch is informative"
                 raise InputError(msg, cure="check the structure masks, or set informative_negatives to false")
@@ -107,21 +74,45 @@ class PatchSampler:
         """Share of the patches drawn so far that were drawn again."""
         return self.rejected / self.drawn if self.drawn else 0.0
 
+    def count_on(self, counts: Mapping[str, object]) -> None:
+        """Go on from what an interrupted training says of `drawn` and `rejected`, if it does."""
+        drawn, rejected = counts.get("drawn"), counts.get("rejected")
+        if isinstance(drawn, int) and isinstance(rejected, int):
+            with self._lock:
+                self.drawn, self.rejected = drawn, rejected
+
     def batch(self, iteration: int) -> Batch:
         """Return the batch of one iteration; the last patches of it contain foreground."""
-        size, foreground = self.sampling.batch_size, self.sampling.foreground_patches
-        patches = [
-            self._patch(np.random.default_rng((self.seed, iteration, slot)), slot >= size - foreground)
-            for slot in range(size)
-        ]
-        attentions = [patch.attention for patch in patches if patch.attention is not None]
-        return Batch(
-            torch.from_numpy(np.stack([patch.image for patch in patches])),
-            torch.from_numpy(np.stack([patch.labels for patch in patches]).astype(np.int64)),
-            torch.from_numpy(np.stack(attentions)[:, None]) if attentions else None,
-        )
+        rngs, cuts = self._cuts(iteration)
+        channels = len(self.cases[0].image)
+        image = np.empty((len(cuts), channels, *self.patch_size), np.float32)
+        for patch, cut, rng in zip(image, cuts, rngs, strict=True):
+            cut.image(patch)
+            change_intensities(patch, draw_intensities(self.augmentation, rng, channels))
+            patch[self._is_empty(cut, rng)] = 0.0  # the mean of a z-scored phase
+        return Batch(torch.from_numpy(image), *_stacked(cuts))
 
-    def _patch(self, rng: np.random.Generator, wants_foreground: bool) -> _Patch:  # noqa: FBT001 - private
+    def raw_batch(self, iteration: int) -> RawBatch:
+        """Return the same batch with images as they were read, to be changed where the network is."""
+        rngs, cuts = self._cuts(iteration)
+        sources = []
+        for cut, rng in zip(cuts, rngs, strict=True):
+            box, place = cut.source()
+            intensities = draw_intensities(self.augmentation, rng, len(box))
+            is_empty = tuple(self._is_empty(cut, rng))
+            image = torch.from_numpy(np.ascontiguousarray(box))
+            sources.append(PatchSource(image, place, readings(cut.case), intensities, is_empty))
+        return RawBatch(tuple(sources), *_stacked(cuts))
+
+    def _cuts(self, iteration: int) -> tuple[list[np.random.Generator], list[Cut]]:
+        size, foreground = self.sampling.batch_size, self.sampling.foreground_patches
+        rngs = [np.random.default_rng((self.seed, iteration, slot)) for slot in range(size)]
+        return rngs, [
+            self._cut(rng, wants_foreground=slot >= size - foreground) for slot, rng in enumerate(rngs)
+        ]
+
+    def _cut(self, rng: np.random.Generator, *, wants_foreground: bool) -> Cut:
+        """Draw places until one counts."""
         wants_foreground = wants_foreground and bool(self._drawable)
         candidates = self._drawable if wants_foreground else self._usable
         for attempt in range(self.sampling.tries + 1):
@@ -129,67 +120,55 @@ class PatchSampler:
             last = attempt == self.sampling.tries
             center = None
             if wants_foreground:
-                per_class = self._foreground[number]
-                center = self._voxel(number, per_class[rng.integers(len(per_class))], rng)
-            elif last and self._attentive:
-                center = self._voxel(number, self._attentive[number], rng)
+                place = int(rng.integers(len(self._centers.classes[number])))
+                center = self._voxel(number, self._centers.foreground(number, place), rng)
+            elif last and self._is_informative:
+                center = self._voxel(number, self._centers.attentive(number), rng)
             transform = SpatialTransform() if last else draw_spatial(self.augmentation, rng)
-            patch = self._cut(number, center, transform, rng)
-            accepted = last or self._counts(patch, wants_foreground=wants_foreground)
+            case = self.cases[number]
+            first = _start(case.labels.shape, self.patch_size, center, rng)
+            cut = Cut(case, _place(first, self.patch_size, transform))
+            accepted = last or self._counts(cut, wants_foreground=wants_foreground)
             with self._lock:
                 self.drawn += 1
                 self.rejected += not accepted
             if accepted:
                 break
-        image = change_intensity(patch.image, self.augmentation, rng)
-        if len(image) > 1 and rng.random() < self.sampling.phase_dropout:
-            image = image.copy()
-            image[0] = 0.0  # the mean of a z-scored arterial phase
-        return patch._replace(image=image)
+        return cut
 
-    def _voxel(self, number: int, locations: LabelArray, rng: np.random.Generator) -> Index3:
-        flat = locations[rng.integers(len(locations))]
+    def _voxel(self, number: int, voxels: Voxels, rng: np.random.Generator) -> Index3:
+        flat = voxels[rng.integers(len(voxels))]
         k, j, i = np.unravel_index(flat, self.cases[number].labels.shape)
         return int(k), int(j), int(i)
 
-    def _counts(self, patch: _Patch, *, wants_foreground: bool) -> bool:
-        if wants_foreground and not np.any((patch.labels != 0) & (patch.labels != IGNORED)):
+    def _counts(self, cut: Cut, *, wants_foreground: bool) -> bool:
+        if wants_foreground and not np.any((cut.labels != 0) & (cut.labels != IGNORED)):
             return False
-        if patch.attention is None or not self.sampling.informative_negatives:
+        if cut.attention is None or not self.sampling.informative_negatives:
             return True
-        lit = np.count_nonzero(patch.attention)
-        return bool(lit > self.sampling.min_attention_fraction * patch.attention.size)
+        lit = np.count_nonzero(cut.attention)
+        return bool(lit > self.sampling.min_attention_fraction * cut.attention.size)
 
-    def _cut(
-        self, number: int, center: Index3 | None, transform: SpatialTransform, rng: np.random.Generator
-    ) -> _Patch:
-        case = self.cases[number]
-        first = _start(case.labels.shape, self.patch_size, center, rng)
-        size = transform.source_size(self.patch_size)
-        start = [s - (wide - n) // 2 for s, wide, n in zip(first, size, self.patch_size, strict=True)]
-        smooth = crop(case.image, start, size, case.fill).astype(np.float32, copy=False)
-        labels = crop(case.labels, start, size, 0)
-        if case.attention is not None:
-            smooth = np.concatenate([smooth, crop(case.attention, start, size, 0)[None]])
-        smooth, labels = move(transform, self.patch_size, smooth, labels)
-        if case.attention is None:
-            return _Patch(smooth, labels, None)
-        return _Patch(smooth[:-1], labels, smooth[-1])
+    def _is_empty(self, cut: Cut, rng: np.random.Generator) -> list[bool]:
+        """Return which channels show nothing: a phase that was not acquired, or that is dropped here."""
+        is_empty = [not is_there for is_there in cut.case.is_acquired]
+        if len(is_empty) > 1 and rng.random() < self.sampling.phase_dropout:
+            is_empty[0] = True
+        return is_empty
 
 
-def _class_locations(labels: LabelArray, seed: tuple[int, int]) -> list[LabelArray]:
-    """Return flat voxel indices of each foreground class that occurs."""
-    flat = np.asarray(labels).reshape(-1)
-    foreground = np.flatnonzero((flat != 0) & (flat != IGNORED))
-    classes = flat[foreground]
-    return [_some_of(foreground[classes == number], seed) for number in np.unique(classes)]
+def _stacked(cuts: Sequence[Cut]) -> tuple[Tensor, Tensor | None]:
+    """Return labels (b, k, j, i) and attention (b, 1, k, j, i) of a batch."""
+    labels = torch.from_numpy(np.stack([cut.labels for cut in cuts]))
+    attentions = [cut.attention for cut in cuts if cut.attention is not None]
+    return labels, torch.from_numpy(np.stack(attentions)[:, None]) if attentions else None
 
 
-def _some_of(locations: LabelArray, seed: tuple[int, int]) -> LabelArray:
-    if len(locations) <= LOCATIONS:
-        return locations
-    chosen = np.random.default_rng(seed).choice(len(locations), LOCATIONS, replace=False)
-    return locations[np.sort(chosen)]
+def _place(first: Index3, patch_size: Index3, transform: SpatialTransform) -> PatchPlace:
+    """Return the place of a patch whose voxels begin at `first` before they are turned about its centre."""
+    size = transform.source_size(patch_size)
+    k, j, i = (s - (wide - n) // 2 for s, wide, n in zip(first, size, patch_size, strict=True))
+    return PatchPlace((k, j, i), patch_size, transform)
 
 
 def _start(

@@ -1,18 +1,22 @@
 """Training of a segmentation network, shared by structures, tumor and lymph nodes."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lymphct.learning.batches import Batch, RawBatch
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.inference import sliding_window_labels
-from lymphct.learning.losses import IGNORED, DeepSupervisionLoss
-from lymphct.learning.patches import Batch, PatchSampler
+from lymphct.learning.losses import DeepSupervisionLoss
+from lymphct.learning.patches import PatchSampler
 from lymphct.learning.settings import LossSettings, SegmentationTrainingSettings
 from lymphct.learning.training import EpochRecord, Told, TrainingState, train
+from lymphct.learning.validation import mean_dice, patch_dice, validation_sampler
+
+logger = logging.getLogger(__name__)
 
 
 def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name their role
@@ -29,71 +33,69 @@ def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name t
 
     Args:
         network: `network(image, attention)` returns logits per scale, finest first; trained in place.
-        cases: training patients.
-        validation: patients scored by sliding windows; may be empty, then the last weights count.
+        cases: training patients; no more of them is read than the patches that are drawn.
+        validation: patients scored by patches or windows; may be empty, then the last weights count.
         settings: patches, loss, optimiser, inference.
         seed: of patches and augmentation.
         state: a state of the same training to go on from.
         told: called with the number of iterations done.
 
+    Yields:
+        One record per epoch, with the share of patches that were drawn again; the state counts them.
+
     Raises:
         InputError: no training case, or attention given for some only.
-        LearningStoppedError: the loss is not finite.
+        LearningStoppedError: loss or gradient stay not finite.
 
     """
     sampler = PatchSampler(cases, settings.sampling, settings.augmentation, seed)
-    scored = validation[: settings.validation_cases]
-    validate = partial(mean_dice, cases=scored, settings=settings) if scored else None
-    yield from train(
+    if state is not None:
+        sampler.count_on(state.meta)
+    on_device = is_augmented_on_device(settings.augmentation.augment_on, next(network.parameters()).device)
+    next_batch: Callable[[int], Batch | RawBatch] = sampler.raw_batch if on_device else sampler.batch
+    drawn, rejected = sampler.drawn, sampler.rejected
+    records = train(
         network,
-        sampler.batch,
+        next_batch,
         batch_loss(settings.loss),
         settings.training,
-        validate=validate,
+        validate=_validation(validation, settings, seed),
         state=state,
         told=told,
     )
+    for record in records:
+        share = (sampler.rejected - rejected) / max(sampler.drawn - drawn, 1)
+        drawn, rejected = sampler.drawn, sampler.rejected
+        meta = {**record.state.meta, "drawn": drawn, "rejected": rejected}
+        yield replace(record, rejected_share=share, state=replace(record.state, meta=meta))
+    logger.info(
+        "%.1f %% of %d patches were drawn again: no attention, or no foreground where it was wanted",
+        100 * sampler.rejected_share,
+        sampler.drawn,
+    )
 
 
-def batch_loss(settings: LossSettings) -> Callable[[nn.Module, Batch], Tensor]:
+def is_augmented_on_device(augment_on: str, device: torch.device) -> bool:
+    """Return whether patches are finished where the network is: `auto` leaves it to GPUs."""
+    return augment_on == "device" or (augment_on == "auto" and device.type != "cpu")
+
+
+def batch_loss(settings: LossSettings) -> Callable[[nn.Module, Batch | RawBatch], Tensor]:
     """Return the loss of a network on a batch, with deep supervision."""
     criterion = DeepSupervisionLoss(settings)
 
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
+    def loss(network: nn.Module, batch: Batch | RawBatch) -> Tensor:
         there = batch.to(next(network.parameters()).device)
-        return criterion(network(there.image, there.attention), there.labels)
+        return criterion(network(there.image, there.attention), there.labels.long())
 
     return loss
 
 
-def mean_dice(
-    network: nn.Module, cases: Sequence[TrainingCase], settings: SegmentationTrainingSettings
-) -> float:
-    """Return the Dice of each foreground class over the voxels of all cases together, averaged over classes.
-
-    Pooling the voxels lets patients without a class count its false positives. Classes neither drawn nor
-    found are left out; 1 when that is all of them.
-    """
-    counts: Tensor | None = None
-    for case in cases:
-        labels = sliding_window_labels(
-            network,
-            np.asarray(case.image),
-            None if case.attention is None else np.asarray(case.attention),
-            settings.sampling.patch_size,
-            settings.inference,
-        )
-        table = _confusion(labels.long(), torch.as_tensor(np.asarray(case.labels).astype("int64")))
-        counts = table if counts is None else counts + table
-    if counts is None:
-        return 1.0
-    overlap, mass = counts.diagonal()[1:], (counts.sum(0) + counts.sum(1))[1:]
-    seen = mass > 0
-    return float((2.0 * overlap[seen] / mass[seen]).mean()) if bool(seen.any()) else 1.0
-
-
-def _confusion(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Count voxels by drawn and found label, both below `IGNORED`."""
-    known = truth != IGNORED
-    pairs = truth[known] * IGNORED + prediction[known]
-    return torch.bincount(pairs, minlength=IGNORED * IGNORED).reshape(IGNORED, IGNORED)
+def _validation(
+    cases: Sequence[TrainingCase], settings: SegmentationTrainingSettings, seed: int
+) -> Callable[[nn.Module], float] | None:
+    if not cases:
+        return None
+    if settings.validate_on == "windows":
+        return partial(mean_dice, cases=cases[: settings.validation_cases], settings=settings)
+    return partial(patch_dice, sampler=validation_sampler(cases, settings, seed), settings=settings)

@@ -225,8 +225,21 @@ class TrainingSettings(Settings):
     score_momentum: Fraction = 0.0
     """Share of the past in the moving average of the score by which the best weights are kept; 0 = the
     score itself. Not stated in the paper; nnU-Net has 0.9."""
-    prefetch_threads: NonNegativeInt = 0
-    """Threads that prepare batches ahead, for GPUs; changes no result. Not stated in the paper."""
+    max_skipped: PositiveInt = 10
+    """Steps in a row that may be left out because loss or gradient is not finite; then the training stops.
+    Not stated in the paper; a single such step does no harm."""
+    prefetch: Literal["auto"] | NonNegativeInt = "auto"
+    """Threads that prepare batches ahead; changes no result. auto: on a GPU one per core, at most 8, on a CPU
+    none, as the network keeps its cores busy. Not stated in the paper."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_name(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was given
+        """Read `prefetch_threads`, the name in bundles and settings of version 0.1."""
+        if isinstance(values, Mapping) and "prefetch_threads" in values:
+            renamed = {name: value for name, value in values.items() if name != "prefetch_threads"}
+            return {"prefetch": values["prefetch_threads"], **renamed}
+        return values
 
 
 class ClassifierTrainingSettings(TrainingSettings):
@@ -306,8 +319,16 @@ class SegmentationTrainingSettings(Settings):
     """Optimiser and schedule. Not stated in the paper for segmentation; nnU-Net's."""
     inference: InferenceSettings = InferenceSettings()
     """Sliding windows; nnU-Net's, without windows that have no attention (Sec. III-A.1)."""
+    validate_on: Literal["patches", "windows"] = "patches"
+    """What chooses the epoch, every `validate_every` epochs: patches: `validation_patches` of all validation
+    patients, the same ones each time; windows: whole patients, `validation_cases` of them, which takes far
+    longer. With patches, whole patients are scored once, when the training has ended. Not stated in the
+    paper; nnU-Net scores patches, 100 new ones after each epoch."""
+    validation_patches: PositiveInt = 50
+    """Patches that are scored. Not stated in the paper; 50 take about 3 % of the time of nnU-Net's epoch of
+    500 patches, as nothing is learned from them."""
     validation_cases: PositiveInt | None = None
-    """The first so many validation patients are scored; None = all. Not stated in the paper."""
+    """The first so many validation patients are scored as a whole; None = all. Not stated in the paper."""
 
     @model_validator(mode="after")
     def _patch_fits_network(self) -> Self:

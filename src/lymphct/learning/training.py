@@ -1,10 +1,9 @@
 """One training loop for every network: it yields its states as values and resumes from them bit by bit."""
 
+import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,7 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from lymphct.core.errors import LymphctError, ModelError
-from lymphct.learning.settings import TrainingSettings
+from lymphct.learning.devices import autocast, device_failures, fastest_convolutions
+from lymphct.learning.prefetching import pinned_batches, prefetched, thread_count
+from lymphct.learning.settings import Precision, TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 B = TypeVar("B")
 Told = Callable[[int], None]
@@ -27,7 +30,7 @@ class TrainingState:
     Attributes:
         epoch: finished epochs.
         tensors: `network/…`, `optimizer/…` and, once validated, `best/…`; on the CPU, never written to.
-        meta: best and average score, loss scale.
+        meta: best and average score, loss scale, steps skipped: in all, and in a row up to here.
 
     """
 
@@ -38,7 +41,19 @@ class TrainingState:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One epoch: its number from 1, mean loss, score (None when not validated), wall seconds, and state."""
+    """What one epoch did.
+
+    Attributes:
+        epoch: its number, from 1.
+        loss: mean over the steps that were taken.
+        score: None when not validated.
+        learning_rate: of its last step.
+        seconds: wall time.
+        state: everything needed to go on.
+        skipped: steps that were left out because loss or gradient was not finite.
+        rejected_share: of the patches drawn in it, the share that was drawn again; None without such a rule.
+
+    """
 
     epoch: int
     loss: float
@@ -46,10 +61,12 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     state: TrainingState
+    skipped: int = 0
+    rejected_share: float | None = None
 
 
 class LearningStoppedError(LymphctError):
-    """The loss is no longer a number; `state` is the last good one, None in the first epoch."""
+    """Loss or gradient stay no numbers; `state` is the last good one, None in the first epoch."""
 
     exit_code = 2
     default_code = "E_DIVERGED"
@@ -66,6 +83,15 @@ def learning_rate(iteration: int, settings: TrainingSettings) -> float:
     if settings.schedule == "poly":
         return settings.learning_rate * math.pow(left, settings.poly_power)
     return settings.learning_rate * (0.5 - 0.5 * math.cos(math.pi * left))
+
+
+def mixed_precision(settings: TrainingSettings, device: torch.device) -> Precision:
+    """Return in what the convolutions of a training on a device compute."""
+    if device.type != "cuda":
+        return "bfloat16" if settings.cpu_bfloat16 else "float32"
+    if not settings.mixed_precision:
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
 def train(  # noqa: PLR0913 - the last three are optional and name their role
@@ -90,44 +116,57 @@ def train(  # noqa: PLR0913 - the last three are optional and name their role
         told: called after every iteration with their number since the training began.
 
     Raises:
-        LearningStoppedError: the loss or its gradient is not finite.
+        LearningStoppedError: loss or gradient were not finite `max_skipped` times in a row, or in all steps
+            of an epoch.
         ModelError: the state belongs to another network or optimiser.
+        EnvironmentProblemError: the GPU is gone (`E_DEVICE`) or its memory is full (`E_MEMORY`).
 
     """
     run = _Run(network, settings)
     if state is not None:
         run.restore(state)
     good = state
+    batches = pinned_batches(next_batch) if run.device.type == "cuda" else next_batch
+    threads = thread_count(settings.prefetch, run.device)
     for epoch in range(run.epoch, settings.epochs):
         began = time.perf_counter()
         first = epoch * settings.iterations_per_epoch
         iterations = range(first, first + settings.iterations_per_epoch)
         network.train()
-        total = 0.0
-        with torch.random.fork_rng(_cuda_devices(run.device)):
+        losses: list[float] = []
+        with (
+            torch.random.fork_rng(_cuda_devices(run.device)),
+            fastest_convolutions(run.device),
+            device_failures(),
+        ):
             # Dropout depends on the epoch alone: a resumed training draws what an uninterrupted one draws.
             torch.manual_seed(epoch)
-            for iteration, batch in zip(
-                iterations, _prefetched(next_batch, iterations, settings.prefetch_threads), strict=True
-            ):
+            for iteration, batch in zip(iterations, prefetched(batches, iterations, threads), strict=True):
                 value = run.step(iteration, lambda batch=batch: loss(network, batch))  # type: ignore[misc] # bound now
-                if not math.isfinite(value):
-                    msg = f"the loss became {value} in epoch {epoch + 1}"
-                    error = LearningStoppedError(msg, cure="lower the learning rate or the gradient clip")
-                    error.state = good
-                    raise error
-                total += value
+                losses += [value] if math.isfinite(value) else []
+                if run.in_a_row >= settings.max_skipped or not (losses or iteration < iterations[-1]):
+                    raise _stopped(value, run.in_a_row, epoch, good)
                 if told is not None:
                     told(iteration + 1)
-        score = None
-        due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs
-        if validate is not None and due:
-            score = validate(network)
-            run.keep_if_best(score)
+            score = None
+            due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs
+            if validate is not None and due:
+                score = validate(network)
+                run.keep_if_best(score)
         run.epoch = epoch + 1
         good = run.state()
-        mean, rate = total / len(iterations), learning_rate(iterations[-1], settings)
-        yield EpochRecord(epoch + 1, mean, score, rate, time.perf_counter() - began, good)
+        skipped = len(iterations) - len(losses)
+        if skipped:
+            logger.warning("epoch %d: %d steps skipped, loss or gradient not finite", epoch + 1, skipped)
+        mean, rate = math.fsum(losses) / len(losses), learning_rate(iterations[-1], settings)
+        yield EpochRecord(epoch + 1, mean, score, rate, time.perf_counter() - began, good, skipped)
+
+
+def _stopped(value: float, in_a_row: int, epoch: int, good: TrainingState | None) -> LearningStoppedError:
+    msg = f"the loss or its gradient became {value} {in_a_row} times in a row in epoch {epoch + 1}"
+    error = LearningStoppedError(msg, cure="lower the learning rate or the gradient clip")
+    error.state = good
+    return error
 
 
 def best_weights(state: TrainingState) -> dict[str, Tensor]:
@@ -144,35 +183,42 @@ class _Run:
         if settings.channels_last:
             network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # not in torch's stubs
         self.optimizer = _optimizer(network, settings)
-        on_gpu = self.device.type == "cuda"
-        self.mixed = settings.mixed_precision if on_gpu else settings.cpu_bfloat16
-        half = on_gpu and not torch.cuda.is_bf16_supported()
-        self.dtype = torch.float16 if half else torch.bfloat16
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.mixed and half)
-        self.epoch = 0
+        self.precision = mixed_precision(settings, self.device)
+        # Gradients of float16 vanish unless the loss is scaled up.
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == "float16")
+        self.epoch = self.in_a_row = self.skipped = 0
         self.best: dict[str, Tensor] = {}
         self.best_score: float | None = None
         self.average: float | None = None
 
     def step(self, iteration: int, loss: Callable[[], Tensor]) -> float:
-        """Move the weights by one batch and return its loss; they stay when it is not finite."""
+        """Move the weights by one batch and return its loss.
+
+        Where loss or gradient is not finite, weights and running statistics stay and the result is no finite
+        number; `in_a_row` counts such steps since the last good one.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(iteration, self.settings)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.mixed):
+        kept = [x.clone() for x in self.network.buffers()]
+        with autocast(self.device, self.precision):
             value = loss()
-        number = float(value.detach())
-        if not math.isfinite(number):
-            return number
         torch.autograd.backward(self.scaler.scale(value))
         self.scaler.unscale_(self.optimizer)
         clip = self.settings.gradient_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), clip)
-        if not self.scaler.is_enabled() and not math.isfinite(float(norm)):
-            return math.nan
-        self.scaler.step(self.optimizer)
+        # Looked at once, after everything is on its way: a GPU does not wait for the question.
+        number, length = torch.stack((value.detach().float(), norm.float())).tolist()
+        is_finite = math.isfinite(number) and math.isfinite(length)
+        if is_finite:
+            self.scaler.step(self.optimizer)
+        else:
+            for x, before in zip(self.network.buffers(), kept, strict=True):
+                x.copy_(before)
+        self.in_a_row = 0 if is_finite else self.in_a_row + 1
+        self.skipped += not is_finite
         self.scaler.update()
-        return number
+        return number if is_finite else math.nan
 
     def keep_if_best(self, score: float) -> None:
         """Copy the weights when the moving average of the score has never been higher."""
@@ -190,6 +236,7 @@ class _Run:
                 if x is not None:
                     tensors[f"optimizer/{number}/{name}"] = _copy(torch.as_tensor(x))
         meta: dict[str, Json] = {"best_score": self.best_score, "average_score": self.average}
+        meta |= {"skipped": self.skipped, "skipped_in_a_row": self.in_a_row}
         if self.scaler.is_enabled():
             scale = self.scaler.state_dict()
             meta |= {"loss_scale": scale["scale"], "loss_scale_growth": scale["_growth_tracker"]}
@@ -208,6 +255,9 @@ class _Run:
         self.best = {name: x for name, x in state.tensors.items() if name.startswith("best/")}
         self.best_score = _number(state.meta.get("best_score"))
         self.average = _number(state.meta.get("average_score"))
+        self.skipped, self.in_a_row = (
+            int(state.meta.get(name) or 0) for name in ("skipped", "skipped_in_a_row")
+        )
         if self.scaler.is_enabled() and "loss_scale" in state.meta:
             scale = self.scaler.state_dict()
             scale |= {"scale": state.meta["loss_scale"], "_growth_tracker": state.meta["loss_scale_growth"]}
@@ -247,18 +297,3 @@ def _number(value: Json) -> float | None:
 
 def _cuda_devices(device: torch.device) -> list[Any]:
     return [device] if device.type == "cuda" else []
-
-
-def _prefetched(next_batch: Callable[[int], B], iterations: range, threads: int) -> Iterator[B]:
-    """Yield the batches in order; `threads` of them are being prepared meanwhile."""
-    if threads == 0:
-        yield from map(next_batch, iterations)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[B]] = deque()
-        for iteration in iterations:
-            waiting.append(pool.submit(next_batch, iteration))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

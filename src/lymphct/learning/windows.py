@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lymphct.core.arrays import FloatArray, Index3
+from lymphct.core.arrays import AnyArray, Index3
 
 Window = tuple[slice, slice, slice]
 """One window or box of a network's image, axes k, j, i."""
@@ -46,7 +46,7 @@ def gaussian(patch_size: Index3, sigma: float) -> Tensor:
     return (weight / weight.max()).clamp(min=1e-12).float()
 
 
-def lit_box(attention: FloatArray) -> Window | None:
+def lit_box(attention: AnyArray) -> Window | None:
     """Return the smallest box of all voxels (k, j, i) above 0; None when there is none."""
     box = []
     for axis in range(3):

@@ -68,9 +68,9 @@ class StatusBatch:
     def to(self, device: torch.device) -> "StatusBatch":
         """Return the batch on a device."""
         return StatusBatch(
-            patches=self.patches.to(device),
-            volume=self.volume.to(device),
-            n_status=self.n_status.to(device),
+            patches=self.patches.to(device, non_blocking=True),
+            volume=self.volume.to(device, non_blocking=True),
+            n_status=self.n_status.to(device, non_blocking=True),
         )
 
 

@@ -42,7 +42,7 @@ class IdentificationCase:
         labels: number of each node.
         classes: class of each node (0 negative, 1 positive, 2 not a lymph node, −1 unknown).
         features: (nodes, 7) `FEATURES`, NaN where missing.
-        fill: normalised intensity outside the image, the lower clip value.
+        fill: normalised intensity outside the image, the lower clip value: of each channel, or one for all.
 
     """
 
@@ -53,11 +53,16 @@ class IdentificationCase:
     labels: tuple[int, ...]
     classes: tuple[int, ...]
     features: DoubleArray
-    fill: float
+    fill: float | tuple[float, ...]
 
 
 def identification_case(
-    patient: str, channels: Sequence[Volume], nodes: NodeMap, ct: Multiphase, *, fill: float | None = None
+    patient: str,
+    channels: Sequence[Volume],
+    nodes: NodeMap,
+    ct: Multiphase,
+    *,
+    fill: float | tuple[float, ...] | None = None,
 ) -> IdentificationCase:
     """Bring a patient's nodes into the order of the networks.
 
@@ -76,18 +81,6 @@ def identification_case(
     for channel in channels:
         channel.require_same_grid(nodes.instances, name="channel", reference="node map")
     image = np.stack([to_network(channel.array.astype(np.float32, copy=False)) for channel in channels])
-    return case_of_nodes(patient, image, nodes, ct, fill=float(image.min()) if fill is None else fill)
-
-
-def case_of_nodes(
-    patient: str, image: NetworkImage, nodes: NodeMap, ct: Multiphase, *, fill: float
-) -> IdentificationCase:
-    """Return the case of an image that is in the order of the networks already, (c, k, j, i).
-
-    Raises:
-        InputError: a record without a voxel in the map.
-
-    """
     features = node_features(nodes, ct)
     instances = to_network(nodes.instances.array)
     boxes = node_boxes(instances)
@@ -97,13 +90,14 @@ def case_of_nodes(
         instances=instances,
         boxes=tuple(boxes[node.label] for node in nodes.nodes),
         labels=tuple(node.label for node in nodes.nodes),
-        classes=tuple(_class_number(node) for node in nodes.nodes),
+        classes=tuple(class_number(node) for node in nodes.nodes),
         features=features,
-        fill=fill,
+        fill=float(image.min()) if fill is None else fill,
     )
 
 
-def _class_number(node: Node) -> int:
+def class_number(node: Node) -> int:
+    """Return the number of a node's class in the output of the network, `UNKNOWN` without one."""
     if node.node_class is None:
         return UNKNOWN
     return POSITIVE if node.node_class is NodeClass.POSITIVE else NEGATIVE
@@ -156,11 +150,11 @@ class NodeBatch:
     def to(self, device: torch.device) -> "NodeBatch":
         """Return the batch on another device."""
         return NodeBatch(
-            self.image.to(device),
-            self.mask.to(device),
-            self.box.to(device),
-            self.features.to(device),
-            self.classes.to(device),
+            self.image.to(device, non_blocking=True),
+            self.mask.to(device, non_blocking=True),
+            self.box.to(device, non_blocking=True),
+            self.features.to(device, non_blocking=True),
+            self.classes.to(device, non_blocking=True),
         )
 
 
@@ -184,7 +178,8 @@ def cut_crop(
     middle = [(part.start + part.stop) // 2 for part in case.boxes[number]]
     wide = transform.source_size(patch)
     start = [m - n // 2 - (w - n) // 2 for m, n, w in zip(middle, patch, wide, strict=True)]
-    image = crop(case.image, start, wide, case.fill).astype(np.float32, copy=False)
+    outside = np.array(case.fill).reshape(-1, 1, 1, 1)
+    image = crop(case.image, start, wide, outside).astype(np.float32, copy=False)
     instances = crop(case.instances, start, wide, 0)
     mask = (instances == case.labels[number]).astype(np.uint8)
     image, mask = move(transform, patch, image, mask)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from lymphct.core.arrays import BoolArray, DoubleArray
+from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Fitted
 from lymphct.core.patient import Multiphase, NodeMap
@@ -48,13 +48,28 @@ def node_features(nodes: NodeMap, ct: Multiphase) -> DoubleArray:
             raise InputError(msg, code="E_LABELS", cure="let records and instance map name the same nodes")
         box = boxes[node.label]
         mask = nodes.instances.array[box] == node.label
-        core = _core(mask)
-        row[0] = np.log(mask.sum() * nodes.instances.geometry.voxel_volume)
-        for first, phase in ((1, ct.arterial), (4, ct.venous)):
-            if phase is not None:
-                hu = phase.array[box][core].astype(np.float64)
-                row[first : first + 3] = hu.mean(), hu.std(), hu.min()
+        phases = [None if phase is None else phase.array[box] for phase in (ct.arterial, ct.venous)]
+        row[:] = features_in_box(mask, phases, nodes.instances.geometry.voxel_volume)
     return rows
+
+
+def features_in_box(mask: BoolArray, phases: Sequence[AnyArray | None], voxel_volume: float) -> DoubleArray:
+    """Measure the `FEATURES` (7,) of one node in its smallest box.
+
+    Args:
+        mask: the node.
+        phases: HU in the box, arterial before venous; None for a phase that is missing.
+        voxel_volume: mm³.
+
+    """
+    row = np.full(len(FEATURES), np.nan)
+    core = _core(mask)
+    row[0] = np.log(mask.sum() * voxel_volume)
+    for first, phase in zip((1, 4), phases, strict=True):
+        if phase is not None:
+            hu = phase[core].astype(np.float64)
+            row[first : first + 3] = hu.mean(), hu.std(), hu.min()
+    return row
 
 
 def _core(mask: BoolArray) -> BoolArray:

@@ -94,6 +94,11 @@ class StoredPatient:
         return measure_nodes(drawn, self.ct, structures).nodes
 
     @property
+    def node_records(self) -> tuple[Node, ...]:
+        """Number and class of each drawn lymph node, without opening an image."""
+        return () if self.view("nodes") is None else _read_nodes(self.images)
+
+    @property
     def node_classes(self) -> tuple[NodeClass | None, ...]:
         """Class of each drawn lymph node, without opening an image; None where nobody said one."""
         return tuple(node.node_class for node in _read_nodes(self.images))

@@ -69,5 +69,7 @@ class Checkpoints:
                 "score": record.score,
                 "learning_rate": record.learning_rate,
                 "seconds": round(record.seconds, 2),
+                "skipped": record.skipped,
+                "rejected_share": record.rejected_share,
             },
         )

@@ -38,6 +38,8 @@ def model_card(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         _learned_from(plan, info, nodes),
         "## What it reached on its validation patients",
         _scores(info),
+        "## How training went",
+        _course(info),
         "## Thresholds and how they were chosen",
         _thresholds(info),
         "## Settings that differ from the paper",
@@ -102,6 +104,20 @@ def _scores(info: BundleInfo) -> str:
         "patients without any part in the bundle: `lymphct predict`, then `lymphct evaluate`."
     )
     return _table(head, ["part", "score", "value"], rows) if rows else "Nothing was measured."
+
+
+def _course(info: BundleInfo) -> str:
+    rows = []
+    for name, part in _parts(info):
+        share, skipped = (part.extra.get(what) for what in ("rejected_share", "skipped"))
+        if share is not None or skipped is not None:
+            told = f"{100 * share:.1f} %" if isinstance(share, float) else "-"
+            rows.append([name, told, f"{skipped:g}" if isinstance(skipped, int | float) else "-"])
+    head = (
+        "Patches without attention, or without foreground where it was wanted, were drawn again. Steps whose "
+        "loss or gradient was not finite were left out."
+    )
+    return _table(head, ["part", "patches drawn again", "steps left out"], rows) if rows else "Not recorded."
 
 
 def _thresholds(info: BundleInfo) -> str:
