@@ -4,9 +4,19 @@ import numba
 import numpy as np
 
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, Index3
-from lymphct.registration.bits import COUNT, FIELD, UNSEEN, count_bits, count_differences
+from lymphct.registration.bits import count_bits
+from lymphct.registration.chunks import COUNT, FIELD, GROUP, LABELS, UNSEEN
 from lymphct.registration.deeds_settings import Level
+from lymphct.registration.differences import Layout, best_layout, sum_differences
+from lymphct.registration.levels import as_levels
 from lymphct.registration.slabs import in_slabs
+
+
+Where = tuple[Index3, tuple[int, int], AnyArray, AnyArray]
+"""Voxels of the fixed image, rows and words of the moving one, and the seen words of the rows of either."""
+
+Span = tuple[int, int, int, int]
+"""First and one past the last word between which all rows are seen; the same where any is."""
 
 
 def grid_shape(shape: Index3, spacing: int) -> Index3:
@@ -14,8 +24,14 @@ def grid_shape(shape: Index3, spacing: int) -> Index3:
     return shape[0] // spacing, shape[1] // spacing, shape[2] // spacing
 
 
-def data_cost(
-    fixed: AnyArray, moving: AnyArray, level: Level, *, skip_unseen: bool = False, threads: int = 1
+def data_cost(  # noqa: PLR0913 - two images, a level and three keywords that name their role
+    fixed: AnyArray,
+    moving: AnyArray,
+    level: Level,
+    *,
+    skip_unseen: bool = False,
+    threads: int = 1,
+    layout: Layout | None = None,
 ) -> FloatArray:
     """Return the cost of every label at every control point: float32 (points, L, L, L).
 
@@ -25,22 +41,28 @@ def data_cost(
     than half of it costs the mean of the others.
 
     Args:
-        fixed: words, uint64.
-        moving: words, uint64, same shape.
+        fixed: words of `describe`, uint64.
+        moving: words of `describe`, uint64, same shape.
         level: block, labels, weight.
         skip_unseen: whether to leave out words marked `UNSEEN` and those beyond the image.
         threads: how many share the work.
+        layout: how words are compared; None = what is quickest here. The result does not depend on it.
 
     """
-    n = grid_shape((fixed.shape[0], fixed.shape[1], fixed.shape[2]), level.spacing)
+    shape = fixed.shape[0], fixed.shape[1], fixed.shape[2]
+    n = grid_shape(shape, level.spacing)
     cost = np.empty((*n, level.labels, level.labels, level.labels), dtype=np.float32)
+    fixed_rows = fixed.reshape(-1, shape[2])
     rows = _extend_rows(moving, level.radius * level.step, skip_unseen=skip_unseen)
-    spans = _seen_spans(fixed.reshape(-1, fixed.shape[2])), _seen_spans(rows)
+    where = shape, rows.shape, _seen_spans(fixed_rows), _seen_spans(rows)
     every = 2 if level.spacing > 4 else 1
+    images: tuple[AnyArray, ...] = fixed_rows, rows
+    if (layout or best_layout()) == "levels":
+        images = *as_levels(fixed_rows, every, threads=threads), *as_levels(rows, every, threads=threads)
     averages = _averages(level, level.spacing * len(range(0, level.spacing, every)) ** 2)
     in_slabs(
         lambda start, stop: _cost_of_columns(
-            (fixed, rows, *spans), (level.spacing, level.step, every), averages, (start, stop), cost
+            images, where, (level.spacing, level.step, every, averages), (start, stop), cost
         ),
         n[0],
         threads,
@@ -74,8 +96,8 @@ def _extend_rows(words: AnyArray, margin: int, *, skip_unseen: bool) -> AnyArray
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _seen_spans(rows: AnyArray) -> AnyArray:
-    """Return where the first run of seen words of each row starts and ends."""
-    spans = np.zeros((len(rows), 2), dtype=np.int64)
+    """Return where the first run of seen words of each row starts and ends, and where the last one ends."""
+    spans = np.zeros((len(rows), 3), dtype=np.int64)
     for r in range(len(rows)):
         row = rows[r]
         start = 0
@@ -84,25 +106,27 @@ def _seen_spans(rows: AnyArray) -> AnyArray:
         end = start
         while end < row.size and row[end] < UNSEEN:
             end += 1
-        spans[r, 0], spans[r, 1] = start, end
+        last = row.size
+        while last > end and row[last - 1] >= UNSEEN:
+            last -= 1
+        spans[r, 0], spans[r, 1], spans[r, 2] = start, end, last
     return spans
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _cost_of_columns(
-    images: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
-    steps: tuple[int, int, int],
-    averages: FloatArray,
+    images: tuple[AnyArray, ...],
+    where: Where,
+    way: tuple[int, int, int, FloatArray],
     part: tuple[int, int],
     cost: FloatArray,
 ) -> None:
     """Fill in the cost of columns of blocks along k: their words are compared in one go for L labels."""
-    fixed, rows, _, _ = images
-    g, q, every = steps
+    g, q, every, averages = way
     _, n1, n2, L, _, _ = cost.shape
     side = (g + every - 1) // every
-    starts = np.empty((side * side, 2), dtype=np.int64)
-    groups = np.empty(((L + 2) // 3, 3), dtype=np.int64)
+    rows = np.empty((3, side * side, 2), dtype=np.int64)
+    groups = np.empty(((L + LABELS - 1) // LABELS, GROUP), dtype=np.int64)
     total = np.empty((len(groups), n2 * g), dtype=np.uint64)
     is_incomplete = np.empty(n2, dtype=np.bool_)
     for b0 in range(part[0], part[1]):
@@ -111,15 +135,18 @@ def _cost_of_columns(
             column = cost[b0, b1].reshape(n2, L * L, L)
             for label in range(L * L):
                 shift = (label // L - L // 2) * q, (label % L - L // 2) * q
-                found, here, there = _find_rows((b0 * g, b1 * g), (g, every), shift, images, starts)
+                found, here, there = _find_rows((b0 * g, b1 * g), (g, every), shift, where, rows)
                 for t in range(len(groups)):
                     # The last three labels may repeat some of those before them.
                     to_first = q * min(3 * t, L - 3)
                     groups[t, 0] = to_first
                     groups[t, 1] = max(here[0], there[0] - to_first)
                     groups[t, 2] = min(here[1], there[1] - to_first - 2 * q)
-                count_differences(total, (fixed, rows), starts[:found], groups, q)
-                absent = (len(starts) - found) * g
+                    groups[t, 3] = max(here[2], there[2] - to_first - 2 * q)
+                    groups[t, 4] = min(here[3], there[3] - to_first)
+                lists = rows[0, : found[0]], rows[1, : found[1]], rows[2, : found[2]]
+                sum_differences(total, images, lists, groups, q)
+                absent = (side * side - found[0]) * g
                 _average(total, averages[absent:], is_incomplete, column[:, label])
                 if absent > 0:
                     is_incomplete[:] = True
@@ -130,25 +157,21 @@ def _cost_of_columns(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _find_rows(
-    block: tuple[int, int],
-    sampling: tuple[int, int],
-    shift: tuple[int, int],
-    images: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
-    starts: AnyArray,
-) -> tuple[int, tuple[int, int], tuple[int, int]]:
+    block: tuple[int, int], sampling: tuple[int, int], shift: tuple[int, int], where: Where, rows: AnyArray
+) -> tuple[tuple[int, int, int], Span, Span]:
     """Say where the sampled rows of a column of blocks start, and those they are compared with.
 
     Returns:
-        How many pairs of rows have anything to compare; between which words all of them are seen, of the
-        fixed image and of the moving one.
+        How many pairs of rows have anything to compare, how many of them the next one follows along j in
+        both images, and how many are left; between which words all of them are seen and outside of which
+        none is, of the fixed image and of the moving one.
 
     """
-    fixed, rows, spans, other_spans = images
-    n_i, n_j, n_k = fixed.shape
-    count, width = rows.shape
-    first, end, other_first, other_end = 0, n_k, 0, width
-    found = 0
+    (n_i, n_j, n_k), (count, width), spans, other_spans = where
+    here, there = (0, n_k, n_k, 0), (0, width, width, 0)
+    found = paired = single = 0
     for x in range(block[0], block[0] + sampling[0], sampling[1]):
+        is_waiting = False  # whether the row before is not yet one of two
         for y in range(block[1], block[1] + sampling[0], sampling[1]):
             to_x, to_y = min(max(x + shift[0], 0), n_i - 1), min(max(y + shift[1], 0), n_j - 1)
             is_inside = to_x == x + shift[0] and to_y == y + shift[1]
@@ -156,12 +179,30 @@ def _find_rows(
             other = to_x * n_j + to_y if is_inside or count == n_i * n_j else count - 1
             if spans[row, 0] == n_k or other_spans[other, 0] == width:
                 continue
-            starts[found, 0], starts[found, 1] = row * n_k, other * width
-            first, end = max(first, spans[row, 0]), min(end, spans[row, 1])
-            other_first = max(other_first, other_spans[other, 0])
-            other_end = min(other_end, other_spans[other, 1])
+            rows[0, found, 0], rows[0, found, 1] = row * n_k, other * width
+            here = _narrow(here, spans[row])
+            there = _narrow(there, other_spans[other])
+            is_second = (
+                is_waiting
+                and rows[2, single - 1, 0] == (row - sampling[1]) * n_k
+                and rows[2, single - 1, 1] == (other - sampling[1]) * width
+            )
+            if is_second:
+                single -= 1
+                rows[1, paired] = rows[2, single]
+                paired += 1
+            else:
+                rows[2, single] = rows[0, found]
+                single += 1
+            is_waiting = not is_second
             found += 1
-    return found, (first, end), (other_first, other_end)
+    return (found, paired, single), here, there
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _narrow(known: Span, row: AnyArray) -> Span:
+    """Take one more row into what is seen of all rows and of any."""
+    return max(known[0], row[0]), min(known[1], row[1]), min(known[2], row[0]), max(known[3], row[2])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

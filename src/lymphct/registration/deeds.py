@@ -13,7 +13,7 @@ from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray, FloatArray
 from lymphct.core.errors import InputError
 from lymphct.registration.affine import AIR, align_affine
 from lymphct.registration.belief import propagate
-from lymphct.registration.bits import UNSEEN
+from lymphct.registration.chunks import UNSEEN
 from lymphct.registration.cost import data_cost, grid_shape, mean_distance
 from lymphct.registration.deeds_settings import DeedsSettings, Level
 from lymphct.registration.descriptor import describe

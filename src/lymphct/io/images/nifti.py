@@ -1,14 +1,13 @@
 """NIfTI files: a checked header, a verified stream of voxels, and files that are written byte-identical."""
 
-import gzip
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import nibabel as nib
 import numpy as np
+from isal import igzip
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
@@ -18,15 +17,15 @@ from lymphct.core.system import move, sync
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.limits import AnatomicalLimits, SafetyLimits
+from lymphct.io.images.nifti_fields import header_bytes
 from lymphct.io.images.nifti_header import HEADER_BYTES, parse_header
 from lymphct.io.images.nifti_stream import VerifiedStream
 from lymphct.io.images.voxels import read_payload, scaled_values
 from lymphct.io.regular_file import open_regular
 from lymphct.io.results.disk import environment_errors
 
-_RAS_FROM_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
-_COMPRESSION_LEVEL: Final = 4
-_SINGLE_FILE_OFFSET: Final = 352
+_COMPRESSION_LEVEL: Final = 2
+"""Of ISA-L's 0 … 3 (decision 0035)."""
 
 
 def read_nifti(
@@ -80,32 +79,25 @@ def write_nifti(path: Path, volume: Volume) -> None:
     """Write an image or a vector field (components last, LPS values) as .nii.gz.
 
     The number type is kept (truth values become uint8); qform and sform agree; `descrip` is empty, the gzip
-    header carries no time and no name: equal volumes give equal bytes. The file appears whole or not at all.
+    header carries no time and no name: equal volumes give equal bytes on one installation (another processor
+    may pack them otherwise). The file appears whole or not at all.
 
     Raises:
+        InputError: NIfTI-1 has no place for the number type or for so long an axis.
         EnvironmentProblemError: it cannot be written.
 
     """
     array = volume.array.astype(np.uint8) if volume.array.dtype == np.bool_ else volume.array
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("="))
-    header = nib.Nifti1Header()
-    header.set_data_dtype(array.dtype)
-    header.set_data_shape(array.shape)
-    affine = _RAS_FROM_LPS @ volume.geometry.affine
-    header.set_qform(affine, code="scanner")
-    header.set_sform(affine, code="scanner")
-    header.set_xyzt_units("mm")
-    header["vox_offset"] = _SINGLE_FILE_OFFSET
-    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
-    start = header.binaryblock.ljust(_SINGLE_FILE_OFFSET, b"\0")
+    start = header_bytes(volume.geometry, array)
     # A fixed name: what a killed process leaves is overwritten by the next run instead of piling up.
     staging = path.with_name(f".{path.name}.writing")
     with environment_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with staging.open("wb") as file:
-                with gzip.GzipFile("", "wb", _COMPRESSION_LEVEL, file, mtime=0) as packed:
+                with igzip.IGzipFile("", "wb", _COMPRESSION_LEVEL, file, mtime=0) as packed:
                     packed.write(start)
                     _write_voxels(packed, array)
                 file.flush()
@@ -118,7 +110,7 @@ def write_nifti(path: Path, volume: Volume) -> None:
         sync(path.parent)
 
 
-def _write_voxels(packed: gzip.GzipFile, array: AnyArray) -> None:
+def _write_voxels(packed: igzip.IGzipFile, array: AnyArray) -> None:
     for component in [array] if array.ndim == 3 else [array[..., n] for n in range(array.shape[3])]:
         for k in range(component.shape[2]):
             packed.write(component[:, :, k].tobytes(order="F"))

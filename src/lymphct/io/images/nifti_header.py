@@ -3,8 +3,6 @@
 from typing import Any, Final, Literal
 
 import numpy as np
-from nibabel.nifti1 import header_dtype as nifti1_dtype
-from nibabel.nifti2 import header_dtype as nifti2_dtype
 
 from lymphct.core.arrays import DoubleArray, Index3
 from lymphct.core.errors import InputError
@@ -12,16 +10,14 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Notice
 from lymphct.io.images.image_header import ImageHeader, in_mm, straight_grid
 from lymphct.io.images.limits import SafetyLimits, check_safety, check_voxel_count
+from lymphct.io.images.nifti_fields import NIFTI1, NIFTI2, TYPES
 
 HEADER_BYTES: Final = 540
 """Bytes that hold either header, NIfTI-1 (348) or NIfTI-2 (540)."""
 
-_SIZES: Final = {348: nifti1_dtype, 540: nifti2_dtype}
+_SIZES: Final = {348: NIFTI1, 540: NIFTI2}
 _LARGEST_OFFSET: Final = 1 << 26
 _LPS_FROM_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
-_TYPES: Final = {
-    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
-}  # fmt: skip
 _REFUSED_TYPES: Final = {
     1: "1-bit", 32: "complex", 128: "RGB color", 1536: "128-bit", 1792: "complex", 2048: "complex",
     2304: "RGBA color",
@@ -123,11 +119,11 @@ def _shape(dim: list[int], components: int) -> Index3:
 
 
 def _dtype(code: int, bits: int) -> np.dtype[Any]:
-    if code not in _TYPES:
+    if code not in TYPES:
         kind = _REFUSED_TYPES.get(code, "unknown")
         msg = f"voxels of a {kind} type (NIfTI datatype {code}) are not supported"
         raise InputError(msg, code="E_DATATYPE", cure="export one number per voxel, for example int16")
-    dtype = np.dtype(_TYPES[code])
+    dtype = np.dtype(TYPES[code])
     if bits != 8 * dtype.itemsize:
         right = 8 * dtype.itemsize
         msg = f"incomplete or damaged file: datatype {code} has {right} bits, the header says {bits}"

@@ -9,7 +9,6 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.terms import Phase
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import CT, ReadImage, Source, name_of
-from lymphct.io.images.dicom.reading import read_dicom
 from lymphct.io.images.hounsfield import checked_hounsfield
 from lymphct.io.images.in_memory import read_in_memory
 from lymphct.io.images.labels import Scheme, read_labels
@@ -64,7 +63,13 @@ def read_image(path: Path) -> ReadImage:
         InputError: as `read_volume`.
 
     """
-    return read_dicom(path) if holds_series(path) else read_single_file(path)
+    return _read_series(path) if holds_series(path) else read_single_file(path)
+
+
+def _read_series(path: Path, anatomy: AnatomicalLimits | None = None) -> ReadImage:
+    from lymphct.io.images.dicom.reading import read_dicom  # noqa: PLC0415 - pydicom takes 0.2 s to import
+
+    return read_dicom(path, anatomy=anatomy)
 
 
 def read_field(path: Path) -> Volume:
@@ -101,7 +106,7 @@ def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = No
     if isinstance(path, Volume):
         image = read_in_memory(path, name=f"{phase.value} phase", check_grid=check_grid)
     elif holds_series(path):
-        image = read_dicom(path, anatomy=limits)
+        image = _read_series(path, limits)
     else:
         image = read_single_file(path, anatomy=limits, check_grid=check_grid)
     try:
@@ -121,7 +126,7 @@ def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = No
 def write_volume(path: str | PathLike[str], volume: Volume) -> None:
     """Write an image, or a vector field with its components last (LPS, mm), as .nii.gz.
 
-    Equal volumes give equal bytes; the number type is kept; the header holds no text and no time.
+    Equal volumes give equal bytes on one installation; the number type is kept; the header holds no text and no time.
     A field is a 4-D file (i, j, k, 3), read back by `read_field`.
 
     Raises:
