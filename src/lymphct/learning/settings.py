@@ -15,6 +15,7 @@ Preset = Literal["none", "flips", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Mode = Literal["exact", "box"]
 Backend = Literal["torch", "openvino"]
+Grid = Literal["even", "few"]
 PLAIN_STRIDE: Index3 = (1, 1, 1)
 
 
@@ -232,6 +233,10 @@ class InferenceSettings(Settings):
     a GPU takes more. Large patches go through a CPU one by one, whatever this says."""
     mirroring: bool = False
     """Average over the eight mirrored versions. Not stated in the paper; off, as it costs eightfold time."""
+    windows: Grid = "even"
+    """even: nnU-Net's grid. few: where heads multiply by the attention, windows lie so that as few as can be
+    have any; they still cover the image at steps of at most `step`, and skipping still changes no logit, but
+    they lie elsewhere, which moves some borders by a voxel. Not stated in the paper (decision 0034)."""
     skip_without_attention: bool = True
     """Run one window without attention for all of them, whose logits are equal; changes no logit
     (Sec. III-A.1). Only for networks whose heads multiply by the attention."""
@@ -250,6 +255,8 @@ class InferenceChoice(Settings):
     """What a user wants otherwise than the bundle says; empty values leave it to the bundle."""
 
     mode: Mode | None = None
+    """Of stage 1, the only network with attention. Not stated in the paper; the bundle decides."""
+    windows: Grid | None = None
     """Of stage 1, the only network with attention. Not stated in the paper; the bundle decides."""
     precision: Precision | None = None
     """Of all sliding networks. Not stated in the paper; the bundle decides."""
