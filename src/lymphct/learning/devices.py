@@ -1,9 +1,11 @@
 """On which processor the networks run."""
 
+import importlib.util
+
 import torch
 
 from lymphct.core.errors import EnvironmentProblemError, UsageError
-from lymphct.learning.settings import Precision
+from lymphct.learning.settings import Backend, Precision
 
 
 def chosen_device(name: str) -> torch.device:
@@ -33,6 +35,14 @@ def resolved_precision(precision: Precision, device: torch.device) -> Precision:
     if precision != "auto":
         return precision
     return "bfloat16" if has_bfloat16(device) else "float32"
+
+
+def resolved_backend(backend: Backend, device: torch.device) -> Backend:
+    """Replace `auto` by openvino for CPUs where it is installed, by torch elsewhere."""
+    if backend != "auto":
+        return backend
+    is_installed = importlib.util.find_spec("openvino") is not None
+    return "openvino" if device.type == "cpu" and is_installed else "torch"
 
 
 def has_bfloat16(device: torch.device) -> bool:

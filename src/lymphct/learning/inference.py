@@ -17,8 +17,8 @@ from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.errors import UsageError
 from lymphct.imaging.crop import crop
 from lymphct.learning.allocation import kept_memory
-from lymphct.learning.devices import resolved_precision
-from lymphct.learning.openvino_backend import Run, compiled
+from lymphct.learning.devices import resolved_backend, resolved_precision
+from lymphct.learning.openvino_backend import Run, compiled, rest
 from lymphct.learning.settings import InferenceSettings, Precision
 from lymphct.learning.tensors import reversed_axes
 from lymphct.learning.window_plan import planned_windows
@@ -130,8 +130,11 @@ def _job(
     if settings.backend == "openvino" and job.device.type != "cpu":
         msg = f"the backend openvino runs on the CPU, the network is on {job.device}"
         raise UsageError(msg, cure="choose the device cpu or the backend torch")
-    precision = resolved_precision(settings.precision, job.device)
-    return replace(job, settings=settings.model_copy(update={"precision": precision}))
+    resolved = {
+        "precision": resolved_precision(settings.precision, job.device),
+        "backend": resolved_backend(settings.backend, job.device),
+    }
+    return replace(job, settings=settings.model_copy(update=resolved))
 
 
 def _array(values: Tensor | FloatArray) -> FloatArray:
@@ -161,6 +164,8 @@ def _reduced(job: _Job, reduce: Reduce) -> Tensor:
             return _padded(job, reduce)
     finally:
         job.network.train(was_training)
+        if job.settings.backend == "openvino":
+            rest(job.network)
 
 
 def _background(network: nn.Module) -> Tensor | None:
@@ -225,7 +230,8 @@ def _window_logits(job: _Job, windows: Sequence[Window]) -> Iterator[tuple[Windo
     background: Tensor | None = None
     for window, is_dark in zip(windows, dark, strict=True):
         logits = background if is_dark and background is not None else next(results)
-        background = logits if is_dark else background
+        if is_dark and background is None:
+            background = logits = logits.clone()  # the next pass overwrites what this one gave
         yield window, logits
 
 
@@ -285,8 +291,8 @@ def _mirrored(run: Run, image: Tensor, attention: Tensor | None, axes: tuple[int
     """Average over mirrored versions in pairs: halving is exact, so equal logits stay equal."""
     if not axes:
         return run(image, attention)
-    axis, rest = axes[0], axes[1:]
-    plain = _mirrored(run, image, attention, rest)
+    axis, others = axes[0], axes[1:]
+    plain = _mirrored(run, image, attention, others).clone()  # the next pass overwrites it
     flipped = None if attention is None else attention.flip(axis)
-    turned = _mirrored(run, image.flip(axis), flipped, rest)
+    turned = _mirrored(run, image.flip(axis), flipped, others)
     return 0.5 * (plain + turned.flip(axis))

@@ -14,7 +14,7 @@ Range = tuple[NonNegativeFloat, NonNegativeFloat]
 Preset = Literal["none", "flips", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Mode = Literal["exact", "box"]
-Backend = Literal["torch", "openvino"]
+Backend = Literal["auto", "torch", "openvino"]
 Grid = Literal["even", "few"]
 PLAIN_STRIDE: Index3 = (1, 1, 1)
 
@@ -248,11 +248,13 @@ class InferenceSettings(Settings):
     for it, float32 elsewhere; logits then move by some hundredths, near borders by more. Not stated in the
     paper; float32 gives every machine the same calls (on a GPU torch may take TF32 for it)."""
     backend: Backend = "torch"
-    """Library that runs the network; openvino is an extra, for CPUs. Not stated in the paper."""
+    """Library that runs the network; openvino is an extra, for CPUs. auto: openvino there where it is
+    installed, else torch; logits then differ by at most 0.001. Not stated in the paper; torch is what
+    thresholds are chosen with."""
 
 
 class InferenceChoice(Settings):
-    """What a user wants otherwise than the bundle says; empty values leave it to the bundle."""
+    """How a user wants it rather than as the bundle says; empty values leave it to the bundle."""
 
     mode: Mode | None = None
     """Of stage 1, the only network with attention. Not stated in the paper; the bundle decides."""
@@ -260,8 +262,9 @@ class InferenceChoice(Settings):
     """Of stage 1, the only network with attention. Not stated in the paper; the bundle decides."""
     precision: Precision | None = None
     """Of all sliding networks. Not stated in the paper; the bundle decides."""
-    backend: Backend | None = None
-    """Of all sliding networks. Not stated in the paper; the bundle decides."""
+    backend: Backend | None = "auto"
+    """Of all sliding networks. Not stated in the paper; what is fastest (decision 0034). torch gives every
+    machine the same calls."""
     window_batch: PositiveInt | None = None
     """Windows per forward pass of all sliding networks. Not stated in the paper; the bundle decides."""
     mirroring: bool | None = None
