@@ -1,8 +1,8 @@
 """Time sliding windows beside nnU-Net's own predictor: the same weights, the same image, equal label maps.
 
 `python benchmarks/nnunet_inference.py --peer PYTHON [--shape 512 512 300] [--json FILE]`, one thread: a plain
-U-Net a quarter as wide as nnU-Net's plan for the patch 160×192×80, ten classes, two channels; trained for a moment on
-synthetic organs, so that its labels mean something.
+U-Net a quarter as wide as nnU-Net's plan for the patch 160×192×80, ten classes, two channels; trained for a
+moment on synthetic organs, so that its labels mean something.
 PYTHON is that of an environment with torch and nnunetv2, for instance:
 
     python -m venv build/nnunet
@@ -67,8 +67,8 @@ def organs(shape: Index3, seed: int) -> tuple[FloatArray, LabelArray]:
         highest = torch.maximum(highest, field)
     tissue = torch.randn(CHANNELS, CLASSES, generator=torch.Generator().manual_seed(0))
     image = 0.3 * torch.randn(CHANNELS, *size, generator=generator)
-    for channel, brightness in zip(image, tissue, strict=True):
-        channel += brightness[labels.int()]
+    for channel in range(CHANNELS):
+        image[channel] += tissue[channel][labels.int()]
     return image.numpy(), labels.numpy()
 
 

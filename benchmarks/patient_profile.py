@@ -195,11 +195,11 @@ def ct_record(record: PatientRecord, folder: Path) -> PatientRecord:
     patient = read_patient(record)
     if patient.arterial is None:
         sys.exit("the patient lacks a file")
-    paths = {name: folder / f"{name}.nii.gz" for name in ("venous", "arterial")}
-    write_volume(paths["venous"], placed_in_field(patient.venous, 1))
-    write_volume(paths["arterial"], placed_in_field(patient.arterial, 1))
-    cells = {**record.cells, **{name: str(path) for name, path in paths.items()}}
-    return replace(record, **paths, cells=cells)
+    venous, arterial = folder / "venous.nii.gz", folder / "arterial.nii.gz"
+    write_volume(venous, placed_in_field(patient.venous, 1))
+    write_volume(arterial, placed_in_field(patient.arterial, 1))
+    cells = {**record.cells, "venous": str(venous), "arterial": str(arterial)}
+    return replace(record, venous=venous, arterial=arterial, cells=cells)
 
 
 def ct_profile(record: PatientRecord) -> dict[str, Any]:

@@ -31,8 +31,10 @@ def chosen_device(name: str) -> torch.device:
 
 
 def resolved_precision(precision: Precision, device: torch.device) -> Precision:
-    """Replace `auto` by what the device is fast at."""
-    if precision != "auto":
+    """Replace `auto` by what the device is fast at, `gpu` by what a GPU is fast at."""
+    if precision == "gpu" and device.type != "cuda":
+        return "float32"
+    if precision not in {"auto", "gpu"}:
         return precision
     return "bfloat16" if has_bfloat16(device) else "float32"
 
