@@ -118,10 +118,10 @@ def windows_table(name: str, attention: FloatArray) -> Table:
         return float(not torch.equal(logits, exact[settings.windows]))
 
     choices = {
-        "few with attention: skipped": InferenceSettings(windows="few"),
-        "the same grid, complete": InferenceSettings(windows="few", skip_without_attention=False),
-        "even: skipped": InferenceSettings(),
-        "even: complete": InferenceSettings(skip_without_attention=False),
+        "skipped without attention": InferenceSettings(),
+        "complete grid": InferenceSettings(skip_without_attention=False),
+        "few with attention, skipped": InferenceSettings(windows="few"),
+        "few with attention, complete": InferenceSettings(windows="few", skip_without_attention=False),
         "box of the attention": InferenceSettings(mode="box"),
     }
     methods = [

@@ -81,6 +81,8 @@ def test_what_departs_from_torch_in_float32_over_the_whole_image_is_said(models:
         "inference_backend": "openvino",
     }
     assert "box of the attention only" in found["inference_box"].text
+    few = inference_notices(models.running(InferenceChoice(windows="few", backend=None)))
+    assert [(notice.code, notice.value) for notice in few] == [("inference_windows", "few")]
 
 
 def test_auto_is_said_as_what_it_means_here(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:

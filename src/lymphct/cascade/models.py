@@ -116,6 +116,9 @@ def inference_notices(models: Models) -> list[Notice]:
     if models.nodes is not None and models.nodes.settings.inference.mode == "box":
         text = "lymph nodes: windows over the box of the attention only"
         said["inference_box"] = Notice(code="inference_box", text=text, value="box")
+    elif models.nodes is not None and models.nodes.settings.inference.windows == "few":
+        text = "lymph nodes: windows laid so that few of them have attention"
+        said["inference_windows"] = Notice(code="inference_windows", text=text, value="few")
     for part in (models.structures, models.tumor, models.nodes):
         if part is None:
             continue

@@ -84,6 +84,7 @@ def rest(network: nn.Module) -> None:
     known = _known.get(network)
     if known is not None:
         known.model.release_memory()
+        give_back()
 
 
 def _library(name: str) -> Any:  # noqa: ANN401 - an optional library, unknown to the type checker
