@@ -44,7 +44,7 @@ from lymphct.learning.unet import SegmentationNetwork, initialize
 CLASSES: Final = 10
 CHANNELS: Final = 2
 PATCH: Final[Index3] = (160, 192, 80)
-ORGAN, ITERATIONS = 24, 120
+ORGAN, ITERATIONS = 24, 80
 """Voxels from organ to organ; steps of training: enough that most voxels are decided."""
 UNET: Final = UNetSettings(features=(8, 16, 32, 64, 80, 80))
 WAYS: Final = {
@@ -78,7 +78,7 @@ def trained_network(iterations: int) -> SegmentationNetwork:
     initialize(network, torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for n in range(iterations):
-        image, labels = organs((64, 64, 64), 1 + n)
+        image, labels = organs((64, 64, 32), 1 + n)
         logits = network(torch.from_numpy(image)[None])[0]
         loss = nn.functional.cross_entropy(logits, torch.from_numpy(labels)[None].long())
         optimizer.zero_grad()
