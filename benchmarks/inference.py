@@ -1,12 +1,15 @@
 """Time sliding windows: skipped or not, over the box alone, by torch or OpenVINO; and watch their memory.
 
 `python benchmarks/inference.py [PART …] [--shape 512 512 300] [--runs 5] [--unet small] [--json FILE]`, one
-thread throughout. PART is one of these, without a name all three run:
+thread throughout. PART is one of these, without a name all run:
 
 - windows: the paper's patch over the attention maps of a `tall` phantom and of one of size `paper` placed in
-  an image of `--shape`, with a small network; skipping must change no bit.
+  an image of `--shape`, on nnU-Net's even grid and on one laid so that few windows have attention, with a
+  small network; skipping must change no bit.
 - backends: the shipped networks (with `--unet paper` also one window of the paper's), each library and
   precision against torch's float32; OpenVINO only where it is installed.
+- patients: whole `tiny` phantoms by each library and precision and on windows laid for few with attention;
+  the error is 1 less the mean Dice of structures, tumor and nodes with torch's float32 and even windows.
 - memory: the largest memory of each stage beyond its input, in a child process, for an image of `--shape`
   full of tissue and attention, with the paper's patch and a small network or (hours) the paper's.
 """
@@ -37,16 +40,18 @@ from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.anatomy.structures import build_structure_network, segment_structures
 from lymphct.anatomy.tumor import build_tumor_network, segment_tumor
 from lymphct.attention.mapping import attention_map
-from lymphct.core.arrays import FloatArray, Index3
+from lymphct.cascade.patient import predict_patient
+from lymphct.cascade.settings import Config
+from lymphct.core.arrays import AnyArray, FloatArray, Index3
 from lymphct.core.geometry import Geometry
-from lymphct.core.patient import Multiphase
+from lymphct.core.patient import Multiphase, PatientInput, Prediction
 from lymphct.core.volume import Volume
 from lymphct.imaging.crop import crop_volume
 from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
 from lymphct.io.models.loading import load_models
 from lymphct.learning.inference import sliding_window_logits
-from lymphct.learning.settings import Backend, InferenceSettings, Precision, UNetSettings
+from lymphct.learning.settings import Backend, InferenceChoice, InferenceSettings, Precision, UNetSettings
 from lymphct.learning.tensors import reversed_axes, to_network
 from lymphct.nodes.segmentation import build_node_network, segment_nodes
 from lymphct.nodes.settings import NodeSegmentationSettings
@@ -57,7 +62,7 @@ SPACING = (0.68, 0.68, 0.80)
 SMALL = UNetSettings(features=(4, 8), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1)
 UNETS = {"small": SMALL, "paper": UNetSettings()}
 STAGES = ("structures", "tumor", "nodes")
-PARTS = ("windows", "backends", "memory")
+PARTS = ("windows", "backends", "patients", "memory")
 
 
 class Counted(nn.Module):
@@ -93,31 +98,37 @@ def reference_maps(shape: Index3) -> Iterator[tuple[str, FloatArray]]:
 
 
 def windows_table(name: str, attention: FloatArray) -> Table:
-    """Compare skipped, complete and boxed windows on one map; skipping must change no bit."""
+    """Compare skipped, complete and boxed windows on one map; skipping must change no bit of either grid."""
     gate = to_network(attention)
     image = np.random.default_rng(0).normal(size=(2, *gate.shape)).astype(np.float32)
     patch_size = NodeSegmentationSettings().sampling.patch_size
     network = Counted().eval()
     counts: list[int] = []
-    exact: list[Tensor] = []
+    exact: dict[str, Tensor] = {}
 
     def slide(settings: InferenceSettings) -> Tensor:
         network.windows = 0
         logits = sliding_window_logits(network, image, gate, patch_size, settings)
         counts.append(network.windows)
-        exact.append(logits)
+        if settings.mode == "exact":
+            exact.setdefault(settings.windows, logits)
         return logits
+
+    def changed(settings: InferenceSettings, logits: Tensor) -> float:
+        return float(not torch.equal(logits, exact[settings.windows]))
 
     choices = {
         "skipped without attention": InferenceSettings(),
         "complete grid": InferenceSettings(skip_without_attention=False),
+        "few with attention, skipped": InferenceSettings(windows="few"),
+        "few with attention, complete": InferenceSettings(windows="few", skip_without_attention=False),
         "box of the attention": InferenceSettings(mode="box"),
     }
     methods = [
         Method(
             name=title,
             compute=partial(slide, settings),
-            error=None if settings.mode == "box" else lambda logits: float(not torch.equal(logits, exact[0])),
+            error=None if settings.mode == "box" else partial(changed, settings),
             is_slow=True,
         )
         for title, settings in choices.items()
@@ -182,6 +193,52 @@ def _backends(network: nn.Module, shape: Index3, patch_size: Index3) -> list[Met
     return methods
 
 
+def patients_table(count: int) -> Table:
+    """Predict phantoms the shipped bundle never saw in several ways; tell how far masks and calls move."""
+    models = load_models(read_bundle(shipped_bundle_path()), torch.device("cpu"))
+    ways: dict[str, InferenceChoice] = {
+        "torch, float32": InferenceChoice(backend="torch"),
+        "torch, bfloat16": InferenceChoice(backend="torch", precision="bfloat16"),
+        "torch, float32, few with attention": InferenceChoice(backend="torch", windows="few"),
+    }
+    if importlib.util.find_spec("openvino") is not None:
+        ways["openvino, float32"] = InferenceChoice(backend="openvino")
+        ways["openvino, bfloat16"] = InferenceChoice(backend="openvino", precision="bfloat16")
+    phantoms = [generate_patient(PhantomSettings(size="tiny"), seed=20, index=n) for n in range(count)]
+    found: dict[str, list[Prediction]] = {}
+    rows = []
+    for name, choice in ways.items():
+        config = Config(inference=choice)
+        starts = (time.process_time(), time.perf_counter())
+        found[name] = [
+            predict_patient(
+                PatientInput(patient_id=p.patient_id, venous=p.venous, arterial=p.arterial),
+                models, config, registration="none",
+            )
+            for p in phantoms
+        ]  # fmt: skip
+        cpu, wall = time.process_time() - starts[0], time.perf_counter() - starts[1]
+        pairs = list(zip(found[name], found["torch, float32"], strict=True))
+        moved = max(abs((a.probability or 0.0) - (b.probability or 0.0)) for a, b in pairs)
+        dice = [f"{np.mean([_dice(mask(a), mask(b)) for a, b in pairs]):.4f}" for mask in MASKS]
+        title = f"{name}: Dice {' '.join(dice)}, probability {moved:.3f}"
+        error = 1 - min(map(float, dice))
+        rows.append(Timing(method=title, cpu=cpu, wall=wall, extra_mib=None, error=error))
+    return Table(title=f"{count} whole patients; Dice of structures, tumor, nodes", rows=rows)
+
+
+def _dice(a: AnyArray, b: AnyArray) -> float:
+    total = np.count_nonzero(a) + np.count_nonzero(b)
+    return 2 * np.count_nonzero((a == b) & (a > 0)) / total if total else 1.0
+
+
+MASKS: tuple[Callable[[Prediction], AnyArray], ...] = (
+    lambda found: found.structures.array,
+    lambda found: found.tumor.array,
+    lambda found: found.nodes.instances.array > 0,
+)
+
+
 def memory_table(shape: Index3, unet: str) -> Table:
     """Run each stage in a child process."""
     rows = []
@@ -238,6 +295,8 @@ def main() -> int:
             tables += [windows_table(name, found) for name, found in reference_maps(tuple(given.shape))]
         elif part == "backends":
             tables += backend_tables(given.runs, given.unet)
+        elif part == "patients":
+            tables.append(patients_table(4))
         elif part == "memory":
             tables.append(memory_table(tuple(given.shape), given.unet))
         else:

@@ -6,6 +6,8 @@
   that does nothing.
 - whole: a `tiny` phantom with the shipped bundle, from reading the files to the report, the second of two
   runs (the first compiles); two threads where the machine has them.
+- ct: a whole CT of 384×384×200 mm with the shipped bundle, a `tiny` phantom in a body that fills the field;
+  with what `predict` chooses, by torch, and in other ways of running it; how equal the masks are.
 - classical: a phantom of size `--size`, what needs no network: read, register, resample, attention, nodes,
   metrics, write. One thread, after a warm-up on a small phantom.
 
@@ -30,6 +32,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
@@ -40,10 +43,12 @@ from lymphct.cascade import examination as cascade
 from lymphct.cascade.alignment import AIR
 from lymphct.config import Config
 from lymphct.core.patient import Multiphase
+from lymphct.core.volume import Volume
 from lymphct.evaluation.detection import match_instances
 from lymphct.evaluation.segmentation import label_scores
+from lymphct.imaging.crop import crop_volume
 from lymphct.imaging.preprocess import resample, resample_labels, working_grid
-from lymphct.io.images.reading import write_volume
+from lymphct.io.images.reading import read_volume, write_volume
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.nodes.features import node_features
@@ -56,10 +61,21 @@ from lymphct.phantom.settings import SIZES, PhantomSettings
 from lymphct.registration.registering import register_with
 from lymphct.registration.settings import RegistrationSettings
 
-PARTS = ("start", "whole", "classical")
+STARTED = time.process_time()
+"""Seconds of starting Python and of all imports."""
+PARTS = ("start", "whole", "ct", "classical")
 SEED = 20
 """Of the demo: patients the shipped bundle was never trained on."""
 SPACING = (0.68, 0.68, 0.80)
+FIELD, FAT, AROUND = (384.0, 384.0, 200.0), -95.0, -300.0
+"""mm of a whole CT; HU of what surrounds a phantom in it, and what is darker than any tissue."""
+CHOICES: dict[str, dict[str, str]] = {
+    "as chosen by itself": {},
+    "by torch": {"backend": "torch"},
+    "few windows with attention": {"windows": "few"},
+    "openvino in bfloat16": {"backend": "openvino", "precision": "bfloat16"},
+}
+MASKS = ("structures", "tumor", "node_instances")
 STARTS = {
     "Python alone": ("-c", "pass"),
     "import lymphct": ("-c", "import lymphct"),
@@ -157,15 +173,69 @@ def in_child(part: str, manifest: Path) -> dict[str, Any]:
     return {**record, "cpu": cpu, "wall": wall}
 
 
-def whole_profile(record: PatientRecord) -> dict[str, Any]:
-    """Predict one patient from files to report; time every stage."""
+def placed_in_field(phase: Volume, seed: int) -> Volume:
+    """Return a phase of a phantom in a body that fills a field of 384×384×200 mm; noise is drawn from `seed`.
+
+    The air around the phantom becomes fat with soft structure within an ellipse; slices beyond its ends
+    repeat the last ones.
+    """
+    grid = phase.geometry
+    i, j, k = (round(length / step) for length, step in zip(FIELD, grid.spacing, strict=True))
+    start = ((grid.shape[0] - i) // 2, (grid.shape[1] - j) // 2, grid.shape[2] - k)
+    field = crop_volume(phase, start, (i, j, k), fill=AIR)
+    values = field.array.astype(np.float32)
+    values[:, :, : -start[2]] = values[:, :, -start[2], None]
+    pieces, _ = ndimage.label(values < AROUND)
+    rng = np.random.default_rng(seed)
+    soft = ndimage.zoom(rng.normal(0, 25, (i // 12, j // 12, k // 12)), 12, order=1)
+    soft = np.pad(soft, [(0, n - m) for n, m in zip((i, j, k), soft.shape, strict=True)], mode="edge")
+    x, y = np.meshgrid(np.linspace(-1, 1, i), np.linspace(-1, 1, j), indexing="ij")
+    body = (x / 0.92) ** 2 + (y / 0.7) ** 2 < 1
+    fat = (pieces == pieces[0, 0, 0]) & body[:, :, None]
+    noise = rng.normal(0, 10, values.shape)
+    values = np.where(fat, FAT + soft + noise, values + noise * (np.arange(k) < -start[2]))
+    return field.with_array(np.round(values).clip(AIR, 1024).astype(np.int16))
+
+
+def ct_record(record: PatientRecord, folder: Path) -> PatientRecord:
+    """Write both phases of a phantom in the large field; return the patient without masks."""
+    patient = read_patient(record)
+    if patient.arterial is None:
+        sys.exit("the patient lacks a file")
+    venous, arterial = folder / "venous.nii.gz", folder / "arterial.nii.gz"
+    write_volume(venous, placed_in_field(patient.venous, 1))
+    write_volume(arterial, placed_in_field(patient.arterial, 1))
+    cells = {**record.cells, "venous": str(venous), "arterial": str(arterial)}
+    return replace(record, venous=venous, arterial=arterial, cells=cells)
+
+
+def ct_profile(record: PatientRecord) -> dict[str, Any]:
+    """Profile a whole CT in each of `CHOICES`; tell how equal the masks are."""
+    with tempfile.TemporaryDirectory() as name:
+        placed = ct_record(record, Path(name))
+        found, masks = {}, {}
+        for way, choice in CHOICES.items():
+            out = Path(name) / way.replace(" ", "-")
+            found[way] = whole_profile(placed, Config.model_validate({"inference": choice}), out)
+            found[way]["cpu"] = sum(step["cpu"] for step in found[way]["steps"])
+            masks[way] = [read_volume(out / "seg" / f"{mask}.nii.gz").array for mask in MASKS]
+    truth = masks["by torch"]
+    for way, drawn in masks.items():
+        found[way]["dice"] = {
+            mask: float(2 * ((a == b) & (a > 0)).sum() / max((a > 0).sum() + (b > 0).sum(), 1))
+            for mask, a, b in zip(MASKS, drawn, truth, strict=True)
+        }
+    return {"ways": found, "steps": next(iter(found.values()))["steps"]}
+
+
+def whole_profile(record: PatientRecord, config: Config, out: Path) -> dict[str, Any]:
+    """Predict one patient from files to report in `out`; time every stage."""
     profile = Profile()
-    imported = Step("start Python, import", cpu=time.process_time(), peak_mib=memory("VmHWM"))
-    imported.wall = imported.cpu  # nothing runs beside an import
+    imported = Step("start Python, import", cpu=STARTED, wall=STARTED)  # nothing runs beside an import
     profile.steps[imported.step] = imported
-    request = prediction.PredictionRequest(bundle=shipped_bundle_path(), config=Config())
+    request = prediction.PredictionRequest(bundle=shipped_bundle_path(), config=config)
     patient = replace(record, structures=None, tumor=None, nodes=None)  # the networks draw them
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with ExitStack() as stack:
         stages = profile.stage
 
         def stage(_watch: cascade.Stopwatch, name: str) -> Any:  # noqa: ANN401 - a context manager
@@ -175,7 +245,7 @@ def whole_profile(record: PatientRecord) -> dict[str, Any]:
         for name, step in HOOKS.items():
             work = profile.timed(step, resolve_name(name))
             stack.enter_context(mock.patch(name, work))
-        prediction.predict_single(patient, request, Path(folder) / "result")
+        prediction.predict_single(patient, request, out)
     return {"steps": profile.record()}
 
 
@@ -225,6 +295,9 @@ def profiled(part: str, size: str, runs: int) -> dict[str, Any]:
 
 
 def print_steps(title: str, steps: list[dict[str, Any]]) -> None:
+    """Print what each step took, and all together."""
+    total = {name: sum(step[name] for step in steps) for name in ("cpu", "wall")}
+    steps = [*steps, {"step": "together", **total, "peak_mib": None}]
     print(f"{title}\n{'step':<42}{'CPU s':>9}{'wall s':>9}{'peak MiB':>10}")
     for step in steps:
         peak = "-" if step["peak_mib"] is None else f"{step['peak_mib']:.0f}"
@@ -234,7 +307,10 @@ def print_steps(title: str, steps: list[dict[str, Any]]) -> None:
 def child(part: str, manifest: Path, target: Path) -> None:
     record = read_manifest(manifest).patients[0]
     if part == "whole":
-        found = whole_profile(record)
+        with tempfile.TemporaryDirectory() as folder:
+            found = whole_profile(record, Config(), Path(folder) / "result")
+    elif part == "ct":
+        found = ct_profile(record)
     else:
         with tempfile.TemporaryDirectory() as folder:
             settings = PhantomSettings(size="nano")
@@ -268,8 +344,13 @@ def main() -> int:
             found[part] = {"steps": start_record(given.runs)}
         else:
             twice = part == "whole" and not given.once
-            found[part] = profiled(part, "tiny" if part == "whole" else given.size, 1 + twice)
-        print_steps(part, found[part]["steps"])
+            size = given.size if part == "classical" else "tiny"
+            found[part] = profiled(part, size, 1 + twice)
+        for way, record in found[part].get("ways", {"": found[part]}).items():
+            print_steps(f"{part} {way}".strip(), record["steps"])
+            if "dice" in record:
+                equal = ", ".join(f"{mask} {dice:.5f}" for mask, dice in record["dice"].items())
+                print(f"Dice with the masks by torch: {equal}")
     if given.json is not None:
         write_record(given.json, profile=found)
     return 0

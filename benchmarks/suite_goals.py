@@ -192,6 +192,12 @@ GOALS: Final = (
         reached=lambda record: slowest_map(record, "skipped without attention"),
     ),
     Goal(
+        name="windows laid for few with attention, skipped: times as fast as all even windows",
+        section="inference",
+        wanted=1.3,
+        reached=lambda record: slowest_map(record, "few with attention, skipped"),
+    ),
+    Goal(
         name="windows over the attention's box: times as fast as all windows",
         section="inference",
         wanted=3,

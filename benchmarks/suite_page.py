@@ -174,6 +174,7 @@ def profile(record: Any) -> list[str]:  # noqa: ANN401 - JSON
     titles = {
         "start": "Start of a process",
         "whole": "From files to report, size `{size}`, shipped bundle",
+        "ct": "A whole CT of 384×384×200 mm, shipped bundle",
         "classical": "Without networks, size `{size}`, {shape} voxels",
     }
     parts = []

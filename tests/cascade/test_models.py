@@ -35,7 +35,8 @@ def test_a_choice_reaches_all_networks_that_slide_and_leaves_the_rest(models: Mo
     before = _inference(models)
     assert len(before) == 3
     assert _inference(chosen) == [
-        settings.model_copy(update={"precision": "bfloat16", "mirroring": True}) for settings in before
+        settings.model_copy(update={"precision": "bfloat16", "mirroring": True, "backend": "auto"})
+        for settings in before
     ]
     assert chosen.nodes is not None
     assert models.nodes is not None
@@ -80,10 +81,12 @@ def test_what_departs_from_torch_in_float32_over_the_whole_image_is_said(models:
         "inference_backend": "openvino",
     }
     assert "box of the attention only" in found["inference_box"].text
+    few = inference_notices(models.running(InferenceChoice(windows="few", backend=None)))
+    assert [(notice.code, notice.value) for notice in few] == [("inference_windows", "few")]
 
 
 def test_auto_is_said_as_what_it_means_here(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    automatic = models.running(InferenceChoice(precision="auto"))
+    automatic = models.running(InferenceChoice(precision="auto", backend="torch"))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     assert [notice.value for notice in inference_notices(automatic)] == ["bfloat16"]
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)

@@ -67,7 +67,7 @@ def test_where_everything_is_as_it_should_be_nothing_is_said(
 
 
 def test_the_most_important_comes_first(patient: PatientInput, found: Findings, answering: Models) -> None:
-    models = answering.running(InferenceChoice(mode="box"))
+    models = answering.running(InferenceChoice(mode="box", backend="torch"))
     models = replace(models, info=models.info.model_copy(update={"notice": "for phantoms only"}))
     file = (Notice(code="odd_file", text="an odd file"),)
     taught = replace(patient, patient_id="teacher", arterial=None, notices=file)

@@ -27,3 +27,11 @@ def test_a_torch_that_does_not_tell_means_no_bfloat16(monkeypatch: pytest.Monkey
 
 def test_a_precision_that_was_named_is_kept() -> None:
     assert resolved_precision("float16", CPU) == "float16"
+
+
+def test_on_a_gpu_alone_means_float32_on_every_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert resolved_precision("gpu", CPU) == "float32"
+    for has_it, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has_it=has_it, **_: has_it)
+        assert resolved_precision("gpu", torch.device("cuda")) == expected

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import UsageError
-from lymphct.learning import inference
 from lymphct.learning.inference import (
     sliding_window_labels,
     sliding_window_logits,
@@ -196,18 +195,34 @@ def test_labels_and_probabilities_are_those_of_the_logits(shape: tuple[int, int,
     torch.testing.assert_close(probability, logits.softmax(0)[1])
 
 
-def test_no_more_planes_are_held_than_a_patch_has() -> None:
-    image, _ = _scene()
-    planes = []
+@pytest.mark.parametrize("window_batch", [1, 3])
+def test_skipping_changes_no_bit_in_windows_laid_for_few_with_attention(window_batch: int) -> None:
+    network = _gated()
+    image = np.random.default_rng(0).normal(size=(2, 20, 60, 48)).astype(np.float32)
+    attention = np.zeros(image.shape[1:], np.float32)
+    attention[9:11, 29:31, 15:30] = 0.5
+    few = {"windows": "few", "window_batch": window_batch}
+    skipped = sliding_window_logits(network, image, attention, PATCH, _settings(**few))
+    passes, network.passes = network.passes, 0
+    plain = _settings(**few, skip_without_attention=False)
+    everything = sliding_window_logits(network, image, attention, PATCH, plain)
+    assert torch.equal(skipped, everything)
+    assert torch.isfinite(skipped).all()
+    complete, network.passes = network.passes, 0
+    even = sliding_window_logits(network, image, attention, PATCH, _settings(window_batch=window_batch))
+    assert passes < network.passes < complete
+    assert not torch.equal(even, skipped)  # windows do lie elsewhere
+    torch.testing.assert_close(even[:, :3, :20], skipped[:, :3, :20])  # where no attention is near
 
-    def kept(logits: Tensor) -> Tensor:
-        planes.append(logits.shape[1])
-        return logits[:1]
 
-    job = inference._job(Echo(), image, None, PATCH, _settings(step=0.4))
-    first = inference._reduced(job, kept)
-    assert max(planes) <= PATCH[2] < sum(planes) == SHAPE[0]
-    np.testing.assert_allclose(first.numpy(), image[:1], atol=1e-5)
+def test_windows_are_not_laid_by_the_attention_of_a_network_that_runs_them_all() -> None:
+    network = SegmentationNetwork(2, 3, UNET)
+    image, attention = _scene()
+    even, few = (
+        sliding_window_logits(network, image, attention, PATCH, _settings(windows=windows))
+        for windows in ("even", "few")
+    )
+    assert torch.equal(even, few)
 
 
 def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

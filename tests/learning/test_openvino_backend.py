@@ -1,3 +1,4 @@
+import copy
 import importlib.util
 import sys
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from lymphct.core.errors import EnvironmentProblemError
 from lymphct.learning import openvino_backend
+from lymphct.learning.devices import resolved_backend
 from lymphct.learning.inference import sliding_window_logits
 from lymphct.learning.settings import InferenceSettings, UNetSettings
 from lymphct.learning.unet import SegmentationNetwork, initialize
@@ -58,13 +60,63 @@ def test_without_the_extra_the_error_says_how_to_install_it(monkeypatch: pytest.
     assert "lymphct[openvino]" in str(caught.value)
 
 
-@pytest.mark.parametrize("size", [(2, 4, 8, 8, 8), (2, 4, 5, 6, 7)])
-def test_sums_in_two_stages_are_the_same_norm(size: tuple[int, ...]) -> None:
+def test_sums_in_two_stages_are_the_same_norm() -> None:
+    size = (2, 4, 8, 12, 8)
     norm = nn.InstanceNorm3d(4, affine=True)
     nn.init.uniform_(norm.weight)
     nn.init.uniform_(norm.bias)
     x = 5 + 2 * torch.randn(size, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(openvino_backend._StagedNorm(norm)(x), norm(x))
+
+
+def test_norms_are_staged_where_blocks_fit_and_a_small_image_stands_for_the_patch() -> None:
+    network = _network()
+    sizes = openvino_backend._norm_sizes(network, [(1, 2, 8, 24, 16)])
+    assert set(sizes.values()) == {(8, 24, 16), (4, 12, 8), (2, 6, 4)}
+    staged = openvino_backend._with_staged_norms(copy.deepcopy(network), sizes)
+    plain = {name for name, module in staged.named_modules() if isinstance(module, nn.InstanceNorm3d)}
+    assert plain == {name for name, size in sizes.items() if size == (2, 6, 4)}
+    assert openvino_backend._least_size((8, 24, 16), sizes.values()) == (8, 8, 8)
+    assert openvino_backend._least_size((8, 24, 16), [(3, 24, 16)]) == (8, 24, 16)
+    assert openvino_backend._least_size((8, 24, 16), []) == (8, 24, 16)
+    image = torch.randn(1, 2, 8, 24, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(staged(image)[0], network(image)[0], atol=1e-5, rtol=1e-5)
+
+
+@needs_openvino
+def test_auto_is_openvino_where_it_is_installed() -> None:
+    network = _network()
+    image, _ = _scene()
+    auto, openvino = (
+        sliding_window_logits(network, image, None, PATCH, OPENVINO.model_copy(update={"backend": backend}))
+        for backend in ("auto", "openvino")
+    )
+    assert torch.equal(auto, openvino)
+
+
+def test_auto_is_torch_without_openvino_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolved_backend("auto", torch.device("cuda")) == "torch"
+    assert resolved_backend("openvino", torch.device("cuda")) == "openvino"  # refused later, with a cure
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert resolved_backend("auto", torch.device("cpu")) == "torch"
+    network = _network()
+    image, _ = _scene()
+    auto, torch_s = (
+        sliding_window_logits(network, image, None, PATCH, InferenceSettings(backend=backend))
+        for backend in ("auto", "torch")
+    )
+    assert torch.equal(auto, torch_s)
+
+
+@needs_openvino
+def test_mirrored_passes_do_not_overwrite_one_another() -> None:
+    network = _network()
+    image, _ = _scene()
+    ours, theirs = (
+        sliding_window_logits(network, image, None, PATCH, InferenceSettings(backend=backend, mirroring=True))
+        for backend in ("torch", "openvino")
+    )
+    torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
 
 
 @needs_openvino
@@ -102,7 +154,7 @@ def test_a_network_is_converted_once_and_again_when_its_weights_changed() -> Non
     image = torch.ones(shapes[0])
     run = openvino_backend.compiled(network, shapes, "float32")
     assert openvino_backend.compiled(network, shapes, "float32") is run
-    before = run(image, None)
+    before = run(image, None).clone()
     head = network.decoder.seg_layers[-1]
     assert isinstance(head, nn.Conv3d)
     assert head.bias is not None

@@ -21,7 +21,7 @@ from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Notice
 from lymphct.core.settings import Settings
 from lymphct.core.terms import PHANTOM_NOTICE, StageName
-from lymphct.learning.devices import resolved_precision
+from lymphct.learning.devices import resolved_backend, resolved_precision
 from lymphct.learning.settings import InferenceChoice, SegmentationTrainingSettings
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.metastasis.network import StatusNetwork
@@ -116,17 +116,22 @@ def inference_notices(models: Models) -> list[Notice]:
     if models.nodes is not None and models.nodes.settings.inference.mode == "box":
         text = "lymph nodes: windows over the box of the attention only"
         said["inference_box"] = Notice(code="inference_box", text=text, value="box")
+    elif models.nodes is not None and models.nodes.settings.inference.windows == "few":
+        text = "lymph nodes: windows laid so that few of them have attention"
+        said["inference_windows"] = Notice(code="inference_windows", text=text, value="few")
     for part in (models.structures, models.tumor, models.nodes):
         if part is None:
             continue
         settings = part.settings.inference
-        precision = resolved_precision(settings.precision, next(part.network.parameters()).device)
+        device = next(part.network.parameters()).device
+        precision = resolved_precision(settings.precision, device)
         if precision != "float32":
             text = f"sliding windows were computed in {precision}, not in float32"
             said["inference_precision"] = Notice(code="inference_precision", text=text, value=precision)
-        if settings.backend != "torch":
-            text = f"sliding windows were computed by {settings.backend}, not by torch"
-            said["inference_backend"] = Notice(code="inference_backend", text=text, value=settings.backend)
+        backend = resolved_backend(settings.backend, device)
+        if backend != "torch":
+            text = f"sliding windows were computed by {backend}, not by torch"
+            said["inference_backend"] = Notice(code="inference_backend", text=text, value=backend)
     return list(said.values())
 
 

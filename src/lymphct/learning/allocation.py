@@ -38,6 +38,13 @@ def kept_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+def give_back() -> None:
+    """Give freed memory back to the system, also while it is kept."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
 @cache
 def _glibc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

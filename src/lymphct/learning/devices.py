@@ -1,12 +1,13 @@
 """On which processor the networks run."""
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
 from lymphct.core.errors import EnvironmentProblemError, UsageError
-from lymphct.learning.settings import Precision
+from lymphct.learning.settings import Backend, Precision
 
 
 def chosen_device(name: str) -> torch.device:
@@ -76,10 +77,20 @@ def fastest_convolutions(device: torch.device) -> AbstractContextManager[None]:
 
 
 def resolved_precision(precision: Precision, device: torch.device) -> Precision:
-    """Replace `auto` by what the device is fast at."""
-    if precision != "auto":
+    """Replace `auto` by what the device is fast at, `gpu` by what a GPU is fast at."""
+    if precision == "gpu" and device.type != "cuda":
+        return "float32"
+    if precision not in {"auto", "gpu"}:
         return precision
     return "bfloat16" if has_bfloat16(device) else "float32"
+
+
+def resolved_backend(backend: Backend, device: torch.device) -> Backend:
+    """Replace `auto` by openvino for CPUs where it is installed, by torch elsewhere."""
+    if backend != "auto":
+        return backend
+    is_installed = importlib.util.find_spec("openvino") is not None
+    return "openvino" if device.type == "cpu" and is_installed else "torch"
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -1,12 +1,11 @@
 """Sliding-window inference that skips windows without attention, exactly (Sec. III-A.1).
 
-The weighted sums are kept for one row of windows at a time: planes to which no further window adds are
-reduced to what the caller wants of them. Beyond image, attention and result the memory is that of one forward
-pass and of about (1.5 · classes + 2) · patch planes · j · i float32, whatever the length of the image.
+What no further window adds to is reduced at once to what the caller wants of it (`window_sums`). Beyond
+image, attention and result the memory is that of one forward pass and of the sums (`sums_bytes`).
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
 
@@ -18,19 +17,19 @@ from lymphct.core.arrays import FloatArray, Index3
 from lymphct.core.errors import UsageError
 from lymphct.imaging.crop import crop
 from lymphct.learning.allocation import kept_memory
-from lymphct.learning.devices import autocast, resolved_precision
-from lymphct.learning.openvino_backend import Run, compiled
+from lymphct.learning.devices import autocast, resolved_backend, resolved_precision
+from lymphct.learning.openvino_backend import Run, compiled, rest
 from lymphct.learning.settings import InferenceSettings
 from lymphct.learning.tensors import reversed_axes
-from lymphct.learning.windows import Window, gaussian, lit_box, widened, window_grid
+from lymphct.learning.window_plan import planned_windows
+from lymphct.learning.window_sums import Reduce, WindowSums
+from lymphct.learning.windows import Window, gaussian, inside, lit_box, widened, window_grid
 
 LARGE_PATCH: Final = 1_000_000
 """Voxels from which windows go through a CPU one by one: two would take twice the memory and no less time."""
 
 Image = Tensor | FloatArray | Sequence[FloatArray]
 """Normalised intensities (c, k, j, i), or one (k, j, i) for each channel; views of images are not copied."""
-Reduce = Callable[[Tensor], Tensor]
-"""What is kept (…, k, j, i) of the logits (classes, k, j, i) of some planes."""
 
 
 @runtime_checkable
@@ -55,6 +54,10 @@ class _Job:
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+    @property
+    def is_gated(self) -> bool:
+        return _background(self.network) is not None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,8 +130,11 @@ def _job(
     if settings.backend == "openvino" and job.device.type != "cpu":
         msg = f"the backend openvino runs on the CPU, the network is on {job.device}"
         raise UsageError(msg, cure="choose the device cpu or the backend torch")
-    precision = resolved_precision(settings.precision, job.device)
-    return replace(job, settings=settings.model_copy(update={"precision": precision}))
+    resolved = {
+        "precision": resolved_precision(settings.precision, job.device),
+        "backend": resolved_backend(settings.backend, job.device),
+    }
+    return replace(job, settings=settings.model_copy(update=resolved))
 
 
 def _array(values: Tensor | FloatArray) -> FloatArray:
@@ -152,6 +158,8 @@ def _reduced(job: _Job, reduce: Reduce) -> Tensor:
             return _padded(job, reduce)
     finally:
         job.network.train(was_training)
+        if job.settings.backend == "openvino":
+            rest(job.network)
 
 
 def _background(network: nn.Module) -> Tensor | None:
@@ -188,55 +196,27 @@ def _padded(job: _Job, reduce: Reduce) -> Tensor:
 
 
 def _slide(job: _Job, reduce: Reduce) -> Tensor:
-    windows = window_grid(job.shape, job.patch_size, job.settings.step)
-    sums = _Sums(job.shape, gaussian(job.patch_size, job.settings.gaussian_sigma).to(job.device), reduce)
+    windows = _windows(job)
+    weight = gaussian(job.patch_size, job.settings.gaussian_sigma).to(job.device)
+    sums = WindowSums(job.shape, windows, weight, reduce)
     for window, logits in _window_logits(job, windows):
         # Sums of float32 depend on their order: skipped or not, windows are added in the order of the grid.
         sums.add(window, logits)
-    sums.finish(job.shape[0])
-    return sums.result
+    return sums.finish()
 
 
-class _Sums:
-    """Weighted sums of logits over the planes that windows may still add to; `first` is the first of them."""
-
-    def __init__(self, shape: Sequence[int], weight: Tensor, reduce: Reduce) -> None:
-        self.shape, self.weight, self.reduce = shape, weight, reduce
-        self.first = 0
-        self.weights = weight.new_zeros(len(weight), *shape[1:])
-        self.total = self.result = weight.new_zeros(0)
-
-    def add(self, window: Window, logits: Tensor) -> None:
-        """Add the logits (classes, k, j, i) of a window; no later window may begin at a lower plane."""
-        if not len(self.total):
-            self.total = self.weight.new_zeros(len(logits), *self.weights.shape)
-        self.finish(window[0].start)
-        part = (slice(0, len(self.weight)), *window[1:])
-        self.total[(slice(None), *part)] += logits * self.weight
-        self.weights[part] += self.weight
-
-    def finish(self, end: int) -> None:
-        """Reduce the mean logits of the planes before `end`, and move the others to the front."""
-        done = end - self.first
-        if done == 0:
-            return
-        kept = self.reduce(self.total[:, :done].div_(self.weights[:done])).cpu()
-        if not len(self.result):
-            self.result = kept.new_empty(*kept.shape[:-3], *self.shape)
-        self.result[..., self.first : end, :, :] = kept
-        # One class after the other: a copy of all at once would double the memory.
-        for channel in (*self.total, self.weights):
-            rest = channel[done:].clone()
-            channel[: len(rest)] = rest
-            channel[len(rest) :] = 0
-        self.first = end
+def _windows(job: _Job) -> list[Window]:
+    # A network without a constant for empty windows runs them all: few with attention would save nothing.
+    if job.settings.windows == "few" and job.attention is not None and job.is_gated:
+        return planned_windows(job.attention, job.patch_size, job.settings.step)
+    return window_grid(job.shape, job.patch_size, job.settings.step)
 
 
 def _window_logits(job: _Job, windows: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
     """Yield each window with its logits (classes, k, j, i), in the order given."""
     dark = [False] * len(windows)
     if job.settings.skip_without_attention and job.attention is not None:
-        dark = [not bool(job.attention[window].any()) for window in windows]
+        dark = [not bool(job.attention[inside(window, job.shape)].any()) for window in windows]
     # Without attention the logits do not depend on the image: the first such window stands for all. Running
     # it, rather than the heads on one voxel, gives the very bits that a run of the others would give.
     run = [window for n, window in enumerate(windows) if not dark[n] or n == dark.index(True)]
@@ -244,7 +224,8 @@ def _window_logits(job: _Job, windows: Sequence[Window]) -> Iterator[tuple[Windo
     background: Tensor | None = None
     for window, is_dark in zip(windows, dark, strict=True):
         logits = background if is_dark and background is not None else next(results)
-        background = logits if is_dark else background
+        if is_dark and background is None:
+            background = logits = logits.clone()  # the next pass overwrites what this one gave
         yield window, logits
 
 
@@ -271,14 +252,24 @@ def _results(job: _Job, windows: Sequence[Window], batch: int) -> Iterator[Tenso
         image = _patches(job.image, full).to(job.device)
         gates = None
         if job.attention is not None:
-            gates = _patches((job.attention,), full).to(job.device)
+            gates = _patches((job.attention,), full, fill=0.0).to(job.device)
         yield from _mirrored(run, image, gates, axes)[: len(group)].unbind(0)
 
 
-def _patches(channels: Sequence[FloatArray], windows: Sequence[Window]) -> Tensor:
+def _patches(channels: Sequence[FloatArray], windows: Sequence[Window], fill: float | None = None) -> Tensor:
+    """Return the windows (b, c, k, j, i); beyond the image lies `fill`, or a channel's lowest value."""
     return torch.from_numpy(
-        np.stack([np.stack([channel[window] for channel in channels]) for window in windows])
+        np.stack([np.stack([_patch(channel, window, fill) for channel in channels]) for window in windows])
     )
+
+
+def _patch(channel: FloatArray, window: Window, fill: float | None) -> FloatArray:
+    if window == inside(window, channel.shape):
+        return channel[window]
+    beyond = channel.min() if fill is None else fill
+    k, j, i = window
+    size = (k.stop - k.start, j.stop - j.start, i.stop - i.start)
+    return crop(channel, (k.start, j.start, i.start), size, beyond)
 
 
 def _runner(job: _Job, batch: int) -> Run:
@@ -294,8 +285,8 @@ def _mirrored(run: Run, image: Tensor, attention: Tensor | None, axes: tuple[int
     """Average over mirrored versions in pairs: halving is exact, so equal logits stay equal."""
     if not axes:
         return run(image, attention)
-    axis, rest = axes[0], axes[1:]
-    plain = _mirrored(run, image, attention, rest)
+    axis, others = axes[0], axes[1:]
+    plain = _mirrored(run, image, attention, others).clone()  # the next pass overwrites it
     flipped = None if attention is None else attention.flip(axis)
-    turned = _mirrored(run, image.flip(axis), flipped, rest)
+    turned = _mirrored(run, image.flip(axis), flipped, others)
     return 0.5 * (plain + turned.flip(axis))

@@ -14,9 +14,10 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Range = tuple[NonNegativeFloat, NonNegativeFloat]
 Preset = Literal["none", "flips", "paper"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "gpu", "float32", "bfloat16", "float16"]
 Mode = Literal["exact", "box"]
-Backend = Literal["torch", "openvino"]
+Backend = Literal["auto", "torch", "openvino"]
+Grid = Literal["even", "few"]
 PLAIN_STRIDE: Index3 = (1, 1, 1)
 
 
@@ -271,6 +272,10 @@ class InferenceSettings(Settings):
     a GPU takes more. Large patches go through a CPU one by one, whatever this says."""
     mirroring: bool = False
     """Average over the eight mirrored versions. Not stated in the paper; off, as it costs eightfold time."""
+    windows: Grid = "even"
+    """even: nnU-Net's grid. few: where heads multiply by the attention, windows lie so that as few as can be
+    have any; they still cover the image at steps of at most `step`, and skipping still changes no logit, but
+    they lie elsewhere, which moves some borders by a voxel. Not stated in the paper (decision 0034)."""
     skip_without_attention: bool = True
     """Run one window without attention for all of them, whose logits are equal; changes no logit
     (Sec. III-A.1). Only for networks whose heads multiply by the attention."""
@@ -279,21 +284,28 @@ class InferenceSettings(Settings):
     with other windows near the box's border. Not stated in the paper; exact is nnU-Net's grid."""
     precision: Precision = "float32"
     """Of the network's arithmetic; sums stay float32. auto: bfloat16 where the processor has instructions
-    for it, float32 elsewhere; logits then move by some hundredths, near borders by more. Not stated in the
-    paper; float32 gives every machine the same calls (on a GPU torch may take TF32 for it)."""
+    for it, float32 elsewhere; gpu: bfloat16 on a GPU that has it, float32 on any CPU. In bfloat16 logits move
+    by some hundredths, near borders by more. Not stated in the paper; float32 gives every machine the same
+    calls (on a GPU torch may take TF32 for it)."""
     backend: Backend = "torch"
-    """Library that runs the network; openvino is an extra, for CPUs. Not stated in the paper."""
+    """Library that runs the network; openvino is an extra, for CPUs. auto: openvino there where it is
+    installed, else torch; logits then differ by at most 0.001. Not stated in the paper; torch is what
+    thresholds are chosen with."""
 
 
 class InferenceChoice(Settings):
-    """What a user wants otherwise than the bundle says; empty values leave it to the bundle."""
+    """How a user wants it rather than as the bundle says; empty values leave it to the bundle."""
 
     mode: Mode | None = None
     """Of stage 1, the only network with attention. Not stated in the paper; the bundle decides."""
-    precision: Precision | None = None
-    """Of all sliding networks. Not stated in the paper; the bundle decides."""
-    backend: Backend | None = None
-    """Of all sliding networks. Not stated in the paper; the bundle decides."""
+    windows: Grid | None = None
+    """Of stage 1, the only network with attention. Not stated in the paper; the bundle decides."""
+    precision: Precision | None = "gpu"
+    """Of all sliding networks. Not stated in the paper; on a GPU nnU-Net too predicts in half precision.
+    Decision 0034 measures what that changes in phantoms; float32 keeps the exact values."""
+    backend: Backend | None = "auto"
+    """Of all sliding networks. Not stated in the paper; what is fastest (decision 0034). torch gives every
+    machine the same calls."""
     window_batch: PositiveInt | None = None
     """Windows per forward pass of all sliding networks. Not stated in the paper; the bundle decides."""
     mirroring: bool | None = None

@@ -36,6 +36,18 @@ def window_grid(shape: Sequence[int], patch_size: Index3, step: float) -> list[W
     ]
 
 
+def inside(window: Window, shape: Sequence[int]) -> Window:
+    """Return the part of a window (k, j, i) that lies in the image.
+
+    >>> inside((slice(-2, 2), slice(1, 5), slice(4, 8)), (9, 9, 6))
+    (slice(0, 2, None), slice(1, 5, None), slice(4, 6, None))
+    """
+    k, j, i = (
+        slice(max(part.start, 0), min(part.stop, size)) for part, size in zip(window, shape, strict=True)
+    )
+    return k, j, i
+
+
 def gaussian(patch_size: Index3, sigma: float) -> Tensor:
     """Return weights (k, j, i), 1 at the centre, with a standard deviation of `sigma` patches (nnU-Net)."""
     axes = []

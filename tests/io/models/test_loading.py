@@ -1,6 +1,7 @@
 """A bundle's networks are built once in a process, and anew as soon as the bundle is another."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,13 @@ from lymphct.io.models import loading
 from lymphct.io.models.bundles import (
     Bundle,
     read_bundle,
+    shipped_bundle_path,
     update_bundle_part,
     write_bundle,
     write_model_card,
 )
 from lymphct.io.models.loading import load_models, models_in, tensor_names
+from lymphct.io.processes import map_patients
 
 CPU = torch.device("cpu")
 TINY = {
@@ -160,3 +163,18 @@ def test_the_names_of_the_tensors_follow_from_the_description(bundle: Path) -> N
     read = read_bundle(bundle)
     assert tensor_names(read) == {"tumor": list(load_models(read, CPU).tumor.network.state_dict())}  # type: ignore[union-attr] # it is there
     assert set(tensor_names(read)["tumor"]) == set(read.weights["tumor"])
+
+
+def _networks_of_a_worker(_patient: int) -> tuple[int, int, int]:
+    models = models_in(shipped_bundle_path(), "cpu").running(Config().inference)
+    assert models.nodes is not None
+    return os.getpid(), id(models.nodes.network), loading._models_of.cache_info().misses
+
+
+def test_a_worker_builds_the_networks_once_however_many_patients_it_sees() -> None:
+    outcomes = [outcome.result() for outcome in map_patients(_networks_of_a_worker, range(8), jobs=2)]
+    for worker in {worker for worker, _, _ in outcomes}:
+        networks = {network for other, network, _ in outcomes if other == worker}
+        built = {count for other, _, count in outcomes if other == worker}
+        assert (len(networks), built) == (1, {1})
+    assert os.getpid() not in {worker for worker, _, _ in outcomes}
