@@ -13,10 +13,12 @@ from lymphct.cascade.settings import Config
 from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
 from lymphct.core.terms import Phase, StageName
+from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, normalized_values
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.lazy_array import LazyArray
+from lymphct.learning.losses import IGNORED
 from lymphct.learning.windows import Box
 from lymphct.nodes.crops import IdentificationCase, case_of_nodes
 
@@ -62,6 +64,7 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
                 labels=_lazy_labels(material, name, stage),
                 attention=_lazy_attention(material, name) if is_guided else None,
                 fill=material.learned.fill,
+                labelled=material.patients[name].labelled if stage is StageName.STRUCTURES else None,
             )
         )
     return cases
@@ -95,7 +98,15 @@ def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyA
     def find() -> Volume | None:
         return _drawn(material.patients[patient_id], stage)
 
-    return _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
+    labels = _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
+    if material.patients[patient_id].unjudged is None:
+        return labels
+    unjudged = _view(lambda: material.patients[patient_id].unjudged, partial(unjudged_in, stage=stage))
+
+    def read(box: Box) -> AnyArray:
+        return np.where(unjudged.read(box), labels.dtype.type(IGNORED), labels.read(box))
+
+    return LazyArray(read, labels.shape, labels.dtype)
 
 
 def _lazy_attention(material: Material, patient_id: str) -> LazyArray:

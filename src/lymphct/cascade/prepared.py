@@ -7,6 +7,7 @@ from lymphct.attention.bands import Bands
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, NodeMap
+from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 
 
@@ -41,6 +42,14 @@ class Prepared(Protocol):
     def nodes(self) -> NodeMap | None:
         """Drawn lymph nodes, measured."""
 
+    @property
+    def unjudged(self) -> Volume | None:
+        """Where nobody looked, a bit per mask (`core.unjudged`); None where everything was looked at."""
+
+    @property
+    def labelled(self) -> tuple[Structure, ...] | None:
+        """Structures that were drawn; None for all."""
+
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
         """Return the attention map of the drawn structures (Eq. 1, Eq. 2); None without them."""
 
@@ -56,6 +65,8 @@ class PreparedPatient:
         tumor: mask; None likewise.
         nodes: drawn lymph nodes; None likewise.
         clinical: what the manifest says.
+        unjudged: where nobody looked, a bit per mask; None where everything was looked at.
+        labelled: structures that were drawn; None for all.
 
     """
 
@@ -65,6 +76,8 @@ class PreparedPatient:
     tumor: Volume | None = None
     nodes: NodeMap | None = None
     clinical: Clinical = UNKNOWN
+    unjudged: Volume | None = None
+    labelled: tuple[Structure, ...] | None = None
     _attention: dict[object, Volume] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

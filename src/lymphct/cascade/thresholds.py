@@ -15,6 +15,8 @@ from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD, ThresholdChoi
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.settings import Settings
+from lymphct.core.terms import StageName
+from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import Volume
 from lymphct.evaluation.classification import auc, fit_threshold
 from lymphct.evaluation.detection import InstanceMatches, InstanceScores, instance_scores, match_instances
@@ -182,7 +184,17 @@ def _node_probabilities(
         attention = material.attention(name)
         if patient.instances is not None and attention is not None:
             image = normalized(patient.ct, material.learned.intensity)
-            yield predict_node_probability(stage1, image, attention, settings), patient.instances
+            probability = predict_node_probability(stage1, image, attention, settings)
+            yield _where_judged(probability, patient.unjudged), patient.instances
+
+
+def _where_judged(probability: Volume, unjudged: Volume | None) -> Volume:
+    """Let nothing be found where nobody looked: whether it is right cannot be said."""
+    if unjudged is None:
+        return probability
+    return probability.with_array(
+        np.where(unjudged_in(unjudged.array, StageName.NODES), np.float32(0), probability.array)
+    )
 
 
 def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:

@@ -21,6 +21,7 @@ class TrainingCase:
         labels: (k, j, i) class numbers; 255 where nobody drew.
         attention: (k, j, i) in [0, 1]; None for networks without attention.
         fill: normalised intensity outside the image, the lower clip value (decision 0017).
+        labelled: foreground classes that were drawn; None for all. Background may hold the others.
 
     Raises:
         InputError: the images have different shapes, or the image has no channel axis.
@@ -32,6 +33,7 @@ class TrainingCase:
     labels: NetworkLabels
     attention: NetworkImage | None
     fill: float
+    labelled: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         shapes = [self.image.shape[1:], self.labels.shape]

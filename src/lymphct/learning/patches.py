@@ -14,7 +14,7 @@ from lymphct.core.errors import InputError
 from lymphct.imaging.crop import crop
 from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.losses import IGNORED
+from lymphct.learning.losses import IGNORED, labelled_classes
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 from lymphct.learning.tensors import reversed_axes
 
@@ -30,27 +30,30 @@ class Batch:
         image: (b, c, k, j, i) float32.
         labels: (b, k, j, i) int64.
         attention: (b, 1, k, j, i) float32 in [0, 1]; None when the cases have none.
+        labelled: (b, 255) bool, the classes drawn in the patient of each patch; None when all are in all.
 
     """
 
     image: Tensor
     labels: Tensor
     attention: Tensor | None
+    labelled: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on another device."""
         if device.type == "cpu":
             return self
         attention = None if self.attention is None else self.attention.to(device, non_blocking=True)
-        return Batch(
-            self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), attention
-        )
+        labelled = None if self.labelled is None else self.labelled.to(device, non_blocking=True)
+        image, labels = self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+        return Batch(image, labels, attention, labelled)
 
 
 class _Patch(NamedTuple):
     image: FloatArray
     labels: LabelArray
     attention: FloatArray | None
+    labelled: tuple[int, ...] | None
 
 
 class PatchSampler:
@@ -119,6 +122,7 @@ class PatchSampler:
             torch.from_numpy(np.stack([patch.image for patch in patches])),
             torch.from_numpy(np.stack([patch.labels for patch in patches]).astype(np.int64)),
             torch.from_numpy(np.stack(attentions)[:, None]) if attentions else None,
+            labelled_classes([patch.labelled for patch in patches]),
         )
 
     def _patch(self, rng: np.random.Generator, wants_foreground: bool) -> _Patch:  # noqa: FBT001 - private
@@ -173,8 +177,8 @@ class PatchSampler:
             smooth = np.concatenate([smooth, crop(case.attention, start, size, 0)[None]])
         smooth, labels = move(transform, self.patch_size, smooth, labels)
         if case.attention is None:
-            return _Patch(smooth, labels, None)
-        return _Patch(smooth[:-1], labels, smooth[-1])
+            return _Patch(smooth, labels, None, case.labelled)
+        return _Patch(smooth[:-1], labels, smooth[-1], case.labelled)
 
 
 def _class_locations(labels: LabelArray, seed: tuple[int, int]) -> list[LabelArray]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.inference import sliding_window_labels
-from lymphct.learning.losses import IGNORED, DeepSupervisionLoss
+from lymphct.learning.losses import IGNORED, DeepSupervisionLoss, labelled_classes
 from lymphct.learning.patches import Batch, PatchSampler
 from lymphct.learning.settings import LossSettings, SegmentationTrainingSettings
 from lymphct.learning.training import EpochRecord, Told, TrainingState, train
@@ -61,7 +61,7 @@ def batch_loss(settings: LossSettings) -> Callable[[nn.Module, Batch], Tensor]:
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         there = batch.to(next(network.parameters()).device)
-        return criterion(network(there.image, there.attention), there.labels)
+        return criterion(network(there.image, there.attention), there.labels, there.labelled)
 
     return loss
 
@@ -71,10 +71,13 @@ def mean_dice(
 ) -> float:
     """Return the Dice of each foreground class over the voxels of all cases together, averaged over classes.
 
-    Pooling the voxels lets patients without a class count its false positives. Classes neither drawn nor
-    found are left out; 1 when that is all of them.
+    Pooling the voxels lets patients without a class count its false positives; where a class was not drawn,
+    the patient does not count for it. Classes neither drawn nor found are left out; 1 when that is all of
+    them.
     """
-    counts: Tensor | None = None
+    if not cases:
+        return 1.0
+    overlap, mass = torch.zeros(2, IGNORED, dtype=torch.int64)
     for case in cases:
         labels = sliding_window_labels(
             network,
@@ -84,10 +87,10 @@ def mean_dice(
             settings.inference,
         )
         table = _confusion(labels.long(), torch.as_tensor(np.asarray(case.labels).astype("int64")))
-        counts = table if counts is None else counts + table
-    if counts is None:
-        return 1.0
-    overlap, mass = counts.diagonal()[1:], (counts.sum(0) + counts.sum(1))[1:]
+        drawn = labelled_classes([case.labelled])
+        counts = torch.stack([table.diagonal(), table.sum(0) + table.sum(1)])
+        overlap, mass = torch.stack([overlap, mass]) + (counts if drawn is None else counts * drawn)
+    overlap, mass = overlap[1:], mass[1:]
     seen = mass > 0
     return float((2.0 * overlap[seen] / mass[seen]).mean()) if bool(seen.any()) else 1.0
 

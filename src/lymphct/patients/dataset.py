@@ -12,7 +12,7 @@ from lymphct.attention.bands import Bands
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.errors import InputError
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
-from lymphct.core.terms import NodeClass
+from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json
@@ -20,7 +20,7 @@ from lymphct.io.results.made import key_of
 from lymphct.io.results.volumes import load_volumes
 from lymphct.nodes.measurement import measure_nodes
 from lymphct.patients.guidance import Guidance, guiding_volumes
-from lymphct.patients.preparation import NODES_FILE, Preparation, Store
+from lymphct.patients.preparation import LABELLED_FILE, NODES_FILE, Preparation, Store
 
 OPEN_PATIENTS: Final = 32
 """How many patients keep their files open; each has up to six."""
@@ -62,6 +62,17 @@ class StoredPatient:
     def instances(self) -> Volume | None:
         """Instance map of the drawn lymph nodes."""
         return self._volumes.get("nodes")
+
+    @property
+    def unjudged(self) -> Volume | None:
+        """Where nobody looked, a bit per mask (`core.unjudged`)."""
+        return self._volumes.get("unjudged")
+
+    @property
+    def labelled(self) -> tuple[Structure, ...] | None:
+        """Structures that were drawn; None for all."""
+        names: Any = read_json(path) if (path := self.images / LABELLED_FILE).exists() else None
+        return None if names is None else tuple(STRUCTURES_BY_NAME[name] for name in names)
 
     @cached_property
     def nodes(self) -> NodeMap | None:

@@ -32,6 +32,8 @@ CODE: Final = ("patients.preparation",)
 IMAGES: Final = "images"
 """Beginning of the name of the folder that holds a prepared patient's images, within the patient's own."""
 NODES_FILE: Final = "nodes.json"
+LABELLED_FILE: Final = "labelled.json"
+"""Names of the structures that were drawn; not there when all were."""
 ALIGNMENT_FILE: Final = "alignment.json"
 """How the phases were brought together, and what a reader of the files must know."""
 
@@ -111,7 +113,10 @@ def prepare_patient(record: PatientRecord, preparation: Preparation) -> Path:
         InputError: a file is refused, or the phases do not belong together; nothing is left behind.
 
     """
-    recipe = Recipe.of_files(files_of(record), preparation.settings, CODE)
+    settings = preparation.settings
+    if record.labelled is not None:  # a cell of the manifest that says what is in the file
+        settings["labelled"] = [structure.label for structure in record.labelled]
+    recipe = Recipe.of_files(files_of(record), settings, CODE)
     write = partial(_write_images, record=record, preparation=preparation)
     return made(preparation.store.place(record.patient_id), recipe, write)
 
@@ -122,6 +127,8 @@ def _write_images(folder: Path, *, record: PatientRecord, preparation: Preparati
     prepared = on_working_grid(patient, aligned.ct)
     save_volumes(folder, _volumes(prepared))
     write_json(folder / NODES_FILE, _node_records(prepared.nodes))
+    if prepared.labelled is not None:
+        write_json(folder / LABELLED_FILE, [structure.label for structure in prepared.labelled])
     write_json(folder / ALIGNMENT_FILE, _alignment_record(patient, aligned))
     logger.info("%s: prepared on a grid of %s voxels", record.patient_id, prepared.venous.geometry.shape)
     if aligned.registration is not None:
@@ -141,6 +148,7 @@ def on_working_grid(patient: PatientInput, ct: Multiphase) -> PatientInput:
         structures=None if patient.structures is None else resample_labels(patient.structures, grid),
         tumor=None if patient.tumor is None else resample_labels(patient.tumor, grid),
         nodes=None if patient.nodes is None else nodes_on_grid(patient.nodes, grid),
+        unjudged=None if patient.unjudged is None else resample_labels(patient.unjudged, grid),
     )
 
 
@@ -166,6 +174,7 @@ def _volumes(prepared: PatientInput) -> dict[str, Volume]:
         "structures": prepared.structures,
         "tumor": prepared.tumor,
         "nodes": None if prepared.nodes is None else prepared.nodes.instances,
+        "unjudged": prepared.unjudged,
     }
     return {name: volume for name, volume in found.items() if volume is not None}
 
