@@ -21,10 +21,11 @@ from lymphct.cascade.examination import (
     find_tumor,
 )
 from lymphct.cascade.models import Models
+from lymphct.cascade.partial_examination import examine_until
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.core.errors import ModelError
 from lymphct.core.patient import Multiphase, NodeMap
-from lymphct.core.terms import NodeClass, Structure
+from lymphct.core.terms import NodeClass, Source, StageName, Structure
 from lymphct.core.volume import Volume
 
 MakePatient = Callable[..., PreparedPatient]
@@ -189,6 +190,17 @@ def test_given_nodes_are_not_searched_for_and_keep_their_class(
     ]  # fmt: skip
     assert [node.probability for node in found.nodes.nodes] == [None, None]
     assert found.searched
+
+
+def test_a_drawn_class_is_said_to_be_drawn_however_far_the_patient_is_examined(
+    patient: PreparedPatient, nodes: NodeMap, answering: Models
+) -> None:
+    first, second = nodes.nodes
+    given = Given(nodes=replace(nodes, nodes=(first, replace(second, node_class=None))))
+    masks = examine_until(patient.ct, given, answering, SETTINGS, Stopwatch(), last=StageName.NODES)
+    whole = seen(patient, given, answering)
+    assert [node.class_source for node in masks.nodes.nodes] == [Source.GIVEN, Source.NONE]
+    assert [node.class_source for node in whole.nodes.nodes] == [Source.GIVEN, Source.NETWORK]
 
 
 def test_given_nodes_without_a_class_are_called(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lymphct.anatomy.plausibility import Finding
@@ -12,11 +13,13 @@ from lymphct.cascade.alignment import Aligned
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.models import Models
 from lymphct.cascade.notices import about_registration, collected_notices
+from lymphct.cascade.patient import predict_patient
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import PatientScore
 from lymphct.cascade.settings import CascadeSettings, Config
-from lymphct.core.patient import IMPLAUSIBLE, Multiphase, Notice, PatientInput
+from lymphct.core.patient import IMPLAUSIBLE, Multiphase, Node, NodeMap, Notice, PatientInput
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
+from lymphct.imaging.preprocess import resample
 from lymphct.learning.settings import InferenceChoice
 from lymphct.registration.settings import RegistrationSettings
 
@@ -112,6 +115,41 @@ def test_what_cannot_be_a_lymph_node_is_counted_named_and_not_positive(
     assert none.code == "no_positive_nodes"
 
 
+def test_drawn_nodes_that_the_working_grid_lost_are_named(
+    patient: PatientInput, found: Findings, answering: Models
+) -> None:
+    drawn = replace(patient, nodes=found.nodes)
+    kept, lost = found.nodes.nodes
+    fewer = replace(found, nodes=replace(found.nodes, nodes=(kept,)))
+    told, _ = collected_notices(drawn, fewer, WITHHELD, answering, CONFIG)[::-1]
+    assert (told.code, told.value) == ("nodes_too_small", 1)
+    assert told.text.startswith("1 of 2 drawn nodes are smaller than a voxel of the networks' grid")
+    assert told.text.endswith(f": {lost.label}")
+    none = replace(found, nodes=replace(found.nodes, nodes=()))
+    *_, both, nothing = collected_notices(drawn, none, WITHHELD, answering, CONFIG)
+    assert (both.value, nothing.code, nothing.text) == (2, "no_nodes", "0 nodes left to count")
+    # Of nodes the networks find none is lost, however few a patient has.
+    assert "nodes_too_small" not in codes(collected_notices(patient, fewer, SCORED, answering, CONFIG))
+
+
+def test_a_drawn_node_that_falls_between_the_voxels_is_named_in_the_prediction(
+    patient: PatientInput, answering: Models
+) -> None:
+    i, j, k = patient.venous.geometry.spacing
+    fine = patient.venous.geometry.resampled((i / 2, j / 2, k / 2))
+    venous = resample(patient.venous, fine, fill=0.0)
+    tiny = np.zeros(fine.shape, np.int32)
+    tiny[20, 20, 20], tiny[8:14, 8:14, 8:14] = 5, 6
+    labels = tuple(
+        Node(label=n, volume=0.0, center=(0.0, 0.0, 0.0), node_class=NodeClass.NEGATIVE) for n in (5, 6)
+    )
+    drawn = NodeMap(instances=venous.with_array(tiny), nodes=labels)
+    asked = replace(patient, venous=venous, nodes=drawn)
+    models = replace(answering, info=answering.info.model_copy(update={"spacing": (i, j, k)}))
+    told = {notice.code: notice for notice in predict_patient(asked, models, CONFIG).notices}
+    assert told["nodes_too_small"].text.endswith("neither listed nor counted: 5")
+
+
 def test_structures_of_the_network_that_no_abdomen_has_are_said_after_the_score(
     patient: PatientInput, found: Findings, answering: Models, odd: list[Finding]
 ) -> None:
@@ -126,6 +164,23 @@ def test_structures_of_the_network_that_no_abdomen_has_are_said_after_the_score(
     # Those of a file were judged when it was read.
     drawn = replace(told, structures=found.structures)
     assert codes(collected_notices(drawn, found, SCORED, answering, CONFIG)) == ["odd_file"]
+
+
+def test_structures_that_the_network_added_to_a_file_are_judged_and_those_of_the_file_are_not(
+    patient: PatientInput, found: Findings, answering: Models, odd: list[Finding]
+) -> None:
+    odd.append(Finding(structures=(Structure.AORTA,), text="the aorta has 2 ml"))
+    odd.append(
+        Finding(structures=(Structure.LIVER, Structure.SPLEEN), text="the liver lies left of the spleen")
+    )
+    array = found.structures.array
+    without_liver = found.structures.with_array(np.where(array == Structure.LIVER, 0, array))
+    drawn = replace(patient, structures=without_liver)
+    (notice,) = collected_notices(drawn, found, SCORED, answering, CONFIG)
+    assert (notice.code, notice.value) == ("implausible_structures", 2)
+    assert "(spleen, liver): the liver lies left of the spleen;" in notice.text
+    del odd[1]
+    assert collected_notices(drawn, found, SCORED, answering, CONFIG) == []
 
 
 def test_missing_structures_are_counted_and_named(

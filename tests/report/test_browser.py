@@ -149,7 +149,11 @@ def test_the_page_of_a_cohort_shows_its_pictures_and_asks_the_network_nothing(tm
         title="N status", pictures=[PagePicture(caption="Score", png=risk_png(*risks))], tables=[table]
     )
     content = EvaluationPage(
-        title="Evaluation", is_phantom=True, stamps=["a stamp"], sections=[section], facts={"bundle": "b"}
+        title="Evaluation",
+        bundles=[{"is_phantom": True, "notice": ""}],
+        stamps=["a stamp"],
+        sections=[section],
+        facts={"bundle": "b"},
     )
     path = tmp_path / "report.html"
     path.write_text(evaluation_page(content), encoding="utf-8")

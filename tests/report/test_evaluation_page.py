@@ -18,7 +18,9 @@ HOSTILE = "<script>alert(1)</script>"
 PICTURE = encode_png(np.zeros((2, 2), dtype=np.uint8))
 
 
-def page(*, is_phantom: bool = False, stamps: tuple[str, ...] = (), text: str = "sentence") -> str:
+def page(
+    *, is_phantom: bool = False, notice: str = "", stamps: tuple[str, ...] = (), text: str = "sentence"
+) -> str:
     table = PageTable(caption=text, heading=("", text), rows=[(text, "0.5"), ("second", "–")])
     sections = [
         PageSection(
@@ -28,7 +30,11 @@ def page(*, is_phantom: bool = False, stamps: tuple[str, ...] = (), text: str = 
     ]
     return evaluation_page(
         EvaluationPage(
-            title=text, is_phantom=is_phantom, stamps=stamps, sections=sections, facts={"bundle": text}
+            title=text,
+            bundles=[{"is_phantom": is_phantom, "notice": notice}],
+            stamps=stamps,
+            sections=sections,
+            facts={"bundle": text},
         )
     )
 
@@ -60,6 +66,14 @@ def test_what_it_must_not_be_used_for_is_said() -> None:
     assert RESEARCH_USE in page()
     assert PHANTOM_WARNING in page(is_phantom=True)
     assert PHANTOM_WARNING not in page()
+
+
+def test_what_the_bundles_want_said_stands_before_the_stamps() -> None:
+    text = page(notice=HOSTILE, stamps=("a stamp",))
+    assert HOSTILE not in text
+    assert 0 < text.index("&lt;script&gt;alert(1)") < text.index("<p>a stamp</p>")
+    both = page(is_phantom=True, notice="learned from few", stamps=("a stamp",))
+    assert both.index(PHANTOM_WARNING) < both.index("<p>learned from few</p>") < both.index("<p>a stamp</p>")
 
 
 def test_equal_inputs_give_equal_text() -> None:

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from lymphct.core.errors import UsageError
+from lymphct.core.terms import Structure
+from lymphct.report.curves import roc_png
+from lymphct.scoring import cohort_page
 from lymphct.scoring.cohort import PAGE_FILE, PredictedCohort, evaluate_cohort
 from lymphct.scoring.cohort_cases import CohortRequest
+from lymphct.scoring.status import UNKNOWN_CENTER
 
 WriteCohort = Callable[..., Any]
 QUICK = CohortRequest(resamples=30)
@@ -215,7 +219,113 @@ def test_predictions_of_two_bundles_are_stamped(
     record = evaluated(write_cohort(patients), tmp_path / "E")
     assert record["stamps"] == ["predictions of 2 different bundles"]
     assert record["bundles"] == {"abc": "test", "def": "other"}
-    assert "models trained on synthetic phantoms" in (tmp_path / "E" / PAGE_FILE).read_text()
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert "trained on synthetic phantoms" in page
+    assert page.index("trained on synthetic phantoms") < page.index("predictions of 2 different bundles")
+
+
+def test_the_notices_of_all_bundles_stand_on_the_page_each_once(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    for patient, name in zip(patients, ("a", "a", "b", "b"), strict=True):
+        bundle = {"name": name, "sha256": name, "is_phantom": False, "notice": f"learned from few: {name}"}
+        patient.result = {"bundle": bundle}
+    evaluated(write_cohort(patients), tmp_path / "E")
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert [page.count(f"<p>learned from few: {name}</p>") for name in "ab"] == [1, 1]
+
+
+def test_a_node_that_cannot_be_one_counts_nowhere(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    there = write_cohort(patients)
+    for name in ("p0", "p1"):  # the spurious positive one of each; of p1 its only true one too
+        table_of = there.results / name / "nodes.csv"
+        flags = {"1": "cut implausible" if name == "p1" else "", "2": "implausible"}
+        head, *lines = table_of.read_text().splitlines()
+        lines = [f"{line},{flags[line[0]]}" for line in lines]
+        table_of.write_text("\n".join([f"{head},flags", *lines]) + "\n")
+    record = evaluated(there, tmp_path / "E")
+    found = record["nodes"]["found"]["pooled"]
+    assert [found[kind] for kind in ("true_positives", "false_positives", "false_negatives")] == [3, 2, 5]
+    positive = record["nodes"]["positive"]["pooled"]
+    assert [positive[kind] for kind in ("true_positives", "false_positives", "false_negatives")] == [1, 2, 1]
+    assert record["nodes"]["identification"]["nodes"] == 3
+    rows = {row["patient_id"]: row for row in table(tmp_path / "E" / "results.csv")}
+    counts = ("nodes_predicted", "nodes_predicted_positive", "found_tp", "found_fp", "found_fn")
+    assert [rows["p0"][name] for name in counts] == ["1", "0", "1", "0", "1"]
+    assert [rows["p1"][name] for name in counts] == ["0", "0", "0", "0", "2"]
+    nodes = [row for row in table(tmp_path / "E" / "nodes.csv") if row["patient_id"] == "p1"]
+    assert [row["outcome"] for row in nodes] == ["missed", "missed"]
+
+
+def test_nodes_that_were_found_and_not_called_are_not_counted_by_class(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    there = write_cohort(patients)
+    (there.results / "p0" / "nodes.csv").write_text("node,class,probability\n1,,\n2,,\n")
+    record = evaluated(there, tmp_path / "E")
+    assert record["nodes"]["found"]["mean"]["cases"] == 4
+    assert [record["nodes"][group]["mean"]["cases"] for group in ("positive", "negative")] == [3, 3]
+    assert record["nodes"]["identification"]["nodes"] == 3
+    row = table(tmp_path / "E" / "results.csv")[0]
+    assert (row["found_tp"], row["found_fp"], row["positive_tp"], row["negative_fn"]) == ("1", "1", "", "")
+
+
+def test_patients_without_a_center_are_a_group_of_their_own(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[str]] = []
+
+    def noted(curves: Any) -> bytes:
+        drawn.append([*curves])
+        return roc_png(curves)
+
+    monkeypatch.setattr(cohort_page, "roc_png", noted)
+    for patient, center in zip(patients, ("", "", "all", "all"), strict=True):
+        patient.center = center
+    record = evaluated(write_cohort(patients), tmp_path / "E")
+    centers = record["status"]["centers"]
+    assert {name: found["patients"] for name, found in centers.items()} == {"all": 2, UNKNOWN_CENTER: 2}
+    # A center may bear any name, also that of everybody.
+    assert drawn == [["all", "center all", f"center {UNKNOWN_CENTER}"]]
+
+
+def test_who_is_not_evaluated_keeps_center_and_status(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any, new_patient: Any
+) -> None:
+    others = [
+        new_patient("left", n_status=1, center="C", columns={"exclude_reason": "no consent"}),
+        new_patient("lost", n_status=0, center="D"),
+        new_patient("seen", n_status=None, center="", notices=["seen_in_training"]),
+    ]
+    evaluated(write_cohort([*patients, *others], unpredicted=["lost"]), tmp_path / "E")
+    rows = {row["patient_id"]: row for row in table(tmp_path / "E" / "results.csv")}
+    facts = {name: (rows[name]["center"], rows[name]["n_status"]) for name in ("left", "lost", "seen")}
+    assert facts == {"left": ("C", "1"), "lost": ("D", "0"), "seen": ("", "")}
+
+
+def test_a_patient_whose_last_prediction_failed_has_no_result_though_an_older_one_lies_there(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    there = write_cohort(patients)
+    (there.results / "failures.jsonl").write_text('{"patient_id": "p2", "cause": "gzip stream ends early"}\n')
+    record = evaluated(there, tmp_path / "E")
+    assert record["without_result"] == {"p2": "gzip stream ends early"}
+    assert record["patients"]["evaluated"] == 3
+
+
+def test_names_of_labels_beside_drawn_structures_are_an_input(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    there = write_cohort(patients)
+    names = {"background": 0, "liver": int(Structure.LIVER), "aorta": int(Structure.AORTA)}
+    beside = there.manifest.parent / "p0" / "dataset.json"
+    beside.write_text(json.dumps({"labels": names}))
+    assert "aorta" in evaluated(there, tmp_path / "E")["structures"]
+    beside.write_text(json.dumps({"labels": names | {"aorta": names["liver"], "liver": names["aorta"]}}))
+    changed = evaluated(there, tmp_path / "E")
+    assert changed["structures"]["aorta"]["mean"]["dice"]["mean"] == pytest.approx(0.75 * 3 / 4)
 
 
 def test_the_same_evaluation_is_kept_and_gives_the_same_bytes(

@@ -113,6 +113,37 @@ def test_when_the_models_were_fitted_on_everybody_nobody_is_left(
     assert "--allow-seen" in told
 
 
+def test_whether_the_models_know_a_patient_is_asked_before_his_masks(
+    write_cohort: WriteCohort, patients: Any
+) -> None:
+    patients[1].notices = ["seen_in_training"]
+    patients[1].sources["tumor"] = "given"
+    there = write_cohort(patients)
+    cohort = gather(read_manifest(there.manifest), there.results, CohortRequest())
+    assert cohort.seen == ("p1",)
+    assert len(cohort.cases) == 3
+    assert "p1: tumor was given" in refusal(there, CohortRequest(allow_seen=True))
+
+
+def test_when_everybody_is_excluded_it_is_said(write_cohort: WriteCohort, patients: Any) -> None:
+    for patient in patients:
+        patient.columns = {"exclude_reason": "no consent"}
+    told = refusal(write_cohort(patients))
+    assert told.startswith("every patient of cohort.csv has an exclude_reason")
+
+
+def test_a_partial_result_is_not_predicted_again_in_vain(write_cohort: WriteCohort, patients: Any) -> None:
+    patients[1].notices = ["only_tumor"]
+    there = write_cohort(patients)
+    for name in ("nodes.csv", "seg/node_instances.nii.gz"):
+        (there.results / "p1" / name).unlink()
+    told = refusal(there)
+    assert told.startswith("p1: ")
+    assert told.endswith("leave the stage out: --without nodes")
+    without = CohortRequest(without=frozenset({"nodes"}))
+    assert len(gather(read_manifest(there.manifest), there.results, without).cases) == 4
+
+
 def test_files_that_are_missing_are_named(write_cohort: WriteCohort, patients: Any) -> None:
     there = write_cohort(patients)
     (there.results / "p1" / "seg" / "tumor.nii.gz").unlink()

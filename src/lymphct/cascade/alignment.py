@@ -125,7 +125,10 @@ def normalized(ct: Multiphase, intensity: Intensity) -> Multiphase:
 
 
 def nodes_on_grid(nodes: NodeMap, grid: Geometry) -> NodeMap:
-    """Bring drawn nodes onto another grid; nodes too small for a voxel of it are left out."""
+    """Bring drawn nodes onto another grid; nodes too small for a voxel of it are left out.
+
+    `notices.collected_notices` names them.
+    """
     instances = resample_labels(nodes.instances, grid)
     there = frozenset(np.unique(instances.array).tolist())
     return NodeMap(instances=instances, nodes=tuple(node for node in nodes.nodes if node.label in there))

@@ -15,7 +15,7 @@ from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.models import Models
 from lymphct.core.errors import ModelError
-from lymphct.core.patient import Multiphase, NodeMap
+from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import Source, StageName, Structure
 from lymphct.core.volume import Volume
 from lymphct.nodes.identification import identify_nodes
@@ -153,17 +153,21 @@ def find_tumor(image: Multiphase, structures: Volume | None, given: Given, model
 
 
 def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Models) -> NodeMap:
-    """Take the given nodes or those of stage 1 (Eq. 3 to Eq. 5).
+    """Take the given nodes or those of stage 1 (Eq. 3 to Eq. 5); a class somebody drew says so.
 
     Raises:
         ModelError: nothing was given and the bundle has no stage 1.
 
     """
     if given.nodes is not None:
-        return given.nodes
+        return replace(given.nodes, nodes=tuple(map(_as_drawn, given.nodes.nodes)))
     if models.nodes is None:
         _refuse(lacking=StageName.NODES, cure="give --nodes")
     return segment_nodes(models.nodes.network, image, attention, models.nodes.settings)
+
+
+def _as_drawn(node: Node) -> Node:
+    return node if node.node_class is None else replace(node, class_source=Source.GIVEN)
 
 
 def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models) -> NodeMap:
@@ -173,13 +177,9 @@ def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models
         ModelError: there are nodes to call and the bundle has no stage 2.
 
     """
-    drawn = {
-        node.label: replace(node, class_source=Source.GIVEN)
-        for node in nodes.nodes
-        if node.node_class is not None
-    }
+    drawn = {node.label: node for node in nodes.nodes if node.node_class is not None}
     if len(drawn) == len(nodes.nodes):
-        return replace(nodes, nodes=tuple(drawn.values()))
+        return nodes
     if models.identification is None:
         _refuse(lacking=StageName.IDENTIFICATION, cure="use a bundle with all stages")
     unknown = replace(nodes, nodes=tuple(node for node in nodes.nodes if node.label not in drawn))

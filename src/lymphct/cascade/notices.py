@@ -1,5 +1,7 @@
 """What a reader of a prediction must know, most important first."""
 
+import numpy as np
+
 from lymphct.anatomy.plausibility import implausible
 from lymphct.cascade.alignment import Aligned
 from lymphct.cascade.examination import Findings
@@ -9,6 +11,7 @@ from lymphct.cascade.score import PatientScore
 from lymphct.cascade.settings import Config
 from lymphct.core.patient import Notice, PatientInput
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
+from lymphct.core.volume import Volume
 from lymphct.registration.settings import RegistrationSettings
 
 
@@ -65,9 +68,10 @@ def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
     if not found.searched:
         return []
     verb, called = ("found", "predicted positive") if patient.nodes is None else ("drawn", "called positive")
+    notices = _about_lost_nodes(patient, found)
     if not found.nodes.nodes:
-        return [Notice(code="no_nodes", text=f"0 nodes {verb}", value=0)]
-    notices = []
+        verb = "left to count" if notices else verb
+        return [*notices, Notice(code="no_nodes", text=f"0 nodes {verb}", value=0)]
     odd = [node.label for node in found.nodes.nodes if not node.is_plausible]
     if odd:
         text = (
@@ -80,11 +84,29 @@ def _about_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
     return notices
 
 
+def _about_lost_nodes(patient: PatientInput, found: Findings) -> list[Notice]:
+    """Name drawn nodes that hold no voxel of the working grid: nothing is measured there."""
+    if patient.nodes is None:
+        return []
+    kept = {node.label for node in found.nodes.nodes}
+    lost = [node.label for node in patient.nodes.nodes if node.label not in kept]
+    if not lost:
+        return []
+    text = (
+        f"{len(lost)} of {len(patient.nodes.nodes)} drawn nodes are smaller than a voxel of the networks' "
+        f"grid and are neither listed nor counted: {', '.join(map(str, lost))}"
+    )
+    return [Notice(code="nodes_too_small", text=text, value=len(lost))]
+
+
 def _about_anatomy(patient: PatientInput, found: Findings) -> list[Notice]:
     """Say which structures of the network no abdomen has; those of a file were judged when it was read."""
+    added = _structures_in(found.structures)
     if patient.structures is not None:
-        return []
-    findings = implausible(found.structures)
+        added -= _structures_in(patient.structures)
+    findings = implausible(found.structures) if added else ()
+    if patient.structures is not None:
+        findings = tuple(finding for finding in findings if added.intersection(finding.structures))
     if not findings:
         return []
     wrong = [structure for structure in Structure if any(structure in f.structures for f in findings)]
@@ -95,6 +117,10 @@ def _about_anatomy(patient: PatientInput, found: Findings) -> list[Notice]:
         "does the CT show the upper abdomen? Attention, nodes and score rest on them"
     )
     return [Notice(code="implausible_structures", text=text, value=len(wrong))]
+
+
+def _structures_in(labels: Volume) -> set[Structure]:
+    return {Structure(number) for number in np.unique(labels.array).tolist() if number}
 
 
 def _about_structures(patient: PatientInput, found: Findings, config: Config) -> list[Notice]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lymphct.report.offline import content_policy, style_sheet, templates
+from pydantic import JsonValue
+
+from lymphct.report.offline import rendered
 from lymphct.report.png import data_uri
-from lymphct.report.tables import PHANTOM_WARNING, RESEARCH_USE, fixed
+from lymphct.report.tables import fixed
 from lymphct.report.wording import MISSING
 
 
@@ -47,7 +49,7 @@ class EvaluationPage:
 
     Attributes:
         title: of the page.
-        is_phantom: the models learned from synthetic patients.
+        bundles: facts of the bundles that predicted, `is_phantom` and `notice`; their warnings stand first.
         stamps: sentences that stand at the top and under every table.
         sections: in their order.
         facts: name → value, at the foot.
@@ -55,7 +57,7 @@ class EvaluationPage:
     """
 
     title: str
-    is_phantom: bool
+    bundles: Sequence[Mapping[str, JsonValue]]
     stamps: Sequence[str]
     sections: Sequence[PageSection]
     facts: Mapping[str, str]
@@ -63,18 +65,12 @@ class EvaluationPage:
 
 def evaluation_page(page: EvaluationPage) -> str:
     """Return the page as text; equal inputs give equal text."""
-    style = style_sheet("page.css") + style_sheet("evaluation.css")
-    return (
-        templates()
-        .get_template("evaluation.html")
-        .render(
-            style=style,
-            policy=content_policy(style),
-            page=page,
-            stamp="; ".join(page.stamps),
-            phantom_warning=PHANTOM_WARNING,
-            research_use=RESEARCH_USE,
-        )
+    return rendered(
+        "evaluation.html",
+        page.bundles,
+        sheets=("page.css", "evaluation.css"),
+        page=page,
+        stamp="; ".join(page.stamps),
     )
 
 

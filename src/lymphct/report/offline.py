@@ -13,16 +13,23 @@ from lymphct.core.terms import PHANTOM_NOTICE
 from lymphct.report.tables import PHANTOM_WARNING, RESEARCH_USE
 
 
-def rendered(template: str, bundles: Sequence[Mapping[str, JsonValue]], **values: object) -> str:
+def rendered(
+    template: str,
+    bundles: Sequence[Mapping[str, JsonValue]],
+    *,
+    sheets: Sequence[str] = ("page.css",),
+    **values: object,
+) -> str:
     """Return a page from its template; equal values give equal text.
 
     Args:
         template: file among the templates.
         bundles: facts of the bundles that made what is shown; their warnings stand at the top.
+        sheets: style sheets of the package, in their order.
         values: what the template shows.
 
     """
-    style = style_sheet("page.css")
+    style = "".join(map(style_sheet, sheets))
     return (
         templates()
         .get_template(template)

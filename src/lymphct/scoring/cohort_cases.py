@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lymphct.core.errors import InputError
+from lymphct.io.images.label_names import dataset_file
 from lymphct.io.images.labels import Scheme
 from lymphct.io.images.node_masks import sidecar
 from lymphct.io.manifest import Manifest, PatientRecord
@@ -92,6 +93,9 @@ class CohortCase:
         drawn: dict[str, Path] = {stage: self.record.paths[stage] for stage in self.stages}
         if "nodes" in drawn and sidecar(drawn["nodes"]).exists():
             drawn["nodes_json"] = sidecar(drawn["nodes"])
+        named = dataset_file(drawn["structures"]) if "structures" in drawn else None
+        if named is not None:
+            drawn["structures_json"] = named
         predicted = [RESULT_FILE, *(name for stage in self.stages for name in FILES[stage])]
         return {f"truth/{self.case}/{role}": path for role, path in drawn.items()} | {
             f"result/{self.case}/{name}": self.folder / name for name in predicted
@@ -107,10 +111,12 @@ class Cohort:
         excluded: id → reason the manifest gives.
         without_result: id → why there is none, as far as `failures.jsonl` tells.
         seen: ids of patients left out because the models were fitted on them.
+        records: the lines of all patients, by id.
 
     """
 
     cases: tuple[CohortCase, ...]
+    records: Mapping[str, PatientRecord] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
     without_result: Mapping[str, str] = field(default_factory=dict)
     seen: tuple[str, ...] = ()
@@ -143,17 +149,24 @@ def gather(manifest: Manifest, results: Path, request: CohortRequest) -> Cohort:
         name, folder = record.patient_id, results / record.patient_id
         if record.is_excluded:
             excluded[name] = record.cells["exclude_reason"]
-        elif not (folder / RESULT_FILE).exists():
+        elif name in told or not (folder / RESULT_FILE).exists():
+            # After a failure the folder of an earlier prediction is still there: of other inputs.
             without[name] = told.get(name, "no result folder")
         else:
-            case = _case(record, folder, request)
-            if case.result.is_seen and not request.allow_seen:
+            result = _result(record, folder)
+            if result.is_seen and not request.allow_seen:
                 seen.append(name)
             else:
-                cases.append(case)
+                cases.append(_case(record, folder, result, request))
     if not cases:
         raise _nobody(results, manifest, len(seen))
-    return Cohort(cases=tuple(cases), excluded=excluded, without_result=without, seen=tuple(seen))
+    return Cohort(
+        cases=tuple(cases),
+        records={record.patient_id: record for record in manifest.patients},
+        excluded=excluded,
+        without_result=without,
+        seen=tuple(seen),
+    )
 
 
 def _require_ids(manifest: Manifest) -> None:
@@ -177,21 +190,27 @@ def _failures(results: Path) -> dict[str, str]:
     return {str(line.get("patient_id")): str(line.get("cause", "failed")) for line in told}
 
 
-def _case(record: PatientRecord, folder: Path, request: CohortRequest) -> CohortCase:
+def _result(record: PatientRecord, folder: Path) -> PredictedResult:
     try:
-        result = read_result(folder / RESULT_FILE, record.patient_id)
+        return read_result(folder / RESULT_FILE, record.patient_id)
+    except InputError as error:
+        raise error.at(patient=record.patient_id) from None
+
+
+def _case(record: PatientRecord, folder: Path, result: PredictedResult, request: CohortRequest) -> CohortCase:
+    try:
         for stage in STAGES:
             if stage not in request.without:
                 require_predicted(result, stage)
         stages = tuple(s for s in STAGES if s not in request.without and s in record.paths)
         for stage in stages:
-            _require_files(record, folder, stage)
+            _require_files(record, folder, result, stage)
     except InputError as error:
         raise error.at(patient=record.patient_id) from None
     return CohortCase(record=record, folder=folder, result=result, stages=stages)
 
 
-def _require_files(record: PatientRecord, folder: Path, stage: Stage) -> None:
+def _require_files(record: PatientRecord, folder: Path, result: PredictedResult, stage: Stage) -> None:
     if not record.paths[stage].exists():
         msg = f"{stage}: no such file"
         raise InputError(msg, code="E_MISSING", cure="check the path in the manifest").at(
@@ -200,7 +219,12 @@ def _require_files(record: PatientRecord, folder: Path, stage: Stage) -> None:
     for name in FILES[stage]:
         if not (folder / name).exists():
             msg = "the result folder lacks this file"
-            raise InputError(msg, code="E_MISSING", cure="predict the patient again").at(file=name)
+            cure = (
+                f"leave the stage out: --without {stage}"
+                if result.is_partial
+                else "predict the patient again"
+            )
+            raise InputError(msg, code="E_MISSING", cure=cure).at(file=name)
 
 
 def _nobody(results: Path, manifest: Manifest, seen: int) -> InputError:
@@ -213,6 +237,9 @@ def _nobody(results: Path, manifest: Manifest, seen: int) -> InputError:
         return InputError(msg, code="E_NO_RESULTS", cure="predict the cohort: lymphct predict COHORT.csv").at(
             file=results.name
         )
+    if all(record.is_excluded for record in manifest.patients):
+        msg = f"every patient of {manifest.path.name} has an exclude_reason: nobody is left to evaluate"
+        return InputError(msg, code="E_NO_RESULTS", cure="leave exclude_reason blank for some")
     msg = f"none of {len(manifest.patients)} patients of {manifest.path.name} has a result here"
     cure = "give the folder that predict wrote for this manifest"
     return InputError(msg, code="E_NO_RESULTS", cure=cure).at(file=results.name)

@@ -49,7 +49,7 @@ def cohort_page(evaluation: CohortEvaluation, record: Record, title: str, facts:
     sections = [_patients(record), *_status(evaluation, record), *_nodes(record), *_masks(record)]
     page = EvaluationPage(
         title=title,
-        is_phantom=any(case.result.bundle.is_phantom for case in evaluation.cohort.cases),
+        bundles=[case.result.bundle.model_dump() for case in evaluation.cohort.cases],
         stamps=evaluation.stamps,
         sections=sections,
         facts=facts,
@@ -100,7 +100,9 @@ def _status(evaluation: CohortEvaluation, record: Record) -> list[PageSection]:
     risk = PageSection(
         title="N status: the risk",
         texts=texts,
-        pictures=_pictures({"all": status.everybody, **centers}),
+        pictures=_pictures(
+            {"all": status.everybody, **{f"center {name}": figures for name, figures in centers.items()}}
+        ),
         tables=[_risk_table(groups), _calibration_table(groups), _spread_table(groups)],
     )
     return [risk, PageSection(title="N status: the calls", texts=[IMPROPER], tables=[_call_table(groups)])]

@@ -11,7 +11,7 @@ from lymphct.core.arrays import LabelArray
 from lymphct.core.errors import InputError, LymphctError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import reordered_like
-from lymphct.core.patient import NodeMap
+from lymphct.core.patient import IMPLAUSIBLE, NodeMap
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.core.volume import Volume
 from lymphct.evaluation.detection import InstanceMatches, match_instances
@@ -39,10 +39,14 @@ TUMOR: Final = "tumor"
 
 @dataclass(frozen=True, slots=True)
 class PredictedNode:
-    """A line of `nodes.csv`: whether the node is called positive, and its probability; None where blank."""
+    """A line of `nodes.csv`: whether the node is called positive, and its probability; None where blank.
+
+    A node that is implausible (outside the body and the like) counts nowhere.
+    """
 
     is_positive: bool | None
     probability: float | None
+    is_plausible: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +55,9 @@ class NodeMeasures:
 
     Attributes:
         drawn: how many are drawn.
-        matches: matched instances by group; without the classes when a drawn node has none.
+        matches: matched instances by group; without the classes when a drawn or predicted node has none.
         voxels: voxel counts of the same groups.
-        predicted: by number in the predicted map.
+        predicted: by number in the predicted map, those that are plausible.
         true_classes: by number in the drawn map; None where not drawn.
         voxel_volume: mm³.
 
@@ -157,7 +161,8 @@ def read_predicted_nodes(path: Path, instances: LabelArray) -> dict[int, Predict
         try:
             value = float(probability) if probability else None
             called = {"": None, "positive": True, "negative": False}[name]
-            nodes[int(number)] = PredictedNode(called, value)
+            is_plausible = IMPLAUSIBLE not in row.cells.get("flags", "").split()
+            nodes[int(number)] = PredictedNode(called, value, is_plausible)
         except (KeyError, ValueError):
             msg = f"line {row.line} is not a lymph node of ours"
             raise InputError(msg, code="E_RESULT", cure="predict the patient again").at(
@@ -187,20 +192,25 @@ def measure_nodes(
     """
     true_classes = {node.label: node.node_class for node in truth.nodes}
     drawn = truth.instances.array
+    counted = {label: node for label, node in predicted.items() if node.is_plausible}
+    if len(counted) < len(predicted):
+        prediction = _only(prediction, counted)
     pairs: dict[NodeGroup, tuple[LabelArray, LabelArray]] = {"found": (prediction, drawn)}
-    # Where a drawn node has no class, nobody can say of which class a predicted one should be.
-    if None not in true_classes.values():
+    # Where a drawn node has no class, nobody can say of which class a predicted one should be; predicted
+    # ones have none when the nodes were found and not identified.
+    has_calls = all(node.is_positive is not None for node in counted.values())
+    if None not in true_classes.values() and has_calls:
         groups: dict[NodeGroup, NodeClass] = {"positive": NodeClass.POSITIVE, "negative": NodeClass.NEGATIVE}
         for group, node_class in groups.items():
             is_positive = node_class is NodeClass.POSITIVE
-            called = [label for label, node in predicted.items() if node.is_positive is is_positive]
+            called = [label for label, node in counted.items() if node.is_positive is is_positive]
             of_class = [label for label, value in true_classes.items() if value is node_class]
             pairs[group] = (_only(prediction, called), _only(drawn, of_class))
     return NodeMeasures(
         drawn=len(truth.nodes),
         matches={group: match_instances(*maps, iou=iou) for group, maps in pairs.items()},
         voxels={group: voxel_counts(*maps) for group, maps in pairs.items()},
-        predicted=dict(predicted),
+        predicted=counted,
         true_classes=true_classes,
         voxel_volume=truth.instances.geometry.voxel_volume,
     )

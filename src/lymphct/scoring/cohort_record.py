@@ -206,8 +206,9 @@ def result_rows(evaluation: CohortEvaluation) -> list[list[object]]:
         *((name, "without_result") for name in cohort.without_result),
         *((name, "seen_in_training") for name in cohort.seen),
     ]
-    blank: list[object] = [None] * (len(RESULT_COLUMNS) - 3)
-    rows += [[name, None, state, *blank] for name, state in others]
+    records = cohort.records
+    blank: list[object] = [None] * (len(RESULT_COLUMNS) - 4)
+    rows += [[name, records[name].center, state, records[name].n_status, *blank] for name, state in others]
     return rows
 
 

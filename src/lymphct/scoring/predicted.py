@@ -28,6 +28,7 @@ class _Bundle(BaseModel):
     name: str = ""
     sha256: str = ""
     is_phantom: bool = False
+    notice: str = ""
 
 
 class PredictedResult(BaseModel):
@@ -60,6 +61,11 @@ class PredictedResult(BaseModel):
     def codes(self) -> tuple[str, ...]:
         """Return the codes of the notices."""
         return tuple(notice.code for notice in self.notices)
+
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether `predict --only` made it: masks up to a stage, and no more."""
+        return any(code.startswith("only_") for code in self.codes)
 
     @property
     def is_seen(self) -> bool:

@@ -131,13 +131,10 @@ def measure_status(table: ScoreTable, request: StatusRequest) -> StatusEvaluatio
             group, rng, as_probabilities=as_probabilities, limits=limits, n=request.resamples
         )
 
-    places = np.array(table.centers)
+    places = np.array([name or UNKNOWN_CENTER for name in table.centers])
     return StatusEvaluation(
         table=table,
         as_probabilities=as_probabilities,
         everybody=figures(columns),
-        centers={
-            name or UNKNOWN_CENTER: figures(columns.rows(places == name))
-            for name in sorted(set(table.centers))
-        },
+        centers={name: figures(columns.rows(places == name)) for name in sorted(set(places.tolist()))},
     )

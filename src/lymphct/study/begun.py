@@ -66,12 +66,33 @@ def _require_same_plan(request: TrainingRequest, split: Mapping[str, PatientPlan
         "seed": (plan.seed, request.seed),
         "name": (plan.name, request.name),
         "labels": (plan.labels, labels_key(request.labels)),
-        "patients": (plan.patients, dict(split)),
+        # Who has which part also depends on the drawn nodes, which are read later: `kept_plan` compares it.
+        "patients": (_status_of(plan.patients), _status_of(split)),
     }
     other = [name for name, (there, asked) in begun.items() if there != asked]
     if other:
         msg = f"the folder {request.folder.name} holds a run with other {', '.join(other)}"
         raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
+
+
+def _status_of(patients: Mapping[str, PatientPlan]) -> dict[str, int | None]:
+    return {name: entry.n_status for name, entry in patients.items()}
+
+
+def planned_split(request: TrainingRequest) -> Mapping[str, PatientPlan] | None:
+    """Return who has which role in the run that was begun in the folder.
+
+    None without one, and where it is another's run or its plan cannot be read, which `begun_refusals` says.
+    """
+    if not (request.folder / PLAN_FILE).exists():
+        return None
+    try:
+        plan = Run.open(request.folder).plan
+    except LymphctError:
+        return None
+    asked = {record.patient_id: record.n_status for record in request.teachers}
+    is_ours = plan.seed == request.seed and _status_of(plan.patients) == asked
+    return plan.patients if is_ours else None
 
 
 def _about_stages(

@@ -9,10 +9,11 @@ from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Roles
 from lymphct.core.patient import Notice
-from lymphct.core.terms import StageName
+from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.manifest import PatientRecord
 from lymphct.patients.inventory import UNKNOWN_CLASS, node_classes, status_counts
 from lymphct.patients.outlook import Lesson, Share
+from lymphct.study.needs import DrawnNodes
 
 _CASCADE_PARTS: Final = ("train", "validation")
 TOLD_APART: Final = ("positive", "negative")
@@ -35,6 +36,19 @@ HAS: Final[Mapping[StageName, Callable[[PatientRecord], bool]]] = {
     StageName.METASTASIS: lambda record: record.n_status is not None,
 }
 """Whether a patient has what a stage learns from, as far as the manifest tells."""
+
+
+def foreseen_nodes(records: Sequence[PatientRecord]) -> DrawnNodes:
+    """Return the classes of the drawn nodes, each once, without opening an image.
+
+    A class map may hold nodes of either class: whoever has one is not in the way of a split.
+    """
+    by_name = {node_class.label: node_class for node_class in NodeClass}
+    found: dict[str, tuple[NodeClass | None, ...]] = {}
+    for record in records:
+        classes = node_classes(record)
+        found[record.patient_id] = tuple(by_name.get(n) for n in (TOLD_APART if classes is None else classes))
+    return found
 
 
 def shares(parts: Mapping[str, Sequence[str]], records: Mapping[str, PatientRecord]) -> tuple[Share, ...]:

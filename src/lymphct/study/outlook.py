@@ -20,9 +20,16 @@ from lymphct.patients.outlook import Lesson, Outlook, Purpose, Share
 from lymphct.patients.preparation import Preparation
 from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
 from lymphct.patients.space import require_room, room_to_prepare
-from lymphct.study.begun import begun_refusals
+from lymphct.study.begun import begun_refusals, planned_split
 from lymphct.study.bundling import init_refusals
-from lymphct.study.lessons import lesson, lesson_notices, lesson_refusals, share_notices, shares
+from lymphct.study.lessons import (
+    foreseen_nodes,
+    lesson,
+    lesson_notices,
+    lesson_refusals,
+    share_notices,
+    shares,
+)
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.single_split import TrainingRequest
@@ -110,8 +117,10 @@ def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:
 
 
 def _split(request: TrainingRequest) -> tuple[Mapping[str, PatientPlan], list[Problem]]:
+    """Return the split of the run that was begun; before, the one that the manifest alone allows."""
     try:
-        return split_cohort(request.teachers, request.seed), []
+        nodes = foreseen_nodes(request.teachers)
+        return planned_split(request) or split_cohort(request.teachers, request.seed, nodes), []
     except InputError as error:
         return {}, [Problem.of(error)]
 
