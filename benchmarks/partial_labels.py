@@ -1,6 +1,6 @@
 """Dice of structures learned from few whole label maps, with and without many partial ones (decision 0038).
 
-`python benchmarks/partial_labels.py [--whole 10] [--partial 30] [--test 10] [--iterations 1500] [--seeds 2]
+`python benchmarks/partial_labels.py [--whole 10] [--partial 30] [--test 10] [--iterations 2000] [--seeds 1]
 [--json FILE]`: `nano` phantoms; in the partial ones six structures were drawn, those that TotalSegmentator
 gives freely and that guide attention. Three trainings of equal length and settings: from the whole ones
 alone, from both with the loss of partial labels, and from both as if the six were all there is. Told is the
@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("--whole", type=int, default=10)
     parser.add_argument("--partial", type=int, default=30)
     parser.add_argument("--test", type=int, default=10)
-    parser.add_argument("--iterations", type=int, default=1500)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -100,7 +100,8 @@ def main() -> None:
     }
     record = told(scores)
     if given.json is not None:
-        write_record(given.json, {"options": vars(given) | {"json": str(given.json)}, "rows": record})
+        options = {name: value for name, value in vars(given).items() if name != "json"}
+        write_record(given.json, options=options, rows=record)
 
 
 def phantom(index: int, config: Config) -> PreparedPatient:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
@@ -53,6 +54,7 @@ class Part:
         scores: what it reached on validation patients.
         thresholds: decision thresholds by name.
         chosen: how each of them came about.
+        extra: further facts of the training, as a bundle keeps them.
 
     """
 
@@ -64,6 +66,7 @@ class Part:
     scores: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     chosen: Mapping[str, ThresholdChoice] = field(default_factory=dict)
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def described(self, salt: str) -> PartInfo:
         """Return what a bundle with this key says of the part."""
@@ -76,6 +79,7 @@ class Part:
                 },
                 "scores": dict(self.scores),
                 "chosen": dict(self.chosen),
+                "extra": dict(self.extra),
             }
         )
 

@@ -101,9 +101,10 @@ def outlook_lines(outlook: "Outlook") -> Iterator[str]:
 def lesson_line(lesson: "Lesson") -> str:
     """Say in one line what a stage learns from, and how long: epochs and iterations."""
     classes = f" ({_counts(lesson.classes)})" if lesson.classes else ""
+    guided = f"; {lesson.guided_by}" if lesson.guided_by else ""
     return (
         f"stage {lesson.stage}: {counted(lesson.train, 'training patient')}{classes}, {lesson.validation} "
-        f"for validation, {lesson.epochs} epochs of {lesson.iterations} iterations"
+        f"for validation, {lesson.epochs} epochs of {lesson.iterations} iterations{guided}"
     )
 
 

@@ -93,6 +93,7 @@ class PatchSampler:
             _class_locations(np.asarray(case.labels), (seed, n)) for n, case in enumerate(self.cases)
         ]
         self._drawable = [n for n, locations in enumerate(self._foreground) if locations]
+        self._holders = _holders(self.cases, self._foreground)
         self._attentive: list[LabelArray] = []
         self._usable = list(range(len(self.cases)))
         if with_attention and sampling.informative_negatives:
@@ -129,12 +130,11 @@ class PatchSampler:
         wants_foreground = wants_foreground and bool(self._drawable)
         candidates = self._drawable if wants_foreground else self._usable
         for attempt in range(self.sampling.tries + 1):
-            number = candidates[rng.integers(len(candidates))]
+            number, locations = self._drawn(candidates, rng, wants_foreground=wants_foreground)
             last = attempt == self.sampling.tries
             center = None
-            if wants_foreground:
-                per_class = self._foreground[number]
-                center = self._voxel(number, per_class[rng.integers(len(per_class))], rng)
+            if locations is not None:
+                center = self._voxel(number, locations, rng)
             elif last and self._attentive:
                 center = self._voxel(number, self._attentive[number], rng)
             transform = SpatialTransform() if last else draw_spatial(self.augmentation, rng)
@@ -150,6 +150,24 @@ class PatchSampler:
             image = image.copy()
             image[0] = 0.0  # the mean of a z-scored arterial phase
         return patch._replace(image=image)
+
+    def _drawn(
+        self, candidates: Sequence[int], rng: np.random.Generator, *, wants_foreground: bool
+    ) -> tuple[int, LabelArray | None]:
+        """Draw a patient and, where foreground is wanted, one of the classes in him.
+
+        Where some patients show some classes only, the class is drawn first: those that few show would else
+        be learned that much less often than if nobody else took part (decision 0038).
+        """
+        if self._holders:
+            numbers, places = self._holders[rng.integers(len(self._holders))]
+            holder = rng.integers(len(numbers))
+            return numbers[holder], places[holder] if wants_foreground else None
+        chosen = candidates[rng.integers(len(candidates))]
+        if not wants_foreground:
+            return chosen, None
+        per_class = list(self._foreground[chosen].values())
+        return chosen, per_class[rng.integers(len(per_class))]
 
     def _voxel(self, number: int, locations: LabelArray, rng: np.random.Generator) -> Index3:
         flat = locations[rng.integers(len(locations))]
@@ -181,12 +199,23 @@ class PatchSampler:
         return _Patch(smooth[:-1], labels, smooth[-1], case.labelled)
 
 
-def _class_locations(labels: LabelArray, seed: tuple[int, int]) -> list[LabelArray]:
+def _holders(
+    cases: Sequence[TrainingCase], foreground: Sequence[dict[int, LabelArray]]
+) -> list[tuple[list[int], list[LabelArray]]]:
+    """Return who has each class, and where; nothing when every class was drawn in every patient."""
+    if all(case.labelled is None for case in cases):
+        return []
+    classes = sorted(set().union(*foreground))
+    holders = {c: [n for n, locations in enumerate(foreground) if c in locations] for c in classes}
+    return [(numbers, [foreground[n][c] for n in numbers]) for c, numbers in holders.items()]
+
+
+def _class_locations(labels: LabelArray, seed: tuple[int, int]) -> dict[int, LabelArray]:
     """Return flat voxel indices of each foreground class that occurs."""
     flat = np.asarray(labels).reshape(-1)
     foreground = np.flatnonzero((flat != 0) & (flat != IGNORED))
     classes = flat[foreground]
-    return [_some_of(foreground[classes == number], seed) for number in np.unique(classes)]
+    return {int(n): _some_of(foreground[classes == n], seed) for n in np.unique(classes)}
 
 
 def _some_of(locations: LabelArray, seed: tuple[int, int]) -> LabelArray:
