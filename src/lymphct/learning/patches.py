@@ -152,7 +152,7 @@ class PatchSampler:
         return patch._replace(image=image)
 
     def _drawn(
-        self, candidates: Sequence[int], rng: np.random.Generator, *, wants_foreground: bool
+        self, candidates: list[int], rng: np.random.Generator, *, wants_foreground: bool
     ) -> tuple[int, LabelArray | None]:
         """Draw a patient and, where foreground is wanted, one of the classes in him.
 
