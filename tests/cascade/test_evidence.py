@@ -14,7 +14,7 @@ from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.models import Models
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
-from lymphct.core.errors import LeakageError, ModelError
+from lymphct.core.errors import InputError, LeakageError, ModelError
 from lymphct.core.patient import IMPLAUSIBLE, UNKNOWN
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
@@ -155,7 +155,12 @@ def test_what_cannot_be_a_lymph_node_is_no_evidence(found: Findings, answering: 
 def test_a_patient_without_nodes_has_an_empty_table_of_features(
     make_patient: MakePatient, answering: Models
 ) -> None:
-    evidence = examined(make_patient(without=("arterial",)), answering, HOW)
+    patient = make_patient(without=("arterial",))
+    used_to_it = replace(answering, info=answering.info.model_copy(update={"phase_dropout": True}))
+    evidence = examined(patient, used_to_it, HOW)
+    with pytest.raises(InputError, match="p0: the arterial phase is missing") as caught:
+        examined(patient, answering, HOW)  # who is no new patient to these models either
+    assert caught.value.code == "E_ARTERIAL"
     assert evidence.nodes == ()
     assert evidence.features.shape == (0, 7)
     assert evidence.patches is None

@@ -243,11 +243,11 @@ def test_a_status_network_without_a_status_is_refused(
     unknown = {
         name: replace(item, clinical=replace(item.clinical, n_status=None)) for name, item in evidence.items()
     }
-    with pytest.raises(InputError, match="no training patient has an n_status and a tumor that is found"):
-        fit_stage(
-            STAGES[StageName.METASTASIS], patients, FUSION, learned,
-            Start(config=settings, evidence=unknown), Forget(),
-        )  # fmt: skip
+    for given in (unknown, {}):  # the second where nobody could be examined
+        start = Start(config=settings, evidence=given)
+        with pytest.raises(InputError, match="no training patient has an n_status and a tumor") as caught:
+            fit_stage(STAGES[StageName.METASTASIS], patients, FUSION, learned, start, Forget())
+        assert caught.value.code == "E_NO_LABELS"
 
 
 def test_a_training_of_no_epoch_is_no_training(

@@ -173,7 +173,7 @@ def test_candidates_begin_below_what_was_chosen_so_far_and_an_edge_is_told(
     tell_choice("nodes", choice)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "nodes: node_voxel 0.01 chosen on 1 validation patients, at the edge of the cand" in record.message
+    assert "nodes: node_voxel 0.01 chosen on 1 validation patient, at the edge of the cand" in record.message
 
 
 def test_where_no_candidate_finds_a_node_the_default_stands(
@@ -257,6 +257,17 @@ def test_validation_patients_of_both_classes_choose_the_threshold_of_the_status(
         nn.Identity(), status_lesson(lesson, replace(V1, n_status=1), replace(V2, n_status=0))
     )
     assert wrong.chosen["patient"].at_edge
+
+
+def test_the_volume_of_the_rule_is_that_of_the_largest_node_whatever_the_network_is_given(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thresholds, "predict_status", by_volume)
+    # By the mean of its nodes the N- patient has the larger volume.
+    first, second = replace(V1, volume=500.0, largest=250.0), replace(V2, volume=400.0, largest=900.0)
+    choice = choose_status(nn.Identity(), status_lesson(lesson, first, second))
+    assert choice.thresholds["largest_positive_volume_mm3"] == 575.0
+    assert choice.scores["auc_volume"] == 1.0
 
 
 def test_the_status_keeps_its_default_where_the_settings_choose_nothing(

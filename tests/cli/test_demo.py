@@ -43,6 +43,7 @@ def test_every_patient_has_a_line_and_a_report(
     assert result.code == 0
     assert result.out.splitlines()[0].startswith("phantom-1: probability of LN metastasis 0.250")
     assert result.out.splitlines()[1] == f"report: {tmp_path / 'phantom-1' / 'report.html'}"
+    assert result.out.splitlines()[2:] == [f"all patients: {tmp_path / 'index.html'}"]
     assert (demos[0].patients, demos[0].training_patients) == (3, 0)
 
 

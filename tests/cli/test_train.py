@@ -150,7 +150,8 @@ def test_an_interrupted_training_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(single_split, "train_all", interrupt)
-    result = lymphct("train", "all", "--cohort", manifest, "--out", tmp_path / "run", "-q")
+    options = ("--config", "phantom_nano", "-q")
+    result = lymphct("train", "all", "--cohort", manifest, "--out", tmp_path / "run", *options)
     assert result.code == 130
     assert result.err == f"interrupted - run the same command again{' with --resume' if begun else ''}\n"
 

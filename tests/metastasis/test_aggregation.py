@@ -7,9 +7,7 @@ from lymphct.core.errors import InputError, LeakageError
 from lymphct.core.patient import Node
 from lymphct.core.terms import NodeClass
 from lymphct.metastasis.aggregation import (
-    classify,
     fit_volume_threshold,
-    mean_over_folds,
     mean_over_patches,
     positive_volume,
 )
@@ -41,9 +39,8 @@ def test_nodes_without_a_class_are_refused() -> None:
         positive_volume(nodes((300.0, P), (200.0, None)))
 
 
-def test_patches_and_folds_are_averaged() -> None:
+def test_patches_are_averaged() -> None:
     assert mean_over_patches([0.2, 0.4, 0.9]) == pytest.approx(0.5)
-    assert mean_over_folds([0.1, 0.2, 0.3, 0.4, 0.5]) == pytest.approx(0.3)
 
 
 def test_the_threshold_has_the_best_balanced_accuracy() -> None:
@@ -51,7 +48,6 @@ def test_the_threshold_has_the_best_balanced_accuracy() -> None:
     volumes, status = [0, 300, 500, 900, 0, 0, 200], [1, 1, 1, 1, 0, 0, 0]
     fitted = fit_volume_threshold(volumes, status, "abcdefg")
     assert fitted.value == 250.0
-    assert [classify(volume, fitted.value) for volume in (0, 249.9, 250, 4000)] == [0, 0, 1, 1]
 
 
 def test_a_fitted_threshold_remembers_its_patients() -> None:
@@ -63,7 +59,6 @@ def test_a_fitted_threshold_remembers_its_patients() -> None:
 def test_without_any_positive_node_nobody_is_called_positive() -> None:
     fitted = fit_volume_threshold([0, 0, 0], [0, 1, 1], "abc")
     assert fitted.value == 1.0
-    assert classify(0.0, fitted.value) == 0
 
 
 def test_a_threshold_needs_both_classes() -> None:
@@ -80,7 +75,7 @@ def test_no_other_threshold_is_better(pairs: list[tuple[int, int]]) -> None:
     volumes, status = np.array([v for v, _ in pairs]), np.array([s for _, s in pairs])
 
     def balanced_accuracy(threshold: float) -> float:
-        called = np.array([classify(v, threshold) for v in volumes])
+        called = volumes >= threshold
         return float((called[status == 1] == 1).mean() + (called[status == 0] == 0).mean()) / 2
 
     best = fit_volume_threshold(volumes.tolist(), status.tolist(), map(str, range(len(pairs)))).value

@@ -1,5 +1,7 @@
 """From the evidence of patients to a score and a threshold, by rule and by network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,7 @@ from lymphct.metastasis.settings import (
     StatusNetworkSettings,
     StatusSamplingSettings,
     StatusTrainingSettings,
+    VolumeKind,
 )
 
 torch.set_num_threads(1)
@@ -128,6 +131,18 @@ def test_the_network_learns_from_patients_with_status_and_tumor(caplog: pytest.L
     assert [record.getMessage() for record in caplog.records] == [
         "case2: no tumor found, left out of the status training"
     ]
+
+
+@pytest.mark.parametrize(("kind", "volume"), [("largest", 5.0), ("mean", 4.0), ("total", 8.0)])
+def test_the_largest_node_is_known_beside_the_volume_the_network_is_given(
+    kind: VolumeKind, volume: float
+) -> None:
+    one, other = evidence(0, 3.0, 1), evidence(0, 5.0, 1)
+    both = replace(
+        one, nodes=(*one.nodes, *other.nodes), features=np.concatenate([one.features, other.features])
+    )
+    (case,) = status_cases([both], kind)
+    assert (case.volume, case.largest_volume) == (volume, 5.0)
 
 
 def test_an_unknown_head_is_refused_with_those_there_are() -> None:

@@ -360,4 +360,4 @@ def test_patients_whose_status_is_not_known_are_listed(
     assert record["without_n_status"] == ["dark"]
     assert (record["patients"]["evaluated"], record["status"]["all"]["patients"]) == (5, 4)
     page = (tmp_path / "E" / PAGE_FILE).read_text()
-    assert "N status is not known of 1 evaluated patients: dark." in page
+    assert "N status is not known of 1 evaluated patient: dark." in page

@@ -65,6 +65,8 @@ def test_results_that_do_not_say_where_masks_come_from_must_be_made_again(
     ("change", "words"),
     [
         ({"sources": dict.fromkeys(STAGES, "by hand")}, "not a result of predict (sources.structures)"),
+        ({"schema": "lymphct-result-2"}, "not a result of predict (schema)"),
+        ({"schema": None}, "not a result of predict (schema)"),
         ({"probability": 1.5}, "not a result of predict (probability)"),
         ({"predicted_n_status": 2}, "not a result of predict (predicted_n_status)"),
         ({"patient_id": "p9"}, "the result is of another patient"),
@@ -174,7 +176,7 @@ def measured(there: Any) -> str:
         ("node,class\n1,positive\n", "nodes.csv: the column 'probability' is missing"),
         ("node,class,probability\none,positive,0.5\n", "nodes.csv: line 2 is not a lymph node of ours"),
         ("node,class,probability\n1,doubtful,0.5\n", "nodes.csv: line 2 is not a lymph node of ours"),
-        ("node,class,probability\n1,positive,0.5\n", "nodes.csv: 1 nodes are listed, the map holds 2"),
+        ("node,class,probability\n1,positive,0.5\n", "nodes.csv: 1 node in the list, 2 in the map"),
     ],
 )
 def test_a_list_of_nodes_that_does_not_fit_the_map_is_refused(

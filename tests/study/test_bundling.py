@@ -102,7 +102,7 @@ def test_a_bundle_is_laid_with_what_the_run_learned_and_without_a_part(tmp_path:
     assert back.intensity == {Phase.VENOUS: INTENSITY}
     assert back.bands == PAPER_BANDS
     # The statistics were measured on the training patients of the cascade.
-    assert [laid.has_seen(name) for name in "abcd"] == [True, False, False, False]
+    assert [name in laid.fitted_on_anybody for name in "abcd"] == [True, False, False, False]
 
 
 def test_a_bundle_is_laid_once(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_run_begun_with_another_bundle_has_its_statistics_its_key_and_whom_it_
     assert laid.salt == SALT
     assert Learned.of_bundle(laid).intensity == {Phase.VENOUS: replace(INTENSITY, mean=33.0)}
     assert Learned.of_bundle(laid).bands == {Structure.AORTA: Band(0.0, 9.0)}
-    assert laid.has_seen("theirs")
-    assert not laid.has_seen("a")
+    assert "theirs" in laid.fitted_on_anybody
+    assert "a" not in laid.fitted_on_anybody
 
 
 def test_a_part_comes_back_from_the_bundle_as_it_was_added(
@@ -228,4 +228,25 @@ def test_a_status_network_takes_nothing_over_that_saw_its_patients(teacher: str,
         take_over(run, theirs, StageName.METASTASIS)
     fine = other_bundle(tmp_path / "fine", part(StageName.NODES))
     take_over(run, fine, StageName.METASTASIS)
+    assert set(read_bundle(run.bundle).info.parts) == {StageName.NODES}
+
+
+@pytest.mark.parametrize(("role", "is_refused"), [("train", True), ("validation", False)])
+def test_identification_is_not_chosen_on_patients_who_taught_the_network_it_starts_from(
+    role: str, *, is_refused: bool, tmp_path: Path
+) -> None:
+    groups: dict[str, Any] = {"train": FittedOn.of(["x"]), "validation": FittedOn.of(["y"])} | {
+        role: FittedOn.of(["a", "b"])
+    }
+    theirs = other_bundle(tmp_path / "other", part(StageName.NODES, **groups))
+    run = run_in(tmp_path / "run")
+    lay_bundle(run, theirs.info)
+    if is_refused:
+        words = "b: stage identification would be chosen on this patient, from whom the nodes network"
+        with pytest.raises(LeakageError, match=words) as caught:
+            take_over(run, theirs, StageName.IDENTIFICATION)
+        assert caught.value.cure == "train nodes here, or leave the patient out"
+        assert not read_bundle(run.bundle).info.parts
+        add_part(run, part(StageName.NODES))  # of this run's own: the other one is not taken
+    take_over(run, theirs, StageName.IDENTIFICATION)
     assert set(read_bundle(run.bundle).info.parts) == {StageName.NODES}

@@ -93,7 +93,12 @@ def finding(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, stage in STAGES.items()
     ]
     info = new_description("test", learned, CONFIG, salt=SALT, is_phantom=False)
-    described = info.model_copy(update={"parts": {part.stage: part.described(SALT) for part in parts}})
+    described = info.model_copy(
+        update={
+            "parts": {part.stage: part.described(SALT) for part in parts},
+            "phase_dropout": True,
+        }
+    )
     folder = tmp_path_factory.mktemp("bundles") / "bundle"
     write_bundle(folder, described, {part.stage: part.weights for part in parts}, "# test\n")
     return folder
@@ -277,6 +282,17 @@ def test_a_patient_who_cannot_be_examined_is_left_out_with_the_reason(
     (record,) = caplog.records
     assert record.getMessage().startswith("left out of the status training: nobody: the patient is not prep")
     assert not (examination.folder / "nobody").exists()
+
+
+def test_a_patient_without_arterial_phase_is_left_out_where_the_networks_never_saw_one(
+    examination: Examination, finding: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both_phases = changed(finding, tmp_path / "bundle", phase_dropout=False)
+    with caplog.at_level(logging.WARNING, logger="lymphct.study.evidence"):
+        found = examined_patients(replace(examination, bundle=both_phases), [WHOLE, VENOUS])
+    assert list(found) == [WHOLE]
+    (record,) = caplog.records
+    assert f"{VENOUS}: the arterial phase is missing and the bundle was" in record.getMessage()
 
 
 @pytest.mark.parametrize(

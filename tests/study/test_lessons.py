@@ -15,6 +15,7 @@ from lymphct.study.lessons import (
     lesson,
     lesson_notices,
     lesson_refusals,
+    phase_notices,
     share_notices,
     shares,
 )
@@ -117,3 +118,18 @@ def test_a_part_of_one_class_is_noticed_where_status_is_told_apart(
     assert (both.code, both.text) == ("one_class", "part fold 1 test has no N+ and no N- patient")
     status = {name: replace(of_one[name], n_status=number % 2) for number, name in enumerate(of_one)}
     assert list(share_notices(shares(parts, status))) == []
+
+
+def test_patients_without_arterial_phase_are_noticed_where_no_network_learns_to_go_without(
+    records: dict[str, PatientRecord], config: Config
+) -> None:
+    known = [*records.values()]
+    some = [replace(record, arterial=None) for record in known[:2]] + known[2:]
+    assert config.nodes.sampling.phase_dropout
+    assert list(phase_notices(some, config)) == []
+    sampling = config.nodes.sampling.model_copy(update={"phase_dropout": 0.0})
+    without = config.model_copy(update={"nodes": config.nodes.model_copy(update={"sampling": sampling})})
+    (notice,) = phase_notices(some, without)
+    assert (notice.code, notice.value) == ("no_arterial", 2)
+    assert notice.text.startswith("2 of 12 patients have no arterial phase and phase_dropout is 0")
+    assert list(phase_notices(known, without)) == []

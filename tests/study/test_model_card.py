@@ -78,8 +78,8 @@ def test_patients_and_classes_of_each_part_are_counted(card: str) -> None:
 
 def test_scores_and_thresholds_say_where_they_come_from(card: str) -> None:
     assert "| nodes | f | 0.812 |" in card
-    assert "| node_voxel | 0.01 | 1 validation patients; at the edge of the candidates" in card
-    assert "| node_min_volume_mm3 | 50 | 1 validation patients |" in card
+    assert "| node_voxel | 0.01 | 1 validation patient; at the edge of the candidates" in card
+    assert "| node_min_volume_mm3 | 50 | 1 validation patient |" in card
     assert "| node_positive | 0.5 | default: no validation patients |" in card
 
 

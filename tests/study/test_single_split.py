@@ -49,8 +49,8 @@ def test_the_status_network_learns_on_patients_the_cascade_never_saw(
 
 def test_the_bundle_knows_whom_it_has_seen(bundle: Path, training: TrainingRequest) -> None:
     info = read_bundle(bundle).info
-    assert all(info.has_seen(record.patient_id) for record in training.records)
-    assert not info.has_seen("somebody-else")
+    assert all(record.patient_id in info.fitted_on_anybody for record in training.records)
+    assert "somebody-else" not in info.fitted_on_anybody
 
 
 def test_how_far_the_preparation_is_is_told(

@@ -188,10 +188,6 @@ class BundleInfo(Settings):
         values = [name for name, hashes in self.fitted_on.items() if hashed in hashes]
         return (*parts, *values)
 
-    def has_seen(self, patient_id: str) -> bool:
-        """Return whether any part or fitted value of the bundle was learned from this patient."""
-        return patient_id in self.fitted_on_anybody
-
 
 def _texts(value: object) -> Iterator[str]:
     """Yield every text in what a JSON file holds, names of fields among them."""

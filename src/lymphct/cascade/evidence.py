@@ -6,7 +6,7 @@ import numpy as np
 
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import Intensity
-from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
+from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, require_phases
 from lymphct.cascade.models import Models
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
@@ -44,9 +44,11 @@ def examined(patient: Prepared, models: Models, settings: EvidenceSettings) -> E
     """Let the models examine a patient; nothing that was drawn is used, as for a new patient.
 
     Raises:
+        InputError: the arterial phase is missing and the networks cannot do without, as for a new patient.
         ModelError: a network that examines is missing.
 
     """
+    require_phases(patient.patient_id, patient.ct.arterial, models)
     found = examine(patient.ct, Given(), models, settings.attention, Stopwatch())
     evidence = evidence_of(found, models, settings.patches)
     return replace(evidence, patient=patient.patient_id, clinical=patient.clinical)

@@ -14,7 +14,7 @@ from lymphct.attention.mapping import attention_map, guided_by, structures_prese
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.models import Models
-from lymphct.core.errors import ModelError
+from lymphct.core.errors import InputError, ModelError
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import Source, StageName, Structure
 from lymphct.core.volume import Volume
@@ -113,6 +113,19 @@ def examine(
         nodes=nodes,
         searched=bool(used) or given.nodes is not None,
     )
+
+
+def require_phases(patient_id: str, arterial: Volume | None, models: Models) -> None:
+    """Refuse a patient without arterial phase when the networks never saw one (decision 0012).
+
+    Raises:
+        InputError: that is so.
+
+    """
+    if arterial is None and not models.info.phase_dropout:
+        msg = "the arterial phase is missing and the bundle was trained with both phases"
+        cure = "give --arterial, or a bundle trained with phase dropout"
+        raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient_id)
 
 
 def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:

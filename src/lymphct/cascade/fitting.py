@@ -77,7 +77,7 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
 
     """
     _require_needs(stage, start)
-    require_out_of_fold([start.evidence[name] for name in roles.everybody if name in start.evidence])
+    require_out_of_fold(start.evidence_of(roles.everybody))
     material = Material(patients=patients, learned=learned, config=start.config)
     settings = stage.settings_in(start.config)
     network = stage.build(settings, seed=start.seed).to(start.device)
@@ -124,7 +124,7 @@ def _best_score(stage: Stage, state: TrainingState) -> dict[str, float]:
 
 def _require_needs(stage: Stage, start: Start) -> None:
     # Evidence stands for the parts that gave it, to the stage that learns from it.
-    is_covered = start.evidence and stage.name not in CASCADE
+    is_covered = start.evidence is not None and stage.name not in CASCADE
     missing = [name for name in stage.needs if name not in start.parts and not is_covered]
     if missing:
         msg = f"stage {stage.name} needs {', '.join(missing)} first"

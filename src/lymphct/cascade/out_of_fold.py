@@ -30,6 +30,7 @@ def out_of_fold(
         id → evidence of every test patient.
 
     Raises:
+        InputError: a patient lacks the arterial phase and the networks cannot do without.
         LeakageError: a patient is tested twice, or by models that learned from him.
 
     """

@@ -6,14 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from lymphct.cascade.alignment import AIR, align, nodes_as_acquired, nodes_on_grid
-from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
+from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, require_phases
 from lymphct.cascade.models import Models
 from lymphct.cascade.notices import about_registration, collected_notices
 from lymphct.cascade.partial_examination import examine_until, score_of_masks
 from lymphct.cascade.registration_check import registration_check
 from lymphct.cascade.score import PatientScore, predict_score
 from lymphct.cascade.settings import Config
-from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Notice, PatientInput, Prediction, SearchState
 from lymphct.core.terms import RegistrationMethod, Source, StageName
@@ -75,19 +74,6 @@ def predict_patient(  # noqa: PLR0913 - the last four are options
         prediction = replace(prediction, sources={**prediction.sources, StageName.TUMOR: Source.NONE})
     check = registration_check(aligned)
     return prediction if check is None else replace(prediction, checks=(check,))
-
-
-def require_phases(patient_id: str, arterial: Volume | None, models: Models) -> None:
-    """Refuse a patient without arterial phase when the networks never saw one (decision 0012).
-
-    Raises:
-        InputError: that is so.
-
-    """
-    if arterial is None and not models.info.phase_dropout:
-        msg = "the arterial phase is missing and the bundle was trained with both phases"
-        cure = "give --arterial, or a bundle trained with phase dropout"
-        raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient_id)
 
 
 def given_on_grid(patient: PatientInput, ct: Multiphase, *, fill_structures: bool) -> Given:

@@ -95,7 +95,8 @@ class Start:
     Attributes:
         config: settings of all stages.
         parts: stages trained before.
-        evidence: for the patient level: every patient as a cascade sees him that never learned from him.
+        evidence: for the patient level: every patient as a cascade sees him that never learned from him;
+            None where nobody was examined, empty where nobody could be.
         seed: of weights, patches and augmentation.
         device: on which the network is trained.
         pretrained: ImageNet weights of the status network; None starts from random ones (Sec. III-B).
@@ -104,10 +105,15 @@ class Start:
 
     config: Config
     parts: Parts = field(default_factory=dict)
-    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    evidence: Mapping[str, Evidence] | None = None
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     pretrained: Weights | None = None
+
+    def evidence_of(self, ids: Sequence[str]) -> list[Evidence]:
+        """Return the evidence of those who were examined, in the order of `ids`."""
+        known = self.evidence or {}
+        return [known[name] for name in ids if name in known]
 
 
 class Fit(Protocol):
@@ -181,8 +187,7 @@ def _identification_cases(material: Material, ids: Sequence[str], _start: Start)
 
 
 def _status_cases(material: Material, ids: Sequence[str], start: Start) -> Sequence[Any]:
-    known = [start.evidence[name] for name in ids if name in start.evidence]
-    return status_cases(known, material.config.metastasis.volume)
+    return status_cases(start.evidence_of(ids), material.config.metastasis.volume)
 
 
 def _from_stage1(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it

@@ -15,7 +15,7 @@ from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD, ThresholdChoi
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.settings import Settings
-from lymphct.core.terms import StageName
+from lymphct.core.terms import StageName, counted
 from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import Volume
 from lymphct.evaluation.classification import auc, fit_threshold
@@ -84,7 +84,7 @@ def tell_choice(stage: str, choice: Choice) -> None:
             told.append(f"{value} is the default ({how.why})")
         else:
             edge = ", at the edge of the candidates" if how.at_edge else ""
-            told.append(f"{value} chosen on {how.patients} validation patients{edge}")
+            told.append(f"{value} chosen on {counted(how.patients, 'validation patient')}{edge}")
     if told:
         is_plain = all(how.by == "validation" and not how.at_edge for how in choice.chosen.values())
         logger.log(logging.INFO if is_plain else logging.WARNING, "%s: %s", stage, "; ".join(told))
@@ -239,7 +239,8 @@ def choose_status(network: nn.Module, lesson: Lesson) -> Choice:
         return Choice(settings=lesson.settings, **_defaults(own, _ONE_CLASS if judged else _NOBODY))
     patients = [case.patient for case in judged]
     probabilities = [predict_status(network, case.patches, case.volume) for case in judged]
-    volumes = [case.volume for case in judged]
+    # The rule reads the largest node, whichever volume the network is given.
+    volumes = [case.largest_volume for case in judged]
     scores = {"auc": auc(truth, probabilities), "auc_volume": auc(truth, volumes)}
     if not lesson.material.config.cascade.choose_thresholds:
         return Choice(settings=lesson.settings, scores=scores, **_defaults(own, _SWITCHED_OFF))

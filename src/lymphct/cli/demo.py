@@ -47,6 +47,7 @@ def demo(
     from lymphct.cli.outcomes import print_outcome
     from lymphct.cli.predict import summary_line
     from lymphct.cli.train import training_progress
+    from lymphct.report.cohort import COHORT_FILE
     from lymphct.study.demonstration import Demonstration, demonstrate
 
     show = Demonstration(
@@ -63,6 +64,8 @@ def demo(
     print_outcome(outcome, summary_line)
     for name in outcome.results:
         typer.echo(f"report: {out / name / 'report.html'}")
+    if outcome.results:
+        typer.echo(f"all patients: {out / COHORT_FILE}")
     logger.info("done in %.0f s", time.perf_counter() - began)
     if outcome.failures:
         raise typer.Exit(4)

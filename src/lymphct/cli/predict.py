@@ -11,7 +11,7 @@ from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
 from lymphct.cli.options import IMAGE, AsJson, DryRun, Labels, Registration
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
-from lymphct.core.terms import StageName
+from lymphct.core.terms import StageName, counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -216,7 +216,7 @@ def summary_line(result: "Mapping[str, Any]") -> str:
         else f"probability of LN metastasis {probability:.3f} (threshold {result['threshold']:.3f})"
     )
     found = result["nodes_total"]
-    nodes = "nodes not searched" if found is None else f"{found} nodes{_called(result)}"
+    nodes = "nodes not searched" if found is None else f"{counted(found, 'node')}{_called(result)}"
     used, missing = len(result["structures_used"]), len(result["structures_missing"])
     lines = [f"{result['patient_id']}: {score}; {nodes}; {used} of {used + missing} guiding structures"]
     drawn = [name for name, source in result["sources"].items() if "given" in source]

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from lymphct.core.arrays import Vector3
 from lymphct.core.errors import UsageError
-from lymphct.core.terms import NodeClass, Source, StageName, Structure
+from lymphct.core.terms import NodeClass, Source, StageName, Structure, counted
 from lymphct.core.volume import Volume
 
 
@@ -223,7 +223,7 @@ class Prediction:
             positive = sum(
                 node.is_plausible and node.node_class is NodeClass.POSITIVE for node in self.nodes.nodes
             )
-            nodes = f"{len(self.nodes.nodes)} nodes, {positive} positive"
+            nodes = f"{counted(len(self.nodes.nodes), 'node')}, {positive} positive"
         used = f"{len(self.structures_used)} guiding structures"
         notices = ", ".join(notice.code for notice in self.notices) or "none"
         return f"Prediction({status}; {nodes}; {used}; notices: {notices})"

@@ -160,3 +160,12 @@ RegistrationMethod = Literal["deeds", "none", "convexadam", "deeds-binary"]
 """Ways to bring one phase onto the other (Sec. IV-A.2); `none` trusts the patient's coordinates."""
 
 REGISTRATION_METHODS: Final[tuple[RegistrationMethod, ...]] = get_args(RegistrationMethod)
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(0, "node"), counted(1, "node"), counted(3, "node")
+    ('0 nodes', '1 node', '3 nodes')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"

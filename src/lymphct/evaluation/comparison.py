@@ -1,12 +1,11 @@
 """Methods against one another on the same patients, corrected for their number (Tab. VI, Tab. VII)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lymphct.core.errors import InputError, UsageError
 from lymphct.evaluation.claims import FalseClaim, agreement, false_claim
 from lymphct.evaluation.classification import (
     accuracy,
@@ -35,37 +34,6 @@ from lymphct.evaluation.statistics import (
 
 
 @dataclass(frozen=True, slots=True)
-class PatientScores:
-    """One method's answer for each patient of a test set.
-
-    Attributes:
-        patients: ids, in any order.
-        labels: truth, 0 or 1.
-        scores: the higher, the more likely positive.
-        called: the call (0 or 1) at the method's own threshold, which may differ between folds.
-
-    Raises:
-        InputError: unequal numbers, or a patient listed twice.
-
-    """
-
-    patients: Sequence[str]
-    labels: Sequence[int]
-    scores: Sequence[float]
-    called: Sequence[int]
-
-    def __post_init__(self) -> None:
-        sizes = [len(part) for part in (self.patients, self.labels, self.scores, self.called)]
-        if len(set(sizes)) != 1:
-            msg = f"{sizes[0]} patients, {sizes[1]} labels, {sizes[2]} scores and {sizes[3]} calls do not fit"
-            raise InputError(msg, code="E_SCORES")
-        if len(set(self.patients)) != len(self.patients):
-            twice = sorted({p for p in self.patients if list(self.patients).count(p) > 1})
-            msg = f"patients listed more than once: {', '.join(twice[:3])}"
-            raise InputError(msg, code="E_SCORES")
-
-
-@dataclass(frozen=True, slots=True)
 class CallIntervals:
     """The figures of calls in Tab. VI and VII with bootstrap intervals."""
 
@@ -73,14 +41,6 @@ class CallIntervals:
     accuracy: Interval
     sensitivity: Interval
     specificity: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class MethodIntervals:
-    """The five figures of Tab. VI and VII with bootstrap intervals."""
-
-    auc: Interval
-    calls: CallIntervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,24 +83,6 @@ class CallComparison:
     paper_wilcoxon: PaperWilcoxon
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The reference method against another one; differences are reference minus other."""
-
-    other: str
-    scores: ScoreComparison
-    calls: CallComparison
-
-
-def method_intervals(method: PatientScores, rng: np.random.Generator, *, n: int = 1000) -> MethodIntervals:
-    """Return the five figures of one method with 95 % intervals, bootstrap stratified by label."""
-    labels = np.asarray(method.labels)
-    return MethodIntervals(
-        calls=call_intervals(labels, method.called, rng, n=n),
-        auc=bootstrap_interval(auc, labels, np.asarray(method.scores), rng=rng, strata=labels, n=n),
-    )
-
-
 def call_intervals(
     labels: npt.ArrayLike, called: npt.ArrayLike, rng: np.random.Generator, *, n: int = 1000
 ) -> CallIntervals:
@@ -155,34 +97,6 @@ def call_intervals(
         for statistic in (balanced_accuracy, accuracy, sensitivity, specificity)
     ]
     return CallIntervals(*of_calls)
-
-
-def compare_methods(
-    methods: Mapping[str, PatientScores], reference: str, rng: np.random.Generator, *, n: int = 1000
-) -> tuple[Comparison, ...]:
-    """Compare one method with every other one; p values are corrected by Holm over the others.
-
-    Args:
-        methods: name → answers; all for the same patients.
-        reference: name of the method the others are compared with.
-        rng: source of resamples and exchanges.
-        n: number of each.
-
-    Raises:
-        InputError: patient sets or labels differ: figures of different patients cannot be compared.
-        UsageError: the reference is not among the methods, or alone.
-
-    """
-    if reference not in methods or len(methods) < 2:
-        msg = f"{reference!r} cannot be compared with the others of {sorted(methods)}"
-        raise UsageError(msg)
-    others = [name for name in methods if name != reference]
-    scores = compare_scores([paired(methods, reference, name) for name in others], rng, n=n)
-    calls = compare_calls([paired(methods, reference, name, calls=True) for name in others], rng, n=n)
-    return tuple(
-        Comparison(other=name, scores=of_scores, calls=of_calls)
-        for name, of_scores, of_calls in zip(others, scores, calls, strict=True)
-    )
 
 
 def compare_scores(
@@ -233,32 +147,3 @@ def compare_calls(
         )
         for place, pair in enumerate(pairs)
     )
-
-
-def paired(
-    methods: Mapping[str, PatientScores], first: str, second: str, *, calls: bool = False
-) -> PairedScores:
-    """Bring the scores (or calls) of two methods into one order of patients.
-
-    Raises:
-        InputError: the patients or their labels differ.
-
-    """
-    a, b = methods[first], methods[second]
-    different = sorted(set(a.patients) ^ set(b.patients))
-    if different:
-        msg = (
-            f"{first} ({len(a.patients)} patients) and {second} ({len(b.patients)}) were not tested on "
-            f"the same patients; {len(different)} differ: {', '.join(different[:3])}"
-        )
-        raise InputError(msg, code="E_PATIENTS", cure="compare them on the patients both have, and say so")
-    rows = [{p: n for n, p in enumerate(method.patients)} for method in (a, b)]
-    order = sorted(a.patients)
-    labels = [np.array([m.labels[row[p]] for p in order]) for m, row in zip((a, b), rows, strict=True)]
-    if (labels[0] != labels[1]).any():
-        unlike = [order[n] for n in np.flatnonzero(labels[0] != labels[1])]
-        msg = f"{first} and {second} disagree about the truth of {len(unlike)} patients: {unlike[:3]}"
-        raise InputError(msg, code="E_PATIENTS")
-    values = [m.called if calls else m.scores for m in (a, b)]
-    columns = [np.array([v[row[p]] for p in order]) for v, row in zip(values, rows, strict=True)]
-    return PairedScores(labels[0], columns[0], columns[1])

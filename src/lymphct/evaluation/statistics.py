@@ -1,6 +1,6 @@
 """Uncertainty of scores and tests between them: DeLong, bootstrap, McNemar, Holm (Sec. IV-E).
 
-All tests are paired: both methods score the same patients (`evaluation.comparison` sees to that).
+All tests are paired: both methods score the same patients (`scoring.comparing` sees to that).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""From patches, folds and nodes to one number per patient (Sec. III-B, Sec. IV-E)."""
+"""From patches and nodes to one number per patient (Sec. III-B, Sec. IV-E)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,11 +15,6 @@ from lymphct.metastasis.settings import VolumeKind
 
 def mean_over_patches(probabilities: npt.ArrayLike) -> float:
     """Average the probabilities of one patient's patches (Sec. III-B)."""
-    return float(np.mean(np.asarray(probabilities, dtype=np.float64)))
-
-
-def mean_over_folds(probabilities: npt.ArrayLike) -> float:
-    """Average the probabilities the models of all folds give one external patient (Sec. IV-E)."""
     return float(np.mean(np.asarray(probabilities, dtype=np.float64)))
 
 
@@ -63,8 +58,3 @@ def fit_volume_threshold(
     """
     fitted = fit_threshold(volumes, n_status, patients)
     return Fitted(value=max(fitted.value, 1.0), patients=fitted.patients)
-
-
-def classify(volume: float, threshold: float) -> int:
-    """Call a patient N+ (1) when the volume of positive nodes reaches the threshold, else N- (0)."""
-    return int(volume >= threshold)

@@ -110,7 +110,9 @@ class StatusHead:
     def fit(
         self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int = 0
     ) -> Fitted[Judge]:
-        """Train the network from random weights to its last epoch, then choose epoch and threshold.
+        """Train the network from random weights; validation patients choose the epoch, then the threshold.
+
+        Patients without an N status, or in whom no tumor is found, take no part.
 
         Raises:
             InputError: training or validation patients are not of both classes.
@@ -156,6 +158,7 @@ def status_cases(evidence: Sequence[Evidence], volume: VolumeKind) -> list[Statu
                 patches=item.patches,
                 volume=positive_volume(item.nodes, volume),
                 n_status=item.clinical.n_status,
+                largest=largest_volume(item),
             )
         )
     return cases

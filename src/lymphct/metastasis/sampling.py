@@ -24,6 +24,8 @@ class StatusCase:
         volume: of the positive lymph nodes, mm³, 0 without one (Eq. 7). For honest results it comes from
             networks that never saw the patient (decision 0006).
         n_status: 1 for N+, 0 for N-.
+        largest: volume of the largest positive lymph node, mm³, whatever kind `volume` is; None where that is
+            the same.
 
     Raises:
         InputError: one of them has another shape or range.
@@ -34,6 +36,7 @@ class StatusCase:
     patches: Patches
     volume: float
     n_status: int
+    largest: float | None = None
 
     def __post_init__(self) -> None:
         if self.patches.ndim != 4 or self.patches.shape[1] != 3 or not len(self.patches):
@@ -47,6 +50,11 @@ class StatusCase:
         if self.n_status not in (0, 1):
             msg = f"n_status is {self.n_status}; it is 0 (N-) or 1 (N+)"
             raise InputError(msg, code="E_N_STATUS").at(patient=self.patient)
+
+    @property
+    def largest_volume(self) -> float:
+        """Return the volume of the largest positive lymph node, mm³ (ClsbyLNSeg, Sec. IV-E)."""
+        return self.volume if self.largest is None else self.largest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

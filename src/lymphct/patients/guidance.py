@@ -13,9 +13,8 @@ from lymphct.attention.bands import Bands
 from lymphct.attention.mapping import attention_map, guided_by, structures_present
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
-from lymphct.cascade.examination import Given, find_structures, find_tumor
+from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases
 from lymphct.cascade.models import Models
-from lymphct.cascade.patient import require_phases
 from lymphct.cascade.prepared import Prepared
 from lymphct.core.volume import Volume
 from lymphct.io.models.loading import models_in

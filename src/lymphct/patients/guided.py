@@ -14,9 +14,8 @@ from lymphct.attention.bands import Bands
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.description import BundleInfo
-from lymphct.cascade.examination import Given, find_structures, find_tumor
+from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases
 from lymphct.cascade.models import Models
-from lymphct.cascade.patient import require_phases
 from lymphct.cascade.prepared import Prepared
 from lymphct.core.patient import Clinical, Multiphase, NodeMap
 from lymphct.core.terms import StageName, Structure

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from lymphct.core.terms import STRUCTURES_BY_NAME
+from lymphct.core.terms import STRUCTURES_BY_NAME, counted
 from lymphct.evaluation.status import IMPROPER, StatusFigures
 from lymphct.report.curves import calibration_png, decision_png, risk_png, roc_png
 from lymphct.report.evaluation_page import (
@@ -87,13 +87,14 @@ def _status(evaluation: CohortEvaluation, record: Record) -> list[PageSection]:
     texts = []
     unknown = record["without_n_status"]
     if unknown:
-        texts.append(f"N status is not known of {len(unknown)} evaluated patients: {_names(unknown)}.")
+        texts.append(
+            f"N status is not known of {counted(len(unknown), 'evaluated patient')}: {_names(unknown)}."
+        )
     for what in ("score", "call"):
         missing = found[f"without_{what}"]
         if missing:
-            texts.append(
-                f"{len(missing)} patients without a {what}, left out of what needs one: {_names(missing)}."
-            )
+            patients = counted(len(missing), "patient")
+            texts.append(f"{patients} without a {what}, left out of what needs one: {_names(missing)}.")
     # One center is all patients once more.
     centers = status.centers if len(status.centers) > 1 else {}
     groups = {"all": found["all"], **{f"center {name}": found["centers"][name] for name in centers}}

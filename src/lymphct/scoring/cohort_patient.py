@@ -12,7 +12,7 @@ from lymphct.core.errors import InputError, LymphctError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import reordered_like
 from lymphct.core.patient import IMPLAUSIBLE, NodeMap
-from lymphct.core.terms import NodeClass, Structure
+from lymphct.core.terms import NodeClass, Structure, counted
 from lymphct.core.volume import Volume
 from lymphct.evaluation.detection import InstanceMatches, match_instances
 from lymphct.evaluation.segmentation import (
@@ -170,7 +170,7 @@ def read_predicted_nodes(path: Path, instances: LabelArray) -> dict[int, Predict
             ) from None
     present = set(np.unique(instances).tolist()) - {0}
     if present != set(nodes):
-        msg = f"{len(nodes)} nodes are listed, the map holds {len(present)} with other numbers"
+        msg = f"{counted(len(nodes), 'node')} in the list, {len(present)} in the map, with other numbers"
         raise InputError(msg, code="E_RESULT", cure="predict the patient again").at(file=path.name)
     return nodes
 

@@ -35,6 +35,7 @@ class PredictedResult(BaseModel):
     """What is read of a patient's `result.json`.
 
     Attributes:
+        layout: which table of fields it is; of another one nothing is read.
         patient_id: who it says it is.
         sources: where structures, tumor and nodes come from; None in results of older versions.
         probability: of N+, 0 to 1; None when withheld.
@@ -48,6 +49,7 @@ class PredictedResult(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    layout: Literal["lymphct-result-1"] = Field(alias="schema")
     patient_id: str
     sources: Mapping[str, Literal["given", "network", "given+network", "trace", "none"]] | None = None
     probability: float | None = Field(ge=0, le=1)

@@ -111,6 +111,15 @@ def foreseen_sources(request: TrainingRequest, init: BundleInfo | None) -> MaskS
     return chosen_sources(request.config.cascade, request.teachers, available=available)
 
 
+def laid_bundle(folder: Path) -> BundleInfo | None:
+    """Return what the bundle of a run says; None where none is laid, or it cannot be read."""
+    try:
+        bundle = Run.bundle_in(folder)
+        return read_bundle(bundle).info if bundle.exists() else None
+    except LymphctError:  # `begun_refusals` says so
+        return None
+
+
 def _about_stages(
     request: TrainingRequest, stages: Sequence[StageName], init: BundleInfo | None
 ) -> Iterator[LymphctError]:

@@ -12,7 +12,7 @@ from lymphct.cascade.models import new_description
 from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import STAGES, Part
 from lymphct.core.errors import LeakageError, LymphctError, ModelError
-from lymphct.core.leakage import FittedOn
+from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import Bundle, read_bundle, update_bundle_part, write_bundle
 from lymphct.io.results.fingerprints import code_version
@@ -95,7 +95,7 @@ def init_refusals(
     info: BundleInfo,
     config: Config,
     stage: StageName,
-    learners: Sequence[str],
+    roles: Roles,
     present: BundleInfo | None = None,
 ) -> Iterator[LymphctError]:
     """Yield every reason why the parts of a bundle cannot be taken over into a run.
@@ -104,19 +104,19 @@ def init_refusals(
         info: of the bundle given with `--init`.
         config: settings of the run.
         stage: that is to be trained.
-        learners: ids of everybody with a role in that stage.
+        roles: who teaches that stage, and who chooses.
         present: of the run's own bundle; None where the run has not begun.
 
     """
     if stage is StageName.METASTASIS:
         seen = info.fitted_on_anybody
-        known = [name for name in learners if name in seen]
+        known = [name for name in roles.everybody if name in seen]
         if known:
-            others = f" (and on {len(known) - 1} more)" if len(known) > 1 else ""
-            msg = f"the bundle given with --init was fitted on this patient{others}"
+            msg = f"the bundle given with --init was fitted on this patient{_others(known)}"
             yield LeakageError(msg, cure="leave the patient out, or train all stages here").at(
                 patient=known[0]
             )
+    yield from _taught_before(info, stage, roles, present)
     if info.spacing != config.imaging.spacing:
         msg = f"the bundle works at {info.spacing} mm, this run at {config.imaging.spacing} mm"
         yield ModelError(msg, cure="set imaging.spacing to that of the bundle")
@@ -129,19 +129,44 @@ def init_refusals(
         yield ModelError(msg, cure="begin a new run with --init")
 
 
+def _taught_before(
+    info: BundleInfo, stage: StageName, roles: Roles, present: BundleInfo | None
+) -> Iterator[LeakageError]:
+    """Yield the stages whose weights the training starts from and that learned from a patient who chooses."""
+    if stage is StageName.METASTASIS:  # looks at everybody, and starts from nobody's weights
+        return
+    for needed in STAGES[stage].needs:
+        part = info.parts.get(needed)
+        if part is None or (present is not None and needed in present.parts):
+            continue
+        teachers = FittedOn(hashes=frozenset(part.patients.get("train", ())), salt=info.salt)
+        known = [name for name in roles.validation if name in teachers]
+        if known:
+            msg = (
+                f"stage {stage} would be chosen on this patient{_others(known)}, from whom the {needed} "
+                "network given with --init learned"
+            )
+            yield LeakageError(msg, cure=f"train {needed} here, or leave the patient out").at(
+                patient=known[0]
+            )
+
+
+def _others(known: Sequence[str]) -> str:
+    return f" (and on {len(known) - 1} more)" if len(known) > 1 else ""
+
+
 def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
     """Copy the parts of another bundle into the run's, except the stage that is to be trained.
 
     Raises:
-        LeakageError: the status network would be fed by networks that learned from its patients.
+        LeakageError: the status network would be fed by networks that learned from its patients, or a stage
+            be chosen on patients from whom the network it starts from learned.
         ModelError: the other bundle works at another spacing or on phases registered otherwise, or the run
             was not begun with it.
 
     """
     present = read_bundle(run.bundle).info
-    for reason in init_refusals(
-        bundle.info, run.plan.config, stage, run.plan.roles(stage).everybody, present
-    ):
+    for reason in init_refusals(bundle.info, run.plan.config, stage, run.plan.roles(stage), present):
         raise reason
     for name, part in bundle.info.parts.items():
         if name != stage and name not in present.parts:

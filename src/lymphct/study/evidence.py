@@ -85,7 +85,10 @@ def _described(info: BundleInfo) -> dict[str, JSON]:
     """Return what the evidence depends on of a bundle: not the parts that judge it."""
     fields = info.model_dump(mode="json")
     parts = {name: fields["parts"][name] for name in CASCADE if name in fields["parts"]}
-    return {"parts": parts, **{name: fields[name] for name in ("spacing", "intensity", "bands")}}
+    return {
+        "parts": parts,
+        **{name: fields[name] for name in ("spacing", "intensity", "bands", "phase_dropout")},
+    }
 
 
 def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int = 1) -> dict[str, Evidence]:

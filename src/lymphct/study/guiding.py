@@ -15,9 +15,10 @@ from lymphct.core.errors import InputError
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import StageName, Structure
 from lymphct.io.models.bundles import read_bundle
-from lymphct.io.models.loading import models_in
+from lymphct.io.models.loading import load_models, models_in
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
+from lymphct.learning.devices import chosen_device
 from lymphct.patients.guidance import Guidance
 from lymphct.patients.guided import Drawing, GuidedCohort, network_key, network_masks
 from lymphct.study.plan import Run
@@ -124,7 +125,8 @@ def tell_tumors(run: Run, *, device: str = "auto") -> None:
     """
     judges = (*run.plan.roles(StageName.TUMOR).validation, *run.plan.roles(StageName.METASTASIS).train)
     asked = judges[:LOOKED_AT]
-    models = models_in(run.bundle, device)
+    # Read as one: a training beside may give the bundle another part meanwhile.
+    models = load_models(read_bundle(run.bundle), chosen_device(device))
     found = looked = 0
     for name in asked:
         try:

@@ -15,7 +15,14 @@ LOG_FILE: Final = "log.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The folder of one training; a `Keep` of `fit_stage`."""
+    """The folder of one training; a `Keep` of `fit_stage`.
+
+    Attributes:
+        folder: receives checkpoints, log and pulse.
+        state: the one that was there when the folder was opened, to go on from; None begins anew.
+        pulse: tells those who look how far the training is, every two seconds; None tells nobody.
+
+    """
 
     folder: Path
     state: TrainingState | None = None

@@ -106,6 +106,20 @@ def share_notices(parts: Sequence[Share]) -> Iterator[Notice]:
             yield Notice(code="one_class", text=f"part {part.name} has no {words} patient", value=part.name)
 
 
+def phase_notices(records: Sequence[PatientRecord], config: Config) -> Iterator[Notice]:
+    """Yield how many have no arterial phase where the networks do not learn to go without (decision 0012).
+
+    The cascade shows them as a flat image; the status network leaves them out, as `predict` would.
+    """
+    venous_alone = [record for record in records if record.arterial is None]
+    if venous_alone and not config.nodes.sampling.phase_dropout:
+        text = (
+            f"{len(venous_alone)} of {len(records)} patients have no arterial phase and phase_dropout is 0: "
+            "the bundle will refuse such patients, and the status network leaves them out"
+        )
+        yield Notice(code="no_arterial", text=text, value=len(venous_alone))
+
+
 def _classes(stage: StageName, records: Sequence[PatientRecord]) -> dict[str, int]:
     if stage is StageName.METASTASIS:
         counts = status_counts(records)

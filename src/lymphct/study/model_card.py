@@ -8,7 +8,7 @@ from lymphct.cascade.description import BundleInfo, PartInfo, ThresholdChoice
 from lymphct.cascade.stages import STAGES
 from lymphct.config import Config, described
 from lymphct.core.leakage import FittedOn
-from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName
+from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName, counted
 from lymphct.io.settings import PAPER, load_config
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
@@ -141,7 +141,7 @@ def _how(choice: ThresholdChoice | None) -> str:
     if choice.by == "default":
         return f"default: {choice.why}"
     edge = "; at the edge of the candidates, a better one may lie beyond" if choice.at_edge else ""
-    return f"{choice.patients} validation patients{edge}"
+    return f"{counted(choice.patients, 'validation patient')}{edge}"
 
 
 def _settings(config: Config) -> str:

@@ -20,13 +20,14 @@ from lymphct.patients.outlook import Lesson, Outlook, Purpose, Share
 from lymphct.patients.preparation import Preparation
 from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
 from lymphct.patients.space import require_room, room_to_prepare
-from lymphct.study.begun import begun_refusals, foreseen_sources, planned_split
+from lymphct.study.begun import begun_refusals, foreseen_sources, laid_bundle, planned_split
 from lymphct.study.bundling import init_refusals
 from lymphct.study.lessons import (
     foreseen_nodes,
     lesson,
     lesson_notices,
     lesson_refusals,
+    phase_notices,
     share_notices,
     shares,
 )
@@ -74,7 +75,9 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
     roles = {name: _roles(split, name) for name in stages}
     problems += map(Problem.of, begun_refusals(request, stage, split, init))
     if init is not None and stage is not None:
-        problems += map(Problem.of, init_refusals(init, request.config, stage, roles[stage].everybody))
+        problems += map(
+            Problem.of, init_refusals(init, request.config, stage, roles[stage], laid_bundle(request.folder))
+        )
     records = {record.patient_id: record for record in request.teachers if record.patient_id in split}
     lessons = (
         [lesson(name, roles[name], records, request.config, sources) for name in stages] if split else []
@@ -176,6 +179,7 @@ def _outlook(manifest: Manifest, request: TrainingRequest, course: _Course) -> O
             *column_notices(manifest),
             *weak_memory(memory, request.jobs),
             *share_notices(course.parts),
+            *phase_notices(course.learners, request.config),
             *chosen,
         ),
         problems=by_line([*problems, *of_manifest(manifest, all_stop=True)]),

@@ -167,8 +167,8 @@ def split_cohort(
     Args:
         records: the cohort.
         seed: another seed, another split.
-        drawn: classes of the drawn nodes by patient, known when the patients are prepared; until then
-            identification needs nothing.
+        drawn: classes of the drawn nodes by patient; without them identification needs nothing, and the split
+            may be another one than that of the run, which is made when the patients are prepared.
         sources: whose masks guide stage 1.
 
     Raises:
