@@ -67,6 +67,7 @@ class OnDisk:
     def __init__(self, patient: PreparedPatient) -> None:
         self._patient = patient
         self.patient_id, self.clinical = patient.patient_id, Clinical()
+        self.unjudged, self.labelled = patient.unjudged, patient.labelled
 
     @property
     def ct(self) -> Multiphase:

@@ -265,3 +265,28 @@ def test_without_an_arterial_phase_there_is_no_registration_to_differ(
     alone = Aligned(ct=Multiphase(venous=ct.venous))
     trained = replace(answering, info=answering.info.model_copy(update={"registration": "deeds"}))
     assert about_registration(alone, RegistrationSettings(method="none"), trained) == ()
+
+
+@pytest.mark.parametrize(("trained", "here"), [("network", "given"), ("given", "network")])
+def test_masks_of_another_kind_than_in_training_are_noticed(
+    patient: PatientInput, found: Findings, answering: Models, trained: str, here: str
+) -> None:
+    info = answering.info.model_copy(update={"structures_source": trained, "tumor_source": trained})
+    models = replace(answering, info=info)
+    drawn = replace(patient, structures=found.structures, tumor=found.tumor)
+    alike, other = (patient, drawn) if here == "given" else (drawn, patient)
+
+    def told(seen: PatientInput, by: Models) -> list[Notice]:
+        said = collected_notices(seen, found, WITHHELD, by, CONFIG)
+        return [notice for notice in said if notice.code.endswith("_source")]
+
+    assert told(alike, models) == []
+    differing = told(other, models)
+    assert [(n.code, n.value) for n in differing] == [("structures_source", here), ("tumor_source", here)]
+    whose = {"given": "drawn structures", "network": "the network's structures"}
+    assert differing[0].text == (
+        f"the search for lymph nodes was trained with {whose[trained]}, here it goes by {whose[here]}"
+    )
+    # Bundles made before say nothing, and drawn nodes are not searched for.
+    assert told(other, answering) == []
+    assert told(replace(other, nodes=found.nodes), models) == []

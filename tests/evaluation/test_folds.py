@@ -114,3 +114,55 @@ def test_one_fold_is_no_cross_validation() -> None:
 def test_too_few_patients_for_the_folds_are_refused(n: int, n_folds: int) -> None:
     with pytest.raises(InputError, match=f"{n} patients are too few for {n_folds} folds"):
         stratified_folds(cohort(n), n_folds, seed=0)
+
+
+def in_cascade(names: frozenset[str], patients: dict[str, str], seed: int) -> int:
+    split = split_for_training_all(patients, seed, rare=[names])
+    return len(names.intersection(split.train + split.validation))
+
+
+@given(cohorts, seeds, st.data())
+@settings(deadline=None, max_examples=40)
+def test_rare_patients_are_in_the_cascade_as_many_as_fit_and_no_size_changes(
+    patients: dict[str, str], seed: int, data: st.DataObject
+) -> None:
+    names = frozenset(data.draw(st.sets(st.sampled_from(sorted(patients)), min_size=1)))
+    before = split_for_training_all(patients, seed)
+    after = split_for_training_all(patients, seed, rare=[names])
+    was, now = (
+        (split.train, split.validation, split.fusion_train, split.fusion_validation)
+        for split in (before, after)
+    )
+    assert list(map(len, was)) == list(map(len, now))
+    assert sorted(patient for part in now for patient in part) == sorted(patients)
+    cascade = len(before.train) + len(before.validation)
+    if len(names) <= cascade:
+        assert in_cascade(names, patients, seed) == len(names)
+
+
+def test_fifty_of_749_all_teach_and_change_places_within_their_strata() -> None:
+    patients = cohort(749)
+    fifty = frozenset(sorted(patients)[:50])
+    assert in_cascade(fifty, patients, 4) == 50
+    splits = [split_for_training_all(patients, 4, rare=rare) for rare in ((), (fifty,))]
+    shares = [Counter(patients[p] for p in s.train + s.validation) for s in splits]
+    assert shares[0] == shares[1]
+
+
+def test_the_rarest_come_first_and_a_common_kind_leaves_strata_alone() -> None:
+    patients = cohort(30)  # 18 in the cascade
+    names = sorted(patients)
+    few, many = frozenset(names[:6]), frozenset(names[3:28])
+    split = split_for_training_all(patients, 7, rare=[many, few])
+    cascade = set(split.train + split.validation)
+    assert few <= cascade
+    alone = split_for_training_all(patients, 7, rare=[few])
+    strata = [Counter(patients[p] for p in s.train + s.validation) for s in (alone, split)]
+    assert strata[0] == strata[1]
+    assert len(many & cascade) >= len(many.intersection(alone.train + alone.validation))
+
+
+def test_what_everybody_or_nobody_has_changes_no_split() -> None:
+    patients = cohort(40)
+    plain = split_for_training_all(patients, 2)
+    assert split_for_training_all(patients, 2, rare=[frozenset(patients), frozenset()]) == plain

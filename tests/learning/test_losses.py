@@ -10,9 +10,11 @@ from lymphct.learning.losses import (
     DeepSupervisionLoss,
     cross_entropy,
     deep_supervision_weights,
+    labelled_classes,
     labels_at,
     segmentation_loss,
     tversky_loss,
+    with_merged_background,
 )
 from lymphct.learning.settings import LossSettings
 
@@ -140,3 +142,93 @@ def test_the_sum_over_scales_is_weighted_and_the_lowest_plays_no_part() -> None:
     first = segmentation_loss(logits[0], labels, PAPER)
     second = segmentation_loss(logits[1], labels_at(labels, (2, 4, 4)), PAPER)
     assert total.item() == pytest.approx((2 * first + second).item() / 3, rel=1e-6)
+
+
+def _all(patches: int) -> Tensor:
+    return torch.ones(patches, 255, dtype=torch.bool)
+
+
+def _only(*drawn: tuple[int, ...] | None) -> Tensor:
+    labelled = labelled_classes(drawn)
+    assert labelled is not None
+    return labelled
+
+
+def test_with_every_class_drawn_loss_and_gradient_stay_the_same_to_the_last_bit() -> None:
+    torch.manual_seed(0)
+    labels = torch.randint(0, 4, (2, 4, 8, 8))
+    labels[0, 0] = 255
+    for settings in (PAPER, LossSettings(average_over="present", positive_voxel_weight=4)):
+        results = []
+        for labelled in (None, _all(2)):
+            torch.manual_seed(1)
+            logits = torch.randn(2, 4, 4, 8, 8, requires_grad=True)
+            value = DeepSupervisionLoss(settings)([logits], labels, labelled)
+            value.backward()  # type: ignore[no-untyped-call] # torch's stubs
+            assert logits.grad is not None
+            results.append((value.detach(), logits.grad))
+        assert torch.equal(results[0][0], results[1][0])
+        assert torch.equal(results[0][1], results[1][1])
+
+
+def test_which_classes_were_drawn_is_told_patch_by_patch() -> None:
+    assert labelled_classes([None, None]) is None
+    assert _only((2,), None)[:, :4].tolist() == [[True, False, True, False], [True] * 4]
+    assert _only((), None)[0].sum() == 1  # background
+
+
+def test_background_stands_for_what_was_not_drawn_worked_out_by_hand() -> None:
+    # Class 2 was not drawn: the voxel called background has p = 0.2 + 0.3, the one of class 1 has 0.6.
+    p = torch.tensor([[0.2, 0.1], [0.5, 0.6], [0.3, 0.3]]).reshape(1, 3, 1, 1, 2)
+    merged = with_merged_background(p.log(), _only((1,)))
+    assert merged[0, 0].exp().flatten().tolist() == pytest.approx([0.5, 0.4])
+    loss = segmentation_loss(p.log(), _labels([0, 1]), PAPER, _only((1,)))
+    entropy = -(math.log(0.5) + math.log(0.6)) / 2
+    overlap = -(2 * 0.6 + 1e-5) / (2 * 0.6 + 0.5 * 0.5 + 1.5 * 0.4 + 1e-5)  # of class 1 alone
+    assert loss.item() == pytest.approx(entropy + overlap, abs=1e-6)
+
+
+def test_in_background_a_class_that_was_not_drawn_is_pushed_with_background_and_not_against_it() -> None:
+    logits = torch.tensor([0.3, -0.2, 1.1, 0.4]).reshape(1, 4, 1, 1, 1).requires_grad_()
+    only_entropy = LossSettings(tversky_weight=0)
+    segmentation_loss(logits, _labels([0]), only_entropy, _only((1,))).backward()  # type: ignore[no-untyped-call] # torch's stubs
+    assert logits.grad is not None
+    pushed = logits.grad.flatten().clone()
+    p = logits.detach().flatten().softmax(0)
+    merged = p[0] + p[2] + p[3]
+    # d −log(p0 + p2 + p3): within the sum nothing decides, all of it is pushed up in proportion.
+    expected = [p[n] - (p[n] / merged if n != 1 else 0) for n in range(4)]
+    assert pushed.tolist() == pytest.approx([float(x) for x in expected], abs=1e-6)
+    assert (pushed[[0, 2, 3]] < 0).all()
+    assert pushed[1] > 0
+    segmentation_loss(logits, _labels([0]), only_entropy).backward()  # type: ignore[no-untyped-call] # torch's stubs
+    assert ((logits.grad.flatten() - pushed)[[2, 3]] > 0).all()  # drawn classes are pushed down there
+
+
+def test_the_overlap_of_a_class_is_counted_in_the_patches_that_show_it_alone() -> None:
+    torch.manual_seed(0)
+    probabilities = torch.randn(2, 3, 2, 3, 4).softmax(1)
+    labels = torch.randint(0, 3, (2, 2, 3, 4))
+    labels[1][labels[1] == 2] = 0
+    for average in ("all", "present"):
+        settings = LossSettings(average_over=average)
+        partly = tversky_loss(probabilities, labels, settings, _only(None, (1,)))
+        one = tversky_loss(probabilities[:, :2], labels * (labels == 1), settings)
+        two = tversky_loss(probabilities[:1, 1:], (labels[:1] - 1).clamp(min=0), settings)
+        assert partly.item() == pytest.approx((one + two).item() / 2, rel=1e-6)
+
+
+def test_a_class_that_no_patch_of_the_batch_shows_is_left_out_of_the_average() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(1, 3, 2, 3, 4, requires_grad=True), torch.zeros(1, 2, 3, 4).long()
+    for average in ("all", "present"):
+        settings = LossSettings(average_over=average, cross_entropy_weight=0)
+        value = segmentation_loss(logits, labels, settings, _only((1,)))
+        assert value.item() == pytest.approx(
+            tversky_loss(logits.softmax(1)[:, :2], labels, settings).item(), rel=1e-6
+        )
+        nothing = segmentation_loss(logits, labels, settings, _only(()))
+        assert nothing.item() == 0
+        nothing.backward()  # type: ignore[no-untyped-call] # torch's stubs
+        assert logits.grad is not None
+        assert torch.isfinite(logits.grad).all()

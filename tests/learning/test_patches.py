@@ -181,6 +181,24 @@ def test_rare_classes_are_drawn_as_often_as_common_ones(make_case: MakeCase) -> 
     assert batches[0].attention is None
 
 
+def test_a_class_that_few_patients_show_is_drawn_as_often_as_if_all_did(make_case: MakeCase) -> None:
+    case = make_case(0, labelled=False, with_attention=False)
+    both, one = np.zeros_like(case.labels), np.zeros_like(case.labels)
+    both[4:8], both[-8:-4], one[4:8] = 1, 2, 1
+    whole = TrainingCase(
+        patient="w", image=case.image, labels=both, attention=None, fill=-4.0, labelled=(1, 2)
+    )
+    partial = TrainingCase(
+        patient="p", image=case.image, labels=one, attention=None, fill=-4.0, labelled=(1,)
+    )
+    settings = _settings(patch_size=(4, 4, 4), batch_size=1)
+    sampler = PatchSampler([whole, *[partial] * 9], settings, NONE, 0)
+    batches = [sampler.batch(n) for n in range(100)]
+    assert 35 < sum(bool((batch.labels == 2).any()) for batch in batches) < 65
+    shown = sum(bool(batch.labelled is not None and batch.labelled[0, 2]) for batch in batches)
+    assert 40 < shown < 70  # the other class is drawn from all ten
+
+
 def test_a_memory_map_is_read_patch_by_patch(make_case: MakeCase, tmp_path: object) -> None:
     case = make_case(0)
     np.save(f"{tmp_path}/image.npy", case.image)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from lymphct.core.arrays import LabelArray
 from lymphct.learning.batches import Batch
 from lymphct.learning.cases import TrainingCase
+from lymphct.learning.patches import PatchSampler
 from lymphct.learning.segmentation import batch_loss, fit_segmentation, is_augmented_on_device
 from lymphct.learning.settings import (
     AugmentationSettings,
@@ -104,6 +106,31 @@ def test_unlabelled_voxels_are_not_scored_and_nothing_to_find_scores_1() -> None
     assert mean_dice(Fixed(), [_case([1, 2], [1, 255])], _settings()) == 1.0
     assert mean_dice(Fixed(), [_case([0, 0], [0, 0])], _settings()) == 1.0
     assert mean_dice(Fixed(), [], _settings()) == 1.0
+
+
+def test_a_patient_counts_for_the_classes_that_were_drawn_in_him() -> None:
+    partly = replace(_case([1, 2, 2, 1], [1, 0, 0, 0]), labelled=(1,))
+    # class 1: one common voxel, 2 found, 1 drawn; class 2 was not drawn and is nowhere else
+    assert mean_dice(Fixed(), [partly], _settings()) == pytest.approx(2 / 3)
+    whole = _case([2, 2, 0, 0], [2, 0, 0, 0])
+    # class 2 of the other patient: one common, 2 found, 1 drawn
+    assert mean_dice(Fixed(), [partly, whole], _settings()) == pytest.approx((2 / 3 + 2 / 3) / 2)
+    # a voxel of class 1 that was called something not drawn is still missed
+    missed = replace(_case([2, 1, 0, 0], [1, 1, 0, 0]), labelled=(1,))
+    assert mean_dice(Fixed(), [missed], _settings()) == pytest.approx(2 / 3)
+
+
+def _labelled(batch: Batch) -> Tensor:
+    return torch.ones(len(batch.labels), 2) if batch.labelled is None else batch.labelled
+
+
+def test_a_batch_says_which_classes_its_patients_show(make_case: MakeCase) -> None:
+    cases = [replace(make_case(0), labelled=()), make_case(1)]
+    sampling = SamplingSettings(patch_size=(24, 24, 16), batch_size=4, informative_negatives=False)
+    sampler = PatchSampler(cases, sampling, AugmentationSettings.preset("none"), seed=0)
+    shown = [row for n in range(4) for row in _labelled(sampler.batch(n))[:, 1].tolist()]
+    assert {True, False} == {bool(x) for x in shown}
+    assert PatchSampler(cases[1:], sampling, AugmentationSettings.preset("none"), 0).batch(0).labelled is None
 
 
 def test_validation_can_be_limited_to_the_first_patients(make_case: MakeCase) -> None:

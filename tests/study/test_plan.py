@@ -17,6 +17,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.patients.preparation import Store, variant
 from lymphct.registration.settings import RegistrationSettings
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, kept_plan, split_cohort
+from lymphct.study.sources import MaskSources
 
 PARTS = {
     "e": "train", "d": "train", "c": "validation", "b": "fusion_train", "a": "fusion_validation",
@@ -84,6 +85,19 @@ def test_a_plan_older_than_numberings_and_registration_opens(tmp_path: Path) -> 
     assert plan == plan_of()
     # So the run goes on where it was begun.
     assert kept_plan(tmp_path, plan_of()) == plan
+
+
+def test_a_run_begun_before_there_was_a_choice_goes_on_with_drawn_masks(tmp_path: Path) -> None:
+    def older(values: dict[str, Any]) -> None:
+        for name in ("structures_source", "tumor_source"):
+            del values[name]
+            del values["config"]["cascade"][name]
+
+    plan = Run.open(written(tmp_path, plan_of(), older)).plan
+    assert plan.sources == MaskSources(structures="given", tumor="given")
+    assert kept_plan(tmp_path, plan_of()) == plan
+    with pytest.raises(UsageError, match="other patients, settings or seed"):
+        kept_plan(tmp_path, plan_of(structures_source="network"))
 
 
 def test_a_plan_that_names_a_registration_keeps_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lymphct.cascade.settings import Config
 from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.terms import Phase, StageName
+from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import StoredVolume, Volume
 from lymphct.imaging.locations import some_of
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, normalized_values
@@ -89,6 +90,7 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
                 intensity=material.intensity(name),
                 foreground=partial(_foreground, material, name, stage),
                 attentive=partial(_attentive, material, name) if is_guided else None,
+                labelled=material.patients[name].labelled if stage is StageName.STRUCTURES else None,
             )
         )
     return cases
@@ -129,7 +131,17 @@ def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyA
     def find() -> StoredVolume | None:
         return material.patients[patient_id].view(DRAWN[stage])
 
-    return _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
+    labels = _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
+    if material.patients[patient_id].view("unjudged") is None:
+        return labels
+    unjudged = _view(
+        lambda: material.patients[patient_id].view("unjudged"), partial(unjudged_in, stage=stage)
+    )
+
+    def read(box: Box) -> AnyArray:
+        return np.where(unjudged.read(box), labels.dtype.type(IGNORED), labels.read(box))
+
+    return LazyArray(read, labels.shape, labels.dtype)
 
 
 def _lazy_attention(material: Material, patient_id: str) -> LazyArray:

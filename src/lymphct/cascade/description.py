@@ -130,6 +130,11 @@ class BundleInfo(Settings):
     fitted_on: dict[str, tuple[PatientHash, ...]] = Field(default_factory=dict)
     """Hashed ids behind intensity, bands, thresholds, calibration. Not stated in the paper
     (decision 0006)."""
+    structures_source: Literal["given", "network"] | None = None
+    """Whose structures guided stage 1 in training. Not stated in the paper; recorded (decision 0039). None in
+    bundles made before, or without stage 1."""
+    tumor_source: Literal["given", "network"] | None = None
+    """Whose tumor masks did. Not stated in the paper; recorded (decision 0039)."""
     phase_dropout: bool = False
     """Whether the networks were trained to work without the arterial phase. Not stated in the paper; ours."""
     is_phantom: bool

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from lymphct.cascade.cases import Material
 from lymphct.cascade.learned import Learned, fit_learned
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lymphct.core.terms import StageName
 
 logger = logging.getLogger(__name__)
+
+
+_FILL: Final = "fill the columns of the manifest"
 
 
 class Keep(Protocol):
@@ -85,7 +88,9 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
     cases = stage.cases(material, roles.train, start)
     if not cases:
         msg = f"no training patient has {stage.learns_from}, which stage {stage.name} learns from"
-        raise InputError(msg, code="E_NO_LABELS", cure="fill the columns of the manifest")
+        # Evidence is of patients whose status is known: what they lack is a tumor that was found.
+        cure = "train the tumor network longer, or lower tumor.threshold" if start.evidence else _FILL
+        raise InputError(msg, code="E_NO_LABELS", cure=cure)
     validation = stage.cases(material, roles.validation, start)
     training = settings.training  # type: ignore[attr-defined] # every stage has one
     epochs: int = training.epochs

@@ -35,6 +35,7 @@ def collected_notices(
     if score.reason is not None:
         notices.append(score.reason)
     notices += _about_given(patient, score)
+    notices += _about_sources(patient, models)
     notices += _about_anatomy(patient, found)
     notices += patient.notices
     if patient.arterial is None:
@@ -53,6 +54,20 @@ def _about_training(patient: PatientInput, models: Models) -> list[Notice]:
         return []
     text = f"the models were fitted on this patient ({', '.join(seen)}): the result is no test of them"
     return [Notice(code="seen_in_training", text=text, value=" ".join(seen))]
+
+
+def _about_sources(patient: PatientInput, models: Models) -> list[Notice]:
+    """Say where stage 1 is guided by masks of another kind than in its training (decision 0039)."""
+    trained = {"structures": models.info.structures_source, "tumor": models.info.tumor_source}
+    notices = []
+    for name, source in trained.items():
+        here = "network" if getattr(patient, name) is None else "given"
+        if source is None or source == here or patient.nodes is not None:
+            continue
+        whose = {"given": f"drawn {name}", "network": f"the network's {name}"}
+        text = f"the search for lymph nodes was trained with {whose[source]}, here it goes by {whose[here]}"
+        notices.append(Notice(code=f"{name}_source", text=text, value=here))
+    return notices
 
 
 def _about_given(patient: PatientInput, score: PatientScore) -> list[Notice]:

@@ -12,11 +12,13 @@ from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.core.arrays import IntArray
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
+from lymphct.core.terms import Structure
 from lymphct.core.volume import HeldVolume, StoredVolume, Volume
 from lymphct.imaging.locations import class_locations, lit_locations
 
-ImageName = Literal["venous", "arterial", "structures", "tumor", "nodes"]
-"""An image of a prepared patient: a phase (HU, int16), a label map, a mask, an instance map."""
+ImageName = Literal["venous", "arterial", "structures", "tumor", "nodes", "unjudged"]
+"""An image of a prepared patient: a phase (HU, int16), a label map, a mask, an instance map, and
+where nobody looked for what (`core.unjudged`)."""
 
 
 class Prepared(Protocol):
@@ -57,6 +59,14 @@ class Prepared(Protocol):
     def node_records(self) -> tuple[Node, ...]:
         """Number and class of each drawn lymph node; nothing is measured and no image is read."""
 
+    @property
+    def unjudged(self) -> Volume | None:
+        """Where nobody looked, a bit per mask (`core.unjudged`); None where everything was looked at."""
+
+    @property
+    def labelled(self) -> tuple[Structure, ...] | None:
+        """Structures that were drawn; None for all."""
+
     def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
         """Return the exact attention map of the drawn structures (Eq. 1, Eq. 2); None without them."""
 
@@ -87,6 +97,8 @@ class PreparedPatient:
         tumor: mask; None likewise.
         nodes: drawn lymph nodes; None likewise.
         clinical: what the manifest says.
+        unjudged: where nobody looked, a bit per mask; None where everything was looked at.
+        labelled: structures that were drawn; None for all.
 
     """
 
@@ -96,6 +108,8 @@ class PreparedPatient:
     tumor: Volume | None = None
     nodes: NodeMap | None = None
     clinical: Clinical = UNKNOWN
+    unjudged: Volume | None = None
+    labelled: tuple[Structure, ...] | None = None
     _attention: dict[object, Volume] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -129,6 +143,7 @@ class PreparedPatient:
             "structures": self.structures,
             "tumor": self.tumor,
             "nodes": self.instances,
+            "unjudged": self.unjudged,
         }
         return images[name]
 

@@ -1,5 +1,7 @@
 """Every setting of the cascade in one place; the rooms declare them, this module puts them together."""
 
+from typing import Literal
+
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.settings import Settings
@@ -8,6 +10,9 @@ from lymphct.learning.settings import InferenceChoice
 from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
 from lymphct.registration.settings import RegistrationSettings
+
+MaskSource = Literal["given", "network"]
+"""Who drew the masks that guide stage 1."""
 
 
 class CascadeSettings(Settings):
@@ -22,6 +27,13 @@ class CascadeSettings(Settings):
     choose_thresholds: bool = True
     """Choose the thresholds of nodes and patients on validation patients; off: every stage keeps its default.
     Not stated in the paper."""
+    structures_source: Literal["auto", "given", "network"] = "auto"
+    """Whose structures guide stage 1 in training: drawn ones (given), the network's for all (network), or
+    drawn ones where every patient has the same, else the network's (auto). Not stated in the paper, whose
+    masks are the network's; ours (decision 0039)."""
+    tumor_source: Literal["auto", "given", "network"] = "auto"
+    """The same for the tumor, which counts as pancreas; where the network finds none the drawn one is taken.
+    Not stated in the paper; ours (decision 0039)."""
     tolerated_missing_structures: int = 5
     """With more guiding structures missing a notice is given. Not stated in the paper; our choice."""
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
@@ -61,6 +62,7 @@ class Part:
         thresholds: decision thresholds by name.
         chosen: how each of them came about.
         course: what is to be said of the training itself: `rejected_share` of the patches, steps `skipped`.
+        extra: further facts of the training, as a bundle keeps them.
 
     """
 
@@ -73,6 +75,7 @@ class Part:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     chosen: Mapping[str, ThresholdChoice] = field(default_factory=dict)
     course: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def described(self, salt: str) -> PartInfo:
         """Return what a bundle with this key says of the part."""
@@ -85,7 +88,7 @@ class Part:
                 },
                 "scores": dict(self.scores),
                 "chosen": dict(self.chosen),
-                "extra": dict(self.course),
+                "extra": {**self.course, **self.extra},
             }
         )
 

@@ -15,7 +15,8 @@ from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD, ThresholdChoi
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.settings import Settings
-from lymphct.core.terms import counted
+from lymphct.core.terms import StageName, counted
+from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import Volume
 from lymphct.evaluation.classification import auc, fit_threshold
 from lymphct.evaluation.detection import InstanceMatches, InstanceScores, instance_scores, match_instances
@@ -208,7 +209,7 @@ def _node_probabilities(
             probability = _node_probability(stage1, settings, material, name)
             truth = material.patients[name].instances
             if probability is not None and truth is not None:
-                yield probability, truth
+                yield _where_judged(probability, material.patients[name].unjudged), truth
             # Nothing of a patient stays while the next one is read.
             del probability, truth
 
@@ -222,6 +223,15 @@ def _node_probability(
         return None
     image = normalized(material.patients[name].ct, material.learned.intensity)
     return predict_node_probability(network, image, attention, settings)
+
+
+def _where_judged(probability: Volume, unjudged: Volume | None) -> Volume:
+    """Let nothing be found where nobody looked: whether it is right cannot be said."""
+    if unjudged is None:
+        return probability
+    return probability.with_array(
+        np.where(unjudged_in(unjudged.array, StageName.NODES), np.float32(0), probability.array)
+    )
 
 
 def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:

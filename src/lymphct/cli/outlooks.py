@@ -101,9 +101,11 @@ def outlook_lines(outlook: "Outlook") -> Iterator[str]:
 def lesson_line(lesson: "Lesson") -> str:
     """Say in one line what a stage learns from, and how long: epochs and iterations."""
     classes = f" ({_counts(lesson.classes)})" if lesson.classes else ""
+    guided = f"; {lesson.guided_by}" if lesson.guided_by else ""
+    length = f"{counted(lesson.epochs, 'epoch')} of {counted(lesson.iterations, 'iteration')}"
     return (
         f"stage {lesson.stage}: {counted(lesson.train, 'training patient')}{classes}, {lesson.validation} "
-        f"for validation, {counted(lesson.epochs, 'epoch')} of {counted(lesson.iterations, 'iteration')}"
+        f"for validation, {length}{guided}"
     )
 
 

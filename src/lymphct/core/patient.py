@@ -149,6 +149,10 @@ class PatientInput:
         tumor: mask on the venous grid; None when no file was given.
         nodes: drawn lymph nodes on the venous grid; None when no file was given.
         notices: what a reader must know about the files.
+        unjudged: uint8 on the venous grid, a bit per mask where nobody looked (`core.unjudged`); the masks
+            are 0 there. None where everything was looked at.
+        labelled: structures that were drawn wherever they are; others may be missing in the label map. None
+            for all.
 
     """
 
@@ -159,6 +163,8 @@ class PatientInput:
     tumor: Volume | None = None
     nodes: NodeMap | None = None
     notices: tuple[Notice, ...] = ()
+    unjudged: Volume | None = None
+    labelled: tuple[Structure, ...] | None = None
 
 
 class SearchState(Enum):

@@ -43,7 +43,10 @@ class Fold:
 
 
 def split_for_training_all(
-    patients: Mapping[str, str], seed: int, needs: Sequence[Sequence[Need]] = ()
+    patients: Mapping[str, str],
+    seed: int,
+    needs: Sequence[Sequence[Need]] = (),
+    rare: Sequence[frozenset[str]] = (),
 ) -> CascadeSplit:
     """Split 60 % for the cascade and 40 % for the fusion, 20 % of each for validation, stratified.
 
@@ -55,6 +58,8 @@ def split_for_training_all(
         seed: another seed, another split.
         needs: of the parts, by their names in `CascadeSplit`, in groups that are met together; the fewest
             patients change places for it (`guarantees.rearranged`).
+        rare: patients with something the cascade alone learns from, such as a mask; as many of them as fit
+            are in its parts, those of the smallest group first.
 
     Raises:
         InputError: fewer than four patients: one part would be empty.
@@ -65,6 +70,7 @@ def split_for_training_all(
         raise InputError(msg, code="E_COHORT_SIZE", cure="give at least 4 patients, better 60")
     order = _ordered(patients, str(seed))
     cascade, fusion = _take(order, _CASCADE_SHARE, at_least=2)
+    cascade, fusion = _with_rare(cascade, fusion, patients, order, rare)
     validation, train = _take(cascade, _VALIDATION_SHARE)
     fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE)
     parts = {
@@ -131,6 +137,40 @@ def _take(order: Sequence[str], share: float, at_least: int = 1) -> tuple[list[s
     taken = [patient for patient, step in zip(order, steps, strict=True) if step]
     rest = [patient for patient, step in zip(order, steps, strict=True) if not step]
     return (taken, rest)
+
+
+def _with_rare(
+    cascade: Sequence[str],
+    fusion: Sequence[str],
+    strata: Mapping[str, str],
+    order: Sequence[str],
+    groups: Sequence[frozenset[str]],
+) -> tuple[list[str], list[str]]:
+    """Exchange patients until the rare ones are in the cascade, each for one of the same stratum if possible.
+
+    Only a group that fits into the cascade as a whole takes the place of patients of another stratum.
+    """
+    chosen, others = set(cascade), set(fusion)
+    rarer: list[frozenset[str]] = []
+    for group in sorted(groups, key=lambda group: (len(group), sorted(group))):
+        for name in (name for name in order if name in group and name in others):
+            # Whoever leaves has nothing rarer that the one who comes has not.
+            free = [
+                other
+                for other in order
+                if other in chosen
+                and other not in group
+                and all(name in known or other not in known for known in rarer)
+            ]
+            alike = [other for other in free if strata[other] == strata[name]]
+            if alike or (free and len(group) <= len(chosen)):
+                # Of another stratum rather one of the same N status, its first word.
+                near = [other for other in free if strata[other].split()[:1] == strata[name].split()[:1]]
+                leaving = (alike or near or free)[0]
+                chosen = chosen - {leaving} | {name}
+                others = others - {name} | {leaving}
+        rarer.append(group)
+    return [name for name in order if name in chosen], [name for name in order if name in others]
 
 
 def _sorted(patients: Sequence[str]) -> tuple[str, ...]:

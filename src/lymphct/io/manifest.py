@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from lymphct.core.errors import InputError
+from lymphct.core.terms import Structure
 from lymphct.io.column_names import near_misses
+from lymphct.io.labelled_structures import LABELLED_COLUMN, labelled_structures
 from lymphct.io.results.disk import read_bounded, replace_file
 
 COLUMNS: Final = (
-    "patient_id", "center", "arterial", "venous", "structures", "tumor", "nodes", "n_status", "pN", "pT",
-    "age", "sex", "tumor_size_cm", "tumor_location", "ct_reported_n", "split", "exclude_reason",
+    "patient_id", "center", "arterial", "venous", "structures", "structures_labelled", "tumor", "nodes",
+    "n_status", "pN", "pT", "age", "sex", "tumor_size_cm", "tumor_location", "ct_reported_n", "split",
+    "exclude_reason",
 )  # fmt: skip
 """Columns with a meaning; others are kept as they are."""
 
@@ -79,6 +82,17 @@ class PatientRecord:
     def is_synthetic(self) -> bool:
         """Tell whether the patient is a phantom."""
         return self.cells.get(SYNTHETIC_COLUMN) == "1"
+
+    @property
+    def labelled(self) -> tuple[Structure, ...] | None:
+        """Return the structures that were drawn, as the manifest lists them; None when blank or unreadable.
+
+        Without a list the label map itself says which it tells apart.
+        """
+        try:
+            return labelled_structures(self.cells.get(LABELLED_COLUMN, ""))
+        except InputError:
+            return None
 
     @property
     def tumor_location(self) -> str:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from lymphct.core.errors import InputError
 from lymphct.io.images.sources import exists, is_there, same_source, source_of
+from lymphct.io.labelled_structures import LABELLED_COLUMN, labelled_structures
 from lymphct.io.manifest import SPLITS, Manifest, PatientRecord
 from lymphct.io.results.fingerprints import digest_file
 
@@ -134,6 +135,10 @@ def _cells(patient: PatientRecord, needs: Sequence[str]) -> Iterator[Problem]:
         yield _problem(patient, "cohort", InputError(cause, code="E_SPLIT", cure=cure), "split")
     if patient.is_excluded:
         return
+    try:
+        labelled_structures(patient.cells.get(LABELLED_COLUMN, ""))
+    except InputError as unknown:
+        yield _problem(patient, "cohort", unknown, LABELLED_COLUMN)
     for column in dict.fromkeys(("venous", *needs)):
         if not patient.cells.get(column):
             error = InputError(f"{column} is missing", code="E_MISSING", cure=f"fill in {column}")

@@ -17,19 +17,21 @@ class Batch:
         image: (b, c, k, j, i) float32.
         labels: (b, k, j, i) uint8.
         attention: (b, 1, k, j, i) float32 in [0, 1]; None when the cases have none.
+        labelled: (b, 255) bool, the classes drawn in the patient of each patch; None when all are in all.
 
     """
 
     image: Tensor
     labels: Tensor
     attention: Tensor | None
+    labelled: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on another device."""
         attention = None if self.attention is None else self.attention.to(device, non_blocking=True)
-        return Batch(
-            self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), attention
-        )
+        labelled = None if self.labelled is None else self.labelled.to(device, non_blocking=True)
+        image, labels = self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+        return Batch(image, labels, attention, labelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,16 @@ class RawBatch:
         sources: image of each patch.
         labels: (b, k, j, i) uint8.
         attention: (b, 1, k, j, i) float32 in [0, 1]; None when the cases have none.
+        labelled: (b, 255) bool, the classes drawn in the patient of each patch; None when all are in all.
 
     """
 
     sources: tuple[PatchSource, ...]
     labels: Tensor
     attention: Tensor | None
+    labelled: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Make the patches on a device; they equal those of `PatchSampler.batch` within 1e-4."""
         image = torch.stack([source.patch(device) for source in self.sources])
-        return Batch(image, self.labels, self.attention).to(device)
+        return Batch(image, self.labels, self.attention, self.labelled).to(device)

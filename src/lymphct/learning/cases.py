@@ -35,6 +35,7 @@ class TrainingCase:
         foreground: voxels of each class by its number, flat indices in C order of (k, j, i), on which patches
             are centred; looked for in the whole map where not given.
         attentive: voxels with attention likewise.
+        labelled: foreground classes that were drawn; None for all. Background may hold the others.
 
     Raises:
         InputError: the images have different shapes, the image has no channel axis, or there is not one value
@@ -50,6 +51,7 @@ class TrainingCase:
     intensity: tuple[IntensityStatistics | None, ...] | None = None
     foreground: Callable[[], Mapping[int, IntArray]] | None = None
     attentive: Callable[[], IntArray] | None = None
+    labelled: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         shapes = [self.image.shape[1:], self.labels.shape]

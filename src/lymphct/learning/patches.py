@@ -20,7 +20,7 @@ from lymphct.learning.batches import Batch, PatchSource, RawBatch
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.centers import Centers, Voxels
 from lymphct.learning.cutting import Cut, readings
-from lymphct.learning.losses import IGNORED
+from lymphct.learning.losses import IGNORED, labelled_classes
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 from lymphct.learning.tensors import reversed_axes
 
@@ -62,6 +62,7 @@ class PatchSampler:
         self._is_informative = bool(with_attention) and sampling.informative_negatives
         self._centers = Centers(self.cases, seed, attention=self._is_informative)
         self._drawable = [n for n, classes in enumerate(self._centers.classes) if classes]
+        self._holders = _holders(self.cases, self._centers.classes)
         self._usable = list(range(len(self.cases)))
         if self._is_informative:
             self._usable = [n for n, is_lit in enumerate(self._centers.is_attentive) if is_lit]
@@ -116,12 +117,11 @@ class PatchSampler:
         wants_foreground = wants_foreground and bool(self._drawable)
         candidates = self._drawable if wants_foreground else self._usable
         for attempt in range(self.sampling.tries + 1):
-            number = candidates[rng.integers(len(candidates))]
+            number, voxels = self._drawn(candidates, rng, wants_foreground=wants_foreground)
             last = attempt == self.sampling.tries
             center = None
-            if wants_foreground:
-                place = int(rng.integers(len(self._centers.classes[number])))
-                center = self._voxel(number, self._centers.foreground(number, place), rng)
+            if voxels is not None:
+                center = self._voxel(number, voxels, rng)
             elif last and self._is_informative:
                 center = self._voxel(number, self._centers.attentive(number), rng)
             transform = SpatialTransform() if last else draw_spatial(self.augmentation, rng)
@@ -135,6 +135,26 @@ class PatchSampler:
             if accepted:
                 break
         return cut
+
+    def _drawn(
+        self, candidates: Sequence[int], rng: np.random.Generator, *, wants_foreground: bool
+    ) -> tuple[int, Voxels | None]:
+        """Draw a patient and, where foreground is wanted, voxels of one of the classes in him.
+
+        Where some patients show some classes only, the class is drawn first: those that few show would else
+        be learned that much less often than if nobody else took part (decision 0038).
+        """
+        if self._holders:
+            label, numbers = self._holders[rng.integers(len(self._holders))]
+            number = numbers[int(rng.integers(len(numbers)))]
+            if not wants_foreground:
+                return number, None
+            return number, self._centers.foreground(number, self._centers.classes[number].index(label))
+        number = candidates[int(rng.integers(len(candidates)))]
+        if not wants_foreground:
+            return number, None
+        place = int(rng.integers(len(self._centers.classes[number])))
+        return number, self._centers.foreground(number, place)
 
     def _voxel(self, number: int, voxels: Voxels, rng: np.random.Generator) -> Index3:
         flat = voxels[rng.integers(len(voxels))]
@@ -157,11 +177,22 @@ class PatchSampler:
         return is_empty
 
 
-def _stacked(cuts: Sequence[Cut]) -> tuple[Tensor, Tensor | None]:
-    """Return labels (b, k, j, i) and attention (b, 1, k, j, i) of a batch."""
+def _stacked(cuts: Sequence[Cut]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return labels (b, k, j, i), attention (b, 1, k, j, i) and the classes drawn (b, 255) of a batch."""
     labels = torch.from_numpy(np.stack([cut.labels for cut in cuts]))
     attentions = [cut.attention for cut in cuts if cut.attention is not None]
-    return labels, torch.from_numpy(np.stack(attentions)[:, None]) if attentions else None
+    attention = torch.from_numpy(np.stack(attentions)[:, None]) if attentions else None
+    return labels, attention, labelled_classes([cut.case.labelled for cut in cuts])
+
+
+def _holders(cases: Sequence[TrainingCase], classes: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
+    """Return each class with those who have it; nothing when every class was drawn in every patient."""
+    if all(case.labelled is None for case in cases):
+        return []
+    return [
+        (label, [n for n, there in enumerate(classes) if label in there])
+        for label in sorted(set().union(*classes))
+    ]
 
 
 def _place(first: Index3, patch_size: Index3, transform: SpatialTransform) -> PatchPlace:

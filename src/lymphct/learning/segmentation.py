@@ -86,7 +86,7 @@ def batch_loss(settings: LossSettings) -> Callable[[nn.Module, Batch | RawBatch]
 
     def loss(network: nn.Module, batch: Batch | RawBatch) -> Tensor:
         there = batch.to(next(network.parameters()).device)
-        return criterion(network(there.image, there.attention), there.labels.long())
+        return criterion(network(there.image, there.attention), there.labels.long(), there.labelled)
 
     return loss
 

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from lymphct.core.arrays import IntArray, LabelArray
+from lymphct.core.arrays import BoolArray, IntArray, LabelArray
 from lymphct.imaging.label_pairs import label_confusion
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.devices import autocast
 from lymphct.learning.inference import sliding_window_labels
-from lymphct.learning.losses import IGNORED
+from lymphct.learning.losses import IGNORED, labelled_classes
 from lymphct.learning.patches import PatchSampler
 from lymphct.learning.prefetching import prefetched, thread_count
 from lymphct.learning.settings import AugmentationSettings, SegmentationTrainingSettings
@@ -50,7 +50,12 @@ def patch_dice(network: nn.Module, sampler: PatchSampler, settings: Segmentation
             there = batch.to(device)
             logits = network(there.image, there.attention)[0]
             found = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
-            pairs.append(label_counts(found, batch.labels.numpy()))
+            truth = batch.labels.numpy()
+            if batch.labelled is None:
+                pairs.append(class_counts(found, truth))
+            else:
+                judged = batch.labelled.numpy()
+                pairs += [class_counts(*patch) for patch in zip(found, truth, judged, strict=True)]
     network.train(was_training)
     return pooled_dice(pairs)
 
@@ -60,8 +65,9 @@ def mean_dice(
 ) -> float:
     """Return the Dice of each foreground class over the voxels of all cases together, averaged over classes.
 
-    Pooling the voxels lets patients without a class count its false positives. Classes neither drawn nor
-    found are left out; 1 when that is all of them. One patient is in memory at a time.
+    Pooling the voxels lets patients without a class count its false positives; where a class was not drawn,
+    the patient does not count for it. Classes neither drawn nor found are left out; 1 when that is all of
+    them. One patient is in memory at a time.
     """
     return pooled_dice(_whole_counts(network, case, settings) for case in cases)
 
@@ -74,20 +80,32 @@ def _whole_counts(network: nn.Module, case: TrainingCase, settings: Segmentation
         settings.sampling.patch_size,
         settings.inference,
     )
-    return label_counts(labels.numpy(), np.asarray(case.labels).astype(np.uint8, copy=False))
+    truth = np.asarray(case.labels).astype(np.uint8, copy=False)
+    drawn = labelled_classes([case.labelled])
+    return class_counts(labels.numpy(), truth, None if drawn is None else drawn[0].numpy())
 
 
-def label_counts(prediction: LabelArray, truth: LabelArray) -> IntArray:
-    """Count voxels by true and predicted label, (255, 255) without those that nobody labelled."""
-    counts = np.zeros((IGNORED, IGNORED), np.int64)
-    found = label_confusion(prediction, truth)[:IGNORED, :IGNORED]
-    counts[: len(found), : len(found)] = found
-    return counts
+def class_counts(prediction: LabelArray, truth: LabelArray, drawn: BoolArray | None = None) -> IntArray:
+    """Count voxels by class, (2, 255): rightly found ones, and those found plus those that are true.
+
+    Voxels that nobody labelled do not count.
+
+    Args:
+        prediction: class numbers.
+        truth: class numbers; 255 where nobody looked.
+        drawn: (255,) classes that were drawn; the others do not count. None = all.
+
+    """
+    pairs = label_confusion(prediction, truth)[:IGNORED, :IGNORED]
+    counts = np.zeros((2, IGNORED), np.int64)
+    counts[0, : len(pairs)] = pairs.diagonal()
+    counts[1, : len(pairs)] = pairs.sum(0) + pairs.sum(1)
+    return counts if drawn is None else counts * drawn
 
 
 def pooled_dice(counts: Iterable[IntArray]) -> float:
     """Return the mean Dice over the classes above 0 that occur, of counts that are added up."""
-    total: IntArray = sum(counts, np.zeros((IGNORED, IGNORED), np.int64))
-    overlap, mass = total.diagonal()[1:], (total.sum(0) + total.sum(1))[1:]
+    total: IntArray = sum(counts, np.zeros((2, IGNORED), np.int64))
+    overlap, mass = total[:, 1:]
     seen = mass > 0
     return float((2.0 * overlap[seen] / mass[seen]).mean()) if seen.any() else 1.0

@@ -9,8 +9,14 @@ from pathlib import Path
 from lymphct.core.errors import LymphctError
 from lymphct.core.patient import Notice, PatientInput
 from lymphct.core.terms import Phase
-from lymphct.io.images.labels import read_label_names
-from lymphct.io.images.reading import Scheme, read_ct, read_labels, read_mask, read_nodes
+from lymphct.io.images.label_list import read_label_names
+from lymphct.io.images.reading import (
+    Scheme,
+    read_ct,
+    read_partial_labels,
+    read_partial_mask,
+    read_partial_nodes,
+)
 from lymphct.io.images.sources import is_there, same_source
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import PATIENT_ID
@@ -189,9 +195,9 @@ class _Reader:
         """Read files without a CT to compare them with."""
         readers: Mapping[str, Callable[[Path], object]] = {
             "arterial": partial(read_ct, phase=Phase.ARTERIAL),
-            "structures": partial(read_labels, scheme=self.labels),
-            "tumor": partial(read_mask, name="tumor mask"),
-            "nodes": read_nodes,
+            "structures": partial(read_partial_labels, scheme=self.labels),
+            "tumor": partial(read_partial_mask, name="tumor mask"),
+            "nodes": read_partial_nodes,
         }
         errors: list[tuple[str, LymphctError]] = []
         for role, path in paths.items():

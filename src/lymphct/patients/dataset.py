@@ -15,7 +15,7 @@ from lymphct.cascade.prepared import ImageName
 from lymphct.core.arrays import IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
-from lymphct.core.terms import NodeClass
+from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Structure
 from lymphct.core.volume import StoredVolume, Volume
 from lymphct.imaging.locations import class_locations
 from lymphct.io.manifest import PatientRecord
@@ -25,7 +25,7 @@ from lymphct.io.results.made import key_of
 from lymphct.io.results.volumes import GRID_FILE, Crop, StoredImages
 from lymphct.nodes.measurement import measure_nodes
 from lymphct.patients.guidance import Guidance, StoredGuidance, guidances, stored_guidance
-from lymphct.patients.preparation import NODES_FILE, Preparation, Store
+from lymphct.patients.preparation import LABELLED_FILE, NODES_FILE, Preparation, Store
 
 OPEN_PATIENTS: Final = 1024
 """How many patients are remembered, each by the tables of its files: about 50 kB, no voxel, no open file."""
@@ -76,6 +76,17 @@ class StoredPatient:
         """Instance map of the drawn lymph nodes, int32."""
         volume = self._whole("nodes")
         return None if volume is None else volume.with_array(volume.array.astype(np.int32))
+
+    @property
+    def unjudged(self) -> Volume | None:
+        """Where nobody looked, a bit per mask (`core.unjudged`)."""
+        return self._whole("unjudged")
+
+    @property
+    def labelled(self) -> tuple[Structure, ...] | None:
+        """Structures that were drawn; None for all."""
+        names: Any = read_json(path) if (path := self.images / LABELLED_FILE).exists() else None
+        return None if names is None else tuple(STRUCTURES_BY_NAME[name] for name in names)
 
     @property
     def nodes(self) -> NodeMap | None:

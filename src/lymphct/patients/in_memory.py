@@ -10,7 +10,7 @@ from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
 from lymphct.core.errors import InputError
 from lymphct.core.patient import PatientInput, Prediction
-from lymphct.core.terms import RegistrationMethod
+from lymphct.core.terms import RegistrationMethod, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source
 from lymphct.io.images.in_memory import digest_volume
@@ -38,6 +38,7 @@ class _Given:
     structures: Source | None
     tumor: Source | None
     nodes: Source | None
+    labelled: tuple[Structure, ...] | None = None
 
 
 def load_bundle(path: str | PathLike[str] | None = None, device: str = "auto") -> Models:

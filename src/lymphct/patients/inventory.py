@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lymphct.core.errors import LymphctError
-from lymphct.io.images.node_masks import read_nodes, sidecar, sidecar_classes
+from lymphct.io.images.node_masks import read_partial_nodes, sidecar, sidecar_classes
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import JSON
 
@@ -97,7 +97,7 @@ def node_classes(record: PatientRecord, *, count_maps: bool = False) -> dict[str
         if sidecar(record.nodes).exists():
             found = sidecar_classes(record.nodes)
         elif count_maps:
-            found = tuple(node.node_class for node in read_nodes(record.nodes).nodes)
+            found = tuple(node.node_class for node in read_partial_nodes(record.nodes)[0].nodes)
         else:
             return None
     except (LymphctError, OSError):

@@ -45,6 +45,7 @@ class Lesson:
         classes: what is to be told apart among the training patients, by class; empty where nothing is.
         epochs: of the training.
         iterations: of an epoch.
+        guided_by: whose structures and tumor guide the search for lymph nodes; empty for other stages.
 
     """
 
@@ -55,6 +56,7 @@ class Lesson:
     classes: Mapping[str, int]
     epochs: int
     iterations: int
+    guided_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

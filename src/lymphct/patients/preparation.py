@@ -39,6 +39,8 @@ AROUND_BODY: Final = 10.0
 IMAGES: Final = "images"
 """Beginning of the name of the folder that holds a prepared patient's images, within the patient's own."""
 NODES_FILE: Final = "nodes.json"
+LABELLED_FILE: Final = "labelled.json"
+"""Names of the structures that were drawn; not there when all were."""
 ALIGNMENT_FILE: Final = "alignment.json"
 """How the phases were brought together, and what a reader of the files must know."""
 
@@ -126,7 +128,10 @@ def prepare_patient(record: PatientRecord, preparation: Preparation) -> Path:
     place = preparation.store.place(record.patient_id)
     known = Known.beside(place, trusts=not preparation.rehash)
     files = files_of(record)
-    recipe = Recipe(inputs=known.digests(files), settings=preparation.settings, code=CODE, files=files)
+    settings = preparation.settings
+    if record.labelled is not None:  # a cell of the manifest that says what is in the file
+        settings["labelled"] = [structure.label for structure in record.labelled]
+    recipe = Recipe(inputs=known.digests(files), settings=settings, code=CODE, files=files)
     write = partial(_write_images, record=record, preparation=preparation)
     return made(place, recipe, write, known=known)
 
@@ -140,6 +145,8 @@ def _write_images(folder: Path, *, record: PatientRecord, preparation: Preparati
     found = {name: class_locations(volume.array) for name, volume in drawn.items()}
     save_volumes(folder, volumes, crop=crop, locations=found)
     write_json(folder / NODES_FILE, _node_records(prepared.nodes))
+    if prepared.labelled is not None:
+        write_json(folder / LABELLED_FILE, [structure.label for structure in prepared.labelled])
     write_json(folder / ALIGNMENT_FILE, _alignment_record(patient, aligned))
     full, shape = crop.full.shape, volumes["venous"].geometry.shape
     logger.info("%s: prepared on a grid of %s voxels, %s kept", record.patient_id, full, shape)
@@ -160,6 +167,7 @@ def on_working_grid(patient: PatientInput, ct: Multiphase) -> PatientInput:
         structures=None if patient.structures is None else resample_labels(patient.structures, grid),
         tumor=None if patient.tumor is None else resample_labels(patient.tumor, grid),
         nodes=None if patient.nodes is None else nodes_on_grid(patient.nodes, grid),
+        unjudged=None if patient.unjudged is None else resample_labels(patient.unjudged, grid),
     )
 
 
@@ -207,6 +215,7 @@ def images_of(prepared: PatientInput) -> dict[str, Volume]:
         "structures": prepared.structures,
         "tumor": prepared.tumor,
         "nodes": None if prepared.nodes is None else prepared.nodes.instances,
+        "unjudged": prepared.unjudged,
     }
     small = {
         name: volume.with_array(smallest_unsigned(volume.array))

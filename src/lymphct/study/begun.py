@@ -15,7 +15,12 @@ from lymphct.io.results.store import DESKTOP_FILES
 from lymphct.patients.preparation import labels_key
 from lymphct.patients.registration_table import TABLE_FILE
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Run
-from lymphct.study.single_split import TrainingRequest, require_begun, require_nothing_taken_over
+from lymphct.study.single_split import (
+    TrainingRequest,
+    require_begun,
+    require_nothing_taken_over,
+)
+from lymphct.study.sources import MaskSources, chosen_sources, stage_missing
 
 OURS: Final = frozenset({PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages"})
 """What a run lays into its folder."""
@@ -95,6 +100,17 @@ def planned_split(request: TrainingRequest) -> Mapping[str, PatientPlan] | None:
     return plan.patients if is_ours else None
 
 
+def foreseen_sources(request: TrainingRequest, init: BundleInfo | None) -> MaskSources:
+    """Return whose masks guide stage 1: as the run that was begun in the folder, else as will be chosen."""
+    try:
+        if (request.folder / PLAN_FILE).exists():
+            return Run.open(request.folder).plan.sources
+    except LymphctError:  # `begun_refusals` says it
+        pass
+    available = () if init is None else tuple(init.parts)
+    return chosen_sources(request.config.cascade, request.teachers, available=available)
+
+
 def laid_bundle(folder: Path) -> BundleInfo | None:
     """Return what the bundle of a run says; None where none is laid, or it cannot be read."""
     try:
@@ -107,7 +123,7 @@ def laid_bundle(folder: Path) -> BundleInfo | None:
 def _about_stages(
     request: TrainingRequest, stages: Sequence[StageName], init: BundleInfo | None
 ) -> Iterator[LymphctError]:
-    bundle = request.folder / "bundle"
+    bundle, sources = request.folder / "bundle", foreseen_sources(request, init)
     try:
         present = set(read_bundle(bundle).info.parts) if bundle.exists() else set()
     except LymphctError as error:
@@ -120,7 +136,6 @@ def _about_stages(
         if not request.resume and has_checkpoint(request.folder / "stages" / name):
             msg = f"stage {name} was begun here before"
             yield UsageError(msg, code="E_BEGUN", cure="add --resume, or choose another --out")
-        missing = [needed for needed in STAGES[name].needs if needed not in coming]
+        missing = [needed for needed in sources.needs(name) if needed not in coming]
         if len(stages) == 1 and missing:
-            msg = f"stage {name} needs {', '.join(missing)} in the bundle first"
-            yield UsageError(msg, code="E_STAGE", cure=f"lymphct train {missing[0]} with the same --out")
+            yield stage_missing(name, missing)

@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
@@ -17,6 +18,9 @@ from lymphct.io.models.bundles import Bundle, read_bundle, update_bundle_part, w
 from lymphct.io.results.fingerprints import code_version
 from lymphct.study.model_card import model_card
 from lymphct.study.plan import Run
+
+if TYPE_CHECKING:
+    from lymphct.io.results.jsonfile import JSON
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +47,17 @@ def lay_bundle(run: Run, init: BundleInfo | None = None) -> None:
 
 def add_part(run: Run, part: Part) -> None:
     """Add a trained part to the run's bundle and write its card anew."""
-    changes = {"thresholds": dict(part.thresholds)}
+    changes: dict[str, JSON] = {"thresholds": dict(part.thresholds)}
+    if part.stage is StageName.NODES:
+        plan = run.plan
+        changes |= {"structures_source": plan.structures_source, "tumor_source": plan.tumor_source}
     described = part.described(read_bundle(run.bundle).info.salt)
     update_bundle_part(
         run.bundle,
         part.stage,
         described,
         part.weights,
-        changes,  # type: ignore[arg-type] # numbers are JSON
+        changes,
         card=partial(model_card, run.plan, nodes=run.patients.drawn_nodes),
     )
     logger.info(
@@ -80,6 +87,7 @@ def _part_in(bundle: Bundle, name: StageName) -> Part:
             n: bundle.info.thresholds[n] for n in STAGES[name].thresholds if n in bundle.info.thresholds
         },
         chosen=info.chosen,
+        extra=info.extra,
     )
 
 
@@ -162,12 +170,16 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
         raise reason
     for name, part in bundle.info.parts.items():
         if name != stage and name not in present.parts:
-            kept = {"thresholds": dict(_part_in(bundle, name).thresholds)}
+            kept: dict[str, JSON] = {"thresholds": dict(_part_in(bundle, name).thresholds)}
+            if name is StageName.NODES:
+                kept |= {
+                    field: getattr(bundle.info, field) for field in ("structures_source", "tumor_source")
+                }
             update_bundle_part(
                 run.bundle,
                 name,
                 part,
                 bundle.weights[name],
-                kept,  # type: ignore[arg-type] # numbers are JSON
+                kept,
                 card=partial(model_card, run.plan, nodes=run.patients.drawn_nodes),
             )

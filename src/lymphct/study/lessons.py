@@ -14,6 +14,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.patients.inventory import UNKNOWN_CLASS, node_classes, status_counts
 from lymphct.patients.outlook import Lesson, Share
 from lymphct.study.needs import DrawnNodes
+from lymphct.study.sources import DRAWN, MaskSources
 
 _CASCADE_PARTS: Final = ("train", "validation")
 TOLD_APART: Final = ("positive", "negative")
@@ -31,11 +32,12 @@ def _has_classes(record: PatientRecord) -> bool:
 HAS: Final[Mapping[StageName, Callable[[PatientRecord], bool]]] = {
     StageName.STRUCTURES: lambda record: record.structures is not None,
     StageName.TUMOR: lambda record: record.tumor is not None,
-    StageName.NODES: lambda record: record.nodes is not None and record.structures is not None,
+    StageName.NODES: lambda record: record.nodes is not None,
     StageName.IDENTIFICATION: lambda record: record.nodes is not None and _has_classes(record),
     StageName.METASTASIS: lambda record: record.n_status is not None,
 }
-"""Whether a patient has what a stage learns from, as far as the manifest tells."""
+"""Whether a patient has what a stage learns from, as far as the manifest tells; stage 1 needs structures
+besides where drawn ones guide it."""
 
 
 def foreseen_nodes(records: Sequence[PatientRecord]) -> DrawnNodes:
@@ -56,7 +58,13 @@ def shares(parts: Mapping[str, Sequence[str]], records: Mapping[str, PatientReco
     return tuple(Share.of(name, [records[patient] for patient in ids]) for name, ids in parts.items())
 
 
-def lesson(stage: StageName, roles: Roles, records: Mapping[str, PatientRecord], config: Config) -> Lesson:
+def lesson(
+    stage: StageName,
+    roles: Roles,
+    records: Mapping[str, PatientRecord],
+    config: Config,
+    sources: MaskSources = DRAWN,
+) -> Lesson:
     """Return what one stage would learn from.
 
     Args:
@@ -64,19 +72,26 @@ def lesson(stage: StageName, roles: Roles, records: Mapping[str, PatientRecord],
         roles: who teaches and who chooses.
         records: of everybody with a role, by id.
         config: settings.
+        sources: whose masks guide stage 1.
 
     """
-    row, has = STAGES[stage], HAS[stage]
+    row, is_nodes = STAGES[stage], stage is StageName.NODES
+    needs_structures = is_nodes and sources.structures == "given"
+
+    def has(record: PatientRecord) -> bool:
+        return HAS[stage](record) and not (needs_structures and record.structures is None)
+
     train = [records[name] for name in roles.train if has(records[name])]
     training = row.settings_in(config).training  # type: ignore[attr-defined] # every stage has a training
     return Lesson(
         stage=stage,
-        learns_from=row.learns_from,
+        learns_from="a nodes mask" if is_nodes and not needs_structures else row.learns_from,
         train=len(train),
         validation=sum(has(records[name]) for name in roles.validation),
         classes=_classes(stage, train),
         epochs=training.epochs,
         iterations=training.iterations_per_epoch,
+        guided_by=sources.words if is_nodes else "",
     )
 
 

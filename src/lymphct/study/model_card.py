@@ -74,7 +74,28 @@ def _learned_from(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         for name in STAGES
         if name in info.parts
     ]
-    return _table(head, ["part", *_ROLES.values()], rows)
+    table = _table(head, ["part", *_ROLES.values()], rows)
+    return "\n\n".join([table, *_guided_by(info)])
+
+
+def _guided_by(info: BundleInfo) -> Iterator[str]:
+    """Say whose masks guided stage 1, and in how many patients those of the networks were none."""
+    whose = {"given": "drawn", "network": "the networks', in patients who taught them as well"}
+    sources = {"structures": info.structures_source, "tumor": info.tumor_source}
+    known = {name: whose[source] for name, source in sources.items() if source is not None}
+    if not known:
+        return
+    told = "; ".join(f"{name}: {source}" for name, source in known.items())
+    counts = (
+        info.parts[StageName.NODES].extra.get("guided_by_tumor") if StageName.NODES in info.parts else None
+    )
+    found = counts if isinstance(counts, dict) else {}
+    instead = (
+        f" In {found['drawn']} patients the network found no tumor and the drawn one was taken."
+        if (found.get("drawn"))
+        else ""
+    )
+    yield f"Masks that guided the search for lymph nodes in training — {told}.{instead}"
 
 
 def _group(plan: Plan, info: BundleInfo, stage: StageName, role: str, nodes: DrawnNodes) -> str:

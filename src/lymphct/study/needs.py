@@ -8,6 +8,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.terms import NodeClass, StageName
 from lymphct.evaluation.guarantees import Need, unmet
 from lymphct.io.manifest import PatientRecord
+from lymphct.study.sources import DRAWN, MaskSources
 
 DrawnNodes = Mapping[str, Sequence[NodeClass | None]]
 """Class of each drawn lymph node, by patient; None where nobody said one."""
@@ -28,15 +29,20 @@ _CASCADE_PARTS: Final = ("train", "validation")
 _FUSION_PARTS: Final = ("fusion_train", "fusion_validation")
 
 
-def parts_needs(records: Sequence[PatientRecord], drawn: DrawnNodes | None = None) -> StageNeeds:
+def parts_needs(
+    records: Sequence[PatientRecord], drawn: DrawnNodes | None = None, sources: MaskSources = DRAWN
+) -> StageNeeds:
     """Return what the stages need in each of their parts: patients to learn from, and patients who choose.
 
     Args:
         records: patients who take part.
         drawn: known when the patients are prepared; without it identification is not judged, and a nodes
             mask counts whether or not it has nodes.
+        sources: whose masks guide stage 1; nobody needs drawn structures where the network draws them.
 
     """
+    is_drawn = sources.structures == "given"
+    nodes_word = "guided_nodes" if is_drawn else "nodes"
 
     def needs(parts: Sequence[str], **kinds: Callable[[PatientRecord], bool]) -> list[Need]:
         return [
@@ -47,12 +53,12 @@ def parts_needs(records: Sequence[PatientRecord], drawn: DrawnNodes | None = Non
 
     def has_nodes(record: PatientRecord) -> bool:
         is_empty = drawn is not None and not drawn[record.patient_id]
-        return record.nodes is not None and record.structures is not None and not is_empty
+        return record.nodes is not None and not (is_drawn and record.structures is None) and not is_empty
 
     found = {
         StageName.STRUCTURES: needs(_CASCADE_PARTS, structures=lambda r: r.structures is not None),
         StageName.TUMOR: needs(_CASCADE_PARTS, tumor=lambda r: r.tumor is not None),
-        StageName.NODES: needs(_CASCADE_PARTS, nodes=has_nodes),
+        StageName.NODES: needs(_CASCADE_PARTS, **{nodes_word: has_nodes}),
         StageName.METASTASIS: needs(
             _FUSION_PARTS, n_plus=lambda r: r.n_status == 1, n_minus=lambda r: r.n_status == 0
         ),
@@ -69,12 +75,22 @@ def parts_needs(records: Sequence[PatientRecord], drawn: DrawnNodes | None = Non
 _WORDS: Final = {
     "structures": "a patient with a structures mask",
     "tumor": "a patient with a tumor mask",
-    "nodes": "a patient with structures and drawn lymph nodes",
+    "guided_nodes": "a patient with structures and drawn lymph nodes",
+    "nodes": "a patient with drawn lymph nodes",
     "n_plus": "an N+ patient",
     "n_minus": "an N- patient",
     "positive": "a patient with a positive lymph node",
     "negative": "a patient with a negative lymph node",
 }
+
+
+def rare_masks(records: Sequence[PatientRecord]) -> tuple[frozenset[str], ...]:
+    """Return who has each kind of mask that not everybody has: the cascade alone learns from masks."""
+    groups = [
+        frozenset(record.patient_id for record in records if mask in record.paths)
+        for mask in ("structures", "tumor", "nodes")
+    ]
+    return tuple(group for group in groups if 0 < len(group) < len(records))
 
 
 def require_needs(split: Mapping[str, Placed], needs: StageNeeds, stages: Sequence[StageName]) -> None:

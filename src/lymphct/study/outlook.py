@@ -20,7 +20,7 @@ from lymphct.patients.outlook import Lesson, Outlook, Purpose, Share
 from lymphct.patients.preparation import Preparation
 from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
 from lymphct.patients.space import require_room, room_to_prepare
-from lymphct.study.begun import begun_refusals, laid_bundle, planned_split
+from lymphct.study.begun import begun_refusals, foreseen_sources, laid_bundle, planned_split
 from lymphct.study.bundling import init_refusals
 from lymphct.study.lessons import (
     foreseen_nodes,
@@ -34,6 +34,7 @@ from lymphct.study.lessons import (
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.single_split import TrainingRequest
+from lymphct.study.sources import MaskSources, chosen_sources
 
 FOLDS: Final = 5
 """Of the cross-validation (Sec. IV-A)."""
@@ -62,13 +63,15 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
 
     """
     stages = tuple(STAGES) if stage is None else (stage,)
-    split, problems = _split(request)
-    init = None
+    init, problems = None, []
     if request.init is None:
         problems += found_by(lambda: chosen_device(request.device))
     else:
         init, refused = looked_at(request.init, request.device)
         problems += refused
+    sources = foreseen_sources(request, init)
+    split, unsplit = _split(request, sources)
+    problems = [*unsplit, *problems]
     roles = {name: _roles(split, name) for name in stages}
     problems += map(Problem.of, begun_refusals(request, stage, split, init))
     if init is not None and stage is not None:
@@ -76,11 +79,15 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
             Problem.of, init_refusals(init, request.config, stage, roles[stage], laid_bundle(request.folder))
         )
     records = {record.patient_id: record for record in request.teachers if record.patient_id in split}
-    lessons = [lesson(name, roles[name], records, request.config) for name in stages] if split else []
+    lessons = (
+        [lesson(name, roles[name], records, request.config, sources) for name in stages] if split else []
+    )
     if split and not any(
         list(lesson_refusals(found)) for found in lessons
     ):  # those say the same of training patients, stage by stage
-        problems += found_by(lambda: require_needs(split, parts_needs(request.teachers), stages))
+        problems += found_by(
+            lambda: require_needs(split, parts_needs(request.teachers, None, sources), stages)
+        )
     course = _Course(
         purpose="train",
         learners=list(records.values()),
@@ -108,7 +115,10 @@ def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:
     for number, fold in enumerate(folds, start=1):
         parts |= {f"fold {number} {name}": getattr(fold, name) for name in ("train", "validation", "test")}
     every_roles = [Roles(train=fold.train, validation=fold.validation) for fold in folds]
-    every = [[lesson(name, roles, records, request.config) for roles in every_roles] for name in STAGES]
+    sources = chosen_sources(request.config.cascade, list(records.values()))
+    every = [
+        [lesson(name, roles, records, request.config, sources) for roles in every_roles] for name in STAGES
+    ]
     course = _Course(
         purpose="crossval",
         learners=list(records.values()),
@@ -119,11 +129,11 @@ def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:
     return _outlook(manifest, request, course)
 
 
-def _split(request: TrainingRequest) -> tuple[Mapping[str, PatientPlan], list[Problem]]:
+def _split(request: TrainingRequest, sources: MaskSources) -> tuple[Mapping[str, PatientPlan], list[Problem]]:
     """Return the split of the run that was begun; before, the one that the manifest alone allows."""
     try:
         nodes = foreseen_nodes(request.teachers)
-        return planned_split(request) or split_cohort(request.teachers, request.seed, nodes), []
+        return planned_split(request) or split_cohort(request.teachers, request.seed, nodes, sources), []
     except InputError as error:
         return {}, [Problem.of(error)]
 

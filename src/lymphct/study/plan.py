@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lymphct.attention.bands import bands_from_mapping
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.settings import Config
+from lymphct.cascade.settings import Config, MaskSource
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.patient import Clinical
@@ -20,7 +20,8 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json, write_json
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.preparation import Store, variant
-from lymphct.study.needs import DrawnNodes, parts_needs
+from lymphct.study.needs import DrawnNodes, parts_needs, rare_masks
+from lymphct.study.sources import DRAWN, MaskSources
 
 Part = Literal["train", "validation", "fusion_train", "fusion_validation"]
 """What a patient does in a run: teaches or chooses, for the cascade or for the status network."""
@@ -48,6 +49,8 @@ class Plan(BaseModel):
     intensity: dict[str, tuple[float, float, float, float]]
     bands: dict[str, tuple[float, float]]
     learned_from: dict[str, tuple[str, ...]] | None = None
+    structures_source: MaskSource = "given"
+    tumor_source: MaskSource = "given"
     patients: dict[str, PatientPlan]
 
     @model_validator(mode="before")
@@ -68,6 +71,11 @@ class Plan(BaseModel):
         if stage is StageName.METASTASIS:
             return Roles(train=self.ids("fusion_train"), validation=self.ids("fusion_validation"))
         return Roles(train=self.ids("train"), validation=self.ids("validation"))
+
+    @property
+    def sources(self) -> MaskSources:
+        """Whose masks guide stage 1."""
+        return MaskSources(structures=self.structures_source, tumor=self.tumor_source)
 
     @property
     def _learned_from(self) -> Mapping[str, Sequence[str]]:
@@ -142,12 +150,16 @@ class Run:
 
 
 def split_cohort(
-    records: Sequence[PatientRecord], seed: int, drawn: DrawnNodes | None = None
+    records: Sequence[PatientRecord],
+    seed: int,
+    drawn: DrawnNodes | None = None,
+    sources: MaskSources = DRAWN,
 ) -> dict[str, PatientPlan]:
     """Assign each patient to a part: 60 % cascade, 40 % fusion, 20 % of each for validation.
 
     Each part holds what the stages learn from, with both classes, wherever the cohort has it
-    (`needs.parts_needs`); the plan is the same whichever stage is trained first.
+    (`needs.parts_needs`); the plan is the same whichever stage is trained first. Patients with masks that
+    others lack are in the cascade, which alone learns from masks.
 
     Patients whose `split` column says `test` (or anything but `train`) or that have an `exclude_reason` take
     no part. Strata are N status and tumor site.
@@ -157,6 +169,7 @@ def split_cohort(
         seed: another seed, another split.
         drawn: classes of the drawn nodes by patient; without them identification needs nothing, and the split
             may be another one than that of the run, which is made when the patients are prepared.
+        sources: whose masks guide stage 1.
 
     Raises:
         InputError: fewer than four patients are left.
@@ -164,7 +177,8 @@ def split_cohort(
     """
     taking_part = [r for r in records if r.may_teach]
     strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
-    split = split_for_training_all(strata, seed, tuple(parts_needs(taking_part, drawn).values()))
+    needs = tuple(parts_needs(taking_part, drawn, sources).values())
+    split = split_for_training_all(strata, seed, needs, rare_masks(taking_part))
     groups: Mapping[Part, Sequence[str]] = {
         "train": split.train,
         "validation": split.validation,
@@ -178,13 +192,16 @@ def split_cohort(
 def kept_plan(folder: Path, plan: Plan) -> Plan:
     """Write the plan of a new run, or find it written by the run that was begun here.
 
+    A run that was begun before there was a choice goes on with drawn masks.
+
     Raises:
         UsageError: the folder holds a run with other settings, patients or seed.
 
     """
     if not (folder / PLAN_FILE).exists():
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
-    elif not _is_same(Run.open(folder).plan, plan):
+        return plan
+    if not _is_same(Run.open(folder).plan, plan):
         msg = f"the folder {folder.name} holds a run with other patients, settings or seed"
         raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
     return plan

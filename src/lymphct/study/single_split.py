@@ -9,11 +9,12 @@ from typing import Final
 
 import torch
 
+from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Start
+from lymphct.cascade.stages import STAGES, Part, Start
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.evidence import Evidence
 from lymphct.core.terms import StageName
@@ -21,6 +22,7 @@ from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.processes import map_patients
+from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import clean_leftovers
 from lymphct.learning.devices import chosen_device
 from lymphct.patients.dataset import PreparedCohort, prepared_cohort
@@ -29,20 +31,14 @@ from lymphct.patients.preparation import Preparation, labels_key, prepared_patie
 from lymphct.patients.registration_table import write_registration_table
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.evidence import Examination, examined_patients
+from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import PLAN_FILE, Plan, Run, kept_plan, split_cohort
 from lymphct.study.progress import Progress, watched
+from lymphct.study.sources import MaskSources, chosen_sources, stage_missing, training_rounds
 
 logger = logging.getLogger(__name__)
-
-CHAINS: Sequence[tuple[StageName, ...]] = (
-    (StageName.TUMOR,),
-    (StageName.NODES, StageName.IDENTIFICATION),
-    (StageName.STRUCTURES,),
-)
-"""Stages that do not wait for one another can be trained side by side; the longest comes first."""
-
 
 TOLD: Final = 10
 """Lines that tell how far the preparation of a cohort is, whatever its size."""
@@ -102,13 +98,14 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
     require_nothing_taken_over(request)
     run = start_run(request, tuple(STAGES))
     with watched(run.folder / "stages", progress):
-        train = partial(_train_chain, request, run)
-        if request.jobs > 1:
-            for outcome in map_patients(train, CHAINS, jobs=request.jobs):
-                outcome.result()
-        else:
-            for chain in CHAINS:
-                train(chain)
+        for chains in training_rounds(run.plan.sources):
+            if request.jobs > 1 and len(chains) > 1:
+                train = partial(_train_chain, replace(request, jobs=1), run)
+                for outcome in map_patients(train, chains, jobs=request.jobs):
+                    outcome.result()
+            else:
+                for chain in chains:
+                    _train_chain(request, run, chain)
         train_stage(run, StageName.METASTASIS, request)
     return run.bundle
 
@@ -164,12 +161,16 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     """
     clean_leftovers(Run.bundle_in(request.folder))  # of a kill while a part was added
     records = request.teachers
-    require_needs(split_cohort(records, request.seed), parts_needs(records), stages)
+    init = None if request.init is None else read_bundle(request.init).info
+    sources = _sources(request, init)
+    require_needs(
+        split_cohort(records, request.seed, None, sources), parts_needs(records, None, sources), stages
+    )
     patients = _prepared(request)
     drawn = patients.drawn_nodes
-    init = None if request.init is None else read_bundle(request.init).info
-    split = split_cohort(records, request.seed, drawn)
-    require_needs(split, parts_needs(records, drawn), stages)
+    sources = _sources(request, init, patients)
+    split = split_cohort(records, request.seed, drawn, sources)
+    require_needs(split, parts_needs(records, drawn, sources), stages)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
     # Networks that are taken over know no other statistics than their own.
     learned = fit_learned(patients, train, request.config) if init is None else Learned.of_bundle(init)
@@ -185,11 +186,24 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
         bands={structure.label: (band.d_min, band.d_max) for structure, band in learned.bands.items()},
         # Statistics that are taken over bring the hashes of their own patients.
         learned_from={what: tuple(sorted(group.ids)) for what, group in learned.fitted_on.items()},
+        structures_source=sources.structures,
+        tumor_source=sources.tumor,
         patients=split,
     )
     run = Run(request.folder, kept_plan(request.folder, plan), patients.store.folder)
     lay_bundle(run, init)
     return run
+
+
+def _sources(
+    request: TrainingRequest, init: BundleInfo | None, patients: PreparedCohort | None = None
+) -> MaskSources:
+    """Return whose masks guide stage 1: in a run that was begun, those of its plan."""
+    if (request.folder / PLAN_FILE).exists():
+        return Run.open(request.folder).plan.sources
+    labelled = None if patients is None else {name: patients[name].labelled for name in patients}
+    available = () if init is None else tuple(init.parts)
+    return chosen_sources(request.config.cascade, request.teachers, labelled, available)
 
 
 def _prepared(request: TrainingRequest) -> PreparedCohort:
@@ -235,10 +249,9 @@ def train_stage(run: Run, name: StageName, request: TrainingRequest) -> None:
     if name in bundle.info.parts:
         logger.info("%s: already in the bundle", name)
         return
-    missing = [needed for needed in stage.needs if needed not in bundle.info.parts]
+    missing = [needed for needed in run.plan.sources.needs(name) if needed not in bundle.info.parts]
     if missing:
-        msg = f"stage {name} needs {', '.join(missing)} in the bundle first"
-        raise UsageError(msg, code="E_STAGE", cure=f"lymphct train {missing[0]} with the same --out")
+        raise stage_missing(name, missing)
     keep = Checkpoints.open(run.stage(name), resume=request.resume)
     device = chosen_device(request.device)
     start = Start(config=run.plan.config, seed=run.plan.seed, device=device, pretrained=request.pretrained)
@@ -246,7 +259,20 @@ def train_stage(run: Run, name: StageName, request: TrainingRequest) -> None:
         start = replace(start, evidence=run_evidence(run, device=request.device, jobs=request.jobs))
     else:
         start = replace(start, parts=parts_in(bundle, stage.needs))
-    add_part(run, fit_stage(stage, run.patients, run.plan.roles(name), run.plan.learned, start, keep))
+    seen, extra = Guided(patients=run.patients, roles=run.plan.roles(name)), {}
+    if name is StageName.NODES:
+        seen = guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
+    elif name is StageName.STRUCTURES:
+        extra = shown_classes(run, seen.roles.train)
+    part = fit_stage(stage, seen.patients, seen.roles, run.plan.learned, start, keep)
+    extra |= seen.record
+    add_part(run, replace(part, extra={**extra, **_counted(part)}))
+    if name is StageName.TUMOR:
+        tell_tumors(run, device=request.device)
+
+
+def _counted(part: Part) -> dict[str, JSON]:
+    return {"patients": {"train": len(part.train.ids), "validation": len(part.validation.ids)}}
 
 
 def run_evidence(run: Run, *, device: str = "auto", jobs: int = 1) -> Mapping[str, Evidence]:

@@ -27,6 +27,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NAMELESS: Final = re.compile(r"(segment|label|class|region|roi|mask|structure|object|value)?[\s_\-.]*\d*")
 _FILLING: Final = {"and", "gland", "of", "the"}
 _SPELLINGS: Final = {"l": "left", "r": "right", "oesophagus": "esophagus", "coeliac": "celiac"}
+_IGNORE: Final = "ignore"
 _OTHER_NAMES: Final = {
     "portal vein and splenic vein": Structure.PORTAL_AND_SPLENIC_VEIN,
     "gall bladder": Structure.GALLBLADDER,
@@ -54,6 +55,11 @@ class LabelNames:
 
     def __bool__(self) -> bool:
         return bool(self.names)
+
+    @property
+    def ignored(self) -> int | None:
+        """Number of the voxels that nobody looked at, which nnU-Net names `ignore`; None without one."""
+        return next((n for n, name in self.names.items() if name.strip().casefold() == _IGNORE), None)
 
     def structure(self, number: int) -> Structure | None:
         """Return the structure that the name of a number means; None for anything else."""

@@ -1,14 +1,15 @@
 """Label maps of organs and vessels, whoever drew them, as numbers of `Structure`."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from lymphct.core.arrays import BoolArray
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.geometry import Geometry
 from lymphct.core.terms import (
@@ -17,21 +18,19 @@ from lymphct.core.terms import (
     TOTALSEGMENTATOR_LARGEST,
     Structure,
 )
+from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source, name_of
+from lymphct.io.images.label_list import LARGEST_NUMBER, read_label_names
 from lymphct.io.images.label_names import LabelNames, label_names
-from lymphct.io.images.masks import read_mask, read_numbered
+from lymphct.io.images.masks import read_numbered, read_partial_mask
 from lymphct.io.images.single_file import image_stem
-from lymphct.io.textfile import read_text
 
 logger = logging.getLogger(__name__)
 
 Scheme = Literal["auto", "lymphct", "totalsegmentator"] | Path
 """Whose numbers a label map uses: what it says itself, else ours (auto); ours; those of TotalSegmentator v2
 `total`; or a YAML file `name: number`."""
-
-_LARGEST_NUMBER: Final = 65_535
-_LONGEST_NAMES: Final = 65_536
 
 _TOTALSEGMENTATOR_NAMES: Final = {
     "kidney_right": Structure.RIGHT_KIDNEY,
@@ -77,24 +76,96 @@ def read_labels(path: Source, *, scheme: Scheme = "auto", grid: Geometry | None 
         UsageError: a YAML scheme with a folder, which holds names already.
 
     """
+    labels = read_partial_labels(path, scheme=scheme, grid=grid)
+    if labels.unjudged is not None:
+        msg = f"the label map has voxels that nobody looked at ({UNJUDGED}, or named ignore)"
+        cure = "such a map can be in a manifest, to learn from; here give a whole one"
+        raise InputError(msg, code="E_LABELS", cure=cure).at(file=name_of(path, "structures"))
+    return labels.volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialLabels:
+    """A label map that may be incomplete.
+
+    Attributes:
+        volume: uint8, numbers of `Structure`, 0 elsewhere.
+        unjudged: where nobody looked, bool; None where it says of no voxel so.
+        labelled: structures its author tells apart, by names, files or numbering; None for all.
+
+    """
+
+    volume: Volume
+    unjudged: BoolArray | None
+    labelled: tuple[Structure, ...] | None
+
+
+def read_partial_labels(
+    path: Source, *, scheme: Scheme = "auto", grid: Geometry | None = None
+) -> PartialLabels:
+    """Read organs and vessels as `read_labels` does, of a map that may be incomplete.
+
+    Voxels of number 255, or of a number named `ignore` as nnU-Net has it, were looked at by nobody; 255 is a
+    structure where a name or a list of the user's says so.
+
+    Raises:
+        InputError, GeometryMismatchError, UsageError: as `read_labels`.
+
+    """
     if isinstance(path, Path) and path.is_dir():
         return _read_folder(path, scheme, grid)
     image = read_numbered(path, grid, name="structure mask")
     volume, present = image.volume, numbers_present(image.volume)
     try:
-        known = _meaning(present, scheme, label_names(image, path))
+        names = label_names(image, path)
+        unjudged = _unjudged_number(names, scheme)
+        known = _meaning([n for n in present if n != unjudged], scheme, names)
+        _require_something(present, unjudged)
     except InputError as error:
         raise error.at(file=error.file or name_of(path, "structures")) from error.__cause__
-    table: npt.NDArray[np.uint8] = np.zeros(_LARGEST_NUMBER + 1, dtype=np.uint8)
+    table: npt.NDArray[np.uint8] = np.zeros(LARGEST_NUMBER + 1, dtype=np.uint8)
     for number, structure in known.items():
         table[number] = structure
-    return volume.with_array(table[volume.array])
+    return PartialLabels(
+        volume=volume.with_array(table[volume.array]),
+        unjudged=volume.array == unjudged if unjudged in present else None,
+        labelled=_told_apart(scheme, names),
+    )
+
+
+def _require_something(present: Collection[int], unjudged: int | None) -> None:
+    if unjudged in present and set(present) <= {0, unjudged}:
+        msg = f"the label map holds no number but {unjudged}, which means that nobody looked there"
+        raise InputError(msg, code="E_LABELS", cure="leave it out, or number what was drawn")
+
+
+def _unjudged_number(names: LabelNames, scheme: Scheme) -> int | None:
+    """Return the number of voxels that nobody looked at; None where 255 means something else."""
+    if scheme == "auto" and names.ignored is not None:
+        return names.ignored
+    return None if UNJUDGED in {*names.names, *_numbers(scheme)[0]} else UNJUDGED
+
+
+def _told_apart(scheme: Scheme, names: LabelNames) -> tuple[Structure, ...] | None:
+    if scheme == "auto" and names:
+        found = {names.structure(number) for number in names.names} - {None}
+    elif scheme in {"auto", "lymphct"}:
+        return None
+    else:
+        found = set(_numbers(scheme)[0].values())
+    return some_structures(structure for structure in found if structure is not None)
+
+
+def some_structures(structures: Iterable[Structure]) -> tuple[Structure, ...] | None:
+    """Return structures in the order of their numbers; None when they are all there are."""
+    found = tuple(sorted(set(structures)))
+    return None if len(found) == len(Structure) else found
 
 
 def numbers_present(volume: Volume) -> list[int]:
     """Return the numbers in a map, slab by slab: the memory stays small."""
     largest = int(volume.array.max())
-    if largest > _LARGEST_NUMBER:
+    if largest > LARGEST_NUMBER:
         return [largest]
     counts = np.zeros(largest + 1, dtype=np.int64)
     for slab in volume.array:
@@ -142,7 +213,7 @@ def _numbers(scheme: Scheme) -> tuple[Mapping[int, Structure], range]:
         return TOTALSEGMENTATOR_LABELS, range(TOTALSEGMENTATOR_LARGEST + 1)
     if isinstance(scheme, Path):
         # The user named the numbers that count, so all others are other things.
-        return read_label_names(scheme), range(_LARGEST_NUMBER + 1)
+        return read_label_names(scheme), range(LARGEST_NUMBER + 1)
     msg = f"unknown labels {scheme!r}"
     raise UsageError(msg, cure="use auto, lymphct, totalsegmentator or a YAML file")
 
@@ -158,47 +229,15 @@ def _unknown_numbers(strangers: list[int], scheme: Scheme) -> InputError:
     return InputError(cause, code="E_LABELS", cure=cure)
 
 
-def read_label_names(path: Path) -> dict[int, Structure]:
-    """Read a YAML file with lines `name: number`, such as `aorta: 52`.
-
-    Raises:
-        InputError: not such a file, an unknown name, a name or a number given twice.
-
-    """
-    text = read_text(path)
-    if len(text) > _LONGEST_NAMES:  # the parser takes minutes for a hostile megabyte
-        raise _bad_names("is too long").at(file=path.name)
-    try:
-        # compose, not load: the tree still shows a key that stands twice.
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
-        raise _bad_names("is not valid YAML").at(file=path.name) from None
-    if not isinstance(root, yaml.MappingNode) or not root.value:
-        raise _bad_names("must hold lines `name: number`").at(file=path.name)
-    numbers: dict[int, Structure] = {}
-    for key, value in root.value:
-        name, number = str(key.value), str(value.value)
-        structure = STRUCTURES_BY_NAME.get(name)
-        if structure is None:
-            raise _bad_names(f"unknown structure {name[:40]!r}").at(file=path.name)
-        if not (number.isascii() and number.isdigit() and 0 < int(number[:9]) <= _LARGEST_NUMBER):
-            raise _bad_names(f"{name} needs a number from 1 to {_LARGEST_NUMBER}").at(file=path.name)
-        if int(number) in numbers or structure in numbers.values():
-            raise _bad_names(f"{name} or its number {int(number)} is given twice").at(file=path.name)
-        numbers[int(number)] = structure
-    return numbers
-
-
-def _bad_names(cause: str) -> InputError:
-    return InputError(cause, code="E_LABELS", cure="one line per structure, for example `aorta: 52`")
-
-
-def _read_folder(folder: Path, scheme: Scheme, grid: Geometry | None) -> Volume:
+def _read_folder(folder: Path, scheme: Scheme, grid: Geometry | None) -> PartialLabels:
     voxels: dict[Structure, npt.NDArray[np.intp]] = {}
+    unjudged: BoolArray | None = None
     for structure, path in _structure_files(folder, scheme).items():
-        mask = read_mask(path, grid, name=f"mask of the {structure.title}")
+        mask, unseen = read_partial_mask(path, grid, name=f"mask of the {structure.title}")
         grid = grid or mask.geometry
         voxels[structure] = np.flatnonzero(mask.array)
+        if unseen is not None:
+            unjudged = unseen if unjudged is None else unjudged | unseen
     labels: npt.NDArray[np.uint8] = np.zeros(mask.array.size, dtype=np.uint8)
     # Where two masks overlap the smaller one stays: a vessel inside an organ is not swallowed.
     for structure in sorted(voxels, key=lambda s: (-voxels[s].size, s)):
@@ -206,7 +245,13 @@ def _read_folder(folder: Path, scheme: Scheme, grid: Geometry | None) -> Volume:
     shared = sum(inside.size for inside in voxels.values()) - int(np.count_nonzero(labels))
     if shared:
         logger.warning("%s: %d voxels lie in two masks; the smaller one keeps them", folder.name, shared)
-    return mask.with_array(labels.reshape(mask.geometry.shape))
+    volume = mask.with_array(labels.reshape(mask.geometry.shape))
+    return PartialLabels(
+        volume=volume,
+        # What one mask shows is known, whoever did not look for something else there.
+        unjudged=None if unjudged is None else unjudged & (volume.array == 0),
+        labelled=some_structures(voxels),
+    )
 
 
 def _structure_files(folder: Path, scheme: Scheme) -> dict[Structure, Path]:

@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 
-from lymphct.core.arrays import AnyArray
+from lymphct.core.arrays import AnyArray, BoolArray
 from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import order_towards, reordered_like
+from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.imaging.crop import crop
 from lymphct.io.images.acquired import ReadImage, Source, name_of
@@ -38,12 +39,45 @@ def read_mask(path: Source, grid: Geometry | None = None, *, name: str = "mask")
         GeometryMismatchError: another grid.
 
     """
+    mask, unjudged = read_partial_mask(path, grid, name=name)
+    if unjudged is not None:
+        raise _wrong_values(path, name, 0, UNJUDGED)
+    return mask
+
+
+def read_partial_mask(
+    path: Source, grid: Geometry | None = None, *, name: str = "mask"
+) -> tuple[Volume, BoolArray | None]:
+    """Read a mask as `read_mask` does that may hold 255 where nobody looked.
+
+    A mask of 0 and 255 alone is refused: many tools write the thing itself as 255.
+
+    Returns:
+        uint8, 0 or 1, and where nobody looked; None where it holds no 255.
+
+    Raises:
+        InputError: as `read_mask`, or no voxel is 1 beside those of 255.
+        GeometryMismatchError: another grid.
+
+    """
     volume = read_whole_numbers(path, grid, name=name)
-    low, high = int(volume.array.min()), int(volume.array.max())
-    if low < 0 or high > 1:
-        msg = f"the {name} holds values from {low} to {high}, only 0 and 1 are allowed"
-        raise InputError(msg, code="E_LABELS", cure="write it with 0 and 1").at(file=name_of(path))
-    return volume.with_array(volume.array.astype(np.uint8))
+    array = volume.array
+    high = int(array.max())
+    if high <= 1:
+        return volume.with_array(array.astype(np.uint8)), None
+    unjudged: BoolArray = array == UNJUDGED
+    inside: BoolArray = array == 1
+    if high != UNJUDGED or not inside.any() or np.any((array > 1) & ~unjudged):
+        raise _wrong_values(path, name, int(array.min()), high)
+    return volume.with_array(inside.astype(np.uint8)), unjudged
+
+
+def _wrong_values(path: Source, name: str, low: int, high: int) -> InputError:
+    msg = f"the {name} holds values from {low} to {high}, only 0 and 1 are allowed"
+    cure = "write it with 0 and 1"
+    if high == UNJUDGED:
+        cure = "write it with 0 and 1; 255 is for voxels nobody looked at, beside those of 1, in a manifest"
+    return InputError(msg, code="E_LABELS", cure=cure).at(file=name_of(path))
 
 
 def read_whole_numbers(path: Source, grid: Geometry | None, *, name: str) -> Volume:

@@ -1,15 +1,18 @@
 """Drawn lymph nodes: an instance map with a JSON file beside it, or a class map."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
+from lymphct.core.arrays import BoolArray
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Node, NodeMap
 from lymphct.core.terms import NodeClass
+from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source, name_of
 from lymphct.io.images.masks import read_whole_numbers
@@ -45,14 +48,46 @@ def read_nodes(path: Source, grid: Geometry | None = None) -> NodeMap:
         GeometryMismatchError: another grid.
 
     """
+    nodes, unjudged = read_partial_nodes(path, grid)
+    if unjudged is not None:
+        msg = "the node mask has voxels that nobody looked at: it is not a whole one"
+        cure = "such a mask can be in a manifest, to learn from; here give a whole one"
+        raise InputError(msg, code="E_LABELS", cure=cure).at(file=name_of(path, "nodes"))
+    return nodes
+
+
+def read_partial_nodes(path: Source, grid: Geometry | None = None) -> tuple[NodeMap, BoolArray | None]:
+    """Read lymph nodes as `read_nodes` does, of a mask that may say where nobody looked.
+
+    In a class map such voxels are 255, beside nodes of 1 and 2. An instance map may have an instance 255, so
+    there the JSON file must name the number: `{"instances": {…}, "unjudged": 255}`.
+
+    Returns:
+        The nodes, and where nobody looked for some; None where the mask says of no voxel so.
+
+    Raises:
+        InputError, GeometryMismatchError: as `read_nodes`.
+
+    """
     volume = read_whole_numbers(path, grid, name="node mask")
     try:
         if isinstance(path, Path) and sidecar(path).exists():
-            described = _described_instances(sidecar(path))
-            return _node_map(volume.with_array(volume.array.astype(np.int32)), described)
-        return _from_classes(volume)
+            described, number = _described_instances(sidecar(path))
+            volume, unjudged = _without(volume.with_array(volume.array.astype(np.int32)), number)
+            return _node_map(volume, described), unjudged
+        is_marked = np.any(volume.array == UNJUDGED) and bool(np.isin(volume.array, list(NodeClass)).any())
+        volume, unjudged = _without(volume, UNJUDGED if is_marked else None)
+        return _from_classes(volume), unjudged
     except InputError as error:
         raise error.at(file=error.file or name_of(path, "nodes")) from None
+
+
+def _without(volume: Volume, number: int | None) -> tuple[Volume, BoolArray | None]:
+    """Return an image without the voxels of a number, and where they are; None where there are none."""
+    unjudged: BoolArray | None = None if number is None else volume.array == number
+    if unjudged is None or not unjudged.any():
+        return volume, None
+    return volume.with_array(np.where(unjudged, 0, volume.array).astype(volume.array.dtype)), unjudged
 
 
 def sidecar_classes(path: Path) -> tuple[NodeClass | None, ...]:
@@ -62,13 +97,16 @@ def sidecar_classes(path: Path) -> tuple[NodeClass | None, ...]:
         InputError: the file is missing or contradicts the format.
 
     """
-    return tuple(node_class for node_class, _ in _described_instances(sidecar(path)).values())
+    return tuple(node_class for node_class, _ in _described_instances(sidecar(path))[0].values())
 
 
 def _from_classes(volume: Volume) -> NodeMap:
     if int(volume.array.max()) > max(NodeClass):
         msg = f"the node mask holds values up to {int(volume.array.max())}, a class map only 1 and 2"
-        cure = "for an instance map put a JSON file with the classes beside it"
+        cure = (
+            "for an instance map put a JSON file with the classes beside it; 255 is for voxels nobody looked "
+            "at, beside nodes of 1 and 2"
+        )
         raise InputError(msg, code="E_LABELS", cure=cure)
     instances = np.zeros(volume.geometry.shape, dtype=np.int32)
     described: dict[int, tuple[NodeClass | None, str]] = {}
@@ -80,7 +118,8 @@ def _from_classes(volume: Volume) -> NodeMap:
     return _node_map(volume.with_array(instances), described)
 
 
-def _described_instances(path: Path) -> dict[int, tuple[NodeClass | None, str]]:
+def _described_instances(path: Path) -> tuple[dict[int, tuple[NodeClass | None, str]], int | None]:
+    """Return class and station of each instance, and the number of voxels that nobody looked at."""
     content = read_json(path)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, dict):
@@ -95,7 +134,17 @@ def _described_instances(path: Path) -> dict[int, tuple[NodeClass | None, str]]:
             _class(value.get("class"), key, path),
             _station(value.get("station"), key, path),
         )
-    return described
+    return described, _unjudged_number(content, described, path)
+
+
+def _unjudged_number(content: JSON, described: Collection[int], path: Path) -> int | None:
+    number = content.get("unjudged") if isinstance(content, dict) else None
+    if number is None:
+        return None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1 or number in described:
+        cause = f'"unjudged" is {str(number)[:20]!r}, no number that is free'
+        raise _bad_sidecar(cause).at(file=path.name)
+    return number
 
 
 def _class(value: JSON, key: str, path: Path) -> NodeClass | None:

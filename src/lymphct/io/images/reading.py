@@ -11,11 +11,11 @@ from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import CT, ReadImage, Source, name_of
 from lymphct.io.images.hounsfield import checked_hounsfield
 from lymphct.io.images.in_memory import read_in_memory
-from lymphct.io.images.labels import Scheme, read_labels
+from lymphct.io.images.labels import PartialLabels, Scheme, read_labels, read_partial_labels
 from lymphct.io.images.limits import AnatomicalLimits, SafetyLimits, check_anatomy
-from lymphct.io.images.masks import read_mask
+from lymphct.io.images.masks import read_mask, read_partial_mask
 from lymphct.io.images.nifti import read_nifti, write_nifti
-from lymphct.io.images.node_masks import read_nodes, write_nodes
+from lymphct.io.images.node_masks import read_nodes, read_partial_nodes, write_nodes
 from lymphct.io.images.pairing import check_pair, phases_look_swapped
 from lymphct.io.images.single_file import read_single_file
 from lymphct.io.images.sources import holds_series
@@ -23,6 +23,7 @@ from lymphct.io.images.sources import holds_series
 __all__ = [
     "CT",
     "AnatomicalLimits",
+    "PartialLabels",
     "ReadImage",
     "SafetyLimits",
     "Scheme",
@@ -34,6 +35,9 @@ __all__ = [
     "read_labels",
     "read_mask",
     "read_nodes",
+    "read_partial_labels",
+    "read_partial_mask",
+    "read_partial_nodes",
     "read_volume",
     "write_nodes",
     "write_volume",
