@@ -138,7 +138,7 @@ def _norm_sizes(network: nn.Module, shapes: Sequence[Shape]) -> dict[str, Shape]
     for name, module in blank.named_modules():
         if isinstance(module, nn.InstanceNorm3d):
             module.register_forward_pre_hook(noting(name))
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.device("meta"):  # also of what the network makes on the way
         blank(*(torch.empty(1, *shape[1:], device="meta") for shape in shapes))
     return sizes
 
