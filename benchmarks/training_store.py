@@ -44,7 +44,7 @@ AIR = -1000
 def scale_store(folder: Path, patients: int) -> PreparedCohort:
     """Return so many patients, written where they are not there yet, with their attention."""
     cohort = PreparedCohort(
-        Store(folder, "scale"), {f"p{n:03d}": Clinical(n_status=n % 2) for n in range(patients)}
+        Store(folder, "scale"), {_name(n): Clinical(n_status=n % 2) for n in range(patients)}
     )
     wanted = [n for n in range(min(patients, WRITTEN)) if not _place(cohort, n).is_dir()]
     if wanted:
@@ -53,14 +53,22 @@ def scale_store(folder: Path, patients: int) -> PreparedCohort:
             _write(phantom, cohort, number)
             print(f"patient {number} written", flush=True)
     for number in range(patients):
-        target = _place(cohort, number).parent
-        if number >= WRITTEN and not target.is_dir():
+        if number < WRITTEN:
+            # Mapped once and kept beside the images; anew where the code that maps has changed since.
+            cohort[_name(number)].attention_view(PAPER_BANDS, AttentionSettings())
+        else:
+            target = _place(cohort, number).parent
+            shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(_place(cohort, number % WRITTEN).parent, target, copy_function=os.link)
     return cohort
 
 
+def _name(number: int) -> str:
+    return f"p{number:03d}"
+
+
 def _place(cohort: PreparedCohort, number: int) -> Path:
-    return cohort.store.place(f"p{number:03d}")
+    return cohort.store.place(_name(number))
 
 
 def _write(phantom: PhantomPatient, cohort: PreparedCohort, number: int) -> None:
@@ -102,8 +110,6 @@ def _write(phantom: PhantomPatient, cohort: PreparedCohort, number: int) -> None
         (place / NODES_FILE).write_text(json.dumps(classes))
 
     made(_place(cohort, number), Recipe(settings={"number": number}, code=("io.results.volumes",)), write)
-    # The attention is mapped once and kept beside the images.
-    cohort[f"p{number:03d}"].attention_view(PAPER_BANDS, AttentionSettings())
 
 
 def sizes(cohort: PreparedCohort, patients: int) -> Mapping[str, float]:
