@@ -234,7 +234,7 @@ class InferenceSettings(Settings):
     mirroring: bool = False
     """Average over the eight mirrored versions. Not stated in the paper; off, as it costs eightfold time."""
     windows: Grid = "even"
-    """even: nnU-Net's grid. few: where heads multiply by the attention, windows lie so that few have any; still
+    """even: nnU-Net's grid. few: where heads multiply by attention, windows lie so that few have any, still
     at most `step` apart, but elsewhere, which moves borders. Not stated in the paper (decision 0034)."""
     skip_without_attention: bool = True
     """Run one window without attention for all of them, whose logits are equal; changes no logit
