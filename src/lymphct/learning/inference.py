@@ -56,10 +56,6 @@ class _Job:
         return next(self.network.parameters()).device
 
     @property
-    def is_gated(self) -> bool:
-        return _background(self.network) is not None
-
-    @property
     def shape(self) -> tuple[int, ...]:
         return self.image[0].shape
 
@@ -207,7 +203,7 @@ def _slide(job: _Job, reduce: Reduce) -> Tensor:
 
 def _windows(job: _Job) -> list[Window]:
     # A network without a constant for empty windows runs them all: few with attention would save nothing.
-    if job.settings.windows == "few" and job.attention is not None and job.is_gated:
+    if job.settings.windows == "few" and job.attention is not None and _background(job.network) is not None:
         return planned_windows(job.attention, job.patch_size, job.settings.step)
     return window_grid(job.shape, job.patch_size, job.settings.step)
 
@@ -258,9 +254,12 @@ def _results(job: _Job, windows: Sequence[Window], batch: int) -> Iterator[Tenso
 
 def _patches(channels: Sequence[FloatArray], windows: Sequence[Window], fill: float | None = None) -> Tensor:
     """Return the windows (b, c, k, j, i); beyond the image lies `fill`, or a channel's lowest value."""
-    return torch.from_numpy(
-        np.stack([np.stack([_patch(channel, window, fill) for channel in channels]) for window in windows])
-    )
+    size = [part.stop - part.start for part in windows[0]]
+    patches = np.empty((len(windows), len(channels), *size), dtype=np.float32)
+    for n, window in enumerate(windows):
+        for c, channel in enumerate(channels):
+            patches[n, c] = _patch(channel, window, fill)
+    return torch.from_numpy(patches)
 
 
 def _patch(channel: FloatArray, window: Window, fill: float | None) -> FloatArray:

@@ -273,9 +273,8 @@ class InferenceSettings(Settings):
     mirroring: bool = False
     """Average over the eight mirrored versions. Not stated in the paper; off, as it costs eightfold time."""
     windows: Grid = "even"
-    """even: nnU-Net's grid. few: where heads multiply by the attention, windows lie so that as few as can be
-    have any; they still cover the image at steps of at most `step`, and skipping still changes no logit, but
-    they lie elsewhere, which moves some borders by a voxel. Not stated in the paper (decision 0034)."""
+    """even: nnU-Net's grid. few: where heads multiply by attention, windows lie so that few have any, still
+    at most `step` apart, but elsewhere, which moves borders. Not stated in the paper (decision 0034)."""
     skip_without_attention: bool = True
     """Run one window without attention for all of them, whose logits are equal; changes no logit
     (Sec. III-A.1). Only for networks whose heads multiply by the attention."""
@@ -289,8 +288,7 @@ class InferenceSettings(Settings):
     calls (on a GPU torch may take TF32 for it)."""
     backend: Backend = "torch"
     """Library that runs the network; openvino is an extra, for CPUs. auto: openvino there where it is
-    installed, else torch; logits then differ by at most 0.001. Not stated in the paper; torch is what
-    thresholds are chosen with."""
+    installed; logits then differ from torch's by at most 0.001. Not stated in the paper."""
 
 
 class InferenceChoice(Settings):
@@ -301,11 +299,9 @@ class InferenceChoice(Settings):
     windows: Grid | None = None
     """Of stage 1, the only network with attention. Not stated in the paper; the bundle decides."""
     precision: Precision | None = "gpu"
-    """Of all sliding networks. Not stated in the paper; on a GPU nnU-Net too predicts in half precision.
-    Decision 0034 measures what that changes in phantoms; float32 keeps the exact values."""
+    """Of all sliding networks; float32 keeps the exact values. Not stated in the paper (decision 0034)."""
     backend: Backend | None = "auto"
-    """Of all sliding networks. Not stated in the paper; what is fastest (decision 0034). torch gives every
-    machine the same calls."""
+    """Of all sliding networks; torch gives every machine the same calls. Not stated in the paper."""
     window_batch: PositiveInt | None = None
     """Windows per forward pass of all sliding networks. Not stated in the paper; the bundle decides."""
     mirroring: bool | None = None
