@@ -20,11 +20,11 @@ from benchmarks.side_by_side import write_record
 
 from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
-from lymphct.cascade.alignment import AIR, normalized
+from lymphct.cascade.alignment import AIR
 from lymphct.cascade.models import Models
 from lymphct.core.arrays import AnyArray, Index3
 from lymphct.core.patient import Multiphase
-from lymphct.core.terms import Structure
+from lymphct.core.terms import StageName, Structure
 from lymphct.core.volume import Volume
 from lymphct.imaging.crop import crop_volume
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
@@ -53,7 +53,8 @@ def measured(patient: PhantomPatient, models: Models, air: int) -> dict[str, tup
     if models.structures is None or models.tumor is None:
         sys.exit("the bundle has no structures or no tumor network")
     ct = Multiphase(venous=widened(patient.venous, air, AIR), arterial=widened(patient.arterial, air, AIR))
-    image = normalized(ct, models.intensity)
+    image = models.view(ct, StageName.STRUCTURES)
+    at_tumor = models.view(ct, StageName.TUMOR)
     drawn, tumor = widened(patient.structures, air, 0).array, widened(patient.tumor, air, 0).array > 0
     pancreas = image.venous.with_array(drawn == Structure.PANCREAS)
     rows = {}
@@ -66,7 +67,7 @@ def measured(patient: PhantomPatient, models: Models, air: int) -> dict[str, tup
         rows[f"structures, {'body only' if is_on else 'whole image'}, {air} voxels of air"] = (mean, seconds)
         at = models.tumor.settings.model_copy(update={"pancreas_only": is_on})
         start = time.process_time()
-        mask = segment_tumor(models.tumor.network, image, at, pancreas).array > 0
+        mask = segment_tumor(models.tumor.network, at_tumor, at, pancreas).array > 0
         seconds = time.process_time() - start
         where = "pancreas only" if is_on else "whole image"
         rows[f"tumor, {where}, {air} voxels of air"] = (dice(mask, tumor), seconds)

@@ -17,6 +17,7 @@ SOURCE = re.compile(r"(Sec\. [IVX]+|Eq\. \d|Tab\. [IVX]+|[Nn]ot stated in the pa
 
 PRINTED = {
     "imaging.spacing": ((0.68, 0.68, 0.80), "Sec. IV-A.2"),
+    "imaging.sizes_at": ((0.68, 0.68, 0.80), "Sec. IV-A.2"),
     "attention.border": (3.0, "Eq. 1"),
     "nodes.loss.tversky_alpha": (0.5, "Eq. 3"),
     "nodes.loss.tversky_beta": (1.5, "Eq. 3"),
@@ -38,6 +39,7 @@ NOT_PRINTED = (
     "cascade.fit_intensity",
     "identification.training.epochs",
     "metastasis.training.epochs",
+    "metastasis.network.initialization",
     "metastasis.network.input_channels",
     "nodes.training.learning_rate",
     "nodes.training.momentum",

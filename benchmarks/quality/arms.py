@@ -13,10 +13,10 @@ from benchmarks.quality.subjects import Subject
 
 from lymphct.attention.mapping import attention_map, guided_by, structures_present
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.examination import Given, Stopwatch
 from lymphct.cascade.models import Models
 from lymphct.core.patient import NodeMap
+from lymphct.core.terms import StageName
 from lymphct.core.volume import Volume
 from lymphct.evaluation.detection import match_instances
 from lymphct.evaluation.segmentation import voxel_counts
@@ -120,7 +120,7 @@ def _probability(
         msg = "arms are measured with bundles that have stage 1"
         raise TypeError(msg)
     settings = models.nodes.settings
-    image = normalized(subject.ct, models.intensity)
+    image = models.view(subject.ct, StageName.NODES)
     return predict_node_probability(models.nodes.network, image, attention, settings), settings
 
 

@@ -10,12 +10,11 @@ import torch
 from benchmarks.quality.arms import BORDERS, UNREGISTERED, Arms, Source
 from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_recipe, models_of
 
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.evidence import status_patches
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, find_structures, find_tumor
 from lymphct.cascade.models import Models
 from lymphct.cascade.score import predict_score
-from lymphct.core.terms import NodeClass, Structure
+from lymphct.core.terms import NodeClass, StageName, Structure
 from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_counts
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.channels import network_channels
@@ -116,14 +115,13 @@ class Measurement:
             return arms.measure(subject, given, Stopwatch())[0]["attention, predicted"]
 
     def _anatomy(self, subject: Subject, models: Models, watch: Stopwatch) -> Given:
-        image = normalized(subject.ct, models.intensity)
         structures = tumor = None
         if "structures" in self.parts:
             with watch.stage("structures"):
-                structures = find_structures(image, Given(), models)
+                structures = find_structures(subject.ct, Given(), models)
         if "tumor" in self.parts:
             with watch.stage("tumor"):
-                tumor = find_tumor(image, structures, Given(), models)
+                tumor = find_tumor(subject.ct, structures, Given(), models)
         return Given(structures=structures, tumor=tumor)
 
 
@@ -146,7 +144,7 @@ def _stage2(subject: Subject, models: Models) -> dict[str, JSON]:
     if models.identification is None:
         return {}
     network, settings = models.identification.network, models.identification.settings
-    image = normalized(subject.ct, models.intensity)
+    image = models.view(subject.ct, StageName.IDENTIFICATION)
     case = identification_case(subject.patient_id, network_channels(image), subject.nodes, subject.ct)
     share = positive_share(predict_classes(network, case, settings))
     return {
@@ -172,7 +170,7 @@ def _status(found: Findings, models: Models, *, with_score: bool) -> dict[str, J
     record["withheld"] = None if score.reason is None else score.reason.code
     if score.probability is not None:
         network, settings = models.metastasis.network, models.metastasis.settings
-        patches = status_patches(found, settings.patches, models.intensity)
+        patches = status_patches(found, settings.patches, models.intensity(StageName.METASTASIS))
         # With the volume hidden: what the fused network makes of the tumor alone.
         record["probability_tumor"] = predict_status(network, patches, 0.0)
     return record

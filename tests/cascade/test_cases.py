@@ -13,7 +13,6 @@ from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.cases import (
-    CHANNELS,
     Material,
     box_of_label,
     identification_cases,
@@ -23,6 +22,7 @@ from lymphct.cascade.cases import (
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.prepared import ImageName, Prepared, PreparedPatient
 from lymphct.cascade.settings import Config
+from lymphct.cascade.sight import CHANNELS, Sight
 from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
 from lymphct.core.patient import Clinical, Multiphase, Node, NodeMap
@@ -39,14 +39,22 @@ from lymphct.nodes.crops import IdentificationCase, NodeSampler, cut_crop, ident
 from lymphct.nodes.settings import NodeSamplingSettings
 
 MakePatient = Callable[..., PreparedPatient]
+STAGES = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES)
 LEARNED = Learned(
-    intensity={
-        Phase.ARTERIAL: IntensityStatistics(-20.0, 150.0, 40.0, 30.0),
-        Phase.VENOUS: IntensityStatistics(-10.0, 90.0, 25.0, 20.0),
+    sights={
+        stage: Sight(
+            phases={
+                Phase.ARTERIAL: IntensityStatistics(-20.0, 150.0, 40.0 + number, 30.0),
+                Phase.VENOUS: IntensityStatistics(-10.0, 90.0 - number, 25.0, 20.0 + number),
+            },
+            foreground="structures",
+        )
+        for number, stage in enumerate(STAGES)
     },
     bands={Structure.PANCREAS: Band(-5.0, 8.0)},
 )
-STAGES = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES)
+FILLS = LEARNED.sight(StageName.NODES).fills
+"""Lower clip values of both phases, as stage 1 and 2 see them."""
 SIZE = 26 * 22 * 16
 
 
@@ -146,9 +154,10 @@ def drawn(patient: PreparedPatient, stage: StageName) -> Volume:
 
 def eager(patient: PreparedPatient, stage: StageName) -> TrainingCase:
     """The case as it would be with all images in memory and normalised."""
-    image = network_channels(normalized(patient.ct, LEARNED.intensity))
+    sight = LEARNED.sight(stage)
+    image = network_channels(normalized(patient.ct, sight.phases))
     attention = patient.attention(LEARNED.bands, AttentionSettings()) if stage is StageName.NODES else None
-    early, late = (LEARNED.intensity[phase].fill for phase in CHANNELS)
+    early, late = sight.fills
     fill = (early if patient.ct.arterial is not None else 0.0, late)
     return training_case(patient.patient_id, image, drawn(patient, stage), attention, fill)
 
@@ -288,10 +297,10 @@ def test_lazy_lymph_nodes_equal_those_in_memory(without: tuple[str, ...], make_p
     (case,) = identification_cases(material_of(patient), ["p0"])
     held = identification_case(
         "p0",
-        network_channels(normalized(patient.ct, LEARNED.intensity)),
+        network_channels(normalized(patient.ct, LEARNED.sight(StageName.NODES).phases)),
         patient.nodes,
         patient.ct,
-        fill=(0.0 if without else LEARNED.intensity[Phase.ARTERIAL].fill, LEARNED.fill),
+        fill=FILLS if not without else (0.0, FILLS[1]),  # a phase that is missing is 0 beyond the image, too
     )
     assert (case.patient, case.boxes, case.labels, case.classes, case.fill) == (
         held.patient, held.boxes, held.labels, held.classes, held.fill
@@ -350,9 +359,8 @@ def test_batches_of_nodes_are_bit_identical_whether_images_are_read_or_held(
 ) -> None:
     patient = make_patient(noise=9.0)
     assert patient.nodes is not None
-    image = network_channels(normalized(patient.ct, LEARNED.intensity))
-    fill = tuple(LEARNED.intensity[phase].fill for phase in CHANNELS)
-    held = identification_case("p0", image, patient.nodes, patient.ct, fill=fill)
+    image = network_channels(normalized(patient.ct, LEARNED.sight(StageName.NODES).phases))
+    held = identification_case("p0", image, patient.nodes, patient.ct, fill=FILLS)
     lazy = identification_cases(material_of(patient), ["p0"])
     sampling = NodeSamplingSettings(crop_size=(16, 12, 8), batch_size=4)
     one, other = (NodeSampler(cases, sampling, 2, seed=5) for cases in (lazy, [held]))

@@ -16,7 +16,7 @@ from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
 from lymphct.core.errors import InputError, LeakageError, ModelError
 from lymphct.core.patient import IMPLAUSIBLE, UNKNOWN
-from lymphct.core.terms import NodeClass
+from lymphct.core.terms import NodeClass, Phase, StageName
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.learning.channels import network_channels
@@ -79,7 +79,7 @@ def test_the_tumor_comes_as_volume_and_as_the_patches_of_both_phases(
     assert evidence.tumor_volume == pytest.approx(64 * VOXEL)
     assert evidence.patches is not None
     assert evidence.patches.shape == (9, 3, 24, 24)
-    channels = network_channels(normalized(patient.ct, answering.intensity))
+    channels = network_channels(normalized(patient.ct, answering.intensity(StageName.METASTASIS)))
     # Outside the image lies the lower clip value of each phase.
     expected = tumor_patches(channels, found.tumor, SMALL, fill=[-35.0, -35.0])
     assert_array_equal(np.asarray(evidence.patches), expected)
@@ -89,8 +89,8 @@ def test_the_tumor_comes_as_volume_and_as_the_patches_of_both_phases(
 def test_a_missing_arterial_phase_is_0_in_the_patches_also_outside_the_image(
     make_patient: MakePatient, found: Findings, answering: Models
 ) -> None:
-    alone = normalized(make_patient(without=("arterial",)).ct, answering.intensity)
-    patches = status_patches(replace(found, image=alone), SMALL, answering.intensity)
+    alone = make_patient(without=("arterial",)).ct
+    patches = status_patches(replace(found, ct=alone), SMALL, answering.intensity(StageName.METASTASIS))
     assert not patches[:, 0].any()
     assert patches[:, 1].min() == -35.0
     assert patches[:, 2].any()
@@ -98,9 +98,8 @@ def test_a_missing_arterial_phase_is_0_in_the_patches_also_outside_the_image(
 
 def test_a_phase_without_a_statistic_is_filled_as_the_fixed_one(found: Findings) -> None:
     patches = status_patches(found, SMALL, {})
-    expected = tumor_patches(
-        network_channels(found.image), found.tumor, SMALL, fill=[DEFAULT_INTENSITY.fill] * 2
-    )
+    image = normalized(found.ct, dict.fromkeys(Phase, DEFAULT_INTENSITY))
+    expected = tumor_patches(network_channels(image), found.tumor, SMALL, fill=[DEFAULT_INTENSITY.fill] * 2)
     assert_array_equal(patches, expected)
 
 

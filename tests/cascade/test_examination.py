@@ -9,7 +9,6 @@ from numpy.testing import assert_array_equal
 
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.examination import (
     Findings,
     Given,
@@ -24,7 +23,7 @@ from lymphct.cascade.models import Models
 from lymphct.cascade.partial_examination import examine_until
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.core.errors import ModelError
-from lymphct.core.patient import Multiphase, NodeMap
+from lymphct.core.patient import NodeMap
 from lymphct.core.terms import NodeClass, Source, StageName, Structure
 from lymphct.core.volume import Volume
 
@@ -37,11 +36,6 @@ VOXEL = 1.9 * 2.1 * 2.9
 @pytest.fixture
 def patient(make_patient: MakePatient) -> PreparedPatient:
     return make_patient()
-
-
-@pytest.fixture
-def image(patient: PreparedPatient, answering: Models) -> Multiphase:
-    return normalized(patient.ct, answering.intensity)
 
 
 @pytest.fixture
@@ -86,7 +80,6 @@ def test_networks_alone_find_structures_tumor_and_the_nodes_they_guide_to(
         (1, NodeClass.POSITIVE), (2, NodeClass.NEGATIVE)
     ]  # fmt: skip
     assert [round(node.volume / VOXEL, 6) for node in found.nodes.nodes] == [27, 8]
-    assert_array_equal(found.image.venous.array, (patient.ct.venous.array - 20.0) / 2)
     assert found.ct is patient.ct
 
 
@@ -127,13 +120,13 @@ def test_given_structures_are_used_alone(
 
 
 def test_the_network_adds_the_structures_a_given_map_lacks_and_touches_no_drawn_voxel(
-    image: Multiphase, structures: Volume, answering: Models
+    patient: PreparedPatient, structures: Volume, answering: Models
 ) -> None:
     drawn = np.zeros_like(structures.array)
     drawn[8:12, 8:16, 5:9] = Structure.PANCREAS  # drawn otherwise than the network sees it
     drawn[12:14, 16:19, 0:4] = Structure.LIVER  # over a part of the aorta
     given = Given(structures=structures.with_array(drawn), fill_structures=True)
-    filled = find_structures(image, given, answering).array
+    filled = find_structures(patient.ct, given, answering).array
     assert_array_equal(filled[drawn > 0], drawn[drawn > 0])
     free = drawn == 0
     for added in (Structure.SPLEEN, Structure.AORTA):
@@ -145,22 +138,22 @@ def test_the_network_adds_the_structures_a_given_map_lacks_and_touches_no_drawn_
 
 
 def test_without_a_given_map_filling_means_the_whole_of_the_networks_map(
-    image: Multiphase, structures: Volume, answering: Models
+    patient: PreparedPatient, structures: Volume, answering: Models
 ) -> None:
-    found = find_structures(image, Given(fill_structures=True), answering)
+    found = find_structures(patient.ct, Given(fill_structures=True), answering)
     assert_array_equal(found.array, structures.array)
 
 
 def test_a_tumor_is_looked_for_at_the_pancreas_only(
-    image: Multiphase, structures: Volume, tumor: Volume, answering: Models
+    patient: PreparedPatient, structures: Volume, tumor: Volume, answering: Models
 ) -> None:
-    at_pancreas = find_tumor(image, structures, Given(), answering)
+    at_pancreas = find_tumor(patient.ct, structures, Given(), answering)
     assert_array_equal(at_pancreas.array, tumor.array)
     # Where the pancreas is not known, the larger of the two it is, far from it.
-    anywhere = find_tumor(image, None, Given(), answering)
+    anywhere = find_tumor(patient.ct, None, Given(), answering)
     assert np.count_nonzero(anywhere.array) == 150
     assert not np.any(anywhere.array[tumor.array > 0])
-    other = find_tumor(image, only(structures, Structure.SPLEEN), Given(), answering)
+    other = find_tumor(patient.ct, only(structures, Structure.SPLEEN), Given(), answering)
     assert_array_equal(other.array, anywhere.array)
 
 
@@ -251,20 +244,20 @@ def test_drawn_nodes_count_as_searched_for_where_nothing_guides(
 
 
 def test_a_network_that_is_needed_and_not_there_is_named_with_the_cure(
-    image: Multiphase, structures: Volume, nodes: NodeMap, patient: PreparedPatient, answering: Models
+    patient: PreparedPatient, structures: Volume, nodes: NodeMap, answering: Models
 ) -> None:
     bare = replace(answering, structures=None, tumor=None, nodes=None, identification=None)
     partly = Given(structures=structures, fill_structures=True)
     unknown = replace(nodes, nodes=(replace(nodes.nodes[0], node_class=None), nodes.nodes[1]))
     refusals: list[tuple[str, str, Callable[[], object]]] = [
-        ("structures", "give --structures", lambda: find_structures(image, Given(), bare)),
-        ("structures", "give --structures", lambda: find_structures(image, partly, bare)),
-        ("tumor", "give --tumor", lambda: find_tumor(image, structures, Given(), bare)),
-        ("nodes", "give --nodes", lambda: find_nodes(image, structures, Given(), bare)),
+        ("structures", "give --structures", lambda: find_structures(patient.ct, Given(), bare)),
+        ("structures", "give --structures", lambda: find_structures(patient.ct, partly, bare)),
+        ("tumor", "give --tumor", lambda: find_tumor(patient.ct, structures, Given(), bare)),
+        ("nodes", "give --nodes", lambda: find_nodes(patient.ct, structures, Given(), bare)),
         (
             "identification",
             "use a bundle with all stages",
-            lambda: call_nodes(image, patient.ct, unknown, bare),
+            lambda: call_nodes(patient.ct, unknown, bare),
         ),
     ]
     for lacking, cure, ask in refusals:
@@ -280,7 +273,7 @@ def test_a_missing_arterial_phase_is_the_mean_to_every_network(
     assert_array_equal(found.structures.array, structures.array)
     assert not found.tumor.array.any()  # its tumor and nodes shine in the arterial phase only
     assert found.nodes.nodes == ()
-    assert found.image.arterial is None
+    assert found.ct.arterial is None
 
 
 def test_every_stage_is_timed_and_times_of_one_name_add_up(

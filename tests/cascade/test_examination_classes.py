@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.evidence import evidence_of
 from lymphct.cascade.examination import Given, Stopwatch, call_nodes, examine, find_nodes
 from lymphct.cascade.models import Models
@@ -46,10 +45,9 @@ def test_a_drawn_class_stays_beside_nodes_without_one(
         patient.nodes,
         nodes=(replace(first, node_class=drawn), *(replace(node, node_class=None) for node in others)),
     )
-    image = normalized(patient.ct, models.intensity)
     attention = patient.ct.venous  # nobody looks at it
-    entered = find_nodes(image, attention, Given(nodes=mixed), models)
-    called = call_nodes(image, patient.ct, entered, models)
+    entered = find_nodes(patient.ct, attention, Given(nodes=mixed), models)
+    called = call_nodes(patient.ct, entered, models)
     assert [node.label for node in called.nodes] == [node.label for node in mixed.nodes]
     kept, *found = called.nodes
     assert (kept.node_class, kept.class_source, kept.probability) == (drawn, Source.GIVEN, None)

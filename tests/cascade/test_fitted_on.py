@@ -56,23 +56,25 @@ def test_nodes_without_a_class_teach_identification_nothing(make_patient: MakePa
 @pytest.mark.parametrize(
     ("switches", "behind"),
     [
-        ({"fit_intensity": True}, {"intensity": FittedOn.of(["a", "b"])}),
-        ({"fit_intensity": False}, {}),
+        ({"fit_intensity": True}, {"structures": "a", "tumor": "ab", "nodes": "abc"}),
+        ({"fit_intensity": False}, {"structures": "", "tumor": "", "nodes": ""}),
         (
             {"fit_intensity": True, "fit_bands": True},
-            {"intensity": FittedOn.of(["a", "b"]), "bands": FittedOn.of(["a"])},
+            {"structures": "a", "tumor": "ab", "nodes": "abc", "bands": "a"},
         ),
     ],
 )
 def test_statistics_record_those_who_informed_them(
-    switches: dict[str, bool], behind: dict[str, FittedOn], make_patient: MakePatient, tiny: Config
+    switches: dict[str, bool], behind: dict[str, str], make_patient: MakePatient, tiny: Config
 ) -> None:
     patients = {
-        "a": make_patient("a"),
-        "b": make_patient("b", without=("structures",)),
-        "c": make_patient("c", without=("structures", "tumor")),
+        "a": make_patient("a", noise=9.0),
+        "b": make_patient("b", noise=9.0, without=("structures",)),
+        "c": make_patient("c", noise=9.0, without=("structures", "tumor")),
     }
     learned = fit_learned(patients, tuple(patients), fitted(tiny, **switches))
-    assert learned.fitted_on == behind
-    assert (learned.intensity[Phase.VENOUS] == DEFAULT_INTENSITY) is ("intensity" not in behind)
+    told = {stage.value: sight.fitted_on for stage, sight in learned.sights.items()}
+    assert {**told, **learned.fitted_on} == {what: FittedOn.of(names) for what, names in behind.items()}
+    for sight in learned.sights.values():
+        assert (sight.phases[Phase.VENOUS] == DEFAULT_INTENSITY) is not switches["fit_intensity"]
     assert (learned.bands == PAPER_BANDS) is ("bands" not in behind)

@@ -359,7 +359,7 @@ def test_models_in_memory_know_whom_they_have_seen_and_what_was_chosen(
     assert held.info.thresholds == {
         name: value for part in parts.values() for name, value in part.thresholds.items()
     }
-    assert held.intensity == learned.intensity
+    assert [held.intensity(stage) for stage in StageName] == [learned.sight(s).phases for s in StageName]
     assert held.bands == learned.bands
     some = assembled({StageName.TUMOR: parts[StageName.TUMOR]}, learned, settings, CPU)
     assert some.tumor is not None
@@ -377,6 +377,28 @@ def test_the_cascade_is_the_four_stages_one_after_the_other(
         assert not network.training
         assert all(torch.equal(x, cascade[name].weights[key]) for key, x in network.state_dict().items())
     assert "e" not in models.fitted_on
+
+
+def test_a_cascade_is_trained_with_sizes_of_its_grid(
+    patients: dict[str, PreparedPatient], settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BegunError(Exception):
+        pass
+
+    begun: list[Start] = []
+
+    def begin(*given: object) -> None:
+        begun.extend(value for value in given if isinstance(value, Start))
+        raise BegunError
+
+    monkeypatch.setattr("lymphct.cascade.fitting.fit_stage", begin)
+    coarse = settings.imaging.model_copy(update={"spacing": (1.36, 1.36, 1.6)})
+    with pytest.raises(BegunError):
+        fit_cascade(patients, ROLES, Start(config=settings.model_copy(update={"imaging": coarse})))
+    (start,) = begun
+    assert start.config.imaging.sizes_at == "grid"
+    given = settings.nodes.sampling.patch_size
+    assert start.config.nodes.sampling.patch_size == tuple(n // 2 for n in given)
 
 
 def test_networks_are_rebuilt_for_prediction_from_their_description_alone(

@@ -14,7 +14,7 @@ from lymphct.cascade.models import Models, Trained
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import predict_score
 from lymphct.core.patient import Multiphase
-from lymphct.core.terms import NodeClass
+from lymphct.core.terms import NodeClass, StageName
 from lymphct.metastasis.prediction import predict_status
 
 MakePatient = Callable[..., PreparedPatient]
@@ -39,7 +39,9 @@ def test_the_score_is_the_mean_over_the_patches_with_the_largest_positive_node(
 ) -> None:
     score = predict_score(found, answering)
     assert answering.metastasis is not None
-    patches = status_patches(found, answering.metastasis.settings.patches, answering.intensity)
+    patches = status_patches(
+        found, answering.metastasis.settings.patches, answering.intensity(StageName.METASTASIS)
+    )
     volume = found.nodes.nodes[0].volume
     assert found.nodes.nodes[0].node_class is NodeClass.POSITIVE
     assert score.probability == predict_status(answering.metastasis.network, patches, volume)

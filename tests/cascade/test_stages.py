@@ -19,6 +19,7 @@ from lymphct.core.leakage import FittedOn, Roles, hash_patient
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import StageName
 from lymphct.learning.settings import SegmentationTrainingSettings
+from lymphct.metastasis.pretrained import Pretrained
 from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.nodes.identification import build_identification_network
 from lymphct.nodes.segmentation import build_node_network
@@ -136,8 +137,11 @@ def test_the_status_network_starts_from_the_weights_that_are_given_or_at_random(
     before = {name: x.clone() for name, x in network.state_dict().items()}
     row.begin(network, Start(config=tiny))
     assert all(torch.equal(x, before[name]) for name, x in network.state_dict().items())
-    row.begin(network, Start(config=tiny, pretrained=earlier))
+    given = Start(config=tiny, pretrained=Pretrained(earlier, "f37072fd"))
+    row.begin(network, given)
     assert all(torch.equal(x, earlier[name]) for name, x in network.state_dict().items())
+    assert row.facts(given) == {"pretrained": "f37072fd"}
+    assert row.facts(Start(config=tiny)) == {"pretrained": "none"}
 
 
 @pytest.mark.parametrize("stage", [StageName.STRUCTURES, StageName.TUMOR, StageName.NODES])

@@ -46,6 +46,7 @@ from lymphct.io.models.loading import load_models
 from lymphct.io.settings import load_config
 from lymphct.learning.validation import mean_dice
 from lymphct.metastasis.sampling import StatusCase
+from lymphct.nodes.crops import NOT_A_NODE, UNKNOWN, IdentificationCase
 from lymphct.nodes.instances import find_instances
 from lymphct.study.plan import Run
 
@@ -369,6 +370,40 @@ def test_identification_keeps_its_default_and_says_why(
     choice = choose_identification(nn.Identity(), named_nodes(without, overrides))
     assert choice.thresholds == {"node_positive": 0.5}
     assert choice.chosen == {"node_positive": ThresholdChoice(by="default", why=why)}
+
+
+def nodes_of(
+    case: IdentificationCase, classes: Sequence[int], volumes: Sequence[float]
+) -> IdentificationCase:
+    """Return the case with other nodes, told apart by their volume if at all."""
+    features = np.zeros((len(classes), 7))
+    features[:, 0] = volumes
+    number = range(1, len(classes) + 1)
+    boxes = (case.boxes[0],) * len(classes)
+    return replace(case, classes=tuple(classes), labels=tuple(number), boxes=boxes, features=features)
+
+
+def test_stage_2_is_measured_beside_logistic_regression_on_the_same_nodes(
+    named_nodes: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = named_nodes(0, ())
+    (case,) = lesson.validation
+    # In training the large ones are positive; of six validation nodes one pair is the other way round. What
+    # has no class is not learned from, what is no lymph node is not judged.
+    taught = nodes_of(case, [0, 0, 1, 1, UNKNOWN, NOT_A_NODE], [1, 2, 8, 9, 100, -100])
+    judged = nodes_of(case, [0, 0, 1, 1, NOT_A_NODE], [1, 5, 4, 9, 50])
+    monkeypatch.setattr(
+        thresholds, "predict_classes", lambda *_: np.array([[0.8, 0.2], [0.6, 0.4]] * 2 + [[0.5, 0.5]])
+    )
+    with caplog.at_level("INFO", logger="lymphct"):
+        choice = choose_identification(nn.Identity(), replace(lesson, cases=[taught], validation=[judged]))
+    assert choice.scores == {"auc": 0.5, "auc_logistic": 0.75}
+    assert (
+        "identification: AUC 0.500 on 4 validation nodes, 0.750 by logistic regression on volume and HU"
+        in caplog.messages
+    )
+    alone = choose_identification(nn.Identity(), replace(lesson, cases=[], validation=[judged]))
+    assert alone.scores == {"auc": 0.5}
 
 
 def test_a_network_of_another_stage_is_refused(bundle: Path, lesson: Lesson) -> None:

@@ -38,6 +38,23 @@ def test_the_values_are_json_that_can_be_given_back(lymphct: Program, tmp_path: 
     assert json.loads(again.out) == values
 
 
+def test_sizes_on_another_grid_are_shown_as_given_and_as_scaled(lymphct: Program, tmp_path: Path) -> None:
+    coarse = ("--set", "imaging.spacing=[2, 2, 2.5]")
+    lines = lymphct("config", "show", *coarse).out.splitlines()
+    place = lines.index("nodes.sampling.patch_size = [160, 192, 80]")
+    assert lines[place + 1] == "    on the working grid: [56, 72, 32]"
+    assert lines[place + 2].endswith("(Sec. IV-A.2).")
+    assert "on the working grid" not in lymphct("config", "show").out
+    shown = lymphct("config", "show", "--json", *coarse)
+    values = json.loads(shown.out)
+    assert values["nodes"]["sampling"]["patch_size"] == [160, 192, 80]
+    assert values["on_grid"]["nodes.sampling.patch_size"] == [56, 72, 32]
+    (tmp_path / "mine.yaml").write_text(shown.out)
+    again = lymphct("config", "show", "--json", "--config", tmp_path / "mine.yaml")
+    assert json.loads(again.out) == values
+    assert "on_grid" not in json.loads(lymphct("config", "show", "--json").out)
+
+
 def test_the_schema_is_that_of_all_settings(lymphct: Program) -> None:
     shown = json.loads(lymphct("config", "show", "--schema").out)
     assert set(shown["properties"]) == set(Config.model_fields)

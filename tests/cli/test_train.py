@@ -1,16 +1,19 @@
 """`lymphct train` up to the door of the training, which has tests of its own, and what it tells meanwhile."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lymphct.cli.context import GLOBALS
 from lymphct.cli.train import training_progress
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import write_manifest
+from lymphct.io.models.weights import pack_tensors
 from lymphct.study import single_split
 from lymphct.study.progress import Beat, Step
 from lymphct.study.pulse import Pulse
@@ -72,6 +75,62 @@ def test_one_stage_is_trained_by_its_name(
     assert (name, stage) == ("train_one", StageName.TUMOR)
 
 
+@pytest.mark.parametrize("stage", ["metastasis", "all"])
+@pytest.mark.parametrize("config", [("--config", "paper"), ()])
+def test_the_paper_is_not_trained_without_imagenet_weights_and_no_file_is_looked_at(
+    stage: str, config: tuple[str, ...], lymphct: Program, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    result = lymphct("train", stage, "--cohort", tmp_path / "no.csv", "--out", tmp_path / "run", *config)
+    assert result.code == 2
+    assert result.err.startswith(
+        "error: the status network starts from ImageNet weights, and none were given [E_PRETRAINED] - give "
+        "--imagenet FILE (Getting started says which and how), or --random-init to start without"
+    )
+    assert result.err.count("\n") == 1
+    assert not asked
+
+
+def test_a_random_start_is_asked_for_and_recorded(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    options = ("--cohort", manifest, "--out", tmp_path / "run", "--config", "paper")
+    assert lymphct("train", "all", *options, "--random-init").code == 0
+    ((_, request),) = asked
+    assert request.config.metastasis.network.initialization == "random"
+    assert request.pretrained is None
+
+
+def test_weights_that_are_given_come_with_their_digest_whatever_a_recipe_says(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    content = pack_tensors({"conv1.weight": torch.ones(2, 3)})
+    (tmp_path / "resnet18.safetensors").write_bytes(content)
+    options = (
+        "--cohort",
+        manifest,
+        "--out",
+        tmp_path / "run",
+        "--imagenet",
+        tmp_path / "resnet18.safetensors",
+    )
+    assert lymphct("train", "all", *options, "--config", "phantom_nano").code == 0
+    ((_, request),) = asked
+    assert request.pretrained.digest == hashlib.sha256(content).hexdigest()
+    assert torch.equal(request.pretrained.tensors["conv1.weight"], torch.ones(2, 3))
+    assert request.config.metastasis.network.initialization == "imagenet"
+    result = lymphct("train", "all", *options, "--random-init")
+    assert (result.code, len(asked)) == (2, 1)
+    assert "--imagenet and --random-init exclude each other" in result.err
+
+
+def test_stages_before_the_status_network_need_no_imagenet_weights(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    for stage in ("structures", "nodes"):
+        assert lymphct("train", stage, "--cohort", manifest, "--out", tmp_path / stage).code == 0
+    assert len(asked) == 2
+
+
 def test_an_unknown_stage_is_a_usage_error_that_lists_the_stages(
     lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
 ) -> None:
@@ -86,7 +145,7 @@ def test_a_patient_without_an_image_stops_the_training_before_it_begins(
 ) -> None:
     path = tmp_path / "cohort.csv"
     write_manifest(path, [{"patient_id": "p1", "venous": "nowhere.nii.gz"}])
-    result = lymphct("train", "all", "--cohort", path, "--out", tmp_path / "run")
+    result = lymphct("train", "all", "--cohort", path, "--out", tmp_path / "run", "--random-init")
     assert result.code == 3
     assert (
         "line 2, column venous: p1: nowhere.nii.gz: venous: no such file: nowhere.nii.gz (looked"

@@ -33,6 +33,11 @@ def test_every_preset_is_valid_and_has_a_name(tmp_path: Path, monkeypatch: pytes
     assert load_config("phantom_tiny").imaging.spacing == (2.0, 2.0, 2.5)
 
 
+def test_the_paper_starts_from_imagenet_and_the_small_networks_of_phantoms_do_not() -> None:
+    starts = {name: load_config(name).metastasis.network.initialization for name in preset_names()}
+    assert starts == {"paper": "imagenet", "phantom_nano": "random", "phantom_tiny": "random"}
+
+
 def test_a_file_changes_what_it_names_and_overrides_come_last(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("nodes: {threshold: 0.3, min_volume: 12}\n")

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lymphct.core.errors import ModelError
 from lymphct.metastasis.network import StatusNetwork
-from lymphct.metastasis.pretrained import initialize, load_imagenet
+from lymphct.metastasis.pretrained import fitting, initialize, load_imagenet
 from lymphct.metastasis.settings import StatusNetworkSettings
 
 torch.set_num_threads(1)
@@ -80,6 +80,15 @@ def test_a_narrow_network_refuses_imagenet_weights() -> None:
     narrow = StatusNetwork(StatusNetworkSettings(width=0.125))
     with pytest.raises(ModelError, match=r"shape \(64, 3, 7, 7\), the network needs \(8, 3, 7, 7\).*width 1"):
         load_imagenet(narrow, imagenet())
+
+
+def test_looking_whether_weights_fit_changes_no_network() -> None:
+    network = StatusNetwork(StatusNetworkSettings())
+    before = {name: x.clone() for name, x in network.state_dict().items()}
+    found = fitting(network, imagenet())
+    assert all(torch.equal(x, before[name]) for name, x in network.state_dict().items())
+    assert torch.equal(found["resnet.conv1.weight"], imagenet()["conv1.weight"])
+    assert torch.equal(found["classifier.0.weight"], before["classifier.0.weight"])
 
 
 def test_weights_of_a_status_network_start_another(caplog: pytest.LogCaptureFixture) -> None:

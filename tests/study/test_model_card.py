@@ -3,7 +3,7 @@
 import pytest
 
 from lymphct.cascade.description import BundleInfo, PartInfo, ThresholdChoice
-from lymphct.config import Config
+from lymphct.config import Config, scaled
 from lymphct.core.leakage import hash_patient
 from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.settings import load_config
@@ -109,6 +109,32 @@ def test_limits_follow_from_what_the_bundle_is(card: str) -> None:
     assert "meaningless for patients" in phantom
     assert "Both phases are needed" not in phantom
     assert "Nothing was measured." in phantom
+
+
+def test_what_each_network_saw_started_from_and_has_to_beat_is_told() -> None:
+    statistics = {"low": -39, "high": 228, "mean": 52.2, "sd": 37.1}
+    seen = {"phases": {"arterial": statistics}, "foreground": "nodes"}
+    parts = {
+        StageName.NODES: part("p1", intensity=seen),
+        StageName.IDENTIFICATION: part("p1", scores={"auc": 0.75, "auc_logistic": 0.875}),
+        StageName.METASTASIS: part("p4", extra={"pretrained": "ab" * 32}),
+    }
+    old = {"venous": {"low": -100, "high": 240, "mean": 70, "sd": 85}}
+    card = model_card(plan(load_config("paper")), info(parts, intensity=old), NODES)
+    assert (
+        "| nodes | -39 to 228 HU, 52 ± 37 | fixed values | drawn lymph nodes, without gas |\n"
+        "| identification, metastasis | fixed values | -100 to 240 HU, 70 ± 85 | drawn structures, or" in card
+    )
+    assert f"The status network started from the weights of SHA-256 {'ab' * 32}." in card
+    assert "| identification | auc_logistic | 0.875 |" in card
+    assert "`auc_logistic` is the baseline that stage 2 has to beat on the same nodes" in card
+
+
+def test_settings_of_another_grid_are_compared_as_they_were_trained() -> None:
+    coarse = load_config("paper", ["imaging.spacing=[2, 2, 2.5]"])
+    card = model_card(plan(scaled(coarse)), info({}), {})
+    assert "| `nodes.sampling.patch_size` | `[56, 72, 32]` | `[160, 192, 80]` |" in card
+    assert "sizes_at" not in card
 
 
 def test_a_threshold_of_an_older_bundle_is_not_said_to_be_chosen() -> None:

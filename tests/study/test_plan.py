@@ -9,19 +9,26 @@ import pytest
 
 from lymphct.attention.bands import PAPER_BANDS
 from lymphct.cascade.settings import Config
+from lymphct.cascade.sizes import scaled
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import IntensityStatistics
+from lymphct.imaging.settings import ImagingSettings
 from lymphct.io.manifest import PatientRecord
 from lymphct.patients.preparation import Store, variant
 from lymphct.registration.settings import RegistrationSettings
-from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, kept_plan, split_cohort
+from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan, split_cohort
 from lymphct.study.sources import MaskSources
 
 PARTS = {
     "e": "train", "d": "train", "c": "validation", "b": "fusion_train", "a": "fusion_validation",
 }  # fmt: skip
+
+
+SIGHTS = {
+    "tumor": {"phases": {"venous": (-30.0, 180.0, 70.0, 40.0)}, "foreground": "tumor", "patients": ["d"]}
+}
 
 
 def plan_of(**changes: Any) -> Plan:
@@ -74,7 +81,9 @@ def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_plan_older_than_numberings_and_registration_opens(tmp_path: Path) -> None:
     def older(values: dict[str, Any]) -> None:
-        del values["labels"]
+        del values["labels"], values["sights"]
+        del values["config"]["imaging"]["sizes_at"]
+        del values["config"]["metastasis"]["network"]["initialization"]
         del values["config"]["registration"]
 
     plan = Run.open(written(tmp_path, plan_of(), older)).plan
@@ -82,9 +91,22 @@ def test_a_plan_older_than_numberings_and_registration_opens(tmp_path: Path) -> 
     # Not today's default: its phases were never registered.
     assert plan.config.registration.method == "none"
     assert Config().registration.method != "none"
-    assert plan == plan_of()
-    # So the run goes on where it was begun.
-    assert kept_plan(tmp_path, plan_of()) == plan
+    assert plan.config.imaging.sizes_at == "grid"  # its sizes were never scaled
+    # So the run goes on where it was begun, with the statistics it has.
+    new = plan_of(config=scaled(plan_of().config), sights=SIGHTS, intensity={}, learned_from={})
+    assert kept_plan(tmp_path, new) == plan
+    other = new.config.model_copy(update={"imaging": ImagingSettings(spacing=(1, 1, 1), sizes_at="grid")})
+    with pytest.raises(UsageError, match="holds a run with other patients"):
+        kept_plan(tmp_path, new.model_copy(update={"config": other}))
+
+
+def test_a_plan_gives_each_network_its_own_way_to_see() -> None:
+    learned = plan_of(intensity={}, sights=SIGHTS, learned_from={}).learned
+    tumor = learned.sight(StageName.TUMOR)
+    assert tumor.phases == {Phase.VENOUS: IntensityStatistics(-30.0, 180.0, 70.0, 40.0)}
+    assert (tumor.foreground, tumor.fitted_on) == ("tumor", FittedOn.of(["d"]))
+    assert learned.sight(StageName.METASTASIS) == tumor
+    assert SightPlan.of(tumor) == SightPlan.model_validate(SIGHTS["tumor"])
 
 
 def test_a_run_begun_before_there_was_a_choice_goes_on_with_drawn_masks(tmp_path: Path) -> None:

@@ -7,16 +7,21 @@ import pytest
 import torch
 
 from lymphct.attention.bands import PAPER_BANDS
+from lymphct.cascade.learned import Learned
+from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import CASCADE, STAGES
+from lymphct.config import Config
 from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
-from lymphct.core.leakage import FittedOn
+from lymphct.core.leakage import FittedOn, hash_patient
 from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.manifest import Manifest
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
+from lymphct.metastasis.pretrained import Pretrained
 from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
 from lymphct.patients.dataset import StoredPatient
+from lymphct.study.begun import begun_refusals
 from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.plan import Run
@@ -184,7 +189,11 @@ def test_parts_of_another_bundle_are_taken_over_with_its_statistics(
     train_one(again, StageName.TUMOR)
     taken, given = read_bundle(again.folder / "bundle"), read_bundle(bundle)
     assert set(taken.info.parts) == set(STAGES)
-    assert taken.info.intensity == given.info.intensity
+    assert taken.info.intensity == given.info.intensity == {}
+    # The new network sees by its own training patients, those that were taken over as before.
+    seen = [info.parts[StageName.TUMOR].intensity for info in (taken.info, given.info)]
+    assert all(sight is not None and sight.foreground == "tumor" for sight in seen)
+    assert seen[0] != seen[1]
     assert taken.info.parts[StageName.NODES] == given.info.parts[StageName.NODES]
     assert taken.info.parts[StageName.TUMOR] != given.info.parts[StageName.TUMOR]
     assert taken.info.thresholds == given.info.thresholds
@@ -198,6 +207,72 @@ def test_the_bundle_says_how_each_threshold_came_about(bundle: Path) -> None:
     for stage, row in STAGES.items():
         assert set(info.parts[stage].chosen) <= set(row.thresholds)
     assert all((how.patients > 0) == (how.by == "validation") == (not how.why) for how in chosen.values())
+
+
+def test_each_network_sees_what_it_learns_to_find_and_gas_is_not_in_it(bundle: Path) -> None:
+    run = Run.open(bundle.parent)
+    info = read_bundle(bundle).info
+    sights = {name: part.intensity for name, part in info.parts.items()}
+    assert {name: sight.foreground for name, sight in sights.items() if sight} == {
+        "structures": "structures", "tumor": "tumor", "nodes": "nodes",
+        "identification": "nodes", "metastasis": "tumor",
+    }  # fmt: skip
+    nodes, structures = sights[StageName.NODES], sights[StageName.STRUCTURES]
+    assert nodes is not None
+    assert structures is not None
+    assert sights[StageName.IDENTIFICATION] == nodes
+    assert sights[StageName.METASTASIS] == sights[StageName.TUMOR]
+    # Air in the stomach of the phantoms: one window over all organs reaches down to it, theirs does not.
+    assert structures.phases["arterial"].low < -500
+    assert structures.phases["arterial"].sd > 100
+    assert nodes.phases["arterial"].low > -200
+    assert nodes.phases["arterial"].sd < 60
+    teachers = {hash_patient(name, info.salt) for name in run.plan.ids("train")}
+    assert set(nodes.patients) == set(structures.patients) == teachers
+    assert "| nodes | " in (bundle / "MODEL_CARD.md").read_text()
+    assert "drawn lymph nodes, without gas" in (bundle / "MODEL_CARD.md").read_text()
+
+
+def test_sizes_are_scaled_once_when_a_run_begins_and_said(
+    training: TrainingRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    imaging = training.config.imaging.model_copy(update={"sizes_at": (1.5, 1.5, 1.5)})
+    given = training.config.model_copy(update={"imaging": imaging})
+    again = replace(training, folder=tmp_path / "run", work=training.folder / "prepared", config=given)
+    with caplog.at_level("INFO", logger="lymphct"):
+        run = start_run(again)
+    assert run.plan.config == scaled(given)
+    assert run.plan.config.nodes.sampling.patch_size == (16, 16, 12)
+    assert given.nodes.sampling.patch_size == (32, 32, 24)
+    told = "nodes.sampling.patch_size: (32, 32, 24), scaled to the grid: (16, 16, 12)"
+    assert told in caplog.messages
+    # The same command goes on with the same run, that with the scaled sizes too.
+    assert start_run(again).plan == run.plan
+    assert start_run(replace(again, config=scaled(given))).plan == run.plan
+    assert list(begun_refusals(again, None, run.plan.patients, None)) == []
+
+
+def test_a_bundle_says_what_its_status_network_started_from(bundle: Path) -> None:
+    assert read_bundle(bundle).info.parts[StageName.METASTASIS].extra == {"pretrained": "none"}
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "The status network started from random weights." in card
+
+
+def test_start_weights_are_looked_at_before_anything_is_prepared(
+    training: TrainingRequest, tmp_path: Path
+) -> None:
+    paper = training.config.model_copy(update={"metastasis": Config().metastasis})
+    again = replace(training, folder=tmp_path / "run", config=paper)
+    with pytest.raises(UsageError, match=r"starts from ImageNet weights, and none were given.*E_PRETRAINED"):
+        train_all(again)
+    with pytest.raises(ModelError, match=r"the start weights lack tensor .* torchvision's names"):
+        train_all(replace(again, pretrained=Pretrained({"conv1.weight": torch.ones(64, 3, 7, 7)}, "ab")))
+    assert not again.folder.exists()
+
+
+def test_stage_2_is_scored_beside_logistic_regression(bundle: Path) -> None:
+    scores = read_bundle(bundle).info.parts[StageName.IDENTIFICATION].scores
+    assert ("auc" in scores) == ("auc_logistic" in scores)
 
 
 def test_the_card_is_written_anew_with_every_part(bundle: Path) -> None:
@@ -214,12 +289,28 @@ def test_a_plan_that_does_not_say_who_informed_the_statistics_is_still_that_run(
     bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:
     plan = json.loads((bundle.parent / "plan.json").read_text())
-    del plan["learned_from"]
+    one_set = plan["sights"]["structures"]["phases"]
+    del plan["learned_from"], plan["sights"]
+    del plan["config"]["imaging"]["sizes_at"], plan["config"]["metastasis"]["network"]["initialization"]
+    plan["intensity"] = one_set
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     begun = start_run(replace(training, folder=tmp_path, work=bundle.parent / "prepared"))
     assert begun.plan.patients == Run.open(bundle.parent).plan.patients
     old = Run.open(tmp_path).plan
     assert old.learned.fitted_on == {"intensity": FittedOn.of(old.ids("train"))}
+    # Its networks all see with the one set, also those that are trained now.
+    assert begun.plan == old
+    train_stage(begun, StageName.TUMOR, training)
+    sight = read_bundle(begun.bundle).info.parts[StageName.TUMOR].intensity
+    assert sight is not None
+    assert sight.foreground == "any"
+    assert {name: (s.low, s.high, s.mean, s.sd) for name, s in sight.phases.items()} == {
+        name: tuple(values) for name, values in one_set.items()
+    }
+    assert all(
+        name in Learned.of_bundle(read_bundle(begun.bundle).info).sight(StageName.TUMOR).fitted_on
+        for name in old.ids("train")
+    )
 
 
 def test_parts_trained_on_phases_registered_otherwise_are_not_taken_over(

@@ -10,9 +10,10 @@ import numpy as np
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.prepared import ImageName, Prepared
 from lymphct.cascade.settings import Config
+from lymphct.cascade.sight import CHANNELS
 from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
-from lymphct.core.terms import Phase, StageName
+from lymphct.core.terms import StageName
 from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import StoredVolume, Volume
 from lymphct.imaging.locations import some_of
@@ -24,9 +25,6 @@ from lymphct.learning.tensors import to_network
 from lymphct.learning.windows import Box, lit_box
 from lymphct.nodes.crops import IdentificationCase, class_number
 from lymphct.nodes.features import FEATURES, features_in_box
-
-CHANNELS: Final = (Phase.ARTERIAL, Phase.VENOUS)
-"""Which phase is which channel of an image."""
 
 AROUND: Final = 4
 """Voxels by which the box of a lymph node grows until nothing of it lies at its faces."""
@@ -58,13 +56,11 @@ class Material:
         """Return the attention map of a patient's drawn structures; None without them (Eq. 1, Eq. 2)."""
         return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
 
-    def intensity(self, patient_id: str) -> tuple[IntensityStatistics | None, ...]:
-        """Return the statistics of each channel; None for a phase the patient has not."""
-        patient = self.patients[patient_id]
+    def intensity(self, patient_id: str, stage: StageName) -> tuple[IntensityStatistics | None, ...]:
+        """Return how a stage sees each channel; None for a phase the patient has not."""
+        patient, phases = self.patients[patient_id], self.learned.sight(stage).phases
         return tuple(
-            None
-            if patient.view(phase.value) is None
-            else self.learned.intensity.get(phase, DEFAULT_INTENSITY)
+            None if patient.view(phase.value) is None else phases.get(phase, DEFAULT_INTENSITY)
             for phase in CHANNELS
         )
 
@@ -87,7 +83,7 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
                 image=lazy_image(material, name),
                 labels=_lazy_labels(material, name, stage),
                 attention=_lazy_attention(material, name) if is_guided else None,
-                intensity=material.intensity(name),
+                intensity=material.intensity(name, stage),
                 foreground=partial(_foreground, material, name, stage),
                 attentive=partial(_attentive, material, name) if is_guided else None,
                 labelled=material.patients[name].labelled if stage is StageName.STRUCTURES else None,
@@ -205,7 +201,7 @@ def identification_cases(material: Material, ids: Sequence[str]) -> list[Identif
 
 
 def _identification_case(material: Material, name: str) -> IdentificationCase:
-    patient, intensity = material.patients[name], material.intensity(name)
+    patient, intensity = material.patients[name], material.intensity(name, StageName.IDENTIFICATION)
     # Voxels numbered like a region that nobody looked at belong to no node.
     nodes = [node for node in patient.node_records if node.label != IGNORED]
     drawn, voxels = _there(patient.view("nodes")), patient.locations("nodes")

@@ -11,6 +11,7 @@ from lymphct.core.settings import Settings, Spacing
 from lymphct.core.terms import STRUCTURES_BY_NAME, RegistrationMethod, StageName
 
 PhaseName = Literal["arterial", "venous"]
+Foreground = Literal["structures", "tumor", "nodes", "fixed", "any"]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 PatientHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
@@ -56,6 +57,20 @@ class PhaseIntensity(Settings):
         return self
 
 
+class NetworkIntensity(Settings):
+    """How one network sees both phases (decision 0037)."""
+
+    phases: dict[PhaseName, PhaseIntensity]
+    """Statistics per phase; a phase that is not named has fixed values. Not stated in the paper but in the
+    authors' code."""
+    foreground: Foreground
+    """Voxels they were measured on: what the network learns to find, or what stood in for it. `fixed` was not
+    measured; `any` is the one set of all networks that bundles had before (decision 0017). Not stated in the
+    paper; recorded."""
+    patients: tuple[PatientHash, ...] = ()
+    """Hashed ids of the patients they were measured in. Not stated in the paper (decision 0006)."""
+
+
 class DistanceBand(Settings):
     """Where lymph nodes lie around one structure, signed distance in mm (Tab. II)."""
 
@@ -96,13 +111,23 @@ class PartInfo(Settings):
     """Settings to rebuild the network from. Not stated in the paper; those of the room that trained it."""
     patients: dict[Literal["train", "validation"], tuple[PatientHash, ...]]
     """Hashed ids of the patients it was fitted on. Not stated in the paper (decision 0006)."""
+    intensity: NetworkIntensity | None = None
+    """How the network sees both phases (decision 0037); none in bundles that have one set for all networks.
+    Not stated in the paper but in the authors' code."""
     scores: dict[str, float] = Field(default_factory=dict)
     """What it reached on validation patients. Not stated in the paper; measured."""
     chosen: dict[str, ThresholdChoice] = Field(default_factory=dict)
     """How each decision threshold came about, by its name. Not stated in the paper; recorded. A bundle that
     does not say was made before this was recorded."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further facts of the training. Not stated in the paper; written by the room that trained it."""
+    """Further facts of the training: `pretrained`, the digest of the start weights, or "none". Not stated in
+    the paper; written by the room that trained it."""
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Hashes of everybody from whom its weights, its choices or its statistics were learned."""
+        measured = () if self.intensity is None else self.intensity.patients
+        return frozenset().union(*self.patients.values(), measured)
 
 
 class BundleInfo(Settings):
@@ -120,7 +145,8 @@ class BundleInfo(Settings):
     """How the arterial phases of the training patients were registered (Sec. IV-A.2); a bundle that does not
     say was trained without registration."""
     intensity: dict[PhaseName, PhaseIntensity] = Field(default_factory=dict)
-    """Intensity statistics per phase. Not stated in the paper but in the authors' code (decision 0017)."""
+    """Intensity statistics per phase for every network that has none of its own, as in bundles made before
+    decision 0037. Not stated in the paper but in the authors' code (decision 0017)."""
     bands: dict[str, DistanceBand] = Field(default_factory=dict)
     """Distance bands by name of the structure (Tab. II, or fitted on training patients)."""
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -177,14 +203,14 @@ class BundleInfo(Settings):
     @property
     def fitted_on_anybody(self) -> FittedOn:
         """Return everybody from whom any part or fitted value of the bundle was learned."""
-        groups = [group for part in self.parts.values() for group in part.patients.values()]
+        groups = [part.seen for part in self.parts.values()]
         everybody = frozenset().union(*groups, *self.fitted_on.values())
         return FittedOn(hashes=everybody, salt=self.salt)
 
     def parts_that_saw(self, patient_id: str) -> tuple[str, ...]:
         """Return the parts and fitted values that were learned from a patient, by name."""
         hashed = hash_patient(patient_id, self.salt)
-        parts = [name for name, part in self.parts.items() if hashed in set().union(*part.patients.values())]
+        parts = [name for name, part in self.parts.items() if hashed in part.seen]
         values = [name for name, hashes in self.fitted_on.items() if hashed in hashes]
         return (*parts, *values)
 

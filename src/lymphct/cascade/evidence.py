@@ -5,15 +5,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.alignment import Intensity
+from lymphct.cascade.alignment import Intensity, normalized
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, require_phases
 from lymphct.cascade.models import Models
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
+from lymphct.cascade.sight import CHANNELS
 from lymphct.core.arrays import FloatArray
 from lymphct.core.evidence import Evidence
 from lymphct.core.patient import UNKNOWN
-from lymphct.core.terms import Phase
+from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.learning.channels import network_channels
 from lymphct.metastasis.settings import PatchSettings
@@ -63,7 +64,7 @@ def evidence_of(found: Findings, models: Models, patches: PatchSettings) -> Evid
     counted = [row for row, node in enumerate(found.nodes.nodes) if node.is_plausible]
     return Evidence(
         patient="",
-        patches=status_patches(found, patches, models.intensity) if has_tumor else None,
+        patches=status_patches(found, patches, models.intensity(StageName.METASTASIS)) if has_tumor else None,
         tumor_volume=float(np.count_nonzero(found.tumor.array)) * found.tumor.geometry.voxel_volume,
         nodes=tuple(found.nodes.nodes[row] for row in counted),
         features=node_features(found.nodes, found.ct)[counted],
@@ -74,11 +75,12 @@ def evidence_of(found: Findings, models: Models, patches: PatchSettings) -> Evid
 
 
 def status_patches(found: Findings, settings: PatchSettings, intensity: Intensity) -> FloatArray:
-    """Cut the nine tumor patches out of a patient's normalised phases (Sec. III-B)."""
+    """Cut the nine tumor patches out of both phases, seen as the status network sees them (Sec. III-B)."""
     fill = [
         0.0
-        if phase is Phase.ARTERIAL and found.image.arterial is None
+        if phase is Phase.ARTERIAL and found.ct.arterial is None
         else intensity.get(phase, DEFAULT_INTENSITY).fill
-        for phase in (Phase.ARTERIAL, Phase.VENOUS)
+        for phase in CHANNELS
     ]
-    return tumor_patches(network_channels(found.image), found.tumor, settings, fill=fill)
+    image = normalized(found.ct, intensity)
+    return tumor_patches(network_channels(image), found.tumor, settings, fill=fill)

@@ -12,7 +12,6 @@ from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
 from lymphct.attention.mapping import attention_map, guided_by, structures_present
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.models import Models
 from lymphct.core.errors import InputError, ModelError
 from lymphct.core.patient import Multiphase, Node, NodeMap
@@ -48,7 +47,6 @@ class Findings:
 
     Attributes:
         ct: both phases, HU.
-        image: the same, normalised.
         structures: label map.
         tumor: mask.
         attention: values in [0, 1].
@@ -59,7 +57,6 @@ class Findings:
     """
 
     ct: Multiphase
-    image: Multiphase
     structures: Volume
     tumor: Volume
     attention: Volume
@@ -88,24 +85,22 @@ class Stopwatch:
 def examine(
     ct: Multiphase, given: Given, models: Models, settings: AttentionSettings, watch: Stopwatch
 ) -> Findings:
-    """Follow Fig. 2 from aligned phases to called lymph nodes."""
-    image = normalized(ct, models.intensity)  # decision 0017
+    """Follow Fig. 2 from aligned phases to called lymph nodes; each network sees them its way."""
     with watch.stage(StageName.STRUCTURES):
-        structures = find_structures(image, given, models)  # Sec. III-A.1
+        structures = find_structures(ct, given, models)  # Sec. III-A.1
     with watch.stage(StageName.TUMOR):
-        tumor = find_tumor(image, structures, given, models)  # Sec. IV-B
+        tumor = find_tumor(ct, structures, given, models)  # Sec. IV-B
     with watch.stage("attention"):
         guiding = guided_by(structures, tumor)
         attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
     used = structures_present(guiding)
     with watch.stage(StageName.NODES):
-        nodes = find_nodes(image, attention, given, models) if used or given.nodes else no_nodes(image)
+        nodes = find_nodes(ct, attention, given, models) if used or given.nodes else no_nodes(ct)
     with watch.stage(StageName.IDENTIFICATION):
-        nodes = call_nodes(image, ct, nodes, models)  # Sec. III-A.2
+        nodes = call_nodes(ct, nodes, models)  # Sec. III-A.2
         nodes = flag_implausible(measure_nodes(nodes, ct, guiding), ct.venous)
     return Findings(
         ct=ct,
-        image=image,
         structures=structures,
         tumor=tumor,
         attention=attention,
@@ -128,8 +123,8 @@ def require_phases(patient_id: str, arterial: Volume | None, models: Models) -> 
         raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient_id)
 
 
-def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
-    """Take the given structures, the network's, or both.
+def find_structures(ct: Multiphase, given: Given, models: Models) -> Volume:
+    """Take the given structures, the network's, or both; `ct` is in HU.
 
     Raises:
         ModelError: nothing was given and the bundle has no structures network.
@@ -139,6 +134,7 @@ def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
         return given.structures
     if models.structures is None:
         _refuse(lacking=StageName.STRUCTURES, cure="give --structures")
+    image = models.view(ct, StageName.STRUCTURES)
     found = segment_structures(models.structures.network, image, models.structures.settings)
     if given.structures is None:
         return found
@@ -148,8 +144,8 @@ def find_structures(image: Multiphase, given: Given, models: Models) -> Volume:
     return given.structures.with_array(filled.astype(np.uint8))
 
 
-def find_tumor(image: Multiphase, structures: Volume | None, given: Given, models: Models) -> Volume:
-    """Take the given tumor mask or the network's, the latter at the pancreas only.
+def find_tumor(ct: Multiphase, structures: Volume | None, given: Given, models: Models) -> Volume:
+    """Take the given tumor mask or the network's, the latter at the pancreas only; `ct` is in HU.
 
     Raises:
         ModelError: nothing was given and the bundle has no tumor network.
@@ -162,11 +158,14 @@ def find_tumor(image: Multiphase, structures: Volume | None, given: Given, model
     pancreas = None
     if structures is not None:
         pancreas = structures.with_array(structures.array == Structure.PANCREAS)
+    image = models.view(ct, StageName.TUMOR)
     return segment_tumor(models.tumor.network, image, models.tumor.settings, pancreas)
 
 
-def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Models) -> NodeMap:
+def find_nodes(ct: Multiphase, attention: Volume, given: Given, models: Models) -> NodeMap:
     """Take the given nodes or those of stage 1 (Eq. 3 to Eq. 5); a class somebody drew says so.
+
+    `ct` is in HU.
 
     Raises:
         ModelError: nothing was given and the bundle has no stage 1.
@@ -176,6 +175,7 @@ def find_nodes(image: Multiphase, attention: Volume, given: Given, models: Model
         return replace(given.nodes, nodes=tuple(map(_as_drawn, given.nodes.nodes)))
     if models.nodes is None:
         _refuse(lacking=StageName.NODES, cure="give --nodes")
+    image = models.view(ct, StageName.NODES)
     return segment_nodes(models.nodes.network, image, attention, models.nodes.settings)
 
 
@@ -183,8 +183,8 @@ def _as_drawn(node: Node) -> Node:
     return node if node.node_class is None else replace(node, class_source=Source.GIVEN)
 
 
-def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models) -> NodeMap:
-    """Call each node positive or negative; classes of drawn nodes are kept (Sec. III-A.2).
+def call_nodes(ct: Multiphase, nodes: NodeMap, models: Models) -> NodeMap:
+    """Call each node positive or negative; classes of drawn nodes are kept (Sec. III-A.2). `ct` is in HU.
 
     Raises:
         ModelError: there are nodes to call and the bundle has no stage 2.
@@ -197,16 +197,17 @@ def call_nodes(image: Multiphase, ct: Multiphase, nodes: NodeMap, models: Models
         _refuse(lacking=StageName.IDENTIFICATION, cure="use a bundle with all stages")
     unknown = replace(nodes, nodes=tuple(node for node in nodes.nodes if node.label not in drawn))
     network, settings = models.identification.network, models.identification.settings
+    image = models.view(ct, StageName.IDENTIFICATION)
     called = identify_nodes(network, image, ct, unknown, settings)
     by_label = drawn | {node.label: replace(node, class_source=Source.NETWORK) for node in called.nodes}
     order = [node.label for node in nodes.nodes if node.label in by_label]
     return replace(called, nodes=tuple(by_label[label] for label in order))
 
 
-def no_nodes(image: Multiphase) -> NodeMap:
+def no_nodes(ct: Multiphase) -> NodeMap:
     """Return the map of a patient without lymph nodes."""
-    empty = np.zeros(image.venous.geometry.shape, dtype=np.int32)
-    return NodeMap(instances=image.venous.with_array(empty), nodes=())
+    empty = np.zeros(ct.venous.geometry.shape, dtype=np.int32)
+    return NodeMap(instances=ct.venous.with_array(empty), nodes=())
 
 
 def _refuse(*, lacking: StageName, cure: str) -> NoReturn:

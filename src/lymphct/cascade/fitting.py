@@ -9,6 +9,7 @@ from lymphct.cascade.cases import Material
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled
 from lymphct.cascade.prepared import Prepared
+from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import CASCADE, STAGES, Part, Parts, Stage, Start
 from lymphct.cascade.thresholds import Lesson, tell_choice
 from lymphct.core.errors import InputError, UsageError
@@ -116,6 +117,8 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         thresholds=choice.thresholds,
         chosen=choice.chosen,
         course=_course(state),
+        sight=learned.sight(stage.name),
+        extra=stage.facts(start),
     )
 
 
@@ -149,17 +152,18 @@ def _require_needs(stage: Stage, start: Start) -> None:
 def fit_cascade(patients: Mapping[str, Prepared], roles: Roles, start: Start) -> Models:
     """Train the four stages that examine a patient, one after the other, and return them as models.
 
+    Sizes that the settings give at another spacing are scaled to the grid first (decision 0036).
+
     Raises:
         InputError: no training patient has what a stage learns from.
 
     """
-    learned = fit_learned(patients, roles.train, start.config)
+    config = scaled(start.config)
+    learned = fit_learned(patients, roles.train, config)
     parts: dict[StageName, Part] = {}
     for name in CASCADE:
-        with_parts = Start(
-            config=start.config, parts=parts, seed=start.seed, device=start.device, pretrained=None
-        )
+        with_parts = Start(config=config, parts=parts, seed=start.seed, device=start.device, pretrained=None)
         parts[name] = fit_stage(STAGES[name], patients, roles, learned, with_parts, Forget())
         logger.info("%s: trained on %d patients", name, len(parts[name].train.ids))
     done: Parts = parts
-    return assembled(done, learned, start.config, start.device)
+    return assembled(done, learned, config, start.device)

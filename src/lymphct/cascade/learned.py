@@ -1,7 +1,7 @@
-"""What is fitted on training patients before any network: intensities (decision 0017), bands (Tab. II)."""
+"""What is fitted on training patients before any network: intensities (decision 0037), bands (Tab. II)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from lymphct.attention.bands import PAPER_BANDS, Band, Bands
@@ -11,47 +11,74 @@ from lymphct.cascade.alignment import Intensity
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
-from lymphct.core.leakage import Fitted, FittedOn
-from lymphct.core.terms import STRUCTURES_BY_NAME, Phase
-from lymphct.core.volume import Volume
-from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, fit_intensity
+from lymphct.cascade.sight import FIXED, FOREGROUNDS, SEES_AS, Sight, fit_sights, intensity_of
+from lymphct.core.leakage import NOBODY, Fitted, FittedOn
+from lymphct.core.terms import STRUCTURES_BY_NAME, StageName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What every stage of a training shares.
+    """What the stages of a training know before they begin.
 
     Attributes:
-        intensity: statistics of each phase, by which networks see it.
+        sights: how each network sees both phases.
+        intensity: statistics of each phase for the networks that are not among `sights`, as in bundles made
+            before decision 0037; empty elsewhere.
         bands: distance bands of the attention.
-        fitted_on: the patients behind each, by `intensity` and `bands`; none behind fixed values or Tab. II.
+        fitted_on: the patients behind `intensity` and `bands`; none behind fixed values or Tab. II.
 
     """
 
-    intensity: Intensity
+    sights: Mapping[StageName, Sight] = field(default_factory=dict)
+    intensity: Intensity = field(default_factory=dict)
     bands: Bands
     fitted_on: Mapping[str, FittedOn] = field(default_factory=dict)
 
     @classmethod
     def of_bundle(cls, info: BundleInfo) -> Self:
         """Return what the networks of a bundle know; they know no other values."""
-        return cls(
-            intensity={
-                Phase(name): IntensityStatistics(s.low, s.high, s.mean, s.sd)
-                for name, s in info.intensity.items()
-            },
+        fitted_on = {
+            what: FittedOn(hashes=frozenset(hashes), salt=info.salt)
+            for what, hashes in info.fitted_on.items()
+        }
+        bare = cls(
+            intensity=intensity_of(info.intensity),
             bands={STRUCTURES_BY_NAME[n]: Band(b.d_min, b.d_max) for n, b in info.bands.items()}
             or PAPER_BANDS,
-            fitted_on={
-                what: FittedOn(hashes=frozenset(hashes), salt=info.salt)
-                for what, hashes in info.fitted_on.items()
-            },
+            fitted_on=fitted_on,
         )
+        # A part without statistics of its own was trained with the common ones, whatever others have.
+        sights = {
+            name: bare.common if part.intensity is None else Sight.of_part(part.intensity, info.salt)
+            for name, part in info.parts.items()
+        }
+        return replace(bare, sights=sights)
 
     @property
-    def fill(self) -> float:
-        """Normalised intensity outside the image: the lower clip value of the venous phase."""
-        return self.intensity.get(Phase.VENOUS, DEFAULT_INTENSITY).fill
+    def common(self) -> Sight:
+        """How a network sees the phases that is not among `sights`."""
+        if not self.intensity:
+            return FIXED
+        return Sight(
+            phases=self.intensity, foreground="any", fitted_on=self.fitted_on.get("intensity", NOBODY)
+        )
+
+    def sight(self, stage: StageName) -> Sight:
+        """Return how the network of a stage sees both phases.
+
+        Stage 2 sees them as stage 1 does, whose weights it starts from; the status network as the tumor
+        network does.
+        """
+        own = self.sights.get(stage)
+        if own is None and stage in SEES_AS:
+            own = self.sights.get(SEES_AS[stage])
+        return self.common if own is None else own
+
+    def with_parts(self, info: BundleInfo) -> Self:
+        """Return the same, in which a stage sees as the part of the bundle does that it starts from."""
+        there = Learned.of_bundle(info)
+        taken = {stage: there.sight(other) for stage, other in SEES_AS.items() if other in info.parts}
+        return replace(self, sights={**self.sights, **taken})
 
 
 def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Learned:
@@ -63,36 +90,17 @@ def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: 
         config: whether to measure, or to take fixed values and Tab. II.
 
     Raises:
-        InputError: there is no foreground in any of them.
+        InputError: masks were drawn, but none with voxels that vary.
 
     """
-    intensity = {phase: _fitted_intensity(patients, train, phase, config) for phase in Phase}
     bands = _fitted_bands(patients, train, config)
-    behind = {
-        "intensity": frozenset().union(*(fitted.patients for fitted in intensity.values())),
-        "bands": bands.patients,
-    }
     return Learned(
-        intensity={phase: fitted.value for phase, fitted in intensity.items()},
+        sights=fit_sights(patients, train)
+        if config.cascade.fit_intensity
+        else dict.fromkeys(FOREGROUNDS, FIXED),
         bands=bands.value,
-        fitted_on={what: FittedOn.of(names) for what, names in behind.items() if names},
+        fitted_on={"bands": FittedOn.of(bands.patients)} if bands.patients else {},
     )
-
-
-def _fitted_intensity(
-    patients: Mapping[str, Prepared], train: Sequence[str], phase: Phase, config: Config
-) -> Fitted[IntensityStatistics]:
-    def pair(name: str) -> tuple[Volume, Volume] | None:
-        patient = patients[name]
-        volume = patient.ct.venous if phase is Phase.VENOUS else patient.ct.arterial
-        foreground = patient.structures or patient.tumor
-        return None if volume is None or foreground is None else (volume, foreground)
-
-    # One patient's files are open at a time: a cohort has more of them than a process may hold.
-    used = [name for name in train if pair(name) is not None] if config.cascade.fit_intensity else []
-    if not used:
-        return Fitted(DEFAULT_INTENSITY, frozenset())
-    return fit_intensity((found for name in used if (found := pair(name)) is not None), used)
 
 
 def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Fitted[Bands]:

@@ -10,15 +10,16 @@ from torch import nn
 
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.attention.bands import Bands
-from lymphct.cascade.alignment import Intensity
-from lymphct.cascade.description import BundleInfo, DistanceBand, PhaseIntensity
+from lymphct.cascade.alignment import Intensity, normalized
+from lymphct.cascade.description import BundleInfo, DistanceBand
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.settings import Config
+from lymphct.cascade.sight import described_phases
 from lymphct.cascade.stages import STAGES, Parts, Stage, Weights
 from lymphct.core.arrays import Vector3
 from lymphct.core.errors import InputError, ModelError
 from lymphct.core.leakage import FittedOn
-from lymphct.core.patient import Notice
+from lymphct.core.patient import Multiphase, Notice
 from lymphct.core.settings import Settings
 from lymphct.core.terms import PHANTOM_NOTICE, StageName
 from lymphct.learning.devices import resolved_backend, resolved_precision
@@ -69,10 +70,13 @@ class Models:
         """Voxel spacing of the working grid, mm."""
         return self.info.spacing
 
-    @property
-    def intensity(self) -> Intensity:
-        """Intensity statistics of each phase."""
-        return Learned.of_bundle(self.info).intensity
+    def intensity(self, stage: StageName) -> Intensity:
+        """Return the statistics of each phase by which the network of a stage sees it."""
+        return Learned.of_bundle(self.info).sight(stage).phases
+
+    def view(self, ct: Multiphase, stage: StageName) -> Multiphase:
+        """Return phases in HU as the network of a stage sees them: clipped and z-scored (decision 0037)."""
+        return normalized(ct, self.intensity(stage))
 
     @property
     def bands(self) -> Bands:
@@ -195,7 +199,7 @@ def new_description(
 
     Args:
         name: of the bundle.
-        learned: intensities and bands of all its parts.
+        learned: intensities and bands of its parts.
         config: settings.
         salt: key of the hashes of patient ids.
         is_phantom: whether its patients are synthetic; then every result says so first.
@@ -215,15 +219,14 @@ def new_description(
 def _new_description(
     name: str, learned: Learned, config: Config, *, salt: str, is_phantom: bool
 ) -> BundleInfo:
+    for sight in learned.sights.values():
+        sight.described(salt)  # refused here, before anything is trained
     return BundleInfo(
         name=name,
         salt=salt,
         spacing=config.imaging.spacing,
         registration=config.registration.method,
-        intensity={
-            phase.value: PhaseIntensity(low=s.low, high=s.high, mean=s.mean, sd=s.sd)
-            for phase, s in learned.intensity.items()
-        },
+        intensity=described_phases(learned.intensity),
         bands={
             structure.label: DistanceBand(d_min=band.d_min, d_max=band.d_max)
             for structure, band in learned.bands.items()

@@ -8,7 +8,6 @@ import numpy as np
 
 from lymphct.attention.mapping import attention_map, guided_by, structures_present
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.examination import (
     Findings,
     Given,
@@ -45,24 +44,22 @@ def examine_until(  # noqa: PLR0913 - the last stage is a keyword
         ModelError: a network that is needed is missing.
 
     """
-    image = normalized(ct, models.intensity)  # decision 0017
     with watch.stage(StageName.STRUCTURES):
-        structures = find_structures(image, given, models)  # Sec. III-A.1
+        structures = find_structures(ct, given, models)  # Sec. III-A.1
     shape = structures.geometry.shape
     found = Findings(
         ct=ct,
-        image=image,
         structures=structures,
         tumor=structures.with_array(np.zeros(shape, np.uint8)),
         attention=structures.with_array(np.zeros(shape, np.float32)),
         used=structures_present(structures),
-        nodes=no_nodes(image),
+        nodes=no_nodes(ct),
         searched=False,
     )
     if last is StageName.STRUCTURES:
         return found
     with watch.stage(StageName.TUMOR):
-        tumor = find_tumor(image, structures, given, models)  # Sec. IV-B
+        tumor = find_tumor(ct, structures, given, models)  # Sec. IV-B
     guiding = guided_by(structures, tumor)
     found = replace(found, tumor=tumor, used=structures_present(guiding))
     if last is StageName.TUMOR:
@@ -71,7 +68,7 @@ def examine_until(  # noqa: PLR0913 - the last stage is a keyword
         attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
     is_searched = bool(found.used) or given.nodes is not None
     with watch.stage(StageName.NODES):
-        nodes = find_nodes(image, attention, given, models) if is_searched else found.nodes
+        nodes = find_nodes(ct, attention, given, models) if is_searched else found.nodes
         nodes = flag_implausible(measure_nodes(nodes, ct, guiding), ct.venous)
     return replace(found, attention=attention, nodes=nodes, searched=is_searched)
 

@@ -18,6 +18,7 @@ from lymphct.anatomy.tumor import build_tumor_network
 from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
 from lymphct.cascade.description import PartInfo, ThresholdChoice
 from lymphct.cascade.settings import Config
+from lymphct.cascade.sight import Sight
 from lymphct.cascade.thresholds import (
     Choice,
     Lesson,
@@ -34,7 +35,7 @@ from lymphct.learning.segmentation import fit_segmentation
 from lymphct.learning.training import EpochRecord, Told, TrainingState
 from lymphct.metastasis.heads import status_cases
 from lymphct.metastasis.prediction import build_status_network, fit_status
-from lymphct.metastasis.pretrained import initialize
+from lymphct.metastasis.pretrained import Pretrained, initialize
 from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.nodes.crops import UNKNOWN
 from lymphct.nodes.identification import (
@@ -63,6 +64,7 @@ class Part:
         chosen: how each of them came about.
         course: what is to be said of the training itself: `rejected_share` of the patches, steps `skipped`.
         extra: further facts of the training, as a bundle keeps them.
+        sight: how the network sees both phases; None leaves it to what all parts of a bundle share.
 
     """
 
@@ -76,6 +78,7 @@ class Part:
     chosen: Mapping[str, ThresholdChoice] = field(default_factory=dict)
     course: Mapping[str, float] = field(default_factory=dict)
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
+    sight: Sight | None = None
 
     def described(self, salt: str) -> PartInfo:
         """Return what a bundle with this key says of the part."""
@@ -88,6 +91,7 @@ class Part:
                 },
                 "scores": dict(self.scores),
                 "chosen": dict(self.chosen),
+                "intensity": None if self.sight is None else self.sight.described(salt),
                 "extra": {**self.course, **self.extra},
             }
         )
@@ -108,7 +112,7 @@ class Start:
             None where nobody was examined, empty where nobody could be.
         seed: of weights, patches and augmentation.
         device: on which the network is trained.
-        pretrained: ImageNet weights of the status network; None starts from random ones (Sec. III-B).
+        pretrained: start weights of the status network; None starts from random ones (Sec. III-B).
 
     """
 
@@ -117,7 +121,7 @@ class Start:
     evidence: Mapping[str, Evidence] | None = None
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    pretrained: Weights | None = None
+    pretrained: Pretrained | None = None
 
     def evidence_of(self, ids: Sequence[str]) -> list[Evidence]:
         """Return the evidence of those who were examined, in the order of `ids`."""
@@ -158,6 +162,7 @@ class Stage:
         cases: what it is shown of patients.
         fit: how it learns.
         choose: operating point, on validation patients.
+        facts: further facts of a training that the bundle records.
 
     """
 
@@ -172,6 +177,7 @@ class Stage:
     cases: Callable[[Material, Sequence[str], Start], Sequence[Any]]
     fit: Fit
     choose: Callable[[Any, Lesson], Choice] = lambda _network, lesson: Choice(settings=lesson.settings)
+    facts: Callable[[Start], Mapping[str, Any]] = lambda _start: {}
 
     def settings_in(self, config: Config) -> Settings:
         """Return the stage's group of settings."""
@@ -204,7 +210,11 @@ def _from_stage1(network: Any, start: Start) -> None:  # noqa: ANN401 - as the t
 
 
 def _from_images(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it
-    initialize(network, start.pretrained)
+    initialize(network, None if start.pretrained is None else start.pretrained.tensors)
+
+
+def _start_weights(start: Start) -> dict[str, str]:
+    return {"pretrained": "none" if start.pretrained is None else start.pretrained.digest}
 
 
 STAGES: Final[Mapping[StageName, Stage]] = {
@@ -264,6 +274,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             cases=_status_cases,
             fit=fit_status,
             choose=choose_status,
+            facts=_start_weights,
         ),
     )
 }

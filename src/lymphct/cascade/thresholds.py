@@ -27,6 +27,7 @@ from lymphct.learning.windows import lit_box
 from lymphct.metastasis.aggregation import fit_volume_threshold
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import NOT_A_NODE, POSITIVE, IdentificationCase, with_known_class
+from lymphct.nodes.features import fit_logistic_baseline
 from lymphct.nodes.identification import positive_share, predict_classes
 from lymphct.nodes.instances import find_instances
 from lymphct.nodes.network import NodeNetwork
@@ -221,7 +222,7 @@ def _node_probability(
     attention = material.attention(name)
     if attention is None:
         return None
-    image = normalized(material.patients[name].ct, material.learned.intensity)
+    image = normalized(material.patients[name].ct, material.learned.sight(StageName.NODES).phases)
     return predict_node_probability(network, image, attention, settings)
 
 
@@ -251,7 +252,7 @@ def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:
     share, positive = positive_share(probabilities[nodes]), classes[nodes] == POSITIVE
     if len(set(positive.tolist())) < 2:
         return Choice(settings=settings, **_defaults(own, "validation nodes of one class only"))
-    scores = {"auc": auc(positive, share)}
+    scores = {"auc": auc(positive, share), **_beside(lesson.cases, judged, auc(positive, share))}
     if not lesson.material.config.cascade.choose_thresholds:
         return Choice(settings=settings, scores=scores, **_defaults(own, _SWITCHED_OFF))
     threshold = fit_threshold(share, positive, [case.patient for case in judged]).value
@@ -261,6 +262,38 @@ def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:
         thresholds={"node_positive": threshold},
         chosen={"node_positive": _on_scores(threshold, share, len(judged))},
     )
+
+
+def _beside(
+    cases: Sequence[IdentificationCase], judged: Sequence[IdentificationCase], reached: float
+) -> dict[str, float]:
+    """Return the AUC on the same nodes of the baseline to beat: logistic regression on volume and HU.
+
+    Args:
+        cases: of training patients, on whom it is fitted; without any there is no baseline.
+        judged: of validation patients.
+        reached: AUC of the network, for the log.
+
+    """
+    known = [with_known_class(case) for case in cases]
+    if not known:
+        return {}
+    taught = np.concatenate([np.asarray(case.classes) for case in known])
+    features = np.concatenate([case.features for case in known])
+    nodes = taught != NOT_A_NODE
+    patients = [case.patient for case in known]
+    baseline = fit_logistic_baseline(features[nodes], taught[nodes] == POSITIVE, patients).value
+    classes = np.concatenate([np.asarray(case.classes) for case in judged])
+    asked = classes != NOT_A_NODE
+    probability = baseline.predict(np.concatenate([case.features for case in judged])[asked])
+    found = auc(classes[asked] == POSITIVE, probability)
+    logger.info(
+        "identification: AUC %.3f on %d validation nodes, %.3f by logistic regression on volume and HU",
+        reached,
+        asked.sum(),
+        found,
+    )
+    return {"auc_logistic": found}
 
 
 def choose_status(network: nn.Module, lesson: Lesson) -> Choice:

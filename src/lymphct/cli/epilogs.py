@@ -14,8 +14,8 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct predict cohort.csv --bundle runs/first/bundle --out results --jobs 4",
     ),
     "train": (
-        "lymphct train all --cohort cohort.csv --out runs/first --dry-run",
-        "lymphct train all --cohort cohort.csv --out runs/first --resume",
+        "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --dry-run",
+        "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",
     ),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
     "evaluate segmentation": (

@@ -116,11 +116,18 @@ def trained_on(
 
 
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the values; usable as --config.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the values, and sizes scaled to the grid; usable as --config."),
+    ] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of settings.")] = False,
 ) -> None:
-    """Show every setting with its value and where the value comes from."""
-    from lymphct.config import Config, described
+    """Show every setting with its value and where the value comes from.
+
+    Sizes that a training scales to the working grid are shown as given and as scaled.
+    """
+    from lymphct.config import Config, described, scaled_sizes
+    from lymphct.config.parsing import ON_GRID
     from lymphct.core.errors import UsageError
 
     if as_json and schema:
@@ -129,12 +136,15 @@ def show(
     config = chosen_config()
     if schema:
         typer.echo(json.dumps(Config.model_json_schema(), indent=1))
-    elif as_json:
-        typer.echo(config.model_dump_json(indent=1))
-    else:
-        values = config.model_dump(mode="json")
-        for name, _, source in described(config):
-            typer.echo(f"{name} = {json.dumps(_at(values, name))}\n    {source}")
+        return
+    on_grid = {name: value for name, _, value in scaled_sizes(config)}
+    values = config.model_dump(mode="json")
+    if as_json:
+        typer.echo(json.dumps(values | ({ON_GRID: on_grid} if on_grid else {}), indent=1))
+        return
+    for name, _, source in described(config):
+        here = f"\n    on the working grid: {json.dumps(on_grid[name])}" if name in on_grid else ""
+        typer.echo(f"{name} = {json.dumps(_at(values, name))}{here}\n    {source}")
 
 
 def _at(values: object, name: str) -> object:

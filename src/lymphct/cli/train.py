@@ -15,6 +15,7 @@ from lymphct.cli.outlooks import after_reading, end_dry_run, lesson_line, settle
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
+    from lymphct.config import Config
     from lymphct.study.progress import Beat, Progress, Step
     from lymphct.study.pulse import Pulse
 
@@ -60,19 +61,29 @@ def train(
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "bundle",
     imagenet: Annotated[
-        Path | None, typer.Option(help="ResNet-18 weights (safetensors, torchvision's names).")
+        Path | None,
+        typer.Option(
+            help="ResNet-18 weights the status network starts from (safetensors, torchvision's names)."
+        ),
     ] = None,
     rehash: Rehash = False,
+    random_init: Annotated[
+        bool, typer.Option("--random-init", help="Start the status network without ImageNet weights.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
-    config = chosen_config()
+    config = _started(chosen_config(), imagenet, random_init=random_init)
+    if stage in {StageName.METASTASIS, EVERYTHING}:
+        from lymphct.metastasis.settings import require_start
+
+        require_start(config.metastasis, given=imagenet is not None)
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifest import read_manifest
 
     scheme = label_scheme(labels)
     manifest = read_manifest(cohort)
-    from lymphct.io.models.weights import read_tensors
+    from lymphct.io.models.loading import read_pretrained
     from lymphct.io.results.store import locked
     from lymphct.study.outlook import foresee_training
     from lymphct.study.plan import PLAN_FILE
@@ -91,7 +102,7 @@ def train(
         init=init,
         resume=resume,
         rehash=rehash,
-        pretrained=None if imagenet is None else read_tensors(imagenet),
+        pretrained=None if imagenet is None else read_pretrained(imagenet),
     )
     only = None if stage == EVERYTHING else StageName(stage)
     outlook = foresee_training(manifest, request, only)
@@ -105,6 +116,19 @@ def train(
     with locked(out), training_progress() as progress:
         bundle = train_all(request, progress) if only is None else train_one(request, only, progress)
     typer.echo(str(bundle))
+
+
+def _started(config: "Config", imagenet: Path | None, *, random_init: bool) -> "Config":
+    """Return the settings with what the options say of the start weights."""
+    if imagenet is not None and random_init:
+        msg = "--imagenet and --random-init exclude each other"
+        raise typer.BadParameter(msg)
+    if imagenet is None and not random_init:
+        return config
+    start = {"initialization": "random" if random_init else "imagenet"}
+    network = config.metastasis.network.model_copy(update=start)
+    metastasis = config.metastasis.model_copy(update={"network": network})
+    return config.model_copy(update={"metastasis": metastasis})
 
 
 @contextmanager

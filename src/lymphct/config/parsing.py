@@ -12,6 +12,9 @@ from lymphct.cascade.settings import Config
 from lymphct.core.errors import UsageError
 from lymphct.core.settings import described
 
+ON_GRID: Final = "on_grid"
+"""What the sizes are on the working grid, beside the settings as given; printed, never read."""
+
 _CLOSE: Final = 0.75
 """Share of letters in common from which another name is suggested."""
 
@@ -20,7 +23,7 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, file: str = "") ->
     """Read settings from YAML text, then apply `key=value` overrides such as `nodes.threshold=0.4`.
 
     Args:
-        text: YAML.
+        text: YAML. A group `on_grid`, which `config show --json` adds, follows from the rest and is not read.
         overrides: applied in their order.
         file: name of the file that holds the text; messages about an override do not name it.
 
@@ -33,6 +36,7 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, file: str = "") ->
         given = _mapping(text, "settings")
     except UsageError as error:
         raise error.at(file=file) from error.__cause__
+    given.pop(ON_GRID, None)
     # Starting from the defaults, a group given in part keeps the rest of this room's values.
     values = _merged(Config().model_dump(mode="json"), given)
     config, wrong = _judged(values)

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from lymphct.core.errors import LeakageError
 
@@ -120,6 +120,10 @@ class FittedOn:
             msg = "the hashed ids were made with another key and cannot be compared"
             raise LeakageError(msg, cure="take all parts from one bundle")
         return tuple(sorted(self.hashes | {hash_patient(name, salt) for name in self.ids}))
+
+
+NOBODY: Final = FittedOn()
+"""Of what was not fitted on patients."""
 
 
 def hash_patient(patient_id: str, salt: str) -> str:

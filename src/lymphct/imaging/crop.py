@@ -11,8 +11,8 @@ from lymphct.core.volume import Volume
 def crop(array: Boxed, start: Sequence[int], size: Index3, fill: float | AnyArray) -> AnyArray:
     """Copy the box of `size` that begins at voxel `start` of the last three axes; outside lies `fill`.
 
-    Axes before them are kept whole; `fill` may differ along them. The box may lie partly or wholly beside the
-    image.
+    Axes before them are kept whole; a fill of shape (c, 1, 1, 1) has a value for each channel. The box may
+    lie partly or wholly beside the image.
 
     >>> crop(np.array([[[1, 2, 3]]]), (0, 0, 1), (1, 1, 4), fill=9)
     array([[[2, 3, 9, 9]]])

@@ -1,6 +1,6 @@
 """Bring images onto the working grid (Sec. IV-A.2) and into comparable intensities (decision 0017)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,8 +55,8 @@ class IntensityStatistics:
 
     @property
     def fill(self) -> float:
-        """Return the normalized lower clip value, with which images are padded."""
-        return (self.low - self.mean) / self.sd
+        """Return the normalized lower clip value, with which images are padded: bit for bit that of air."""
+        return float(normalized_values(np.array(self.low), self))
 
 
 DEFAULT_INTENSITY: Final = IntensityStatistics(low=-100.0, high=240.0, mean=70.0, sd=85.0)
@@ -64,7 +64,10 @@ DEFAULT_INTENSITY: Final = IntensityStatistics(low=-100.0, high=240.0, mean=70.0
 
 
 def fit_intensity(
-    phase_volumes: Iterable[tuple[Volume, Volume]], patients: Iterable[str]
+    phase_volumes: Iterable[tuple[Volume, Volume]],
+    patients: Iterable[str],
+    *,
+    least: float | None = None,
 ) -> Fitted[IntensityStatistics]:
     """Measure the foreground intensities of one phase in training patients.
 
@@ -76,24 +79,50 @@ def fit_intensity(
     Args:
         phase_volumes: per patient the CT in HU and a mask (non-zero = foreground) on its grid.
         patients: their ids.
+        least: HU; darker voxels of the mask are not foreground. None takes all.
 
     Raises:
         GeometryMismatchError: a mask does not lie on the grid of its CT.
         InputError: there is no foreground at all, or it has one value only.
 
     """
-    samples: list[FloatArray] = []
-    for ct, foreground in phase_volumes:
-        foreground.require_same_grid(ct, name="foreground mask", reference="CT")
-        samples.append(_evenly_spaced(np.sort(ct.array[foreground.array != 0]).astype(np.float32)))
+    samples = [foreground_values(ct, foreground, least=least) for ct, foreground in phase_volumes]
+    return Fitted(statistics_of(samples), frozenset(patients))
+
+
+def foreground_values(ct: Volume, foreground: Volume, *, least: float | None = None) -> FloatArray:
+    """Return what one patient contributes to the statistics of a phase: sorted HU, float32.
+
+    Args:
+        ct: HU.
+        foreground: mask on its grid, non-zero inside.
+        least: HU; darker voxels do not count. None takes all.
+
+    Raises:
+        GeometryMismatchError: the mask does not lie on the grid of the CT.
+
+    """
+    foreground.require_same_grid(ct, name="foreground mask", reference="CT")
+    values = ct.array[foreground.array != 0].astype(np.float32)
+    if least is not None:
+        values = values[values >= least]
+    return _evenly_spaced(np.sort(values))
+
+
+def statistics_of(samples: Sequence[FloatArray]) -> IntensityStatistics:
+    """Return clip values, mean and SD of what patients contributed.
+
+    Raises:
+        InputError: there is no value at all, or one only.
+
+    """
     values = np.concatenate([*samples, np.empty(0, dtype=np.float32)])
     if values.size == 0:
         msg = "no foreground voxel in any training patient: intensities cannot be measured"
         raise InputError(msg, code="E_INTENSITY", cure="check the masks that mark the foreground")
     low, high = np.percentile(values, (0.5, 99.5))
     clipped = np.clip(values.astype(np.float64), low, high)
-    statistics = IntensityStatistics(float(low), float(high), float(clipped.mean()), float(clipped.std()))
-    return Fitted(statistics, frozenset(patients))
+    return IntensityStatistics(float(low), float(high), float(clipped.mean()), float(clipped.std()))
 
 
 def _evenly_spaced(ordered: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -9,6 +10,20 @@ from lymphct.core.errors import ModelError
 from lymphct.metastasis.network import StatusNetwork
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pretrained:
+    """Start weights from a file.
+
+    Attributes:
+        tensors: by name.
+        digest: SHA-256 of the file.
+
+    """
+
+    tensors: Mapping[str, Tensor]
+    digest: str
 
 
 def initialize(network: StatusNetwork, tensors: Mapping[str, Tensor] | None) -> None:
@@ -24,8 +39,7 @@ def initialize(network: StatusNetwork, tensors: Mapping[str, Tensor] | None) -> 
     if tensors is None:
         logger.info("status network: random start, no ImageNet weights were given")
     elif any(name.startswith("resnet.") for name in tensors):
-        _require_same_tensors(network.state_dict(), tensors)
-        network.load_state_dict(dict(tensors))
+        network.load_state_dict(fitting(network, tensors))
         logger.info("status network: starts from an earlier status network")
     else:
         load_imagenet(network, tensors)
@@ -41,12 +55,26 @@ def load_imagenet(network: StatusNetwork, tensors: Mapping[str, Tensor]) -> None
         ModelError: a tensor is missing, unknown, or has another shape.
 
     """
+    network.load_state_dict(fitting(network, tensors))
+    logger.info("status network: starts from ImageNet weights")
+
+
+def fitting(network: StatusNetwork, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return all weights of the network, with those of a file that fits it in their places.
+
+    Raises:
+        ModelError: a tensor is missing, unknown, or has another shape.
+
+    """
+    own: dict[str, Tensor] = network.state_dict()
+    if any(name.startswith("resnet.") for name in tensors):
+        _require_same_tensors(own, tensors)
+        return dict(tensors)
     wanted: dict[str, Tensor] = network.resnet.state_dict()
     given = {name: wanted[name] for name in wanted if name.endswith("num_batches_tracked")}
     given |= {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
     _require_same_tensors(wanted, given)
-    network.resnet.load_state_dict(given)
-    logger.info("status network: starts from ImageNet weights")
+    return own | {f"resnet.{name}": tensor for name, tensor in given.items()}
 
 
 def _require_same_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:

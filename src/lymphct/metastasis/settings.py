@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from lymphct.core.errors import UsageError
 from lymphct.core.settings import Edge, Settings
 from lymphct.learning.settings import AugmentationSettings, ClassifierTrainingSettings, Fraction
 
@@ -34,6 +35,9 @@ class StatusNetworkSettings(Settings):
     input_channels: Literal["arterial venous mask", "arterial venous difference"] = "arterial venous mask"
     """What the three input channels of the ResNet hold. Not stated in the paper but in the authors'
     code: the phases and the tumor mask. `difference` is venous minus arterial in place of the mask."""
+    initialization: Literal["imagenet", "random"] = "imagenet"
+    """What the ResNet starts from. Not stated in the paper but in the authors' code: ImageNet, whose weights
+    `train --imagenet FILE` brings; random where there are none."""
     width: PositiveFloat = 1.0
     """Factor on every feature count: 1 is ResNet-18 (Sec. III-B), 0.25 a small one of 16 to 128 features."""
     mask_branch: bool = True
@@ -101,3 +105,19 @@ class MetastasisSettings(Settings):
     (decision 0005), without low resolution, which would hide the texture."""
     training: StatusTrainingSettings = StatusTrainingSettings()
     """Optimiser and length (Sec. IV-A.2)."""
+
+
+def require_start(settings: MetastasisSettings, *, given: bool) -> None:
+    """Refuse to train a network that starts from ImageNet when no weights are given.
+
+    Raises:
+        UsageError: that is so.
+
+    """
+    if settings.network.initialization == "imagenet" and not given:
+        msg = "the status network starts from ImageNet weights, and none were given"
+        cure = (
+            "give --imagenet FILE (Getting started says which and how), or --random-init to start without; "
+            "a recipe can say metastasis.network.initialization: random"
+        )
+        raise UsageError(msg, code="E_PRETRAINED", cure=cure)

@@ -42,7 +42,7 @@ class IdentificationCase:
         labels: number of each node.
         classes: class of each node (0 negative, 1 positive, 2 not a lymph node, −1 unknown).
         features: (nodes, 7) `FEATURES`, NaN where missing.
-        fill: normalised intensity outside the image, the lower clip value: of each channel, or one for all.
+        fill: normalised intensity outside the image by channel, the lower clip value of each.
 
     """
 
@@ -53,7 +53,7 @@ class IdentificationCase:
     labels: tuple[int, ...]
     classes: tuple[int, ...]
     features: DoubleArray
-    fill: float | tuple[float, ...]
+    fill: tuple[float, ...]
 
 
 def identification_case(
@@ -62,7 +62,7 @@ def identification_case(
     nodes: NodeMap,
     ct: Multiphase,
     *,
-    fill: float | tuple[float, ...] | None = None,
+    fill: Sequence[float] | None = None,
 ) -> IdentificationCase:
     """Bring a patient's nodes into the order of the networks.
 
@@ -71,7 +71,8 @@ def identification_case(
         channels: normalised phases on one grid, arterial before venous.
         nodes: instance map and records; the class may be missing.
         ct: HU on the same grid, for the node features.
-        fill: normalised intensity outside the image; by default the lowest of the image.
+        fill: normalised intensity outside the image by channel; by default the lowest of each channel, which
+            is the lower clip value wherever there is air.
 
     Raises:
         GeometryMismatchError: an image lies on another grid.
@@ -92,7 +93,7 @@ def identification_case(
         labels=tuple(node.label for node in nodes.nodes),
         classes=tuple(class_number(node) for node in nodes.nodes),
         features=features,
-        fill=float(image.min()) if fill is None else fill,
+        fill=tuple(float(channel.min()) for channel in image) if fill is None else tuple(fill),
     )
 
 

@@ -13,7 +13,6 @@ from lymphct.attention.bands import Bands
 from lymphct.attention.mapping import attention_map, guided_by, structures_present
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases
 from lymphct.cascade.models import Models
 from lymphct.cascade.prepared import Prepared
@@ -229,10 +228,9 @@ def guided(
     structures, tumor = patient.structures, patient.tumor
     if models is not None and (structures is None or tumor is None):
         require_phases(patient.patient_id, patient.ct.arterial, models)
-        image = normalized(patient.ct, models.intensity)
-        structures = find_structures(image, drawn, models)
+        structures = find_structures(patient.ct, drawn, models)
         if tumor is None and models.tumor is not None:
-            tumor = find_tumor(image, structures, drawn, models)
+            tumor = find_tumor(patient.ct, structures, drawn, models)
     record: dict[str, JSON] = {
         "structures": _source(patient.structures, structures),
         "tumor": _source(patient.tumor, tumor),

@@ -13,7 +13,6 @@ import numpy as np
 from lymphct.attention.bands import Bands
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases
 from lymphct.cascade.models import Models
@@ -269,11 +268,10 @@ def network_masks(patient: Prepared, models: Models, stages: tuple[StageName, ..
 
     """
     require_phases(patient.patient_id, patient.ct.arterial, models)
-    image = normalized(patient.ct, models.intensity)
     volumes: dict[str, Volume] = {}
     structures = patient.structures
     if StageName.STRUCTURES in stages:
-        structures = volumes["structures"] = find_structures(image, Given(), models)
+        structures = volumes["structures"] = find_structures(patient.ct, Given(), models)
     if StageName.TUMOR in stages:
-        volumes["tumor"] = find_tumor(image, structures, Given(), models)
+        volumes["tumor"] = find_tumor(patient.ct, structures, Given(), models)
     return volumes

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import LymphctError, OutputInUseError, UsageError
 from lymphct.core.terms import StageName
@@ -67,7 +68,7 @@ def _require_same_plan(request: TrainingRequest, split: Mapping[str, PatientPlan
         return
     plan = Run.open(request.folder).plan
     begun = {
-        "settings": (plan.config, request.config),
+        "settings": (True, plan.agrees(scaled(request.config))),
         "seed": (plan.seed, request.seed),
         "name": (plan.name, request.name),
         "labels": (plan.labels, labels_key(request.labels)),

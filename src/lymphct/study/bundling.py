@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,14 +27,16 @@ logger = logging.getLogger(__name__)
 
 
 def lay_bundle(run: Run, init: BundleInfo | None = None) -> None:
-    """Write a bundle without parts, unless it is there; statistics are those of `init` where given."""
+    """Write a bundle without parts, unless it is there; what parts share is that of `init` where given."""
     if (run.bundle / "bundle.json").exists():
         return
     plan = run.plan
     # A random key: whoever holds the bundle can check an id he knows, but not guess ids he does not. Parts
     # that are taken over bring hashes made with their bundle's key.
     salt = f"phantom-{plan.seed:08d}" if plan.is_phantom else secrets.token_hex(16)
-    learned = plan.learned if init is None else Learned.of_bundle(init)
+    learned = plan.learned
+    if init is not None:
+        learned = replace(Learned.of_bundle(init), sights=plan.learned.sights)
     info = new_description(
         plan.name,
         learned,
@@ -87,6 +90,7 @@ def _part_in(bundle: Bundle, name: StageName) -> Part:
             n: bundle.info.thresholds[n] for n in STAGES[name].thresholds if n in bundle.info.thresholds
         },
         chosen=info.chosen,
+        sight=Learned.of_bundle(bundle.info).sight(name),
         extra=info.extra,
     )
 

@@ -1,10 +1,18 @@
 """The card of a bundle: who taught each part, what it reached, how it is set, what it is not for."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from lymphct.cascade.description import BundleInfo, PartInfo, ThresholdChoice
+from lymphct.cascade.description import (
+    BundleInfo,
+    Foreground,
+    PartInfo,
+    PhaseIntensity,
+    PhaseName,
+    ThresholdChoice,
+)
+from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import STAGES
 from lymphct.config import Config, described
 from lymphct.core.leakage import FittedOn
@@ -15,6 +23,15 @@ from lymphct.study.plan import Plan
 
 FEW_PATIENTS: Final = 60
 """With fewer patients behind a part the card warns: each of its figures rests on a handful."""
+
+_PHASES: Final[tuple[PhaseName, ...]] = ("arterial", "venous")
+_ON: Final[Mapping[Foreground, str]] = {
+    "structures": "drawn structures",
+    "tumor": "drawn tumors",
+    "nodes": "drawn lymph nodes, without gas",
+    "fixed": "nothing: fixed values",
+    "any": "drawn structures, or tumors where there were none",
+}
 
 _ROLES: Final = {"train": "taught by", "validation": "chosen by"}
 
@@ -28,6 +45,7 @@ def model_card(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         nodes: class of each drawn lymph node of the run's patients.
 
     """
+    seen = _intensities(info)
     blocks = [
         f"# {plan.name}",
         f"**{PHANTOM_NOTICE}**" if plan.is_phantom else "",
@@ -42,6 +60,8 @@ def model_card(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         _course(info),
         "## Thresholds and how they were chosen",
         _thresholds(info),
+        "## How each network sees the images" if seen else "",
+        seen,
         "## Settings that differ from the paper",
         _settings(plan.config),
         "## Limits",
@@ -59,8 +79,18 @@ def _what_it_is(plan: Plan, info: BundleInfo) -> str:
     return (
         f"Networks of the cascade on a grid of {spacing} mm: {names}.{without} Stored as float16. "
         f"Arterial phases registered by method {info.registration}. Seed {plan.seed}. "
-        f"Code {info.code_version}."
+        f"Code {info.code_version}.{_start(info)}"
     )
+
+
+def _start(info: BundleInfo) -> str:
+    part = info.parts.get(StageName.METASTASIS)
+    digest = None if part is None else part.extra.get("pretrained")
+    if digest is None:
+        return ""
+    if digest == "none":
+        return " The status network started from random weights."
+    return f" The status network started from the weights of SHA-256 {digest}."
 
 
 def _learned_from(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
@@ -124,6 +154,11 @@ def _scores(info: BundleInfo) -> str:
         "These patients chose epochs and thresholds, so the figures flatter. Those that count come from "
         "patients without any part in the bundle: `lymphct predict`, then `lymphct evaluate`."
     )
+    if any("auc_logistic" in part.scores for _, part in _parts(info)):
+        head += (
+            " `auc_logistic` is the baseline that stage 2 has to beat on the same nodes: logistic regression "
+            "on volume and HU."
+        )
     return _table(head, ["part", "score", "value"], rows) if rows else "Nothing was measured."
 
 
@@ -160,11 +195,30 @@ def _how(choice: ThresholdChoice | None) -> str:
     return f"{counted(choice.patients, 'validation patient')}{edge}"
 
 
+def _intensities(info: BundleInfo) -> str:
+    rows = [
+        [name, *(_seen(seen.phases.get(phase)) for phase in _PHASES), _ON[seen.foreground]]
+        for name, part in _parts(info)
+        if (seen := part.intensity) is not None
+    ]
+    shared = [name for name, part in _parts(info) if part.intensity is None]
+    if shared:
+        rows.append([", ".join(shared), *(_seen(info.intensity.get(phase)) for phase in _PHASES), _ON["any"]])
+    head = "HU are clipped to the range, then mean and SD of the clipped voxels become 0 and 1."
+    return _table(head, ["part", *_PHASES, "measured on"], rows) if rows else ""
+
+
+def _seen(phase: PhaseIntensity | None) -> str:
+    if phase is None:
+        return "fixed values"
+    return f"{phase.low:.0f} to {phase.high:.0f} HU, {phase.mean:.0f} ± {phase.sd:.0f}"
+
+
 def _settings(config: Config) -> str:
-    paper = {name: _plain(value) for name, value, _ in described(load_config(PAPER))}
+    paper = {name: _plain(value) for name, value, _ in described(scaled(load_config(PAPER)))}
     rows = [
         [f"`{name}`", f"`{_plain(value)}`", f"`{paper[name]}`"]
-        for name, value, _ in described(config)
+        for name, value, _ in described(scaled(config))
         if name != "inference" and not name.startswith("inference.") and _plain(value) != paper[name]
     ]
     head = "Against the preset `paper`, which also holds choices of ours where the paper is silent."

@@ -8,16 +8,21 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lymphct.attention.bands import bands_from_mapping
+from lymphct.cascade.alignment import Intensity
+from lymphct.cascade.description import Foreground
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.settings import Config, MaskSource
+from lymphct.cascade.sight import Sight
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import Phase, StageName
 from lymphct.evaluation.folds import split_for_training_all
 from lymphct.imaging.preprocess import IntensityStatistics
+from lymphct.imaging.settings import GRID
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json, write_json
+from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.preparation import Store, variant
 from lymphct.study.needs import DrawnNodes, parts_needs, rare_masks
@@ -36,8 +41,47 @@ class PatientPlan(BaseModel):
     n_status: int | None
 
 
+Numbers = tuple[float, float, float, float]
+"""Lower and upper clip value, mean and SD of a phase, HU."""
+
+
+class SightPlan(BaseModel):
+    """How a network sees both phases."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    phases: dict[str, Numbers]
+    foreground: Foreground
+    patients: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sight: Sight) -> Self:
+        """Return what a plan says of it."""
+        return cls(
+            phases={phase.value: (s.low, s.high, s.mean, s.sd) for phase, s in sight.phases.items()},
+            foreground=sight.foreground,
+            patients=tuple(sorted(sight.fitted_on.ids)),
+        )
+
+    @property
+    def sight(self) -> Sight:
+        """What was measured."""
+        return Sight(
+            phases=_intensity(self.phases),
+            foreground=self.foreground,
+            fitted_on=FittedOn.of(self.patients),
+        )
+
+
+def _intensity(phases: Mapping[str, Numbers]) -> Intensity:
+    return {Phase(name): IntensityStatistics(*numbers) for name, numbers in phases.items()}
+
+
 class Plan(BaseModel):
-    """Everything a stage needs to know besides the prepared images; `plan.json`."""
+    """Everything a stage needs to know besides the prepared images; `plan.json`.
+
+    Its settings hold sizes of the working grid. Without `sights` it was made when all networks saw with one
+    `intensity`, which is empty otherwise, unless parts of such a bundle are taken over.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -46,7 +90,8 @@ class Plan(BaseModel):
     phase_dropout: bool
     labels: str = "auto"
     config: Config
-    intensity: dict[str, tuple[float, float, float, float]]
+    intensity: dict[str, Numbers]
+    sights: dict[StageName, SightPlan] | None = None
     bands: dict[str, tuple[float, float]]
     learned_from: dict[str, tuple[str, ...]] | None = None
     structures_source: MaskSource = "given"
@@ -55,11 +100,11 @@ class Plan(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _begun_without_registration(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        # A plan that does not say was made before phases were registered, not by today's default.
+    def _begun_before(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        # What a plan does not say is what was done before it could be said, not today's default.
         config = values.get("config") if isinstance(values, dict) else None
-        if isinstance(config, dict) and "registration" not in config:
-            return {**values, "config": {**config, "registration": {"method": "none"}}}
+        if isinstance(config, dict):
+            return {**values, "config": _with_former_ways(config)}
         return values
 
     def ids(self, *parts: Part) -> tuple[str, ...]:
@@ -82,16 +127,38 @@ class Plan(BaseModel):
         # A plan that does not say was made when all training patients were taken for it.
         return {"intensity": self.ids("train")} if self.learned_from is None else self.learned_from
 
+    def agrees(self, config: Config) -> bool:
+        """Tell whether a training with these settings, scaled to the grid, would go on with this run."""
+        if self.sights is None:  # it does not know what its status network starts from
+            config = config.model_copy(update={"metastasis": _starting_as(self.config, config)})
+        return self.config == config
+
     @property
     def learned(self) -> Learned:
         """Intensities and bands."""
         return Learned(
-            intensity={Phase(name): IntensityStatistics(*values) for name, values in self.intensity.items()},
+            sights={stage: plan.sight for stage, plan in (self.sights or {}).items()},
+            intensity=_intensity(self.intensity),
             bands=bands_from_mapping(
                 {name: {"d_min": low, "d_max": high} for name, (low, high) in self.bands.items()}
             ),
             fitted_on={what: FittedOn.of(names) for what, names in self._learned_from.items()},
         )
+
+
+def _with_former_ways(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to the settings of an older plan what was done before there was a choice."""
+    filled = {"registration": {"method": "none"}, **config}
+    filled["imaging"] = {"sizes_at": GRID, **filled.get("imaging", {})}
+    metastasis = filled.get("metastasis", {})
+    network = {"initialization": "random", **metastasis.get("network", {})}
+    return {**filled, "metastasis": {**metastasis, "network": network}}
+
+
+def _starting_as(begun: Config, config: Config) -> MetastasisSettings:
+    start = begun.metastasis.network.initialization
+    network = config.metastasis.network.model_copy(update={"initialization": start})
+    return config.metastasis.model_copy(update={"network": network})
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +257,7 @@ def split_cohort(
 
 
 def kept_plan(folder: Path, plan: Plan) -> Plan:
-    """Write the plan of a new run, or find it written by the run that was begun here.
+    """Write the plan of a new run, or find the one of the run that was begun here, and return it.
 
     A run that was begun before there was a choice goes on with drawn masks.
 
@@ -201,13 +268,16 @@ def kept_plan(folder: Path, plan: Plan) -> Plan:
     if not (folder / PLAN_FILE).exists():
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
         return plan
-    if not _is_same(Run.open(folder).plan, plan):
+    begun = Run.open(folder).plan
+    if not _is_same(begun, plan):
         msg = f"the folder {folder.name} holds a run with other patients, settings or seed"
         raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
-    return plan
+    return begun
 
 
 def _is_same(begun: Plan, plan: Plan) -> bool:
-    if begun.learned_from is None:
-        plan = plan.model_copy(update={"learned_from": None})
-    return begun == plan
+    measured = {"learned_from"} if begun.learned_from is None else set()
+    if begun.sights is None:  # its one set of statistics stands; it was measured otherwise
+        measured |= {"sights", "intensity", "learned_from"}
+    kept = {name: getattr(begun, name) for name in measured}
+    return begun.agrees(plan.config) and begun == plan.model_copy(update={**kept, "config": begun.config})

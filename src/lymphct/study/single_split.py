@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import torch
-
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.settings import Config
+from lymphct.cascade.sizes import scaled, scaled_sizes
 from lymphct.cascade.stages import STAGES, Part, Start
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.evidence import Evidence
@@ -25,6 +24,9 @@ from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import clean_leftovers
 from lymphct.learning.devices import chosen_device
+from lymphct.metastasis.prediction import build_status_network
+from lymphct.metastasis.pretrained import Pretrained, fitting
+from lymphct.metastasis.settings import require_start
 from lymphct.patients.dataset import PreparedCohort, prepared_cohort
 from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.preparation import Preparation, labels_key, prepared_patients
@@ -34,7 +36,7 @@ from lymphct.study.evidence import Examination, examined_patients
 from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
-from lymphct.study.plan import PLAN_FILE, Plan, Run, kept_plan, split_cohort
+from lymphct.study.plan import PLAN_FILE, Plan, Run, SightPlan, kept_plan, split_cohort
 from lymphct.study.progress import Progress, watched
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing, training_rounds
 
@@ -52,7 +54,7 @@ class TrainingRequest:
         folder: of the run.
         name: of the bundle.
         records: the cohort.
-        config: settings.
+        config: settings; sizes may be given at another spacing than that of the grid.
         seed: of split, weights and patches.
         labels: numbering of the structures in the cohort's files.
         work: store of the prepared patients, which runs may share; None keeps them in the run.
@@ -61,7 +63,7 @@ class TrainingRequest:
         init: bundle whose parts are taken over where this run trains none; fitted on other patients.
         resume: go on with a run that was interrupted.
         rehash: hash every input and every prepared image, even where its files look untouched.
-        pretrained: ImageNet weights for the status network.
+        pretrained: start weights of the status network, such as ImageNet's.
 
     """
 
@@ -77,7 +79,7 @@ class TrainingRequest:
     init: Path | None = None
     resume: bool = False
     rehash: bool = False
-    pretrained: Mapping[str, torch.Tensor] | None = None
+    pretrained: Pretrained | None = None
 
     @property
     def teachers(self) -> Sequence[PatientRecord]:
@@ -96,6 +98,7 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
     """
     require_begun(request)
     require_nothing_taken_over(request)
+    require_start_weights(request)
     run = start_run(request, tuple(STAGES))
     with watched(run.folder / "stages", progress):
         for chains in training_rounds(run.plan.sources):
@@ -113,6 +116,8 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
 def train_one(request: TrainingRequest, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
     require_begun(request, stage)
+    if stage is StageName.METASTASIS:
+        require_start_weights(request)
     run = start_run(request, (stage,))
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
@@ -131,6 +136,21 @@ def require_nothing_taken_over(request: TrainingRequest) -> None:
     if request.init is not None:
         msg = "all stages are trained here, nothing is taken over from --init"
         raise UsageError(msg, cure="leave out --init, or name the one stage to train")
+
+
+def require_start_weights(request: TrainingRequest) -> None:
+    """Refuse to train a status network that would start from ImageNet without weights that fit it.
+
+    Raises:
+        UsageError: there are none.
+        ModelError: they do not fit.
+
+    """
+    settings = request.config.metastasis
+    require_start(settings, given=request.pretrained is not None)
+    if request.pretrained is not None:
+        fitting(build_status_network(settings), request.pretrained.tensors)
+        logger.info("start weights of the status network: SHA-256 %s", request.pretrained.digest)
 
 
 def require_begun(request: TrainingRequest, stage: StageName | None = None) -> None:
@@ -161,6 +181,8 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     """
     clean_leftovers(Run.bundle_in(request.folder))  # of a kill while a part was added
     records = request.teachers
+    config = scaled(request.config)
+    _tell_sizes(request.config)
     init = None if request.init is None else read_bundle(request.init).info
     sources = _sources(request, init)
     require_needs(
@@ -172,17 +194,20 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     split = split_cohort(records, request.seed, drawn, sources)
     require_needs(split, parts_needs(records, drawn, sources), stages)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
-    # Networks that are taken over know no other statistics than their own.
-    learned = fit_learned(patients, train, request.config) if init is None else Learned.of_bundle(init)
+    learned = fit_learned(patients, train, config)
+    if init is not None:  # what is taken over knows no other bands, nor other statistics than its own
+        theirs = Learned.of_bundle(init)
+        learned = replace(theirs, sights=learned.sights)
     plan = Plan(
         name=request.name,
         seed=request.seed,
         # One part that learned from phantoms makes every result meaningless for patients.
         is_phantom=any(record.is_synthetic for record in records) or (init is not None and init.is_phantom),
-        phase_dropout=request.config.nodes.sampling.phase_dropout > 0,
+        phase_dropout=config.nodes.sampling.phase_dropout > 0,
         labels=labels_key(request.labels),
-        config=request.config,
+        config=config,
         intensity={p.value: (s.low, s.high, s.mean, s.sd) for p, s in learned.intensity.items()},
+        sights={stage: SightPlan.of(sight) for stage, sight in learned.sights.items()},
         bands={structure.label: (band.d_min, band.d_max) for structure, band in learned.bands.items()},
         # Statistics that are taken over bring the hashes of their own patients.
         learned_from={what: tuple(sorted(group.ids)) for what, group in learned.fitted_on.items()},
@@ -204,6 +229,13 @@ def _sources(
     labelled = None if patients is None else {name: patients[name].labelled for name in patients}
     available = () if init is None else tuple(init.parts)
     return chosen_sources(request.config.cascade, request.teachers, labelled, available)
+
+
+def _tell_sizes(config: Config) -> None:
+    """Say which patches and crops are given at another spacing, and what they are on the grid."""
+    for name, given, here in scaled_sizes(config):
+        if name.endswith("_size"):  # `config show` tells networks and margins, too
+            logger.info("%s: %s, scaled to the grid: %s", name, given, here)
 
 
 def _prepared(request: TrainingRequest) -> PreparedCohort:
@@ -264,9 +296,10 @@ def train_stage(run: Run, name: StageName, request: TrainingRequest) -> None:
         seen = guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
     elif name is StageName.STRUCTURES:
         extra = shown_classes(run, seen.roles.train)
-    part = fit_stage(stage, seen.patients, seen.roles, run.plan.learned, start, keep)
+    learned = run.plan.learned.with_parts(bundle.info)
+    part = fit_stage(stage, seen.patients, seen.roles, learned, start, keep)
     extra |= seen.record
-    add_part(run, replace(part, extra={**extra, **_counted(part)}))
+    add_part(run, replace(part, extra={**part.extra, **extra, **_counted(part)}))
     if name is StageName.TUMOR:
         tell_tumors(run, device=request.device)
 

@@ -1,5 +1,6 @@
 """A bundle's networks are built once in a process, and anew as soon as the bundle is another."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from lymphct.io.models.bundles import (
     write_bundle,
     write_model_card,
 )
-from lymphct.io.models.loading import load_models, models_in, tensor_names
+from lymphct.io.models.loading import load_models, models_in, read_pretrained, tensor_names
+from lymphct.io.models.weights import pack_tensors
 from lymphct.io.processes import map_patients
 
 CPU = torch.device("cpu")
@@ -178,3 +180,15 @@ def test_a_worker_builds_the_networks_once_however_many_patients_it_sees() -> No
         built = {count for other, _, count in outcomes if other == worker}
         assert (len(networks), built) == (1, {1})
     assert os.getpid() not in {worker for worker, _, _ in outcomes}
+
+
+def test_start_weights_come_with_the_digest_of_their_file(tmp_path: Path) -> None:
+    content = pack_tensors({"conv1.weight": torch.ones(2).half(), "bn1.num_batches_tracked": torch.tensor(7)})
+    (tmp_path / "resnet18.safetensors").write_bytes(content)
+    found = read_pretrained(tmp_path / "resnet18.safetensors")
+    assert found.digest == hashlib.sha256(content).hexdigest()
+    assert found.tensors["conv1.weight"].dtype == torch.float32
+    assert int(found.tensors["bn1.num_batches_tracked"]) == 7
+    (tmp_path / "resnet18.pth").write_bytes(b"\x80\x02K\x01.")
+    with pytest.raises(ModelError, match=r"resnet18\.pth: a pickle.* - convert the weights to safetensors"):
+        read_pretrained(tmp_path / "resnet18.pth")

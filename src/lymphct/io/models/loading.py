@@ -1,5 +1,6 @@
 """Bundles as models that are ready to predict."""
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from lymphct.cascade.models import Models, build_models
 from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import ModelError
 from lymphct.io.models.bundle_reading import Bundle, read_bundle
+from lymphct.io.models.weights import read_weights, tensors_in
 from lymphct.learning.devices import chosen_device
+from lymphct.metastasis.pretrained import Pretrained
 
 
 def models_in(folder: Path, device: str) -> Models:
@@ -44,6 +47,19 @@ def load_models(bundle: Bundle, device: torch.device) -> Models:
     """
     weights = {name: bundle.weights[name] for name in STAGES if name in bundle.weights}
     return build_models(bundle.info, weights, device, digest=bundle.digest)
+
+
+def read_pretrained(path: Path) -> Pretrained:
+    """Return the start weights in a safetensors file, such as ImageNet's, with the digest of the file.
+
+    Raises:
+        ModelError: a pickle, damaged, or values that are not finite.
+        InputError: missing or not readable.
+
+    """
+    content = read_weights(path)
+    tensors = tensors_in(content)
+    return Pretrained(tensors, hashlib.sha256(content).hexdigest())
 
 
 def tensor_names(bundle: Bundle) -> dict[str, list[str]]:

@@ -133,10 +133,31 @@ def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
         InputError: missing or not readable.
 
     """
+    return tensors_in(read_weights(path))
+
+
+def read_weights(path: Path) -> bytes:
+    """Return the content of a weight file that is no pickle.
+
+    Raises:
+        ModelError: a pickle.
+        InputError: missing or not readable.
+
+    """
     refuse_pickle(path)
+    return read_bounded(path, LARGEST_WEIGHTS)
+
+
+def tensors_in(content: bytes) -> dict[str, "torch.Tensor"]:
+    """Return the tensors in the content of a safetensors file, float32.
+
+    Raises:
+        ModelError: damaged, or values that are not finite.
+
+    """
     from lymphct.learning.weights import to_single  # noqa: PLC0415 - keeps the import of this room light
 
-    tensors = to_single(unpack_tensors(read_bounded(path, LARGEST_WEIGHTS)))
+    tensors = to_single(unpack_tensors(content))
     require_finite(tensors)
     return tensors
 
