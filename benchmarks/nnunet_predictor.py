@@ -27,7 +27,7 @@ from side_by_side import memory, reset_peak  # type: ignore[import-not-found] # 
 def network_of(plan: dict[str, Any], weights: dict[str, np.ndarray]) -> torch.nn.Module:
     """Build nnU-Net's network with weights that list each convolution once."""
     stages = len(plan["features"])
-    network = PlainConvUNet(
+    network: torch.nn.Module = PlainConvUNet(
         input_channels=plan["channels"],
         n_stages=stages,
         features_per_stage=plan["features"],
@@ -52,7 +52,8 @@ def network_of(plan: dict[str, Any], weights: dict[str, np.ndarray]) -> torch.nn
     ]
     if missing or found.unexpected_keys:
         sys.exit(f"the weights do not fit: {missing} are missing, {found.unexpected_keys} are unknown")
-    return network.eval()
+    network.eval()
+    return network
 
 
 def predictor_of(plan: dict[str, Any], network: torch.nn.Module, device: torch.device) -> Any:  # noqa: ANN401 - a class of that environment

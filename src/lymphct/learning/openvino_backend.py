@@ -144,11 +144,11 @@ def _norm_sizes(network: nn.Module, shapes: Sequence[Shape]) -> dict[str, Shape]
 
 
 def _least_size(full: Shape, sizes: Collection[Shape]) -> Shape:
-    """Return the size of the smallest image that leaves every norm two voxels along each axis."""
+    """Return the size of the smallest image that leaves every norm a block, or all it has of one."""
     least = tuple(min(axis) for axis in zip(*sizes, strict=True))
     if not least or any(n % m for n, m in zip(full, least, strict=True)):
         return full
-    return tuple(n // m * min(m, 2) for n, m in zip(full, least, strict=True))
+    return tuple(n // m * min(m, BLOCK) for n, m in zip(full, least, strict=True))
 
 
 def _with_staged_norms(network: nn.Module, sizes: Mapping[str, Shape]) -> nn.Module:
