@@ -1,6 +1,7 @@
 """Predictions on disk: one patient, or a cohort in which a bad patient never stops the others."""
 
 import importlib.metadata
+import importlib.util
 import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import locked
+from lymphct.learning.devices import chosen_device, resolved_backend
 from lymphct.nodes.instances import class_map
 from lymphct.patients.course import Begun, Course, watched_course
 from lymphct.patients.masks import write_masks
@@ -188,6 +190,8 @@ def _predict_to(
         {
             "patient_id": record.patient_id,
             "config": request.config.model_dump(mode="json"),
+            # Which library `auto` stands for depends on what is installed.
+            "backend": _backend(request),
             "labels": str(request.labels),
             "fill_structures": request.fill_structures,
             "registration": request.registration,
@@ -201,6 +205,12 @@ def _predict_to(
     made(target, recipe, work)
     stored: Any = read_json(target / RESULT_FILE)
     return dict(stored)
+
+
+def _backend(request: PredictionRequest) -> str | None:
+    """Return the library that runs the networks; None where the bundle says."""
+    chosen = request.config.inference.backend
+    return None if chosen is None else resolved_backend(chosen, chosen_device(request.device))
 
 
 def _predict_into(
@@ -291,7 +301,8 @@ def report_context(patient: PatientInput, prediction: Prediction, models: Models
 @cache
 def installed_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that shape a result."""
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    names = (*LIBRARIES, "openvino") if importlib.util.find_spec("openvino") else LIBRARIES
+    versions = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **versions}
 
 
