@@ -11,7 +11,6 @@ from lymphct.registration.differences import Layout, best_layout, sum_difference
 from lymphct.registration.levels import as_levels
 from lymphct.registration.slabs import in_slabs
 
-
 Where = tuple[Index3, tuple[int, int], AnyArray, AnyArray]
 """Voxels of the fixed image, rows and words of the moving one, and the seen words of the rows of either."""
 

@@ -51,7 +51,9 @@ def test_the_header_says_what_nibabel_would_write(rotation: tuple[float, ...], *
 
 @pytest.mark.parametrize("name", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
 def test_nibabel_reads_the_number_type_and_components(name: str) -> None:
-    header = nib.Nifti1Header(header_bytes(grid((0, 0, 0), mirrored=False), np.zeros((5, 6, 7, 3), name))[:348])
+    header = nib.Nifti1Header(
+        header_bytes(grid((0, 0, 0), mirrored=False), np.zeros((5, 6, 7, 3), name))[:348]
+    )
     assert header.get_data_dtype() == np.dtype(name)
     assert header.get_data_shape() == (5, 6, 7, 3)
 
