@@ -32,10 +32,9 @@ LEVELS = [
 def random_words(seed: int) -> AnyArray:
     """Return words of twelve levels 0 … 5, each written as that many lowest bits of five."""
     levels = np.random.default_rng(seed).integers(0, 6, (12, *SHAPE))
-    codes = (1 << levels) - 1
-    return np.sum(
-        codes.astype(np.uint64) << (5 * np.arange(12, dtype=np.uint64))[:, None, None, None], axis=0
-    )
+    codes = ((1 << levels) - 1).astype(np.uint64)
+    words: AnyArray = np.sum(codes << (5 * np.arange(12, dtype=np.uint64))[:, None, None, None], axis=0)
+    return words
 
 
 def cost_by_loops(fixed: AnyArray, moving: AnyArray, level: Level, *, skip: bool) -> FloatArray:

@@ -38,8 +38,10 @@ _SUMS: Final = {
 """Instruction by the bytes of a register."""
 
 
-def as_levels(words: AnyArray, rows_apart: int, *, threads: int = 1) -> tuple[AnyArray, AnyArray]:
-    """Return leading and trailing levels as bytes of words; both of the shape of `words`.
+def as_levels(
+    words: AnyArray, rows_apart: int, target: tuple[AnyArray, AnyArray], *, threads: int = 1
+) -> None:
+    """Write leading and trailing levels as bytes of words.
 
     All bytes of an unseen word have their highest bit set. The lower half of a trailing word are the levels
     of the word's own voxel, the upper half those of the voxel `rows_apart` rows further on, or 0.
@@ -47,16 +49,16 @@ def as_levels(words: AnyArray, rows_apart: int, *, threads: int = 1) -> tuple[An
     Args:
         words: of `describe`, uint64, shape (rows, voxels).
         rows_apart: from a row to the one it shares its trailing words with.
+        target: leading and trailing words, uint64, each of the shape of `words`.
         threads: how many share the work.
 
     """
-    leading, trailing = np.empty_like(words), np.empty_like(words)
+    leading, trailing = target
     in_slabs(
         lambda start, stop: _spread_rows(words, rows_apart, (start, stop), leading, trailing),
         len(words),
         threads,
     )
-    return leading, trailing
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -83,12 +85,13 @@ def _spread_rows(
 @numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _count_in_bytes(halves: int) -> int:
     """Move four times five bits of either half to bytes of their own and count the bits in each."""
-    x = np.uint64(halves)
+    x: Any = np.uint64(halves)
     x = (x & np.uint64(0x000003FF000003FF)) | ((x & np.uint64(0x000FFC00000FFC00)) << np.uint64(6))
     x = (x & np.uint64(0x001F001F001F001F)) | ((x & np.uint64(0x03E003E003E003E0)) << np.uint64(3))
     x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    return (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    counts: int = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return counts
 
 
 def emit_level_rows(
