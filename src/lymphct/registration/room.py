@@ -1,4 +1,4 @@
-"""Memory that is used again: fresh memory is cleared by the system, which takes as long as much of the work."""
+"""Memory that is used again: fresh memory is cleared by the system, and that takes its time."""
 
 from math import prod
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from lymphct.core.arrays import AnyArray
 
 _SPARE = 1.25
-"""Times what is asked for: the tables of DEEDS grow by a fifth over its levels. Untouched memory is not used."""
+"""Times what is asked for: DEEDS' tables grow by a fifth over its levels. Untouched memory is not used."""
 
 
 class Room:
