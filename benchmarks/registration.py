@@ -5,7 +5,9 @@
 body_fixed.nii.gz and u_true.npy (3, i, j, k; voxels, pull-back) of a seed; nothing is downloaded. Beside ours
 run the program of the authors, if DEEDS_BIN names it, and convexAdam, if it is installed. Every method has a
 process of its own for every seed, compiled or loaded before its time starts. The table shows medians over the
-seeds; ratio = CPU seconds over ours. `--compile` measures in addition what the first run of all costs.
+seeds; ratio = CPU seconds over ours. Below it stand the processor and the instructions it used;
+`--without-avx512` compiles ours as for a processor with AVX2 alone. `--command` times `lymphct register` as a
+whole. `--compile` measures in addition what the first run of all costs.
 """
 
 import argparse
@@ -28,7 +30,8 @@ from scipy.ndimage import binary_erosion, map_coordinates
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
-from benchmarks.side_by_side import write_record
+from benchmarks.instruction_sets import OPTION, WithoutAvx512
+from benchmarks.side_by_side import where, write_record
 
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray
 from lymphct.registration.deeds import ControlField, deeds
@@ -53,6 +56,8 @@ COLUMNS = {
     "folded_percent": "fold %",
     "least_jacobian": "min J",
 }
+
+PROGRAM = "from lymphct.cli.main import run; run()"
 
 Found = tuple[FloatArray, ControlField | None]
 """Displacement of every voxel, and of the control points where there are any."""
@@ -218,6 +223,19 @@ def first_run_seconds(pair: Path) -> dict[str, float]:
     return {"first_start_cpu": first, "later_start_cpu": second}
 
 
+def command_seconds(pair: Path, threads: int, runs: int = 3) -> float:
+    """CPU seconds of `lymphct register` on a pair: reading, registering, measuring, writing; median."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as name:
+        for run in range(runs + 1):  # the first one compiles
+            words = ["--jobs", str(threads), "register", "--out", str(Path(name) / str(run))]
+            words += ["--fixed", str(pair / "fixed.nii.gz"), "--moving", str(pair / "moving.nii.gz")]
+            before = cpu_seconds()
+            subprocess.run([sys.executable, "-c", PROGRAM, *words], stdout=subprocess.DEVNULL, check=True)
+            seconds.append(cpu_seconds() - before)
+    return statistics.median(seconds[1:])
+
+
 def start_only() -> dict[str, float]:
     """Register a small array, which compiles all there is to compile."""
     image = np.random.default_rng(0).normal(size=(24, 24, 24)).astype(np.float32)
@@ -246,7 +264,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="measure the first run of all, too")
+    parser.add_argument("--command", action="store_true", help="time the whole command, too")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(OPTION, action=WithoutAvx512)
     for name in ("--child", "--pair"):
         parser.add_argument(name, help=argparse.SUPPRESS)
     parser.add_argument("--start-only", action="store_true", help=argparse.SUPPRESS)
@@ -266,12 +286,19 @@ def main() -> None:
                 arguments = ("--child", method, "--pair", str(pair), "--threads", str(options.threads))
                 results.append(in_child(*arguments))
                 print(f"seed {seed}, {method}: {results[-1]['cpu']:.1f} CPU s", file=sys.stderr)
+        whole = command_seconds(pair, options.threads) if options.command else None
         started = first_run_seconds(pair) if options.compile else {}
     medians = {
         method: {key: statistics.median(run[key] for run in results) for key in COLUMNS}
         for method, results in runs.items()
     }
     print_table(medians)
+    print(where())
+    if whole is not None:
+        print(
+            f"CPU s of lymphct register {whole:.1f}, "
+            f"{whole / medians[OURS]['cpu']:.2f} times the registration alone"
+        )
     if started:
         print(
             "CPU s of the first start {first_start_cpu:.1f}, of a later one {later_start_cpu:.1f}".format(
@@ -285,6 +312,7 @@ def main() -> None:
             spacing=options.spacing,
             runs=runs,
             medians=medians,
+            command_cpu=whole,
             **started,
         )
 

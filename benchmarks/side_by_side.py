@@ -164,14 +164,28 @@ def parser(description: str, shape: tuple[int, int, int]) -> argparse.ArgumentPa
     options.add_argument("--shape", type=int, nargs=3, default=shape, help="voxels along i, j, k")
     options.add_argument("--runs", type=int, default=5, help="timed runs after the first two")
     options.add_argument("--json", type=Path, help="file for the numbers")
+    with contextlib.suppress(ImportError):  # an environment of a peer's, without numba
+        from benchmarks.instruction_sets import OPTION, WithoutAvx512  # noqa: PLC0415
+
+        options.add_argument(OPTION, action=WithoutAvx512)
     return options
 
 
 def finish(tables: Sequence[Table], path: Path | None) -> None:
     """Print the tables and write the JSON."""
     print("\n\n".join(table.text() for table in tables))
+    print(where())
     if path is not None:
         write_record(path, tables=[asdict(table) for table in tables])
+
+
+def where() -> str:
+    """Return the processor and the instructions that compiled code used, in one line."""
+    try:
+        from benchmarks.instruction_sets import instruction_set, processor  # noqa: PLC0415 - numba
+    except ImportError:
+        return platform.machine()
+    return f"{processor()}, {instruction_set()}"
 
 
 def write_record(path: Path, **measured: Any) -> None:  # noqa: ANN401 - whatever a script measures
@@ -192,6 +206,7 @@ def environment() -> dict[str, Any]:
             versions[library] = importlib.metadata.version(library)
     return {
         "machine": platform.machine(),
+        "processor": where(),
         "system": platform.system(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),

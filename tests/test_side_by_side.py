@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
 
 from benchmarks import attention_map, components, matching, metrics, resampling
-from benchmarks.side_by_side import Method, Table, Timing, compare, finish
+from benchmarks.side_by_side import Method, Table, Timing, compare, finish, where
 
 
 def timing(method: str, cpu: float) -> Timing:
@@ -60,7 +60,8 @@ def test_ratios_are_those_of_cpu_seconds_over_ours(
     table = Table(title="work", rows=[timing("ours", 0.5), timing("peer", 2.0)])
     finish([table], tmp_path / "numbers.json")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].split() == ["peer", "2.0000", "2.0000", "4.0", "-", "-"]
+    assert lines[-1] == where()
+    assert lines[-2].split() == ["peer", "2.0000", "2.0000", "4.0", "-", "-"]
     record = json.loads((tmp_path / "numbers.json").read_text())
     assert record["tables"][0]["rows"][1]["cpu"] == 2.0
 

@@ -48,7 +48,7 @@ def register_files(
 
     Only the safety limits apply to the images. A folder made from the same files, settings and code is left
     as it is. Largest in memory are both images and the field on the fixed grid: 12 bytes for each of its
-    voxels, beside about 140 bytes for each voxel of the work grid before that.
+    voxels, beside about 160 bytes for each voxel of the work grid before that.
 
     Returns:
         What `registration.json` holds.

@@ -9,8 +9,8 @@ from lymphct.registration.chunks import COUNT, FIELD, GROUP, LABELS, UNSEEN
 from lymphct.registration.deeds_settings import Level
 from lymphct.registration.differences import Layout, best_layout, sum_differences
 from lymphct.registration.levels import as_levels
+from lymphct.registration.room import Room
 from lymphct.registration.slabs import in_slabs
-
 
 Where = tuple[Index3, tuple[int, int], AnyArray, AnyArray]
 """Voxels of the fixed image, rows and words of the moving one, and the seen words of the rows of either."""
@@ -24,7 +24,7 @@ def grid_shape(shape: Index3, spacing: int) -> Index3:
     return shape[0] // spacing, shape[1] // spacing, shape[2] // spacing
 
 
-def data_cost(  # noqa: PLR0913 - two images, a level and three keywords that name their role
+def data_cost(  # noqa: PLR0913 - images, a level and keywords that name their role
     fixed: AnyArray,
     moving: AnyArray,
     level: Level,
@@ -32,6 +32,7 @@ def data_cost(  # noqa: PLR0913 - two images, a level and three keywords that na
     skip_unseen: bool = False,
     threads: int = 1,
     layout: Layout | None = None,
+    room: Room | None = None,
 ) -> FloatArray:
     """Return the cost of every label at every control point: float32 (points, L, L, L).
 
@@ -47,18 +48,25 @@ def data_cost(  # noqa: PLR0913 - two images, a level and three keywords that na
         skip_unseen: whether to leave out words marked `UNSEEN` and those beyond the image.
         threads: how many share the work.
         layout: how words are compared; None = what is quickest here. The result does not depend on it.
+        room: where the table lies, until the next one takes its place; memory of its own when left out.
 
     """
+    room = room or Room()
     shape = fixed.shape[0], fixed.shape[1], fixed.shape[2]
     n = grid_shape(shape, level.spacing)
-    cost = np.empty((*n, level.labels, level.labels, level.labels), dtype=np.float32)
+    cost = room.take("cost", (*n, level.labels, level.labels, level.labels), np.float32)
     fixed_rows = fixed.reshape(-1, shape[2])
-    rows = _extend_rows(moving, level.radius * level.step, skip_unseen=skip_unseen)
+    rows = _extend_rows(moving, level.radius * level.step, room, skip_unseen=skip_unseen)
     where = shape, rows.shape, _seen_spans(fixed_rows), _seen_spans(rows)
     every = 2 if level.spacing > 4 else 1
     images: tuple[AnyArray, ...] = fixed_rows, rows
     if (layout or best_layout()) == "levels":
-        images = *as_levels(fixed_rows, every, threads=threads), *as_levels(rows, every, threads=threads)
+        found = []
+        for name, each in (("fixed", fixed_rows), ("moving", rows)):
+            parts = [room.take(f"{name} {part}", each.shape, np.uint64) for part in ("leading", "trailing")]
+            as_levels(each, every, (parts[0], parts[1]), threads=threads)
+            found += parts
+        images = tuple(found)
     averages = _averages(level, level.spacing * len(range(0, level.spacing, every)) ** 2)
     in_slabs(
         lambda start, stop: _cost_of_columns(
@@ -82,10 +90,11 @@ def _averages(level: Level, samples: int) -> FloatArray:
     return factors
 
 
-def _extend_rows(words: AnyArray, margin: int, *, skip_unseen: bool) -> AnyArray:
+def _extend_rows(words: AnyArray, margin: int, room: Room, *, skip_unseen: bool) -> AnyArray:
     """Lengthen the rows along k at both ends; one more row stands for all that lie beyond the image."""
     n_i, n_j, n_k = words.shape
-    rows = np.full((n_i * n_j + skip_unseen, n_k + 2 * margin), UNSEEN, dtype=np.uint64)
+    rows = room.take("rows", (n_i * n_j + skip_unseen, n_k + 2 * margin), np.uint64)
+    rows[:] = UNSEEN
     inner = rows[: n_i * n_j].reshape(n_i, n_j, -1)
     inner[..., margin : margin + n_k] = words
     if not skip_unseen:

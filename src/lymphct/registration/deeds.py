@@ -5,7 +5,7 @@ choose among L³ displacements, in both directions, and pulls the two results to
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lymphct.registration.cost import data_cost, grid_shape, mean_distance
 from lymphct.registration.deeds_settings import DeedsSettings, Level
 from lymphct.registration.descriptor import describe
 from lymphct.registration.field import ControlField, lands_on, make_consistent, resample_nodes, warp
+from lymphct.registration.room import Room
 from lymphct.registration.tree import spanning_tree
 
 __all__ = ["ControlField", "DeedsResult", "deeds"]
@@ -131,7 +132,8 @@ class _Words:
 class _Pair:
     """What stays the same over the levels.
 
-    `seen` are the voxels of the moving array that count, and None where the field of view is ignored.
+    `seen` are the voxels of the moving array that count, and None where the field of view is ignored. `room`
+    holds the tables of one search after the other.
     """
 
     fixed: FloatArray
@@ -140,6 +142,7 @@ class _Pair:
     affine: DoubleArray
     seen: BoolArray | None
     threads: int
+    room: Room = field(default_factory=Room)
 
     @property
     def is_aligned(self) -> bool:
@@ -182,7 +185,7 @@ class _Pair:
         """Return the total displacement of one direction, (3, n0, n1, n2), voxels."""
         image, words = target
         skip = self.seen is not None
-        cost = data_cost(words, other, level, skip_unseen=skip, threads=self.threads)
+        cost = data_cost(words, other, level, skip_unseen=skip, threads=self.threads, room=self.room)
         tree = spanning_tree(image, level.spacing)
         return propagate(cost, tree, start.displacement, level, threads=self.threads)
 

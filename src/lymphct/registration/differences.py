@@ -2,23 +2,16 @@
 
 from typing import Any, Literal
 
-from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from lymphct.registration.bits import emit_word_rows
 from lymphct.registration.chunks import Sums, emit_chunks
 from lymphct.registration.levels import emit_level_rows
+from lymphct.registration.processor import processor_features
 
 Layout = Literal["words", "levels"]
 """Words of 60 bits whose different bits are counted, or levels in bytes whose differences are summed."""
-
-
-def processor_features() -> frozenset[str]:
-    """Return the instruction sets that code is compiled for, by LLVM's names; NUMBA_CPU_FEATURES rules."""
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return frozenset(name[1:] for name in features.split(",") if name.startswith("+"))
 
 
 def layouts() -> tuple[Layout, ...]:
@@ -68,26 +61,20 @@ def sum_differences(
 
         def arrays(number: int) -> tuple[Any, ...]:
             values = cgutils.unpack_tuple(builder, arguments[number])
-            return tuple(array(kind, value) for kind, value in zip(signature.args[number], values, strict=True))
+            return tuple(
+                array(kind, value) for kind, value in zip(signature.args[number], values, strict=True)
+            )
 
         images, rows = arrays(1), arrays(2)
 
         def emit_rows(sums: Sums) -> None:
-            if len(images) == 2:  # noqa: PLR2004 - fixed and moving
+            if len(images) == 2:
                 emit_word_rows(builder, (images[0], images[1]), rows[0], arguments[4], sums)
             else:
-                width = _register_bytes()
-                emit_level_rows(builder, images, rows, arguments[4], sums, width)
+                emit_level_rows(builder, images, rows, arguments[4], sums)
 
         total, groups = array(signature.args[0], arguments[0]), array(signature.args[3], arguments[3])
         emit_chunks(builder, total, groups, cgutils.unpack_tuple(builder, rows[0].shape)[0], emit_rows)
         return context.get_dummy_value()
 
     return signature, generate
-
-
-def _register_bytes() -> int:
-    features = processor_features()
-    if "avx512bw" in features:
-        return 64
-    return 32 if "avx2" in features else 16

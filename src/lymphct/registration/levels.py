@@ -16,6 +16,7 @@ from numba.core import cgutils
 from lymphct.core.arrays import AnyArray
 from lymphct.registration.bits import row_starts
 from lymphct.registration.chunks import LANES, WORD, WORDS, Sums, load, number
+from lymphct.registration.processor import register_bytes
 from lymphct.registration.slabs import in_slabs
 
 LEADING: Final = 8
@@ -37,25 +38,27 @@ _SUMS: Final = {
 """Instruction by the bytes of a register."""
 
 
-def as_levels(words: AnyArray, rows_apart: int, *, threads: int = 1) -> tuple[AnyArray, AnyArray]:
-    """Return leading and trailing levels as bytes of words; both of the shape of `words`.
+def as_levels(
+    words: AnyArray, rows_apart: int, target: tuple[AnyArray, AnyArray], *, threads: int = 1
+) -> None:
+    """Write leading and trailing levels as bytes of words.
 
-    All bytes of an unseen word have their highest bit set. The lower half of a trailing word are the levels of
-    the word's own voxel, the upper half those of the voxel `rows_apart` rows further on, or 0.
+    All bytes of an unseen word have their highest bit set. The lower half of a trailing word are the levels
+    of the word's own voxel, the upper half those of the voxel `rows_apart` rows further on, or 0.
 
     Args:
         words: of `describe`, uint64, shape (rows, voxels).
         rows_apart: from a row to the one it shares its trailing words with.
+        target: leading and trailing words, uint64, each of the shape of `words`.
         threads: how many share the work.
 
     """
-    leading, trailing = np.empty_like(words), np.empty_like(words)
+    leading, trailing = target
     in_slabs(
         lambda start, stop: _spread_rows(words, rows_apart, (start, stop), leading, trailing),
         len(words),
         threads,
     )
-    return leading, trailing
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -82,12 +85,13 @@ def _spread_rows(
 @numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _count_in_bytes(halves: int) -> int:
     """Move four times five bits of either half to bytes of their own and count the bits in each."""
-    x = np.uint64(halves)
+    x: Any = np.uint64(halves)
     x = (x & np.uint64(0x000003FF000003FF)) | ((x & np.uint64(0x000FFC00000FFC00)) << np.uint64(6))
     x = (x & np.uint64(0x001F001F001F001F)) | ((x & np.uint64(0x03E003E003E003E0)) << np.uint64(3))
     x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    return (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    counts: int = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return counts
 
 
 def emit_level_rows(
@@ -96,7 +100,6 @@ def emit_level_rows(
     rows: tuple[Any, Any, Any],
     step: Any,  # noqa: ANN401
     sums: Sums,
-    width: int,
 ) -> None:
     """Write the loops over rows: leading levels of all, trailing ones of pairs, trailing ones of single rows.
 
@@ -106,7 +109,6 @@ def emit_level_rows(
         rows: arrays of where the rows start in them, int64 (rows, 2): all, first ones of pairs, single ones.
         step: words from label to label.
         sums: the chunk.
-        width: bytes of a register.
 
     """
     for number_of_loop, starts in enumerate(rows):
@@ -125,16 +127,14 @@ def emit_level_rows(
                     other = builder.and_(other, number(_OWN, WORDS))
                 if kept is not None:
                     one, other = _blind(builder, word, other), builder.and_(other, kept)
-                sums.add(builder, label, _absolute_differences(builder, one, other, width))
+                sums.add(builder, label, _absolute_differences(builder, one, other))
     if sums.missing is not None:
         _tell_apart(builder, sums.differences, sums.missing)
 
 
 def _kept_bits(builder: Any, word: Any) -> Any:  # noqa: ANN401 - llvmlite
     """Return all bits of the bytes that are seen, and the mark of the others."""
-    return builder.bitcast(
-        builder.select(_is_marked(builder, word), _octets(_MARK), _octets(0xFF)), WORDS
-    )
+    return builder.bitcast(builder.select(_is_marked(builder, word), _octets(_MARK), _octets(0xFF)), WORDS)
 
 
 def _blind(builder: Any, word: Any, other: Any) -> Any:  # noqa: ANN401 - llvmlite
@@ -152,7 +152,7 @@ def _octets(value: int) -> Any:  # noqa: ANN401 - llvmlite
 
 
 def _tell_apart(builder: Any, differences: list[Any], missing: list[Any]) -> None:  # noqa: ANN401 - llvmlite
-    """Take what marks added out of the sums and count it: `_MISSING` for each pair, more than any true sum."""
+    """Take what marks added out of the sums and count it: `_MISSING` each, more than any true sum."""
     for each, count in zip(differences, missing, strict=True):
         # The quotient by 512 is at most 49: a third of it is 171 / 512 of it, rounded down.
         total = builder.load(each)
@@ -162,8 +162,9 @@ def _tell_apart(builder: Any, differences: list[Any], missing: list[Any]) -> Non
         builder.store(builder.sub(total, builder.mul(found, number(_MISSING, WORDS))), each)
 
 
-def _absolute_differences(builder: Any, one: Any, other: Any, width: int) -> Any:  # noqa: ANN401 - llvmlite
+def _absolute_differences(builder: Any, one: Any, other: Any) -> Any:  # noqa: ANN401 - llvmlite
     """Sum the absolute differences of the bytes of each word; a register at a time."""
+    width = register_bytes()
     lanes = width // 8
     words, octets = ir.VectorType(WORD, lanes), ir.VectorType(ir.IntType(8), width)
     work = cgutils.get_or_insert_function(
@@ -178,9 +179,7 @@ def _absolute_differences(builder: Any, one: Any, other: Any, width: int) -> Any
         parts.append(builder.call(work, pieces))
     while len(parts) > 1:
         size = parts[0].type.count
-        parts = [
-            _shuffle(builder, parts[n], parts[n + 1], range(2 * size)) for n in range(0, len(parts), 2)
-        ]
+        parts = [_shuffle(builder, parts[n], parts[n + 1], range(2 * size)) for n in range(0, len(parts), 2)]
     return parts[0]
 
 

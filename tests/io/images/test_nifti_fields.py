@@ -1,5 +1,7 @@
 """The NIfTI header we write against nibabel's."""
 
+from typing import Any
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -18,7 +20,8 @@ ROTATIONS = [(0.0, 0.0, 0.0), (np.pi, 0.0, 0.0), (0.0, np.pi, 0.0), (0.0, 0.0, n
 def grid(rotation: tuple[float, ...], *, mirrored: bool) -> Geometry:
     axes = Rotation.from_rotvec(rotation).as_matrix()
     axes[:, 1] *= -1 if mirrored else 1
-    return Geometry(shape=(5, 6, 7), spacing=(0.68, 0.7, 0.8), origin=(10.0, -20.5, 30.25), direction=axes)
+    columns: Any = tuple(map(tuple, axes.tolist()))
+    return Geometry(shape=(5, 6, 7), spacing=(0.68, 0.7, 0.8), origin=(10.0, -20.5, 30.25), direction=columns)
 
 
 def test_the_fields_are_those_of_the_format() -> None:
@@ -51,7 +54,9 @@ def test_the_header_says_what_nibabel_would_write(rotation: tuple[float, ...], *
 
 @pytest.mark.parametrize("name", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
 def test_nibabel_reads_the_number_type_and_components(name: str) -> None:
-    header = nib.Nifti1Header(header_bytes(grid((0, 0, 0), mirrored=False), np.zeros((5, 6, 7, 3), name))[:348])
+    header = nib.Nifti1Header(
+        header_bytes(grid((0, 0, 0), mirrored=False), np.zeros((5, 6, 7, 3), name))[:348]
+    )
     assert header.get_data_dtype() == np.dtype(name)
     assert header.get_data_shape() == (5, 6, 7, 3)
 

@@ -130,8 +130,8 @@ def read_ct(path: Source, *, phase: Phase, anatomy: AnatomicalLimits | None = No
 def write_volume(path: str | PathLike[str], volume: Volume) -> None:
     """Write an image, or a vector field with its components last (LPS, mm), as .nii.gz.
 
-    Equal volumes give equal bytes on one installation; the number type is kept; the header holds no text and no time.
-    A field is a 4-D file (i, j, k, 3), read back by `read_field`.
+    Equal volumes give equal bytes on one installation; the number type is kept; the header holds no text and
+    no time. A field is a 4-D file (i, j, k, 3), read back by `read_field`.
 
     Raises:
         EnvironmentProblemError: no space, no permission and the like; no part of the file is left.
