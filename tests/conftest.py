@@ -10,7 +10,8 @@ from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.io.settings import load_config
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
-from lymphct.study.single_split import TrainingRequest, train_all
+from lymphct.study.request import TrainingRequest
+from lymphct.study.single_split import train_all
 
 PATIENTS = 12
 

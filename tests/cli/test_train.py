@@ -17,6 +17,7 @@ from lymphct.io.models.weights import pack_tensors
 from lymphct.study import single_split
 from lymphct.study.progress import Beat, Step
 from lymphct.study.pulse import Pulse
+from lymphct.study.request import TrainingRequest
 
 Program = Callable[..., Any]
 MASKS = ("venous", "structures", "tumor", "nodes")
@@ -202,7 +203,7 @@ def test_before_it_starts_a_training_tells_what_it_will_do(
 def test_an_interrupted_training_says_how_to_go_on(
     lymphct: Program, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: Any
 ) -> None:
-    def interrupt(request: single_split.TrainingRequest, *_: object) -> None:
+    def interrupt(request: TrainingRequest, *_: object) -> None:
         request.folder.mkdir()
         if begun:
             (request.folder / "plan.json").touch()

@@ -5,10 +5,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import torch
 
-from lymphct.core.errors import UsageError
+from lymphct.core.errors import EnvironmentProblemError, UsageError
 from lymphct.study import places
 from lymphct.study.places import free_device, named_devices
+
+
+@pytest.fixture(autouse=True)
+def _three_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
 def test_names_are_split() -> None:
@@ -57,3 +64,16 @@ def test_whoever_comes_last_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_processor_has_room_for_all(tmp_path: Path) -> None:
     with free_device(tmp_path, ("cpu",)) as first, free_device(tmp_path, ("cpu",)) as second:
         assert (first, second) == ("cpu", "cpu")
+
+
+def test_what_auto_stands_for_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with free_device(tmp_path, ("auto",)):
+        assert [place.name for place in tmp_path.iterdir()] == [".device0-auto.lock"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with free_device(tmp_path, ("auto",)):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblemError, match="device cuda:3 is not there"):
+        free_device(tmp_path, ("cuda:0", "cuda:3")).__enter__()

@@ -26,7 +26,8 @@ from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.plan import Run
 from lymphct.study.progress import Beat, Step
-from lymphct.study.single_split import TrainingRequest, start_run, train_all, train_one, train_stage
+from lymphct.study.request import TrainingRequest
+from lymphct.study.single_split import start_run, train_all, train_one, train_stage
 
 
 def no_steps() -> list[Step | Beat]:

@@ -152,7 +152,7 @@ def _foreseen(purpose: Purpose, manifest: "Manifest", run: TrialRun) -> "Outlook
         request = PredictionRequest(bundle=bundle, config=config, labels=run.labels, device=GLOBALS.device)
         return foresee_prediction(images_of(manifest, ()), request, run.out, jobs=GLOBALS.jobs)
     from lymphct.study.outlook import foresee_crossval, foresee_training
-    from lymphct.study.single_split import TrainingRequest
+    from lymphct.study.request import TrainingRequest
 
     training = TrainingRequest(
         folder=run.out,

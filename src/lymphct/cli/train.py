@@ -66,6 +66,13 @@ def train(
             help="ResNet-18 weights the status network starts from (safetensors, torchvision's names)."
         ),
     ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            help="Several devices, cuda:0,cuda:1: stages that do not wait for one another take one each; a "
+            "device named twice takes two."
+        ),
+    ] = None,
     rehash: Rehash = False,
     random_init: Annotated[
         bool, typer.Option("--random-init", help="Start the status network without ImageNet weights.")
@@ -86,8 +93,10 @@ def train(
     from lymphct.io.models.loading import read_pretrained
     from lymphct.io.results.store import locked
     from lymphct.study.outlook import foresee_training
+    from lymphct.study.places import named_devices
     from lymphct.study.plan import PLAN_FILE
-    from lymphct.study.single_split import TrainingRequest, train_all, train_one
+    from lymphct.study.request import TrainingRequest
+    from lymphct.study.single_split import train_all, train_one
 
     request = TrainingRequest(
         folder=out,
@@ -98,6 +107,7 @@ def train(
         labels=scheme,
         work=work,
         device=GLOBALS.device,
+        devices=() if devices is None else named_devices(devices),
         jobs=GLOBALS.jobs,
         init=init,
         resume=resume,

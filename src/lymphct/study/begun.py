@@ -16,7 +16,7 @@ from lymphct.io.results.store import DESKTOP_FILES
 from lymphct.patients.preparation import labels_key
 from lymphct.patients.registration_table import TABLE_FILE
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Run
-from lymphct.study.single_split import (
+from lymphct.study.request import (
     TrainingRequest,
     require_begun,
     require_nothing_taken_over,

@@ -13,7 +13,8 @@ from lymphct.patients.prediction import PredictionRequest, predict_cohort
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.plan import PLAN_FILE
 from lymphct.study.progress import Progress
-from lymphct.study.single_split import TrainingRequest, train_all
+from lymphct.study.request import TrainingRequest
+from lymphct.study.single_split import train_all
 
 DEMO_SEED = 20
 """Phantoms of this seed were never trained on."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -33,7 +34,7 @@ from lymphct.study.lessons import (
 )
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
-from lymphct.study.single_split import TrainingRequest
+from lymphct.study.request import TrainingRequest
 from lymphct.study.sources import MaskSources, chosen_sources
 
 FOLDS: Final = 5
@@ -65,7 +66,8 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
     stages = tuple(STAGES) if stage is None else (stage,)
     init, problems = None, []
     if request.init is None:
-        problems += found_by(lambda: chosen_device(request.device))
+        for name in dict.fromkeys(request.places):
+            problems += found_by(partial(chosen_device, name))
     else:
         init, refused = looked_at(request.init, request.device)
         problems += refused

@@ -8,6 +8,7 @@ from typing import Final
 
 from lymphct.core.errors import OutputInUseError, UsageError
 from lymphct.io.results.locks import exclusive_lock
+from lymphct.learning.devices import chosen_device
 
 PAUSE: Final = 0.5
 """Seconds between two looks at who is free."""
@@ -34,15 +35,19 @@ def named_devices(text: str) -> tuple[str, ...]:
 def free_device(folder: Path, devices: Sequence[str]) -> Iterator[str]:
     """Hold the first device that no other training of the run holds; wait where all are taken.
 
-    Each place is a lock file, so that trainings in other processes count, and a killed one does not. The
-    processor has room for all of them.
+    Each place is a lock file, so that trainings in other processes count, and a killed one does not. A GPU
+    takes one training, unless it is named more than once; the processor has room for all of them.
 
     Args:
         folder: of the run.
         devices: names, in the order in which they are preferred.
 
+    Raises:
+        UsageError, EnvironmentProblemError: a device is unknown or not there.
+
     """
-    if len(set(devices)) == 1 and devices[0] in {"cpu", "auto"}:
+    kinds = [chosen_device(name).type for name in devices]
+    if set(kinds) == {"cpu"}:
         yield devices[0]
         return
     with ExitStack() as held:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,20 +13,15 @@ from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sizes import scaled, scaled_sizes
-from lymphct.cascade.stages import STAGES, Part, Start
-from lymphct.core.errors import InputError, UsageError
+from lymphct.cascade.stages import STAGES, Part, Stage, Start
+from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.terms import StageName
-from lymphct.io.images.labels import Scheme
-from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import clean_leftovers
 from lymphct.learning.devices import chosen_device
-from lymphct.metastasis.prediction import build_status_network
-from lymphct.metastasis.pretrained import Pretrained, fitting
-from lymphct.metastasis.settings import require_start
 from lymphct.patients.dataset import PreparedCohort, prepared_cohort
 from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.preparation import Preparation, labels_key, prepared_patients
@@ -36,55 +31,21 @@ from lymphct.study.evidence import Examination, examined_patients
 from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
+from lymphct.study.places import free_device
 from lymphct.study.plan import PLAN_FILE, Plan, Run, SightPlan, kept_plan, split_cohort
 from lymphct.study.progress import Progress, watched
+from lymphct.study.request import (
+    TrainingRequest,
+    require_begun,
+    require_nothing_taken_over,
+    require_start_weights,
+)
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing, training_rounds
 
 logger = logging.getLogger(__name__)
 
 TOLD: Final = 10
 """Lines that tell how far the preparation of a cohort is, whatever its size."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRequest:
-    """What to train, from whom, and where.
-
-    Attributes:
-        folder: of the run.
-        name: of the bundle.
-        records: the cohort.
-        config: settings; sizes may be given at another spacing than that of the grid.
-        seed: of split, weights and patches.
-        labels: numbering of the structures in the cohort's files.
-        work: store of the prepared patients, which runs may share; None keeps them in the run.
-        device: on which the networks run.
-        jobs: processes side by side.
-        init: bundle whose parts are taken over where this run trains none; fitted on other patients.
-        resume: go on with a run that was interrupted.
-        rehash: hash every input and every prepared image, even where its files look untouched.
-        pretrained: start weights of the status network, such as ImageNet's.
-
-    """
-
-    folder: Path
-    name: str
-    records: Sequence[PatientRecord]
-    config: Config
-    seed: int = 0
-    labels: Scheme = "auto"
-    work: Path | None = None
-    device: str = "auto"
-    jobs: int = 1
-    init: Path | None = None
-    resume: bool = False
-    rehash: bool = False
-    pretrained: Pretrained | None = None
-
-    @property
-    def teachers(self) -> Sequence[PatientRecord]:
-        """Return those a training may look at: neither excluded nor kept for the test."""
-        return [record for record in self.records if record.may_teach]
 
 
 def train_all(request: TrainingRequest, progress: Progress | None = None) -> Path:
@@ -101,10 +62,11 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
     require_start_weights(request)
     run = start_run(request, tuple(STAGES))
     with watched(run.folder / "stages", progress):
+        jobs = max(request.jobs, len(request.devices))
         for chains in training_rounds(run.plan.sources):
-            if request.jobs > 1 and len(chains) > 1:
+            if jobs > 1 and len(chains) > 1:
                 train = partial(_train_chain, replace(request, jobs=1), run)
-                for outcome in map_patients(train, chains, jobs=request.jobs):
+                for outcome in map_patients(train, chains, jobs=jobs):
                     outcome.result()
             else:
                 for chain in chains:
@@ -124,46 +86,6 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
     with watched(run.folder / "stages", progress):
         train_stage(run, stage, request)
     return run.bundle
-
-
-def require_nothing_taken_over(request: TrainingRequest) -> None:
-    """Refuse `--init` where all stages are trained.
-
-    Raises:
-        UsageError: a bundle to take parts from was given.
-
-    """
-    if request.init is not None:
-        msg = "all stages are trained here, nothing is taken over from --init"
-        raise UsageError(msg, cure="leave out --init, or name the one stage to train")
-
-
-def require_start_weights(request: TrainingRequest) -> None:
-    """Refuse to train a status network that would start from ImageNet without weights that fit it.
-
-    Raises:
-        UsageError: there are none.
-        ModelError: they do not fit.
-
-    """
-    settings = request.config.metastasis
-    require_start(settings, given=request.pretrained is not None)
-    if request.pretrained is not None:
-        fitting(build_status_network(settings), request.pretrained.tensors)
-        logger.info("start weights of the status network: SHA-256 %s", request.pretrained.digest)
-
-
-def require_begun(request: TrainingRequest, stage: StageName | None = None) -> None:
-    """Refuse to resume what was not begun.
-
-    Raises:
-        UsageError: the run, or the one stage of it, left no trace.
-
-    """
-    trace = request.folder / PLAN_FILE if stage is None else request.folder / "stages" / stage
-    if request.resume and not trace.exists():
-        msg = f"there is nothing to resume in {request.folder.name}"
-        raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")
 
 
 def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run:
@@ -285,6 +207,12 @@ def train_stage(run: Run, name: StageName, request: TrainingRequest) -> None:
     if missing:
         raise stage_missing(name, missing)
     keep = Checkpoints.open(run.stage(name), resume=request.resume)
+    with free_device(run.folder, request.places) as device:
+        _train_here(run, stage, replace(request, device=device), keep)
+
+
+def _train_here(run: Run, stage: Stage, request: TrainingRequest, keep: Checkpoints) -> None:
+    name, bundle = stage.name, read_bundle(run.bundle)
     device = chosen_device(request.device)
     start = Start(config=run.plan.config, seed=run.plan.seed, device=device, pretrained=request.pretrained)
     if name is StageName.METASTASIS:

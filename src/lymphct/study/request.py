@@ -1,0 +1,106 @@
+"""What is to be trained, and what a request for it must be."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lymphct.cascade.settings import Config
+from lymphct.core.errors import UsageError
+from lymphct.core.terms import StageName
+from lymphct.io.images.labels import Scheme
+from lymphct.io.manifest import PatientRecord
+from lymphct.metastasis.prediction import build_status_network
+from lymphct.metastasis.pretrained import Pretrained, fitting
+from lymphct.metastasis.settings import require_start
+from lymphct.study.plan import PLAN_FILE
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRequest:
+    """What to train, from whom, and where.
+
+    Attributes:
+        folder: of the run.
+        name: of the bundle.
+        records: the cohort.
+        config: settings; sizes may be given at another spacing than that of the grid.
+        seed: of split, weights and patches.
+        labels: numbering of the structures in the cohort's files.
+        work: store of the prepared patients, which runs may share; None keeps them in the run.
+        device: on which the networks run.
+        devices: several of them, for stages that do not wait for one another; empty leaves all to `device`.
+        jobs: processes side by side.
+        init: bundle whose parts are taken over where this run trains none; fitted on other patients.
+        resume: go on with a run that was interrupted.
+        rehash: hash every input and every prepared image, even where its files look untouched.
+        pretrained: start weights of the status network, such as ImageNet's.
+
+    """
+
+    folder: Path
+    name: str
+    records: Sequence[PatientRecord]
+    config: Config
+    seed: int = 0
+    labels: Scheme = "auto"
+    work: Path | None = None
+    device: str = "auto"
+    devices: tuple[str, ...] = ()
+    jobs: int = 1
+    init: Path | None = None
+    resume: bool = False
+    rehash: bool = False
+    pretrained: Pretrained | None = None
+
+    @property
+    def teachers(self) -> Sequence[PatientRecord]:
+        """Return those a training may look at: neither excluded nor kept for the test."""
+        return [record for record in self.records if record.may_teach]
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Return the devices that trainings may take."""
+        return self.devices or (self.device,)
+
+
+def require_nothing_taken_over(request: TrainingRequest) -> None:
+    """Refuse `--init` where all stages are trained.
+
+    Raises:
+        UsageError: a bundle to take parts from was given.
+
+    """
+    if request.init is not None:
+        msg = "all stages are trained here, nothing is taken over from --init"
+        raise UsageError(msg, cure="leave out --init, or name the one stage to train")
+
+
+def require_start_weights(request: TrainingRequest) -> None:
+    """Refuse to train a status network that would start from ImageNet without weights that fit it.
+
+    Raises:
+        UsageError: there are none.
+        ModelError: they do not fit.
+
+    """
+    settings = request.config.metastasis
+    require_start(settings, given=request.pretrained is not None)
+    if request.pretrained is not None:
+        fitting(build_status_network(settings), request.pretrained.tensors)
+        logger.info("start weights of the status network: SHA-256 %s", request.pretrained.digest)
+
+
+def require_begun(request: TrainingRequest, stage: StageName | None = None) -> None:
+    """Refuse to resume what was not begun.
+
+    Raises:
+        UsageError: the run, or the one stage of it, left no trace.
+
+    """
+    trace = request.folder / PLAN_FILE if stage is None else request.folder / "stages" / stage
+    if request.resume and not trace.exists():
+        msg = f"there is nothing to resume in {request.folder.name}"
+        raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")
