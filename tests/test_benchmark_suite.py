@@ -281,8 +281,13 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "prepared_store": {
         "images": [
             {
-                "shape": [5, 6, 7], "kept": 0.7, "bytes_per_voxel": 1.5, "share_of_plain": 0.15,
-                "patch": 0.012, "read": {"attention": 0.001}, "mapped": 0.13,
+                "shape": [5, 6, 7],
+                "kept": 0.7,
+                "bytes_per_voxel": 1.5,
+                "share_of_plain": 0.15,
+                "patch": 0.012,
+                "read": {"attention": 0.001},
+                "mapped": 0.13,
                 "other_ways": [{"way": "memory map", "bytes_per_voxel": 2.0, "seconds": 0.005}],
             }
         ]
@@ -292,7 +297,9 @@ TRAININGS: dict[str, dict[str, Any]] = {
             "cpu": {"share": 0.005, "iteration": 0.151, "cpu": 0.1},
             "device": {"share": 0.06, "iteration": 0.16, "cpu": 0.05},
         },
-        "threads": 2, "wait": 0.15, "patches": 2,
+        "threads": 2,
+        "wait": 0.15,
+        "patches": 2,
     },
     "training_scale": {
         "rows": [
