@@ -14,7 +14,7 @@ from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sizes import scaled, scaled_sizes
 from lymphct.cascade.stages import STAGES, Part, Stage, Start
-from lymphct.core.errors import InputError
+from lymphct.core.errors import EnvironmentProblemError, InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
@@ -98,6 +98,7 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
 
     Raises:
         InputError: patients cannot be read, are too few, or lack what a part of the split needs.
+        EnvironmentProblemError: no space, no memory; patients that are prepared are kept.
         UsageError: the folder holds another run.
 
     """
@@ -175,6 +176,8 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
     for number, outcome in enumerate(prepared_patients(records, preparation, jobs=jobs), start=1):
         if number == total or number % -(-total // TOLD) == 0:
             logger.info("%d of %d patients prepared", number, total)
+        if isinstance(outcome.error, EnvironmentProblemError):  # no fault of the patient: the next fails, too
+            raise outcome.error.at(patient=outcome.item.patient_id)
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])
