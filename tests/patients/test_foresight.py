@@ -98,6 +98,8 @@ def test_work_without_room_on_the_disk_is_refused(tmp_path: Path) -> None:
         EnvironmentProblemError, match=r"out: 3\.0 GB are needed, 2\.0 GB are free .*E_NO_SPACE"
     ):
         require_room(Need(needed=3 * 10**9, free=2 * 10**9), tmp_path / "out")
+    with pytest.raises(EnvironmentProblemError, match="out: 65 MB are needed, 6 MB are free"):
+        require_room(Need(needed=65 * 10**6, free=6 * 10**6), tmp_path / "out")
 
 
 def test_memory_that_may_not_suffice_is_noticed() -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -11,16 +12,17 @@ from lymphct.cascade.learned import Learned
 from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.config import Config
-from lymphct.core.errors import InputError, LeakageError, ModelError, UsageError
+from lymphct.core.errors import EnvironmentProblemError, InputError, LeakageError, ModelError, UsageError
 from lymphct.core.leakage import FittedOn, hash_patient
 from lymphct.core.terms import NodeClass, StageName
-from lymphct.io.manifest import Manifest
+from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
 from lymphct.metastasis.pretrained import Pretrained
 from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
 from lymphct.patients.dataset import StoredPatient
+from lymphct.patients.preparation import Preparation
 from lymphct.study.begun import begun_refusals
 from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
@@ -161,6 +163,23 @@ def test_an_unreadable_patient_stops_a_training_before_it_begins(
     records = [replace(training.records[0], venous=broken), *training.records[1:]]
     with pytest.raises(InputError, match="1 of 12 patients cannot be read"):
         start_run(replace(training, folder=tmp_path / "run", records=records))
+
+
+def test_a_full_disk_stops_a_training_and_is_no_fault_of_the_patients(
+    training: TrainingRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def no_space(record: PatientRecord, preparation: Preparation) -> Path:
+        asked.append(record.patient_id)
+        raise OSError(errno.ENOSPC, f"no room in {preparation.folder}")
+
+    monkeypatch.setattr("lymphct.patients.preparation.prepare_patient", no_space)
+    first = training.records[0].patient_id
+    with pytest.raises(EnvironmentProblemError, match=f"{first}: no space left .*E_NO_SPACE") as caught:
+        start_run(replace(training, folder=tmp_path / "run"))
+    assert caught.value.exit_code == 6
+    assert asked == [first]  # the others would fail, too
 
 
 @pytest.mark.parametrize("word", ["test", "Test", " TEST", "holdout"])

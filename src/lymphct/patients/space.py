@@ -82,9 +82,12 @@ def require_room(need: Need, out: Path) -> None:
 
     """
     if need.free is not None and need.needed > need.free:
-        msg = (
-            f"{need.needed / GIGABYTE:.1f} GB are needed, {need.free / GIGABYTE:.1f} GB are free on the disk"
-        )
+        msg = f"{_words(need.needed)} are needed, {_words(need.free)} are free on the disk"
         raise EnvironmentProblemError(
             msg, code="E_NO_SPACE", cure="free some space, or choose another disk"
         ).at(file=out.name)
+
+
+def _words(number: int) -> str:
+    is_large = number >= GIGABYTE
+    return f"{number / GIGABYTE:.1f} GB" if is_large else f"{number / GIGABYTE * 1000:.0f} MB"
