@@ -7,11 +7,10 @@ Arithmetic: iterations and patch sizes come from the settings, windows from the 
 over, patients of each fold from the cohort. Seconds: those of one training iteration of stage 1 are given, or
 measured on `--device` by N iterations on random patches; other stages cost by the voxels they are shown, a
 forward pass alone a third of a training step. Registration is given in CPU seconds a patient and shared by
-all processors.
+all processors. Disk and memory: `paper_room.py`.
 """
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -24,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
 import torch
+from benchmarks.paper_room import disk, memory, room_lines
+from benchmarks.side_by_side import write_record
 
 from lymphct.cascade.settings import Config
 from lymphct.core.arrays import Index3
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
 
 OUTER, INNER = 5, 5
 """Folds of the nested cross-validation (Sec. IV-A)."""
+RUNS: Final = {
+    "structures": OUTER,
+    "tumor": OUTER,
+    "nodes": OUTER * INNER,
+    "identification": OUTER * INNER,
+    "metastasis": OUTER,
+}
+"""Trainings of each stage in nested folds."""
 CASCADE_SHARE: Final = 0.6
 """Of the patients of `train all`, who teach the stages that examine; the others teach the status network."""
 FORWARD: Final = 1 / 3
@@ -158,25 +167,34 @@ def examination(config: Config, size: Index3, costs: Costs) -> Job:
 
 def single_split(config: Config, patients: int, size: Index3, costs: Costs) -> list[Job]:
     """Return the work of `train all`."""
-    examined = patients - round(CASCADE_SHARE * patients)
     return [
         registration(patients, costs),
         *trainings(config, costs).values(),
-        times(examination(config, size, costs), examined, "examination for the status network"),
+        times(examination(config, size, costs), seen_once(patients), "examination for the status network"),
     ]
+
+
+def seen_once(patients: int) -> int:
+    """Return how many patients the status network learns from: the cascade examines them."""
+    return patients - round(CASCADE_SHARE * patients)
+
+
+def seen_nested(patients: int) -> int:
+    """Return how many examinations nested folds need.
+
+    Training and validation patients once, by models that never saw them; test patients by all inner ones.
+    """
+    test = patients / OUTER
+    return round(OUTER * ((patients - test) + INNER * test))
 
 
 def nested(config: Config, patients: int, size: Index3, costs: Costs) -> list[Job]:
     """Return the work of the nested cross-validation: inner folds give features out of fold."""
-    test = patients / OUTER
-    # Training and validation patients once, by models that never saw them; test patients by all inner ones.
-    examined = round(OUTER * ((patients - test) + INNER * test))
-    inner = OUTER * INNER
-    runs = {"structures": OUTER, "tumor": OUTER, "nodes": inner, "identification": inner, "metastasis": OUTER}
+    examined = seen_nested(patients)
     once = trainings(config, costs)
     return [
         registration(patients, costs),
-        *(times(once[name], count, f"{name}, {count} trainings") for name, count in runs.items()),
+        *(times(once[name], count, f"{name}, {count} trainings") for name, count in RUNS.items()),
         times(examination(config, size, costs), examined, f"examination, {examined} patients"),
     ]
 
@@ -226,18 +244,35 @@ def main() -> None:
     if options.measure:
         seconds = measured_iteration(config.nodes, chosen_device(options.device), options.measure)
     costs = Costs(iteration=seconds, registration=options.registration, processors=options.processors)
+    patients = options.patients
+    nested_title = f"nested cross-validation, {OUTER} × {INNER} folds"
     plans = {
-        "train all": single_split(config, options.patients, size, costs),
-        f"nested cross-validation, {OUTER} × {INNER} folds": nested(config, options.patients, size, costs),
+        "train all": single_split(config, patients, size, costs),
+        nested_title: nested(config, patients, size, costs),
+    }
+    room = {
+        "disk, train all": disk(config, size, patients, seen_once(patients), len(RUNS)),
+        f"disk, {nested_title}": disk(config, size, patients, seen_nested(patients), sum(RUNS.values())),
+        "memory": memory(config, size),
     }
     how = "measured" if options.measure else "given"
-    print(f"{options.patients} patients of {size} voxels, {seconds:.3g} s an iteration of stage 1 ({how})\n")
+    print(f"{patients} patients of {size} voxels, {seconds:.3g} s an iteration of stage 1 ({how})\n")
     for title, jobs in plans.items():
         print("\n".join(lines(title, jobs, options.gpus)), end="\n\n")
+    for title, amounts in room.items():
+        print("\n".join(room_lines(title, amounts)), end="\n\n")
     if options.json:
-        record = {"costs": asdict(costs), "how": how, "patients": options.patients, "voxels": size}
         tables = {title: [asdict(job) for job in jobs] for title, jobs in plans.items()}
-        options.json.write_text(json.dumps({**record, "plans": tables}, indent=2) + "\n", encoding="utf-8")
+        amounts_of = {title: [asdict(amount) for amount in amounts] for title, amounts in room.items()}
+        write_record(
+            options.json,
+            costs=asdict(costs),
+            how=how,
+            patients=patients,
+            voxels=size,
+            plans=tables,
+            room=amounts_of,
+        )
 
 
 if __name__ == "__main__":

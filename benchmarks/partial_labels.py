@@ -146,7 +146,7 @@ def test_scores(
     network = trained(learners, learned, config, seed)
     rows = []
     for patient in test:
-        image = normalized(patient.ct, learned.intensity)
+        image = normalized(patient.ct, learned.sight(StageName.STRUCTURES).phases)
         found = segment_structures(network, image, config.structures).array
         rows.append([class_dice(found, patient, structure) for structure in Structure])
     print(f"{len(learners)} patients, seed {seed}: {time.process_time() - began:.0f} CPU-s", flush=True)

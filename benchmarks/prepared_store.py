@@ -11,6 +11,7 @@ CPU seconds of one thread, the median over patches of 160×192×80 at random pla
 import argparse
 import hashlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,10 @@ from typing import Final
 
 import numpy as np
 from scipy import ndimage
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
+
+from benchmarks.side_by_side import write_record
 
 from lymphct.attention.bands import PAPER_BANDS
 from lymphct.attention.mapping import attention_map
@@ -63,15 +68,19 @@ def main() -> None:
         "--noise", type=float, default=0.0, help="standard deviation, HU, added to both phases"
     )
     parser.add_argument("--start", type=int, default=0, help="time a start with so many patients instead")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
     options = parser.parse_args()
     record = read_manifest(options.phantoms / "cohort.csv").patients[0]
     if options.start:
         started(record, options.start)
         return
     volumes = prepared(read_patient(record), options.noise)
+    found = []
     for images in (volumes, varied(volumes)):
         with tempfile.TemporaryDirectory() as folder:
-            measured(images, Path(folder))
+            found.append(measured(images, Path(folder)))
+    if options.json is not None:
+        write_record(options.json, noise=options.noise, images=found)
 
 
 def prepared(patient: PatientInput, noise: float) -> dict[str, Volume]:
@@ -105,8 +114,8 @@ def varied(volumes: Mapping[str, Volume]) -> dict[str, Volume]:
     return found
 
 
-def measured(volumes: Mapping[str, Volume], folder: Path) -> None:
-    """Print size and cost of reading of one patient, as stored and in other ways."""
+def measured(volumes: Mapping[str, Volume], folder: Path) -> dict[str, object]:
+    """Print and return size and cost of reading of one patient, as stored and in other ways."""
     full = volumes["venous"].geometry
     images, crop = cropped(volumes)
     structures = images["structures"]
@@ -138,8 +147,18 @@ def measured(volumes: Mapping[str, Volume], folder: Path) -> None:
         print(f"  {name:32s} {seconds * 1e3:6.1f} ms a patch")
     patch = sum(read.values()) - read["nodes"]
     print(f"  {'phases, structures, attention':32s} {patch * 1e3:6.1f} ms a patch")
-    computed(stored, boxes)
-    compared(images, boxes, folder)
+    mapped = computed(stored, boxes)
+    return {
+        "shape": full.shape,
+        "kept": float(share),
+        "bytes_per_voxel": total,
+        "share_of_plain": total / TODAY,
+        "files": sizes,
+        "read": read,
+        "patch": patch,
+        "mapped": mapped,
+        "other_ways": compared(images, boxes, folder),
+    }
 
 
 def random_boxes(shape: Index3) -> list[Box]:
@@ -164,8 +183,8 @@ def cost(read: Callable[[Box], AnyArray], boxes: Sequence[Box]) -> float:
     return median(taken)
 
 
-def computed(stored: StoredImages, boxes: Sequence[Box]) -> None:
-    """Print what the attention of a patch costs when it is mapped from the label map around it."""
+def computed(stored: StoredImages, boxes: Sequence[Box]) -> float:
+    """Print and return what the attention of a patch costs when it is mapped from the label map around it."""
     image = stored["structures"]
     settings = AttentionSettings()
     reach = max(band.d_max for band in PAPER_BANDS.values()) + settings.border
@@ -184,18 +203,21 @@ def computed(stored: StoredImages, boxes: Sequence[Box]) -> None:
 
     seconds = cost(mapped, boxes[:8])
     print(f"  {'attention from the label map':32s} {seconds * 1e3:6.1f} ms a patch (margin {reach:.0f} mm)")
+    return seconds
 
 
-def compared(images: Mapping[str, Volume], boxes: Sequence[Box], folder: Path) -> None:
-    """Print size and cost of one phase stored in other ways."""
+def compared(images: Mapping[str, Volume], boxes: Sequence[Box], folder: Path) -> list[dict[str, object]]:
+    """Print and return size and cost of one phase stored in other ways."""
     array = images["venous"].array
     turned = np.ascontiguousarray(array.transpose(2, 1, 0))
     print("  the venous phase in other ways:")
+    rows = []
     for name, values in (("memory map, k fastest", array), ("memory map, i fastest", turned)):
         np.save(folder / "plain.npy", values)
         mapped = np.load(folder / "plain.npy", mmap_mode="r")
         view = mapped if values is array else mapped.transpose(2, 1, 0)
-        told(name, mapped.nbytes / array.size, cost(lambda box, view=view: np.array(view[box]), boxes))  # type: ignore[misc] # bound now
+        taken = cost(lambda box, view=view: np.array(view[box]), boxes)  # type: ignore[misc] # bound now
+        rows.append(told(name, mapped.nbytes / array.size, taken))
     for codec in ("LZ4", "ZSTD"):
         for filtered in ("SHUFFLE", "BITSHUFFLE"):
             for chunk, block in (
@@ -210,12 +232,15 @@ def compared(images: Mapping[str, Volume], boxes: Sequence[Box], folder: Path) -
                 opened = BLOSC.open(str(path), mode="r", dparams={"nthreads": 1})
                 name = f"b2nd {codec} {filtered.lower()} {chunk[::-1]}, blocks {block[::-1]}"
                 size = path.stat().st_size / array.size
-                told(name, size, cost(lambda box, opened=opened: opened[box[::-1]].transpose(2, 1, 0), boxes))  # type: ignore[misc] # bound now
+                taken = cost(lambda box, opened=opened: opened[box[::-1]].transpose(2, 1, 0), boxes)  # type: ignore[misc] # bound now
+                rows.append(told(name, size, taken))
+    return rows
 
 
-def told(name: str, size: float, seconds: float) -> None:
-    """Print a line."""
+def told(name: str, size: float, seconds: float) -> dict[str, object]:
+    """Print and return a line."""
     print(f"    {name:58s} {size:6.3f} B/voxel kept {seconds * 1e3:6.1f} ms a patch")
+    return {"way": name, "bytes_per_voxel": size, "seconds": seconds}
 
 
 def started(record: PatientRecord, number: int) -> None:

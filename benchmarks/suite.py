@@ -6,9 +6,14 @@ written from all files that are there, so that a section measured anew leaves th
 that is not installed is named on the page. A script that fails is named at the end, its section stays, and
 the exit code is 1. `--shape` and `--runs` make the scripts that know them small, to try them out.
 
+Where the folder has no record of a section, the page keeps what it says of it.
+
 panoptica demands other versions than ours: `--panoptica PYTHON` (or LYMPHCT_PANOPTICA) names an interpreter
-that has it; without that an environment is made under `build/`. The registration pairs need a script and a
-CT: LYMPHCT_PAIR_SCRIPT, LYMPHCT_CT and, for Dice, LYMPHCT_CT_LABELS; the original program DEEDS_BIN.
+that has it; without that an environment is made under `build/`. nnU-Net: `--nnunet PYTHON` (or
+LYMPHCT_NNUNET), of an environment as `nnunet_inference.py` says; without it we run alone. Trainings read a
+store of 2 GB that is made beside the folder and removed by the last of them.
+The registration pairs need a script and a CT: LYMPHCT_PAIR_SCRIPT, LYMPHCT_CT and, for Dice,
+LYMPHCT_CT_LABELS; the original program DEEDS_BIN.
 """
 
 import argparse
@@ -25,61 +30,23 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
-from benchmarks.quality.tables import around_marks, write_between_marks
-from benchmarks.suite_page import Heading, page
+from benchmarks.quality.tables import BEGIN, END, around_marks, write_between_marks
+from benchmarks.suite_kept import kept
+from benchmarks.suite_page import page
+from benchmarks.suite_sections import (
+    FILES,
+    FULL,
+    HEADINGS,
+    NEEDS_CT,
+    OPTIONS,
+    PHANTOMS,
+    SIDE_BY_SIDE,
+    lacking,
+)
 
 from lymphct.core.errors import LymphctError
 
 SCRIPTS: Final = Path(__file__).parent
-SIDE_BY_SIDE: Final = ("attention", "components", "metrics", "matching", "resampling", "inference", "scaling")
-"""Sections whose scripts know --shape and --runs."""
-FULL: Final = ("--shape", "512", "512", "300")
-PHANTOMS: Final = 5
-NEEDS_CT: Final = (
-    "It needs a script that deforms a CT, and a CT: set `LYMPHCT_PAIR_SCRIPT`, `LYMPHCT_CT` and, for Dice, "
-    "`LYMPHCT_CT_LABELS` (numbers of TotalSegmentator), then `make bench ONLY=registration`. "
-    "`benchmarks/registration.py` says what the script is called with. The rows on phantoms stand alone."
-)
-
-HEADINGS: Final = {
-    "attention": Heading(
-        title="Attention map",
-        text="Ten structures and their bands; equal to scipy in double precision before anything is timed. "
-        "SimpleITK's distances are one voxel shallower inside, hence its error.",
-    ),
-    "registration": Heading(
-        title="Registration of a CT whose deformation is known",
-        text="A CT deformed smoothly, with contrast and noise changed, and its true field.",
-    ),
-    "phantoms": Heading(
-        title="Registration of phantoms",
-        text="Synthetic patients of size `tiny` who breathed between the phases; mean error in the body. "
-        "More patients in [quality of registration](registration-quality.md).",
-    ),
-    "components": Heading(
-        title="Components", text="Painted components with the size, the center and the box of each."
-    ),
-    "metrics": Heading(
-        title="Metrics of segmentation",
-        text="The same scores from each library; ours gives recall, precision, both directions, ASSD, HD95 "
-        "and NSD in the same time.",
-    ),
-    "matching": Heading(title="Matching of lymph nodes", text="By IoU; all find the same pairs."),
-    "resampling": Heading(title="Resampling", text="From the grid of a scanner to the working grid."),
-    "inference": Heading(
-        title="Networks on a processor",
-        text="Windows skipped where there is no attention change no bit; windows over the attention's box "
-        "alone are a mode of their own. One thread.",
-    ),
-    "regions": Heading(
-        title="Windows over body and pancreas alone", text="Stage by stage, with the shipped networks."
-    ),
-    "profile": Heading(title="One patient", text="Where the time goes."),
-    "scaling": Heading(
-        title="Growth",
-        text="CPU seconds with the number of voxels, registration an eighth of it; exponent 1 is linear.",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +58,7 @@ class Order:
         shape: voxels instead of each section's own.
         runs: timed runs instead of each script's own number.
         panoptica: interpreter that has panoptica; None where there is none.
+        nnunet: interpreter that has nnunetv2; None where there is none.
 
     """
 
@@ -98,6 +66,7 @@ class Order:
     shape: tuple[str, ...] = ()
     runs: int | None = None
     panoptica: str | None = None
+    nnunet: str | None = None
 
     def words(self, name: str) -> list[str]:
         """Return what a script is called with beside --json."""
@@ -108,17 +77,11 @@ class Order:
             words += ["--runs", str(self.runs)]
         if name == "matching" and self.panoptica is not None:
             words += ["--panoptica", self.panoptica]
+        if name == "nnunet_inference" and self.nnunet is not None:
+            words += ["--peer", self.nnunet]
+        if name in {"training_pipeline", "training_scale"}:
+            words += ["--store", str(self.folder.parent / "training_store")]
         return words
-
-
-OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "attention": (*FULL, "--whole"),
-    "components": FULL,
-    "matching": FULL,
-    "inference": FULL,
-}
-FILES: Final = {"attention": "attention_map.py", "profile": "patient_profile.py"}
-"""Scripts that are not called like their section."""
 
 
 def measure(name: str, order: Order) -> None:
@@ -132,6 +95,8 @@ def measure(name: str, order: Order) -> None:
         record = phantoms_record()
     elif name == "inference":
         record = inference_record(order)
+    elif name == "prepared_store":
+        record = store_record()
     elif name == "registration":
         record = script_record("registration.py", registration_words(os.environ) or ())
     else:
@@ -159,6 +124,16 @@ def inference_record(order: Order) -> dict[str, Any]:
     runs = () if order.runs is None else ("--runs", str(order.runs))
     libraries = script_record("inference.py", ("backends", *unet, *runs))
     return {**record, "tables": [*record["tables"], *libraries["tables"]]}
+
+
+def store_record() -> dict[str, Any]:
+    """Make a phantom of size `paper`, and prepare it in several ways."""
+    program = "from lymphct.cli.main import run; run()"
+    with tempfile.TemporaryDirectory() as parent:
+        folder = str(Path(parent) / "phantoms")
+        words = ("phantom", folder, "--patients", "1", "--size", "paper", "--seed", "3")
+        subprocess.run([sys.executable, "-c", program, *words], check=True)
+        return script_record("prepared_store.py", (folder,))
 
 
 def phantoms_record() -> dict[str, Any]:
@@ -217,6 +192,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--shape", nargs=3, default=(), help="voxels along i, j, k, to try it out")
     parser.add_argument("--runs", type=int, help="timed runs")
     parser.add_argument("--panoptica", metavar="PYTHON", default=os.environ.get("LYMPHCT_PANOPTICA"))
+    parser.add_argument("--nnunet", metavar="PYTHON", default=os.environ.get("LYMPHCT_NNUNET"))
     parser.add_argument("--folder", type=Path, default=Path("build/benchmarks"))
     parser.add_argument("--docs", type=Path, default=Path("docs/benchmarks.md"))
     given = parser.parse_args()
@@ -247,15 +223,23 @@ def main() -> int:
         sys.exit(f"error: {error}")
     given.folder.mkdir(parents=True, exist_ok=True)
     names = [] if given.no_run else [name for name in HEADINGS if not given.only or name in given.only]
-    if registration_words(os.environ) is None and "registration" in names:
-        print(f"registration of a CT is left out. {NEEDS_CT}")
-        names.remove("registration")
+    absent = lacking(os.environ)
+    for name in [name for name in names if name in absent]:
+        print(f"{name} is left out. {absent[name]}")
+        names.remove(name)
     panoptica = given.panoptica
     if "matching" in names and panoptica is None:
         panoptica = panoptica_environment(given.folder.parent / "panoptica")
-    order = Order(folder=given.folder, shape=tuple(given.shape), runs=given.runs, panoptica=panoptica)
+    order = Order(
+        folder=given.folder,
+        shape=tuple(given.shape),
+        runs=given.runs,
+        panoptica=panoptica,
+        nnunet=given.nnunet,
+    )
     failed = run_all(names, order)
-    text = page(HEADINGS, records_in(given.folder), {"registration": NEEDS_CT})
+    earlier = kept(given.docs.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0])
+    text = page(HEADINGS, records_in(given.folder), {"registration": NEEDS_CT, **absent}, earlier)
     write_between_marks(given.docs, text)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

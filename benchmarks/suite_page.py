@@ -4,7 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.suite_goals import GOALS, Records
+from benchmarks.suite_cells import Cells, markdown, mean, seconds, whole
+from benchmarks.suite_figures import Records
+from benchmarks.suite_goals import GOALS
+from benchmarks.suite_kept import GOALS_TITLE, MACHINE_TITLE, NOT_YET, Kept
+from benchmarks.suite_timings import side_by_side
+from benchmarks.suite_training import (
+    augmentation,
+    paper_plan,
+    partial_labels,
+    prepared_store,
+    threads,
+    training_pipeline,
+    training_scale,
+)
 
 BUSY: Final = 1.5
 """Mean number of running processes from which wall seconds are not those of a machine of its own."""
@@ -18,10 +31,10 @@ PEERS: Final = {
     "matching": ("panoptica",),
     "resampling": ("SimpleITK", "torch", "scipy"),
     "inference": ("openvino",),
+    "nnunet_inference": ("nnU-Net",),
+    "augmentation": ("batchgeneratorsv2",),
 }
 """Beginning of the methods a complete section compares with."""
-
-Cells = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,42 +51,54 @@ class Heading:
     text: str
 
 
-def page(headings: Mapping[str, Heading], records: Records, absent: Mapping[str, str]) -> str:
+def page(
+    headings: Mapping[str, Heading], records: Records, absent: Mapping[str, str], earlier: Kept | None = None
+) -> str:
     """Return the generated part of the page.
 
     Args:
         headings: of all sections, in order.
         records: of the sections that were measured at some time.
         absent: how to measure the sections that cannot run without something of the user's.
+        earlier: what the page says; it stays where there is no record.
 
     """
-    parts = ["## Goals", markdown(("goal", "wanted", "reached", "met"), goal_rows(records))]
-    parts += ["## Machine", machine_text(records)]
+    earlier = earlier or Kept()
+    parts = [f"## {GOALS_TITLE}", markdown(("goal", "wanted", "reached", "met"), goal_rows(records, earlier))]
+    old = {
+        name: earlier.machine(name)
+        for name, heading in headings.items()
+        if name not in records and earlier.tables(heading.title)
+    }
+    parts += [f"## {MACHINE_TITLE}", machine_text(records, old, earlier.loads)]
     for name, heading in headings.items():
         parts += [f"## {heading.title}", heading.text]
         if name in records:
             parts += section(name, records[name])
+        elif found := earlier.tables(heading.title):
+            parts.append(found)
         else:
-            parts.append(f"Not measured yet. {absent.get(name, f'`make bench ONLY={name}` does it.')}")
+            parts.append(f"{NOT_YET} {absent.get(name, f'`make bench ONLY={name}` does it.')}")
     return "\n\n".join(parts)
 
 
-def goal_rows(records: Records) -> list[Cells]:
-    """Return a row for each goal."""
-    return [goal.row(records) for goal in GOALS]
+def goal_rows(records: Records, earlier: Kept) -> list[Cells]:
+    """Return a row for each goal; a figure of the page stands where its section has no record."""
+    return [
+        goal.judged(earlier.reached.get(goal.name)) if goal.section not in records else goal.row(records)
+        for goal in GOALS
+    ]
 
 
-def markdown(columns: Cells, rows: Sequence[Cells]) -> str:
-    """Return a table; the first column is words, the others are figures."""
-    lines = ["| " + " | ".join(columns) + " |", "| --- |" + " ---: |" * (len(columns) - 1)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def machine_text(records: Records) -> str:
+def machine_text(
+    records: Records, old: Mapping[str, str | None] | None = None, old_loads: Sequence[float] = ()
+) -> str:
     """Say on what the figures were measured; sections of different machines are told apart."""
     groups: dict[str, list[str]] = {}
     loads = []
+    for name, said in (old or {}).items():
+        groups.setdefault(said or "not told.", []).append(name)
+        loads = list(old_loads)
     for name, record in records.items():
         about = record["environment"]
         libraries = ", ".join(f"{key} {version}" for key, version in about["libraries"].items())
@@ -114,29 +139,6 @@ def missing_peers(name: str, record: Any) -> list[str]:  # noqa: ANN401 - JSON
     return [peer for peer in PEERS.get(name, ()) if not any(method.startswith(peer) for method in methods)]
 
 
-def side_by_side(record: Any) -> list[str]:  # noqa: ANN401 - JSON
-    """Return a table of timings for each task; ratio = CPU seconds over ours."""
-    parts = []
-    for table in record["tables"]:
-        first = table["rows"][0]["cpu"]
-        rows = [
-            (
-                row["method"],
-                seconds(row["cpu"]),
-                seconds(row["wall"]),
-                f"{row['cpu'] / first:.1f}" if first else "–",
-                whole(row["extra_mib"]),
-                "–" if row["error"] is None else f"{row['error']:.1e}",
-            )
-            for row in table["rows"]
-        ]
-        runs = table["facts"].get("runs")
-        timed = "" if runs is None else f" Median of {runs} run{'' if runs == 1 else 's'}."
-        parts.append(f"**{capital(table['title'])}.**{timed}")
-        parts.append(markdown(("method", "CPU s", "wall s", "ratio", "MiB more", "error"), rows))
-    return parts
-
-
 def registration(record: Any) -> list[str]:  # noqa: ANN401 - JSON
     """Return the table of a CT with a known deformation."""
     medians = record["medians"]
@@ -170,7 +172,7 @@ def phantoms(record: Any) -> list[str]:  # noqa: ANN401 - JSON
 
 
 def profile(record: Any) -> list[str]:  # noqa: ANN401 - JSON
-    """Return the steps of each profile, the longest marked by its share."""
+    """Return the steps of each profile with their shares; of a whole CT, what each way of running takes."""
     titles = {
         "start": "Start of a process",
         "whole": "From files to report, size `{size}`, shipped bundle",
@@ -199,7 +201,23 @@ def profile(record: Any) -> list[str]:  # noqa: ANN401 - JSON
             peak = max((step["peak_mib"] or 0 for step in found["steps"]), default=0)
             rows.append(("together", seconds(total), seconds(wall), "100", whole(peak or None)))
         parts.append(markdown(("step", "CPU s", "wall s", "% of CPU", "peak MiB"), rows))
+        parts += [ways(found["ways"])] if "ways" in found else []
     return parts
+
+
+def ways(found: Mapping[str, Any]) -> str:
+    """Return CPU and wall seconds of each way of running, and how equal its masks are with those by torch."""
+    masks = list(next(iter(found.values()))["dice"])
+    rows = [
+        (
+            way,
+            seconds(sum(step["cpu"] for step in record["steps"])),
+            seconds(sum(step["wall"] for step in record["steps"])),
+            *(f"{record['dice'][mask]:.5f}" for mask in masks),
+        )
+        for way, record in found.items()
+    ]
+    return markdown(("way", "CPU s", "wall s", *(f"Dice {mask}" for mask in masks)), rows)
 
 
 def scaling(record: Any) -> list[str]:  # noqa: ANN401 - JSON
@@ -224,28 +242,12 @@ RENDERERS: Final[dict[str, Callable[[Any], list[str]]]] = {
     "profile": profile,
     "scaling": scaling,
     "regions": regions,
+    "augmentation": augmentation,
+    "prepared_store": prepared_store,
+    "training_pipeline": training_pipeline,
+    "training_scale": training_scale,
+    "threads": threads,
+    "partial_labels": partial_labels,
+    "paper_plan": paper_plan,
 }
 """Sections that are no tables of timings side by side."""
-
-
-def seconds(value: float) -> str:
-    """Return seconds with three digits that matter."""
-    if value >= 99.5:
-        return f"{value:.0f}"
-    return f"{value:.3g}" if value >= 0.001 else f"{value:.1g}"
-
-
-def whole(value: float | None) -> str:
-    """Return a rounded figure, or a dash."""
-    return "–" if value is None else f"{value:.0f}"
-
-
-def capital(text: str) -> str:
-    """Return a text with a capital at its beginning."""
-    return text[:1].upper() + text[1:]
-
-
-def mean(values: Any) -> float:  # noqa: ANN401 - an iterator of JSON numbers
-    """Return the mean of some numbers."""
-    numbers = [float(value) for value in values]
-    return sum(numbers) / len(numbers)

@@ -8,7 +8,6 @@ other work as well the column "alone" is not what it says.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -23,6 +22,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
 import torch
+from benchmarks.side_by_side import write_record
 
 from lymphct.io.threads import COUNTS, usable_threads
 from lymphct.learning.settings import UNetSettings
@@ -107,7 +107,7 @@ def main() -> None:
     print_table(rows)
     if options.json:
         facts = {"processor": platform.processor(), "processors": usable_threads(), "rounds": options.rounds}
-        options.json.write_text(json.dumps({"rows": rows, "facts": facts}, indent=2) + "\n", encoding="utf-8")
+        write_record(options.json, rows=rows, facts=facts)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

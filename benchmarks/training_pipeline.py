@@ -71,6 +71,7 @@ def main() -> int:
     cohort = scale_store(given.store, given.patients)
     material = Material(patients=cohort, learned=learned, config=config)
     cases = segmentation_cases(material, list(cohort), StageName.NODES)
+    patches = config.nodes.sampling.batch_size
     rows = {}
     print(
         f"{'finished on':<14}{'waiting':>10}{'s/iteration':>14}{'CPU s':>9}   load {os.getloadavg()[0]:.1f}"
@@ -82,7 +83,7 @@ def main() -> int:
         share = f"{100 * found['share']:.1f} %"
         print(f"{where:<14}{share:>10}{found['iteration']:>14.3f}{found['cpu']:>9.3f}", flush=True)
     if given.json is not None:
-        write_record(given.json, threads=given.threads, wait=given.wait, rows=rows)
+        write_record(given.json, threads=given.threads, wait=given.wait, patches=patches, rows=rows)
     return 0
 
 

@@ -12,8 +12,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
 
-from benchmarks import patient_profile, registration_pictures, scaling, suite, suite_page
-from benchmarks.suite_goals import GOALS, Goal
+from benchmarks import patient_profile, registration_pictures, scaling, suite, suite_page, suite_sections
+from benchmarks.suite_figures import Goal
+from benchmarks.suite_goals import GOALS
+from benchmarks.suite_kept import kept
+from benchmarks.suite_sections import HEADINGS
 
 ENVIRONMENT = {
     "machine": "x86_64",
@@ -111,7 +114,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed(goal: Goal) -> None:
 
 def test_the_page_names_missing_peers_and_a_busy_machine() -> None:
     found = record([("lymphct", 0.5), ("cc3d + statistics", 2.0)], "components", load=3.4)
-    text = suite_page.page(suite.HEADINGS, {"components": found}, {"registration": "Bring a CT."})
+    text = suite_page.page(HEADINGS, {"components": found}, {"registration": "Bring a CT."})
     assert "| cc3d + statistics | 2 | 2 | 4.0 | 8 | 0.0e+00 |" in text
     assert "Not installed when this was measured: scipy." in text
     assert "3.4 to 3.4 running processes" in text
@@ -231,6 +234,213 @@ def test_unknown_sections_and_pages_without_marks_are_refused(
     (tmp_path / "page.md").write_text("nothing", encoding="utf-8")
     with pytest.raises(SystemExit, match="has no place for the tables"):
         started(monkeypatch, tmp_path, "--no-run")
+
+
+def test_a_page_without_its_records_keeps_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "records").mkdir()
+    record_file = tmp_path / "records" / "metrics.json"
+    found = record([("lymphct", 2.0), ("MONAI", 50.0)], load=1.9)
+    record_file.write_text(json.dumps(found), encoding="utf-8")
+    assert started(monkeypatch, tmp_path, "--no-run") == 0
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| Dice, HD, ASD: times as fast as MONAI | ≥ 20 | 25 | yes |" in page
+    record_file.unlink()
+    assert started(monkeypatch, tmp_path, "--no-run") == 0
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == page
+    other = record([("lymphct", 0.5), ("cc3d", 1.5)], load=1.0)
+    other["environment"]["cores"] = 16
+    (tmp_path / "records" / "components.json").write_text(json.dumps(other), encoding="utf-8")
+    assert started(monkeypatch, tmp_path, "--no-run") == 0
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| MONAI | 50 | 50 | 25.0 |" in page
+    assert "| cc3d | 1.5 | 1.5 | 3.0 |" in page
+    assert "- metrics: x86_64, 2 cores" in page
+    assert "- components: x86_64, 16 cores" in page
+    assert "(1.0 to 1.9 running processes" in page
+
+
+def test_a_figure_that_was_kept_is_judged_by_the_goal_of_today() -> None:
+    text = (
+        "## Goals\n\n| goal | wanted | reached | met |\n| --- | ---: | ---: | ---: |\n| a | ≥ 1 | 2.5 | yes |"
+    )
+    harder = Goal(name="a", section="s", wanted=3, reached=lambda _: 0.0)
+    assert harder.judged(kept(text).reached.get("a")) == ("a", "≥ 3", "2.5", "**no**")
+    assert harder.judged(None)[2:] == ("–", "not measured")
+
+
+SCALE = {"network": 1.0, "more": 0.2, "first": 3.0, "cpu_per_patch": 0.05}
+TRAININGS: dict[str, dict[str, Any]] = {
+    "augmentation": {
+        **record([("lymphct", 0.02), ("batchgeneratorsv2", 0.2)]),
+        "changes": [{"change": "gamma", "lymphct": 0.001, "batchgeneratorsv2": 0.004}],
+        "machine": {"compiled_for": "AVX2", "torch": "AVX2"},
+        "source_voxels": 1.6,
+    },
+    "prepared_store": {
+        "images": [
+            {
+                "shape": [5, 6, 7],
+                "kept": 0.7,
+                "bytes_per_voxel": 1.5,
+                "share_of_plain": 0.15,
+                "patch": 0.012,
+                "read": {"attention": 0.001},
+                "mapped": 0.13,
+                "other_ways": [{"way": "memory map", "bytes_per_voxel": 2.0, "seconds": 0.005}],
+            }
+        ]
+    },
+    "training_pipeline": {
+        "rows": {
+            "cpu": {"share": 0.005, "iteration": 0.151, "cpu": 0.1},
+            "device": {"share": 0.06, "iteration": 0.16, "cpu": 0.05},
+        },
+        "threads": 2,
+        "wait": 0.15,
+        "patches": 2,
+    },
+    "training_scale": {
+        "rows": [
+            {"stage": "nodes", "patients": 8, **SCALE, "whole": 1.15, "validation_share": 0.033},
+            {"stage": "metastasis", "patients": 64, **SCALE, "first": 12.0},
+        ],
+        "store": {"bytes_per_voxel": 1.45},
+    },
+    "threads": {
+        "rows": [
+            {"method": "ours", "alone": 0.010, "beside": 0.024},
+            {"method": "one thread", "alone": 0.015, "beside": 0.020},
+        ],
+        "facts": {"rounds": 3, "processors": 2},
+    },
+    "partial_labels": {
+        "rows": [
+            {"group": "all", "arm": "whole", "dice": 0.7, "difference": 0.0, "low": 0.0, "high": 0.0},
+            {"group": "all", "arm": "both", "dice": 0.72, "difference": 0.02, "low": 0.01, "high": 0.03},
+        ]
+    },
+    "paper_plan": {
+        "costs": {"iteration": 0.2, "registration": 30.0, "processors": 2},
+        "how": "given",
+        "plans": {
+            "train all": [
+                {"name": "registration", "amount": 9, "unit": "patients", "hours": 3.0},
+                {"name": "nodes", "amount": 1000, "unit": "iterations", "hours": 2.0},
+                {"name": "tumor", "amount": 1000, "unit": "iterations", "hours": 1.5},
+            ]
+        },
+        "room": {"disk": [{"name": "store", "gigabytes": 207.7, "how": "bound"}]},
+    },
+    "nnunet_inference": record([("lymphct, torch", 4.0), ("lymphct, openvino", 2.0), ("nnU-Net", 6.0)]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("augmentation", "| gamma | 1.00 | 4.00 | 4.0 |"),
+        ("prepared_store", "| 5×6×7 | 70 | 1.50 | 15 | 12.0 | 1.0 | 130 |"),
+        ("prepared_store", "| memory map | 2.00 | 5.0 |"),
+        ("training_pipeline", "| device | 6.0 | 0.16 | 0.05 |"),
+        ("training_scale", "| nodes, 8 patients | 1.00 | 0.20 | 1.15 | 3.00 | 0.050 | 3.3 |"),
+        ("training_scale", "| metastasis, 64 patients | 1.00 | 0.20 | – | 12.00 | 0.050 | – |"),
+        ("threads", "| ours | 10.0 | 1.00 | 24.0 | 1.20 |"),
+        ("partial_labels", "| all: whole | 0.700 | – |"),
+        ("partial_labels", "| all: both | 0.720 | +0.020 (+0.010 to +0.030) |"),
+        ("paper_plan", "| GPU hours together |  | 3.5 |"),
+        ("paper_plan", "| store | bound | 208 |"),
+        ("nnunet_inference", "| nnU-Net | 6 | 6 | 1.5 | 8 | 0.0e+00 |"),
+    ],
+)
+def test_what_trainings_take_has_its_tables(name: str, line: str) -> None:
+    assert line in "\n".join(suite_page.section(name, TRAININGS[name])).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("nnU-Net's predictor, same weights: times", ("3", "yes")),
+        ("nnU-Net's predictor, same weights: share", ("1", "**no**")),
+        ("nnU-Net's predictor, same weights: smallest", ("1", "yes")),
+        ("augmentation", ("10", "yes")),
+        ("one patch", ("0.05", "yes")),
+        ("a step of 0.15 s", ("6", "**no**")),
+        ("training: GB", ("1.15", "yes")),
+        ("training: s from", ("12", "**no**")),
+        ("training: % of an epoch", ("3.3", "yes")),
+        ("prepared patients", ("15", "yes")),
+        ("threads beside", ("1.2", "yes")),
+    ],
+)
+def test_goals_of_trainings_are_read_from_their_records(name: str, cells: tuple[str, str]) -> None:
+    assert goal(name).row(TRAININGS)[2:] == cells
+
+
+def test_a_whole_ct_shows_each_way_of_running_it() -> None:
+    steps = [{"step": "nodes", "cpu": 20.0, "wall": 12.0, "peak_mib": 900.0}] * 2
+    slower = [{**steps[0], "cpu": 50.0}]
+    ways = {
+        "by itself": {"steps": steps, "dice": {"tumor": 0.99999}},
+        "by torch": {"steps": slower, "dice": {"tumor": 1.0}},
+    }
+    found = {"profile": {"ct": {"steps": steps, "ways": ways}}}
+    text = "\n".join(suite_page.profile(found))
+    assert "| way | CPU s | wall s | Dice tumor |" in text
+    assert "| by torch | 50 | 12 | 1.00000 |" in text
+    assert goal("whole CT of 384×384×200 mm, shipped bundle: CPU").row({"profile": found})[2:] == (
+        "40",
+        "yes",
+    )
+    assert goal("whole CT of 384×384×200 mm, shipped bundle: wall").row({"profile": found})[2:] == (
+        "24",
+        "yes",
+    )
+
+
+def test_trainings_share_a_store_and_the_last_one_removes_it(tmp_path: Path) -> None:
+    order = suite.Order(folder=tmp_path / "records", nnunet="/bin/other")
+    store = str(tmp_path / "training_store")
+    assert order.words("training_pipeline") == ["--store", store]
+    assert order.words("training_scale") == ["--whole", "--store", store]
+    names = list(HEADINGS)
+    assert names.index("training_pipeline") < names.index("training_scale")
+    assert order.words("nnunet_inference")[-2:] == ["--peer", "/bin/other"]
+    assert "--peer" not in suite.Order(folder=tmp_path).words("nnunet_inference")
+
+
+def test_the_store_is_measured_on_a_phantom_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_named: object) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(suite, "script_record", lambda script, words: {"called": [script, *words]})
+    found = suite.store_record()
+    assert calls[0][3:5] == ["phantom", found["called"][1]]
+    assert found["called"][0] == "prepared_store.py"
+
+
+def test_without_batchgeneratorsv2_augmentation_is_left_out_and_the_page_says_how(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert started(monkeypatch, tmp_path, "--only", "augmentation") == 0
+    assert "augmentation is left out. It needs batchgeneratorsv2" in capsys.readouterr().out
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "Not measured yet. It needs batchgeneratorsv2" in text
+
+
+@pytest.mark.parametrize("name", sorted(set(HEADINGS) - {"phantoms"}))
+def test_every_section_has_a_script_that_takes_what_it_is_told(name: str) -> None:
+    script = Path(suite.__file__).parent / suite_sections.FILES.get(name, f"{name}.py")
+    text = script.read_text(encoding="utf-8")
+    options = [word for word in suite.Order(folder=Path("x")).words(name) if word.startswith("--")]
+    shared = ("--json", "--shape", "--runs") if "import" in text and "parser(" in text else ()
+    assert all(f'"{option}"' in text or option in shared for option in [*options, "--json"])
 
 
 def test_panoptica_comes_from_an_environment_that_has_it_or_not_at_all(

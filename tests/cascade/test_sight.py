@@ -150,7 +150,7 @@ def test_windows_are_cut_from_the_image_of_the_training(
     (case,) = segmentation_cases(material, ["a"], stage)
     assert list(shown.images) == [stage]
     for window in shown.images[stage]:
-        assert_cut_from(window, np.asarray(case.image))
+        assert_cut_from(window, case.normalized_image())
 
 
 def test_operating_points_are_chosen_on_the_image_of_the_training(
@@ -161,7 +161,7 @@ def test_operating_points_are_chosen_on_the_image_of_the_training(
     (case,) = segmentation_cases(material, ["a"], StageName.NODES)
     assert shown.images[StageName.NODES]
     for window in shown.images[StageName.NODES]:
-        assert_cut_from(window, np.asarray(case.image))
+        assert_cut_from(window, case.normalized_image())
 
 
 def test_lymph_nodes_are_called_on_the_crops_of_the_training_also_beyond_the_image(

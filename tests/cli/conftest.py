@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import pytest
+import torch
 
 from lymphct.cli import commands
 from lymphct.cli.context import GLOBALS, Globals, shared_console, start_logging
 from lymphct.cli.main import exit_code, new_app
+from lymphct.io.threads import COUNTS
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ def _restored_globals() -> Iterator[None]:
     fresh = Globals()
     for option in fields(Globals):
         setattr(GLOBALS, option.name, getattr(fresh, option.name))
+
+
+@pytest.fixture(autouse=True)
+def _restored_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no command settle the threads of the tests after it."""
+    for name in (*COUNTS, "OMP_WAIT_POLICY", "KMP_BLOCKTIME"):
+        value = os.environ.get(name)
+        monkeypatch.setenv(name, "" if value is None else value)  # so that it is put back
+        if value is None:
+            monkeypatch.delenv(name)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 class Terminal(io.StringIO):

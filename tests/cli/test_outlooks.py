@@ -89,9 +89,9 @@ def test_check_for_a_training_tells_what_is_there_the_split_and_what_each_stage_
     ]
     assert "stage structures: 5 training patients, 1 for validation, 4 epochs of 50 iterations" in lines
     assert any(line.startswith("stage metastasis: 4 training patients (") for line in lines)
-    # 64 × 64 × 48 voxels: two phases of 2 bytes, structures, tumor, nodes of 1, 1, 4, and 6 for attention.
+    # 64 × 64 × 48 voxels: two phases of 1.5 bytes, masks of 0.25 together, attention of 0.25, and tables.
     (needs,) = [line for line in lines if line.startswith("memory: 4")]
-    assert f"disk: {12 * 64 * 64 * 48 * 16 / 1e6:.0f} MB needed" in needs
+    assert f"disk: {12 * (64 * 64 * 48 * 3.5 / 1e6 + 2):.0f} MB needed" in needs
     assert not any(line.startswith("notice: part ") for line in lines)  # each has whom it needs
     assert lines[-1] == "no problems in 12 patients"
     assert not (tmp_path / "run").exists()

@@ -111,7 +111,7 @@ def test_the_options_of_one_patient_become_a_record_without_a_file(
     for file in (venous, tumor):
         file.touch()
     given = ("--venous", venous, "--tumor", tumor, "--patient-id", "p1", "--out", folder)
-    options = ("--registration", "none", "--fill-structures", "--jobs", "3", "--only", "nodes")
+    options = ("--registration", "none", "--fill-structures", "--threads", "3", "--only", "nodes")
     result = lymphct("predict", *given, *options, "--operating-point", "node_voxel=0.2")
     assert (result.code, result.out) == (0, f"{summary_line(RESULT)}\n")
     ((record, request, out),) = asked

@@ -25,9 +25,9 @@ def test_the_memory_order_of_a_label_map_does_not_matter() -> None:
         assert_array_equal(found[number], voxels)
 
 
-def test_unknown_voxels_and_background_are_no_class() -> None:
+def test_background_is_no_class_and_255_is_a_number_like_others() -> None:
     labels = np.array([[[0, 255, 1]]], np.uint8)
-    assert list(class_locations(labels)) == [1]
+    assert list(class_locations(labels)) == [1, 255]
     assert class_locations(np.zeros((2, 2, 2), np.uint8)) == {}
 
 

@@ -202,8 +202,7 @@ def identification_cases(material: Material, ids: Sequence[str]) -> list[Identif
 
 def _identification_case(material: Material, name: str) -> IdentificationCase:
     patient, intensity = material.patients[name], material.intensity(name, StageName.IDENTIFICATION)
-    # Voxels numbered like a region that nobody looked at belong to no node.
-    nodes = [node for node in patient.node_records if node.label != IGNORED]
+    nodes = patient.node_records
     drawn, voxels = _there(patient.view("nodes")), patient.locations("nodes")
     phases = [patient.view(phase.value) for phase in CHANNELS]
     boxes, rows = [], []

@@ -16,6 +16,7 @@ from lymphct.core.errors import InputError, UsageError
 from lymphct.core.evidence import require_out_of_fold
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.settings import Settings
+from lymphct.learning.devices import device_failures
 from lymphct.learning.training import EpochRecord, TrainingState, best_weights
 from lymphct.learning.weights import as_stored
 
@@ -103,9 +104,9 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         msg = f"stage {stage.name} was not trained for a single epoch"
         raise UsageError(msg, code="E_EPOCHS", cure="set its training.epochs to 1 or more")
     network.load_state_dict(best_weights(state))
-    choice = stage.choose(
-        network, Lesson(material=material, roles=roles, settings=settings, cases=cases, validation=validation)
-    )
+    lesson = Lesson(material=material, roles=roles, settings=settings, cases=cases, validation=validation)
+    with device_failures():
+        choice = stage.choose(network, lesson)
     tell_choice(stage.name, choice)
     return Part(
         stage=stage.name,

@@ -1,5 +1,6 @@
 """What is fitted on training patients before any network: intensities (decision 0037), bands (Tab. II)."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -13,7 +14,10 @@ from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import FIXED, FOREGROUNDS, SEES_AS, Sight, fit_sights, intensity_of
 from lymphct.core.leakage import NOBODY, Fitted, FittedOn
-from lymphct.core.terms import STRUCTURES_BY_NAME, StageName
+from lymphct.core.terms import GUIDING_STRUCTURES, STRUCTURES_BY_NAME, StageName
+from lymphct.core.unjudged import unjudged_in
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +107,26 @@ def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: 
     )
 
 
+def _shows_bands(patient: Prepared) -> bool:
+    """Tell whether distances to all guiding structures can be measured: beside one not drawn they mislead."""
+    if patient.view("structures") is None or patient.view("nodes") is None:
+        return False
+    labelled = patient.labelled
+    if labelled is not None and not set(GUIDING_STRUCTURES) <= set(labelled):
+        return False
+    unjudged = patient.unjudged
+    return unjudged is None or not unjudged_in(unjudged.array, StageName.STRUCTURES).any()
+
+
 def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Fitted[Bands]:
     if not config.cascade.fit_bands:
         return Fitted(PAPER_BANDS, frozenset())
-    used = [
-        name for name in train if patients[name].structures is not None and patients[name].nodes is not None
-    ]
+    used = [name for name in train if _shows_bands(patients[name])]
+    if not used:
+        logger.warning(
+            "bands: no training patient has nodes and all guiding structures drawn: those of Tab. II"
+        )
+        return Fitted(PAPER_BANDS, frozenset())
     drawn = (
         (guided_by(patient.structures, patient.tumor), patient.nodes.instances)
         for patient in (patients[name] for name in used)

@@ -21,6 +21,8 @@ LIBRARIES: Final = {
     "scipy": "scipy",
     "numba": "numba",
     "SimpleITK": "SimpleITK",
+    "blosc2": "blosc2",
+    "isal": "isal",
     "nibabel": "nibabel",
     "pydicom": "pydicom",
     "highdicom": "highdicom",

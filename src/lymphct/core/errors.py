@@ -1,6 +1,9 @@
 """Errors say what is wrong, where, what was measured and how to mend it; each knows its exit code."""
 
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
+
+DAMAGED: Final = "E_DAMAGED"
+"""Code of what is no longer as we wrote it; whoever made it makes it again."""
 
 
 class LymphctError(Exception):

@@ -8,8 +8,6 @@ from lymphct.core.arrays import AnyArray, IntArray
 
 LOCATIONS: Final = 10_000
 """Voxels remembered per class and patient as centres of patches (nnU-Net's number)."""
-UNKNOWN: Final = 255
-"""Label of voxels nobody looked at: no class."""
 _SEED: Final = 1448
 """Of the choice among more voxels than are remembered; the same for every patient."""
 
@@ -18,7 +16,7 @@ def class_locations(labels: AnyArray) -> dict[int, IntArray]:
     """Return voxels of each class that occurs, by its number.
 
     Args:
-        labels: whole numbers, indexed [i, j, k]; 0 and 255 are no class.
+        labels: whole numbers, indexed [i, j, k]; 0 is no class.
 
     Returns:
         Up to 10,000 flat indices of each class, sorted; they count voxels in C order of (k, j, i), the order
@@ -36,7 +34,6 @@ def class_locations(labels: AnyArray) -> dict[int, IntArray]:
     return {
         int(number): some_of(inside[order[start:end]])
         for number, start, end in zip(found, starts, ends, strict=True)
-        if number != UNKNOWN
     }
 
 

@@ -1,6 +1,5 @@
 """Batches that are prepared while the network learns from the ones before."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from itertools import islice
 from typing import Final, Literal, TypeVar
 
+import joblib
 import torch
 from torch import Tensor
 
@@ -29,9 +29,8 @@ def thread_count(prefetch: Literal["auto"] | int, device: torch.device) -> int:
 
 
 def usable_cores() -> int:
-    """Return on how many cores this process may run."""
-    allowed: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+    """Return on how many cores this process may run, by affinity, quota, and the threads it was given."""
+    return min(int(joblib.cpu_count()), max(torch.get_num_threads(), 1))
 
 
 def prefetched(next_batch: Callable[[int], B], numbers: Iterable[int], threads: int) -> Iterator[B]:

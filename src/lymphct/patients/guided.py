@@ -24,6 +24,7 @@ from lymphct.core.volume import StoredVolume, Volume
 from lymphct.imaging.locations import class_locations
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.io.results.known import Known
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.volumes import StoredImages, save_volumes
 from lymphct.patients.dataset import OPEN_PATIENTS, PreparedCohort, StoredPatient
@@ -227,7 +228,8 @@ def drawn_masks(patient: StoredPatient, drawing: Drawing) -> Path:
         code=("patients.guided",),
     )
     place = patient.images.parent / f"{MASKS}-{recipe.variant}"
-    return made(place, recipe, partial(_write_masks, patient=patient, drawing=drawing))
+    write = partial(_write_masks, patient=patient, drawing=drawing)
+    return made(place, recipe, write, known=Known.beside(place))
 
 
 def _write_masks(folder: Path, *, patient: StoredPatient, drawing: Drawing) -> None:

@@ -56,8 +56,10 @@ def worker_memory(
     own reason.
     """
     grids = venous_grids(records).values()
-    demands = [_demand(grid, preparation, with_networks=with_networks) for grid in grids]
-    return MEASURED.program + max(demands, default=0)
+    return max(
+        (grid_memory(grid, preparation, with_networks=with_networks) for grid in grids),
+        default=MEASURED.program,
+    )
 
 
 def venous_grids(records: Sequence[PatientRecord]) -> dict[Path, Geometry]:
@@ -86,7 +88,8 @@ def _size_of_folder(path: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _demand(grid: Geometry, preparation: Preparation, *, with_networks: bool) -> int:
+def grid_memory(grid: Geometry, preparation: Preparation, *, with_networks: bool = False) -> int:
+    """Return the bytes a worker takes for a patient whose venous image lies on this grid."""
     working = math.prod(working_grid(grid, preparation.spacing).shape)
     acquired = math.prod(grid.shape) * MEASURED.acquired
     registering = 0.0
@@ -95,7 +98,7 @@ def _demand(grid: Geometry, preparation: Preparation, *, with_networks: bool) ->
         registering = float(np.prod(grid.size)) / step**3 * MEASURED.registration
     # One after the other: what the steps share is the images as acquired.
     steps = [registering, working * MEASURED.working, working * MEASURED.inference * with_networks]
-    return acquired + int(max(steps))
+    return MEASURED.program + acquired + int(max(steps))
 
 
 def affordable_jobs(jobs: int, each: int) -> int:

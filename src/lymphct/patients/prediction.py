@@ -27,7 +27,7 @@ from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import locked
-from lymphct.learning.devices import chosen_device, resolved_backend
+from lymphct.learning.devices import chosen_device, resolved_backend, resolved_precision
 from lymphct.nodes.instances import class_map
 from lymphct.patients.course import Begun, Course, watched_course
 from lymphct.patients.masks import write_masks
@@ -190,8 +190,8 @@ def _predict_to(
         {
             "patient_id": record.patient_id,
             "config": request.config.model_dump(mode="json"),
-            # Which library `auto` stands for depends on what is installed.
-            "backend": _backend(request),
+            # What the words stand for depends on the device and on what is installed.
+            "arithmetic": _arithmetic(request),
             "labels": str(request.labels),
             "fill_structures": request.fill_structures,
             "registration": request.registration,
@@ -207,10 +207,12 @@ def _predict_to(
     return dict(stored)
 
 
-def _backend(request: PredictionRequest) -> str | None:
-    """Return the library that runs the networks; None where the bundle says."""
-    chosen = request.config.inference.backend
-    return None if chosen is None else resolved_backend(chosen, chosen_device(request.device))
+def _arithmetic(request: PredictionRequest) -> list[JSON]:
+    """Return which library runs the networks and in which precision; None where the bundle says."""
+    chosen, device = request.config.inference, chosen_device(request.device)
+    backend = None if chosen.backend is None else resolved_backend(chosen.backend, device)
+    precision = None if chosen.precision is None else resolved_precision(chosen.precision, device)
+    return [backend, precision]
 
 
 def _predict_into(

@@ -13,7 +13,7 @@ import numpy as np
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.stages import CASCADE
-from lymphct.core.errors import InputError
+from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.patient import Node
 from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source
@@ -110,6 +110,8 @@ def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int
         try:
             folder = outcome.result()
         except InputError as error:
+            if error.code == DAMAGED:  # the next start mends it; without the patient it would be another run
+                raise
             logger.warning("left out of the status training: %s", error.at(patient=outcome.item))
             continue
         found[outcome.item] = read_evidence(folder, examination.patients, info)

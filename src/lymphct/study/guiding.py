@@ -11,7 +11,7 @@ import numpy as np
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.prepared import Prepared
-from lymphct.core.errors import InputError
+from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import StageName, Structure
 from lymphct.io.models.bundles import read_bundle
@@ -77,7 +77,7 @@ def guided_patients(run: Run, *, init: Path | None = None, device: str = "auto",
         prepared=_prepared_by(run, init, stages, device),
     )
     cohort = GuidedCohort(run.patients, drawing)
-    known = [name for name in roles.everybody if run.patients[name].instances is not None]
+    known = [name for name in roles.everybody if run.patients[name].view("nodes") is not None]
     counts: dict[str, Counter[str]] = {stage.value: Counter() for stage in stages}
     lost = set()
     for number, outcome in enumerate(map_patients(cohort.sources, known, jobs=jobs), start=1):
@@ -85,6 +85,8 @@ def guided_patients(run: Run, *, init: Path | None = None, device: str = "auto",
             for name, source in outcome.result().items():
                 counts[name][source] += 1
         except InputError as error:
+            if error.code == DAMAGED:  # the next start mends it; without the patient it would be another run
+                raise
             logger.warning("left out of stage nodes: %s", error.at(patient=outcome.item))
             lost.add(outcome.item)
         if number == len(known):
@@ -147,7 +149,7 @@ def tell_tumors(run: Run, *, device: str = "auto") -> None:
 
 def shown_classes(run: Run, names: Sequence[str]) -> dict[str, JSON]:
     """Return in how many of these patients each structure was drawn, if not all were in everybody."""
-    drawn = [run.patients[name].labelled for name in names if run.patients[name].structures is not None]
+    drawn = [run.patients[name].labelled for name in names if run.patients[name].view("structures")]
     if all(structures is None for structures in drawn):
         return {}
     return {

@@ -14,7 +14,7 @@ from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sizes import scaled, scaled_sizes
 from lymphct.cascade.stages import STAGES, Part, Stage, Start
-from lymphct.core.errors import EnvironmentProblemError, InputError
+from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
 from lymphct.core.evidence import Evidence
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
@@ -32,7 +32,7 @@ from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_t
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.places import free_device
-from lymphct.study.plan import PLAN_FILE, Plan, Run, SightPlan, kept_plan, split_cohort
+from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan, split_cohort
 from lymphct.study.progress import Progress, watched
 from lymphct.study.request import (
     TrainingRequest,
@@ -98,7 +98,6 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
 
     Raises:
         InputError: patients cannot be read, are too few, or lack what a part of the split needs.
-        EnvironmentProblemError: no space, no memory; patients that are prepared are kept.
         UsageError: the folder holds another run.
 
     """
@@ -117,10 +116,7 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     split = split_cohort(records, request.seed, drawn, sources)
     require_needs(split, parts_needs(records, drawn, sources), stages)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
-    learned = fit_learned(patients, train, config)
-    if init is not None:  # what is taken over knows no other bands, nor other statistics than its own
-        theirs = Learned.of_bundle(init)
-        learned = replace(theirs, sights=learned.sights)
+    learned = _begun_with(request, config, split) or _learned(patients, train, config, init)
     plan = Plan(
         name=request.name,
         seed=request.seed,
@@ -141,6 +137,22 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     run = Run(request.folder, kept_plan(request.folder, plan), patients.store.folder)
     lay_bundle(run, init)
     return run
+
+
+def _begun_with(request: TrainingRequest, config: Config, split: Mapping[str, PatientPlan]) -> Learned | None:
+    """Return what the run that was begun here has learned of the same patients; measuring it takes hours."""
+    if not (request.folder / PLAN_FILE).exists():
+        return None
+    begun = Run.open(request.folder).plan
+    return begun.learned if begun.agrees(config) and begun.patients == split and begun.sights else None
+
+
+def _learned(
+    patients: PreparedCohort, train: Sequence[str], config: Config, init: BundleInfo | None
+) -> Learned:
+    learned = fit_learned(patients, train, config)
+    # What is taken over knows no other bands, nor other statistics than its own.
+    return learned if init is None else replace(Learned.of_bundle(init), sights=learned.sights)
 
 
 def _sources(
@@ -176,8 +188,8 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
     for number, outcome in enumerate(prepared_patients(records, preparation, jobs=jobs), start=1):
         if number == total or number % -(-total // TOLD) == 0:
             logger.info("%d of %d patients prepared", number, total)
-        if isinstance(outcome.error, EnvironmentProblemError):  # no fault of the patient: the next fails, too
-            raise outcome.error.at(patient=outcome.item.patient_id)
+        if isinstance(outcome.error, EnvironmentProblemError | OutputInUseError):
+            raise outcome.error  # nothing is wrong with the patient
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])

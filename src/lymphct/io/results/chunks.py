@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib import import_module
 from itertools import product
 from os import close, fstat
 from os import open as open_file
@@ -48,9 +47,10 @@ _LZ4: Final = 1
 
 @cache
 def _blosc2() -> Any:  # noqa: ANN401 - it ships no types; loaded when the first chunk is met
-    module = import_module("blosc2")
-    module.set_releasegil(True)  # readers work side by side
-    return module
+    import blosc2  # noqa: PLC0415 - takes half a second
+
+    blosc2.set_releasegil(True)  # readers work side by side
+    return blosc2
 
 
 class _Table(NamedTuple):
