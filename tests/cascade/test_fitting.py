@@ -411,3 +411,11 @@ def test_networks_are_rebuilt_for_prediction_from_their_description_alone(
     assert models.nodes is None  # described, but without weights
     assert models.tumor is not None
     assert models.tumor.settings == part.settings
+
+
+def test_a_cascade_in_memory_is_guided_by_drawn_masks(
+    patients: Mapping[str, PreparedPatient], settings: Config
+) -> None:
+    sources = settings.cascade.model_copy(update={"structures_source": "network"})
+    with pytest.raises(UsageError, match="in memory is guided by drawn structures"):
+        fit_cascade(patients, ROLES, Start(config=settings.model_copy(update={"cascade": sources})))

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from torch import nn
 
 from lymphct.attention.bands import PAPER_BANDS
-from lymphct.cascade.cases import Material, segmentation_cases
+from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
@@ -62,7 +62,7 @@ def test_only_the_structures_stage_asks_which_classes_were_drawn(make_patient: M
 
 def test_intensities_bands_and_attention_do_not_see_what_nobody_looked_at(make_patient: MakePatient) -> None:
     patient = make_patient("a")
-    partial = replace(patient, unjudged=corner(patient, sum(BITS.values())))
+    partial = replace(patient, unjudged=corner(patient, BITS[StageName.TUMOR] + BITS[StageName.NODES]))
     config = Config.model_validate({"cascade": {"fit_bands": True}})
     assert fit_learned({"a": partial}, ["a"], config) == fit_learned({"a": patient}, ["a"], config)
     maps = [p.attention(PAPER_BANDS, config.attention) for p in (partial, patient)]
@@ -93,3 +93,38 @@ def test_nothing_found_where_nobody_looked_is_held_against_a_threshold(
     assert precision(None) == pytest.approx(2 / 3)
     assert precision(corner(patient, BITS[StageName.TUMOR], stray)) == pytest.approx(2 / 3)
     assert precision(corner(patient, BITS[StageName.NODES], stray)) == 1.0
+
+
+def test_bands_are_measured_where_all_guiding_structures_were_drawn_everywhere(
+    make_patient: MakePatient, caplog: pytest.LogCaptureFixture
+) -> None:
+    patient = make_patient("a")
+    config = Config.model_validate({"cascade": {"fit_bands": True}})
+    whole = fit_learned({"a": patient}, ["a"], config)
+    assert whole.bands != PAPER_BANDS
+    partly = replace(patient, labelled=(Structure.SPLEEN, Structure.AORTA))
+    unseen = replace(patient, unjudged=corner(patient, BITS[StageName.STRUCTURES]))
+    for other in (partly, unseen):
+        assert fit_learned({"a": patient, "b": other}, ["a", "b"], config).bands == whole.bands
+        caplog.clear()
+        assert fit_learned({"b": other}, ["b"], config).bands == PAPER_BANDS
+        assert "Tab. II stands" in caplog.text
+
+
+def test_a_lymph_node_may_have_the_number_255(make_patient: MakePatient) -> None:
+    patient = make_patient("a")
+    assert patient.nodes is not None
+    first, *others = patient.nodes.nodes
+    array = np.where(patient.nodes.instances.array == first.label, 255, patient.nodes.instances.array)
+    nodes = replace(
+        patient.nodes,
+        instances=patient.nodes.instances.with_array(array),
+        nodes=(replace(first, label=255), *others),
+    )
+    renamed = replace(patient, nodes=nodes)
+    material = Material(patients={"a": renamed}, learned=LEARNED, config=Config())
+    (case,) = identification_cases(material, ["a"])
+    assert case.labels == (255, *(node.label for node in others))
+    (taught,) = segmentation_cases(material, ["a"], StageName.NODES)
+    assert taught.foreground is not None
+    assert len(taught.foreground()[1]) == np.count_nonzero(array)

@@ -320,7 +320,11 @@ def test_a_run_begun_otherwise_is_refused_before_anything_is_prepared(
 ) -> None:
     given = ("--cohort", cohort.path, "--out", bundle.parent, "--name", "nano", *NANO)
     result = lymphct("train", "all", *given, "--seed", "77")
-    refused(result, 2, "holds a run with other settings, seed [E_OTHER_RUN]")
+    refused(
+        result, 2, "holds a run with other settings, seed [E_OTHER_RUN] - choose another --out, or set as"
+    )
+    one = lymphct("train", "all", *given, "--set", "nodes.training.epochs=9", "--seed", "3")
+    assert "set as in its plan.json: " in one.err
     fresh = lymphct("train", "all", "--cohort", cohort.path, "--out", tmp_path / "run", *NANO, "--resume")
     refused(fresh, 2, "there is nothing to resume in run")
     needs = lymphct("train", "identification", "--cohort", cohort.path, "--out", tmp_path / "run", *NANO)

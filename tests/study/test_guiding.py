@@ -9,13 +9,15 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from lymphct.config import Config
-from lymphct.core.errors import UsageError
+from lymphct.core.errors import DAMAGED, InputError, UsageError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
+from lymphct.core.unjudged import BITS
 from lymphct.io.manifest import Manifest, PatientRecord, read_manifest
 from lymphct.io.models.bundles import read_bundle
+from lymphct.io.results.volumes import load_volumes
 from lymphct.patients.dataset import prepared_cohort
-from lymphct.patients.guided import GuidedPatient
+from lymphct.patients.guided import GuidedCohort, GuidedPatient
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.preparation import Preparation
 from lymphct.phantom.settings import PhantomSettings
@@ -23,7 +25,7 @@ from lymphct.study.guiding import guided_patients, tell_tumors
 from lymphct.study.outlook import foresee_training
 from lymphct.study.plan import PatientPlan, Run
 from lymphct.study.request import TrainingRequest
-from lymphct.study.single_split import train_all, train_one
+from lymphct.study.single_split import drawn_everywhere, train_all, train_one
 from lymphct.study.sources import MaskSources
 
 PATIENTS, DRAWN = 14, 4
@@ -265,12 +267,48 @@ def test_masks_of_a_store_prepared_with_the_same_bundle_are_not_drawn_again(
     for name in made:
         (masks,) = (store / name).glob("masks-*")
         # One folder of attention beside: that of `prepare`, whose masks were taken; and that of stage 1.
-        prepared = [p for p in (store / name).glob("attention-*") if (p / "structures.npy").exists()]
-        arrays = [np.load(place / "structures.npy") for place in prepared]
-        assert any(np.array_equal(np.load(masks / "structures.npy"), array) for array in arrays)
+        found = [load_volumes(place) for place in (store / name).glob("attention-*")]
+        arrays = [volumes["structures"].array for volumes in found if "structures" in volumes]
+        taken = load_volumes(masks)["structures"].array
+        assert any(np.array_equal(taken, array) for array in arrays)
         assert cohort[name].structures is None
 
 
 def renamed(record: PatientRecord) -> PatientRecord:
     name = f"new-{record.patient_id}"
     return replace(record, patient_id=name, cells={**record.cells, "patient_id": name})
+
+
+def test_masks_of_the_networks_that_are_damaged_are_drawn_again(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = run.plan.ids("train")[0]
+    cohort = guided_patients(run).patients
+    patient = cohort[name]
+    assert isinstance(patient, GuidedPatient)
+    file = next(patient.images.glob("structures.*"))
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    guided_patients(run)
+    assert f"{patient.images.name} of {name} is damaged and is made again" in caplog.text
+    assert file.read_bytes() == content
+
+
+def test_a_damaged_patient_ends_the_run_instead_of_being_left_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_cohort: GuidedCohort, patient_id: str) -> dict[str, str]:
+        msg = "is no longer as it was written"
+        raise InputError(msg, code=DAMAGED).at(patient=patient_id)
+
+    monkeypatch.setattr(GuidedCohort, "sources", damaged)
+    with pytest.raises(InputError, match="no longer as it was written"):
+        guided_patients(run)
+
+
+def test_structures_nobody_looked_at_everywhere_are_of_another_kind(run: Run) -> None:
+    patient = run.patients[run.plan.ids("train")[0]]
+    venous = patient.ct.venous
+    for bits, drawn in ((BITS[StageName.STRUCTURES], ()), (BITS[StageName.NODES], patient.labelled)):
+        unjudged = venous.with_array(np.full(venous.geometry.shape, bits, np.uint8))
+        assert drawn_everywhere(unjudged, patient.labelled) == drawn

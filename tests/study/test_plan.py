@@ -85,6 +85,8 @@ def test_a_plan_older_than_numberings_and_registration_opens(tmp_path: Path) -> 
         del values["config"]["imaging"]["sizes_at"]
         del values["config"]["metastasis"]["network"]["initialization"]
         del values["config"]["registration"]
+        for stage in ("structures", "tumor", "nodes"):
+            del values["config"][stage]["validate_on"]
 
     plan = Run.open(written(tmp_path, plan_of(), older)).plan
     assert plan.labels == "auto"  # read by names, as today where nothing is said
@@ -92,12 +94,39 @@ def test_a_plan_older_than_numberings_and_registration_opens(tmp_path: Path) -> 
     assert plan.config.registration.method == "none"
     assert Config().registration.method != "none"
     assert plan.config.imaging.sizes_at == "grid"  # its sizes were never scaled
+    # Its epochs were chosen by whole patients: there was no other way.
+    windows = {
+        stage: getattr(plan_of().config, stage).model_copy(update={"validate_on": "windows"})
+        for stage in ("structures", "tumor", "nodes")
+    }
+    assert {name: getattr(plan.config, name) for name in windows} == windows
     # So the run goes on where it was begun, with the statistics it has.
-    new = plan_of(config=scaled(plan_of().config), sights=SIGHTS, intensity={}, learned_from={})
+    asked = scaled(plan_of().config.model_copy(update=windows))
+    new = plan_of(config=asked, sights=SIGHTS, intensity={}, learned_from={})
     assert kept_plan(tmp_path, new) == plan
     other = new.config.model_copy(update={"imaging": ImagingSettings(spacing=(1, 1, 1), sizes_at="grid")})
     with pytest.raises(UsageError, match="holds a run with other patients"):
         kept_plan(tmp_path, new.model_copy(update={"config": other}))
+
+
+def test_a_plan_names_the_settings_that_are_others() -> None:
+    plan = plan_of(sights=SIGHTS)
+    assert plan.other_settings(plan.config) == ()
+    training = plan.config.nodes.training.model_copy(update={"epochs": 7})
+    nodes = plan.config.nodes.model_copy(update={"training": training})
+    imaging = plan.config.imaging.model_copy(update={"spacing": (1.0, 1.0, 1.0)})
+    other = plan.config.model_copy(update={"nodes": nodes, "imaging": imaging})
+    assert plan.other_settings(other) == ("imaging.spacing", "nodes.training.epochs")
+
+
+def test_what_changes_nothing_keeps_no_run_from_going_on() -> None:
+    plan = plan_of(sights=SIGHTS)
+    training = plan.config.nodes.training.model_copy(update={"prefetch": 0})
+    nodes = plan.config.nodes.model_copy(update={"training": training})
+    inference = plan.config.inference.model_copy(update={"backend": "torch"})
+    config = plan.config.model_copy(update={"nodes": nodes, "inference": inference})
+    assert config != plan.config
+    assert plan.other_settings(config) == ()
 
 
 def test_a_plan_gives_each_network_its_own_way_to_see() -> None:

@@ -157,9 +157,13 @@ def fit_cascade(patients: Mapping[str, Prepared], roles: Roles, start: Start) ->
 
     Raises:
         InputError: no training patient has what a stage learns from.
+        UsageError: stage 1 is to be guided by masks of the networks, which only a run on disk has drawn.
 
     """
     config = scaled(start.config)
+    if "network" in {config.cascade.structures_source, config.cascade.tumor_source}:
+        msg = "a cascade that is trained in memory is guided by drawn structures and tumors"
+        raise UsageError(msg, code="E_SOURCE", cure="train a run on disk, or set both sources to given")
     learned = fit_learned(patients, roles.train, config)
     parts: dict[StageName, Part] = {}
     for name in CASCADE:

@@ -123,9 +123,7 @@ def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config
         return Fitted(PAPER_BANDS, frozenset())
     used = [name for name in train if _shows_bands(patients[name])]
     if not used:
-        logger.warning(
-            "bands: no training patient has nodes and all guiding structures drawn: those of Tab. II"
-        )
+        logger.warning("bands: nobody has nodes and all guiding structures drawn; Tab. II stands")
         return Fitted(PAPER_BANDS, frozenset())
     drawn = (
         (guided_by(patient.structures, patient.tumor), patient.nodes.instances)

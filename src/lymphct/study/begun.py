@@ -25,6 +25,8 @@ from lymphct.study.sources import MaskSources, chosen_sources, stage_missing
 
 OURS: Final = frozenset({PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages"})
 """What a run lays into its folder."""
+NAMED: Final = 3
+"""Settings that a refusal names."""
 
 
 def begun_refusals(
@@ -67,8 +69,9 @@ def _require_same_plan(request: TrainingRequest, split: Mapping[str, PatientPlan
     if not (request.folder / PLAN_FILE).exists():
         return
     plan = Run.open(request.folder).plan
+    settings = plan.other_settings(scaled(request.config))
     begun = {
-        "settings": (True, plan.agrees(scaled(request.config))),
+        "settings": ((), settings),
         "seed": (plan.seed, request.seed),
         "name": (plan.name, request.name),
         "labels": (plan.labels, labels_key(request.labels)),
@@ -78,7 +81,11 @@ def _require_same_plan(request: TrainingRequest, split: Mapping[str, PatientPlan
     other = [name for name, (there, asked) in begun.items() if there != asked]
     if other:
         msg = f"the folder {request.folder.name} holds a run with other {', '.join(other)}"
-        raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
+        cure = "choose another --out"
+        if settings:
+            more = f" and {len(settings) - NAMED} more" if len(settings) > NAMED else ""
+            cure += f", or set as in its {PLAN_FILE}: {', '.join(settings[:NAMED])}{more}"
+        raise UsageError(msg, code="E_OTHER_RUN", cure=cure)
 
 
 def _status_of(patients: Mapping[str, PatientPlan]) -> dict[str, int | None]:

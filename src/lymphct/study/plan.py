@@ -1,9 +1,9 @@
 """The plan of a training run: who has which role, with which settings; and the folder the run lies in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -31,6 +31,10 @@ from lymphct.study.sources import DRAWN, MaskSources
 Part = Literal["train", "validation", "fusion_train", "fusion_validation"]
 """What a patient does in a run: teaches or chooses, for the cascade or for the status network."""
 PLAN_FILE = "plan.json"
+UNUSED: Final = "inference."
+"""Settings that a training does not read."""
+HARMLESS: Final = ".prefetch"
+"""A setting that changes no result."""
 
 
 class PatientPlan(BaseModel):
@@ -127,11 +131,12 @@ class Plan(BaseModel):
         # A plan that does not say was made when all training patients were taken for it.
         return {"intensity": self.ids("train")} if self.learned_from is None else self.learned_from
 
-    def agrees(self, config: Config) -> bool:
-        """Tell whether a training with these settings, scaled to the grid, would go on with this run."""
+    def other_settings(self, config: Config) -> tuple[str, ...]:
+        """Return which settings, scaled to the grid, keep a training from going on with this run."""
         if self.sights is None:  # it does not know what its status network starts from
             config = config.model_copy(update={"metastasis": _starting_as(self.config, config)})
-        return self.config == config
+        others = _other_names(self.config, config)
+        return tuple(name for name in others if not (name.startswith(UNUSED) or name.endswith(HARMLESS)))
 
     @property
     def learned(self) -> Learned:
@@ -152,13 +157,24 @@ def _with_former_ways(config: Mapping[str, Any]) -> dict[str, Any]:
     filled["imaging"] = {"sizes_at": GRID, **filled.get("imaging", {})}
     metastasis = filled.get("metastasis", {})
     network = {"initialization": "random", **metastasis.get("network", {})}
-    return {**filled, "metastasis": {**metastasis, "network": network}}
+    sliding = {name: filled.get(name, {}) for name in ("structures", "tumor", "nodes")}
+    scored = {name: {"validate_on": "windows", **group} for name, group in sliding.items()}
+    return {**filled, **scored, "metastasis": {**metastasis, "network": network}}
 
 
 def _starting_as(begun: Config, config: Config) -> MetastasisSettings:
     start = begun.metastasis.network.initialization
     network = config.metastasis.network.model_copy(update={"initialization": start})
     return config.metastasis.model_copy(update={"network": network})
+
+
+def _other_names(one: BaseModel, other: BaseModel, group: str = "") -> Iterator[str]:
+    for name in type(one).model_fields:
+        here, there = getattr(one, name), getattr(other, name)
+        if isinstance(here, BaseModel) and isinstance(there, BaseModel):
+            yield from _other_names(here, there, f"{group}{name}.")
+        elif here != there:
+            yield f"{group}{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,4 +296,6 @@ def _is_same(begun: Plan, plan: Plan) -> bool:
     if begun.sights is None:  # its one set of statistics stands; it was measured otherwise
         measured |= {"sights", "intensity", "learned_from"}
     kept = {name: getattr(begun, name) for name in measured}
-    return begun.agrees(plan.config) and begun == plan.model_copy(update={**kept, "config": begun.config})
+    return not begun.other_settings(plan.config) and begun == plan.model_copy(
+        update={**kept, "config": begun.config}
+    )

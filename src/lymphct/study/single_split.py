@@ -16,7 +16,9 @@ from lymphct.cascade.sizes import scaled, scaled_sizes
 from lymphct.cascade.stages import STAGES, Part, Stage, Start
 from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
 from lymphct.core.evidence import Evidence
-from lymphct.core.terms import StageName
+from lymphct.core.terms import StageName, Structure
+from lymphct.core.unjudged import unjudged_in
+from lymphct.core.volume import Volume
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
@@ -98,7 +100,6 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
 
     Raises:
         InputError: patients cannot be read, are too few, or lack what a part of the split needs.
-        EnvironmentProblemError: no space, no memory; patients that are prepared are kept.
         UsageError: the folder holds another run.
 
     """
@@ -145,7 +146,11 @@ def _begun_with(request: TrainingRequest, config: Config, split: Mapping[str, Pa
     if not (request.folder / PLAN_FILE).exists():
         return None
     begun = Run.open(request.folder).plan
-    return begun.learned if begun.agrees(config) and begun.patients == split and begun.sights else None
+    return (
+        begun.learned
+        if not begun.other_settings(config) and begun.patients == split and begun.sights
+        else None
+    )
 
 
 def _learned(
@@ -162,9 +167,30 @@ def _sources(
     """Return whose masks guide stage 1: in a run that was begun, those of its plan."""
     if (request.folder / PLAN_FILE).exists():
         return Run.open(request.folder).plan.sources
-    labelled = None if patients is None else {name: patients[name].labelled for name in patients}
+    labelled = (
+        None
+        if patients is None
+        else {name: drawn_everywhere(patients[name].unjudged, patients[name].labelled) for name in patients}
+    )
     available = () if init is None else tuple(init.parts)
     return chosen_sources(request.config.cascade, request.teachers, labelled, available)
+
+
+def drawn_everywhere(
+    unjudged: Volume | None, labelled: Sequence[Structure] | None
+) -> Sequence[Structure] | None:
+    """Return the structures that were drawn wherever they are in a patient; None for all.
+
+    Where nobody looked there would be no attention, whatever lies there.
+
+    Args:
+        unjudged: where nobody looked, a bit per mask.
+        labelled: structures that were drawn; None for all.
+
+    """
+    if unjudged is not None and unjudged_in(unjudged.array, StageName.STRUCTURES).any():
+        return ()
+    return labelled
 
 
 def _tell_sizes(config: Config) -> None:

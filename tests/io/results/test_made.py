@@ -1,5 +1,6 @@
 """A result is made once for a recipe, whole or not at all."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -60,9 +61,15 @@ def test_the_record_of_the_origin_is_the_recipe(tmp_path: Path) -> None:
         replace(RECIPE, bundle=""),
     ],
 )
-def test_another_input_setting_code_or_bundle_makes_it_anew(tmp_path: Path, other: Recipe) -> None:
-    place = made(tmp_path / "case7", RECIPE, writing("first"))
-    made(place, other, writing("second"))
+def test_another_input_setting_code_or_bundle_makes_it_anew(
+    tmp_path: Path, other: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="lymphct.io.results.made"):
+        place = made(tmp_path / "case7", RECIPE, writing("first"))
+        assert caplog.messages == []
+        made(place, other, writing("second"))
+    told = "its inputs, settings or code are others now, it is made again"
+    assert caplog.messages == [f"case7 of {tmp_path.name}: {told}"]
     assert (place / "result.txt").read_text() == "second"
     assert is_current(place, other.fingerprint(), verify=True)
     assert names(tmp_path) == ["case7"]

@@ -97,7 +97,8 @@ def made(place: Path, recipe: Recipe, make: Callable[[Path], None], *, known: Kn
     """Return the folder of a result, making it first unless it is there, whole and current.
 
     The place is claimed before `make` begins, so that one that cannot be written costs no work. Whatever
-    stops the work leaves the older result, or nothing. A damaged result is made again, which is said.
+    stops the work leaves the older result, or nothing. A result that is damaged, or was made from something
+    else, is made again, which is said.
 
     Args:
         place: the folder.
@@ -120,6 +121,9 @@ def made(place: Path, recipe: Recipe, make: Callable[[Path], None], *, known: Kn
         is_broken = known is not None and (place / DONE_FILE).is_file() and read_done(place) is None
         if is_broken or is_made_from(place, origin):
             logger.warning("%s of %s is damaged and is made again", place.name, place.parent.name)
+        elif read_done(place) is not None:
+            changed = "%s of %s: its inputs, settings or code are others now, it is made again"
+            logger.info(changed, place.name, place.parent.name)
         with _folder_above(place), committed_folder(place, origin, is_ours=is_broken) as staging:
             make(staging)
             require_unchanged(recipe.files, recipe.inputs)
