@@ -98,6 +98,7 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
 
     Raises:
         InputError: patients cannot be read, are too few, or lack what a part of the split needs.
+        EnvironmentProblemError: no space, no memory; patients that are prepared are kept.
         UsageError: the folder holds another run.
 
     """
@@ -189,7 +190,8 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
         if number == total or number % -(-total // TOLD) == 0:
             logger.info("%d of %d patients prepared", number, total)
         if isinstance(outcome.error, EnvironmentProblemError | OutputInUseError):
-            raise outcome.error  # nothing is wrong with the patient
+            # No fault of the patient: the next fails, too.
+            raise outcome.error.at(patient=outcome.item.patient_id)
         if outcome.error is not None:
             failures.append(outcome.error.at(patient=outcome.item.patient_id))
             logger.error("%s", failures[-1])
