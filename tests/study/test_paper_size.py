@@ -42,7 +42,9 @@ run()
 def settings() -> list[str]:
     """Return what departs from the preset `paper`: how long is trained, on how many patches at once."""
     in_bfloat16 = has_bfloat16(torch.device("cpu"))
-    changed = {f"{stage}.training.{name}": value for stage in STAGES for name, value in SHORT.items()}
+    changed: dict[str, object] = {
+        f"{stage}.training.{name}": value for stage in STAGES for name, value in SHORT.items()
+    }
     for stage in SEGMENTATION:
         changed |= {
             f"{stage}.sampling.batch_size": 1,
@@ -78,7 +80,6 @@ def run_program(*words: str) -> dict[str, float]:
         env={**os.environ, "MALLOC_ARENA_MAX": "2"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    print(done.stderr)
     told: dict[str, float] = json.loads(done.stderr.splitlines()[-1])
     return told
 

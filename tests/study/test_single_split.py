@@ -176,7 +176,7 @@ def test_a_full_disk_stops_a_training_and_is_no_fault_of_the_patients(
 
     monkeypatch.setattr("lymphct.patients.preparation.prepare_patient", no_space)
     first = training.records[0].patient_id
-    with pytest.raises(EnvironmentProblemError, match=r"no space left .*E_NO_SPACE") as caught:
+    with pytest.raises(EnvironmentProblemError, match=f"{first}: no space left .*E_NO_SPACE") as caught:
         start_run(replace(training, folder=tmp_path / "run"))
     assert caught.value.exit_code == 6
     assert asked == [first]  # the others would fail, too
@@ -273,7 +273,7 @@ def test_sizes_are_scaled_once_when_a_run_begins_and_said(
 
 
 def test_a_bundle_says_what_its_status_network_started_from(bundle: Path) -> None:
-    assert read_bundle(bundle).info.parts[StageName.METASTASIS].extra == {"pretrained": "none"}
+    assert read_bundle(bundle).info.parts[StageName.METASTASIS].extra["pretrained"] == "none"
     card = (bundle / "MODEL_CARD.md").read_text()
     assert "The status network started from random weights." in card
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -31,10 +31,6 @@ from lymphct.study.sources import DRAWN, MaskSources
 Part = Literal["train", "validation", "fusion_train", "fusion_validation"]
 """What a patient does in a run: teaches or chooses, for the cascade or for the status network."""
 PLAN_FILE = "plan.json"
-UNUSED: Final = "inference."
-"""Settings that a training does not read."""
-HARMLESS: Final = ".prefetch"
-"""A setting that changes no result."""
 
 
 class PatientPlan(BaseModel):
@@ -136,7 +132,12 @@ class Plan(BaseModel):
         if self.sights is None:  # it does not know what its status network starts from
             config = config.model_copy(update={"metastasis": _starting_as(self.config, config)})
         others = _other_names(self.config, config)
-        return tuple(name for name in others if not (name.startswith(UNUSED) or name.endswith(HARMLESS)))
+        # A training does not read the group `inference`, and `prefetch` changes no result.
+        return tuple(n for n in others if not (n.startswith("inference.") or n.endswith(".prefetch")))
+
+    def agrees(self, config: Config) -> bool:
+        """Tell whether a training with these settings, scaled to the grid, would go on with this run."""
+        return not self.other_settings(config)
 
     @property
     def learned(self) -> Learned:
@@ -296,6 +297,4 @@ def _is_same(begun: Plan, plan: Plan) -> bool:
     if begun.sights is None:  # its one set of statistics stands; it was measured otherwise
         measured |= {"sights", "intensity", "learned_from"}
     kept = {name: getattr(begun, name) for name in measured}
-    return not begun.other_settings(plan.config) and begun == plan.model_copy(
-        update={**kept, "config": begun.config}
-    )
+    return begun.agrees(plan.config) and begun == plan.model_copy(update={**kept, "config": begun.config})

@@ -100,6 +100,7 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
 
     Raises:
         InputError: patients cannot be read, are too few, or lack what a part of the split needs.
+        EnvironmentProblemError: no space, no memory; patients that are prepared are kept.
         UsageError: the folder holds another run.
 
     """
