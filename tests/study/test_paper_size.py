@@ -47,7 +47,9 @@ run()
 def settings() -> list[str]:
     """Return what departs from the preset `paper`: how long is trained, on how many patches at once."""
     in_bfloat16 = has_bfloat16(torch.device("cpu"))
-    changed = {f"{stage}.training.{name}": value for stage in STAGES for name, value in SHORT.items()}
+    changed: dict[str, object] = {
+        f"{stage}.training.{name}": value for stage in STAGES for name, value in SHORT.items()
+    }
     for stage in SEGMENTATION:
         changed |= {
             f"{stage}.sampling.batch_size": 1,
