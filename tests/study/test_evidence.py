@@ -180,6 +180,18 @@ def test_evidence_is_made_once_and_read_from_then_on(
     assert list(again) == [WHOLE, VENOUS]
 
 
+def test_each_patient_leaves_a_line_in_the_log_when_examined_not_when_read(
+    examination: Examination, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="lymphct.study.evidence"):
+        found = examined_patients(examination, [WHOLE, VENOUS])
+        examined_patients(examination, [WHOLE, VENOUS])
+    assert all(seen.patches is not None and len(seen.nodes) > 1 for seen in found.values())
+    assert caplog.messages == [
+        f"{name}: examined: a tumor, {len(seen.nodes)} lymph nodes" for name, seen in found.items()
+    ]
+
+
 def test_another_threshold_of_a_part_makes_it_anew(examination: Examination, tmp_path: Path) -> None:
     positive = examined_patients(examination, [WHOLE])[WHOLE]
     before = stamp(examination.folder / WHOLE)

@@ -16,7 +16,7 @@ from lymphct.cascade.stages import CASCADE
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.patient import Node
-from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source
+from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source, counted
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.io.processes import map_patients
@@ -79,6 +79,8 @@ class Examination:
         write_json(folder / EVIDENCE_FILE, _record(evidence))
         if evidence.patches is not None:
             save_array(folder / PATCHES_FILE, np.asarray(evidence.patches))
+        found = "no tumor" if evidence.patches is None else "a tumor"
+        logger.info("%s: examined: %s, %s", patient_id, found, counted(len(evidence.nodes), "lymph node"))
 
 
 def _described(info: BundleInfo) -> dict[str, JSON]:
