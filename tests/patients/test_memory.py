@@ -6,9 +6,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Clinical
+from lymphct.core.volume import Volume
 from lymphct.io.manifest import PatientRecord
+from lymphct.io.results.volumes import save_volumes
 from lymphct.patients import memory
-from lymphct.patients.memory import MEASURED, affordable_jobs, worker_memory
+from lymphct.patients.dataset import StoredPatient
+from lymphct.patients.memory import MEASURED, affordable_jobs, drawing_jobs, worker_memory
 from lymphct.patients.preparation import Preparation
 from lymphct.registration.settings import RegistrationSettings
 
@@ -73,3 +78,23 @@ def test_one_worker_always_remains_and_a_tight_fit_is_told(
 def test_where_free_memory_is_unknown_the_wish_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     assert affordable_jobs(4, 2 * GB) == 4
+
+
+def test_networks_that_look_at_stored_patients_have_the_largest_one_in_mind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geometry = Geometry(shape=(100, 80, 50), spacing=(2.0, 2.0, 2.0))
+    images = {name: tmp_path / name / "images" for name in "ab"}
+    for name, shape in (("a", (100, 80, 50)), ("b", (10, 8, 5))):
+        venous = Volume(array=np.zeros(shape, np.int16), geometry=replace(geometry, shape=shape))
+        images[name].mkdir(parents=True)
+        save_volumes(images[name], {"venous": venous})
+    patients = {name: StoredPatient(name, folder, Clinical()) for name, folder in images.items()}
+    each = MEASURED.program + 400_000 * MEASURED.inference
+    monkeypatch.setattr(memory, "available_memory", lambda: 3 * each - 1)
+    assert drawing_jobs(patients, ["a", "b"], 8) == 2
+    assert drawing_jobs(patients, ["b"], 8) > 2
+    (images["a"] / "grid.json").write_text("{")
+    patients["a"] = StoredPatient("a", images["a"], Clinical())  # opened anew
+    assert drawing_jobs(patients, ["a", "b"], 8) > 2
+    assert drawing_jobs({}, [], 1) == 1

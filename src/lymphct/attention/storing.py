@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from lymphct.core.arrays import AnyArray, FloatArray
+from lymphct.core.arrays import AnyArray
 
 FULL: Final = 255
 """Stored value of attention 1."""
@@ -20,12 +20,3 @@ def as_bytes(attention: AnyArray) -> npt.NDArray[np.uint8]:
     values = np.rint(attention * np.float32(FULL)).astype(np.uint8)
     np.maximum(values, attention > 0, out=values)
     return values
-
-
-def from_bytes(stored: AnyArray) -> FloatArray:
-    """Return the attention behind stored bytes: within 1/510 of what it was, 1/255 where it was below 1/510.
-
-    >>> from_bytes(np.array([0, 51, 255], np.uint8)).tolist()
-    [0.0, 0.20000000298023224, 1.0]
-    """
-    return stored.astype(np.float32) / np.float32(FULL)

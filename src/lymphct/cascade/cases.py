@@ -53,7 +53,7 @@ class Material:
     config: Config
 
     def attention(self, patient_id: str) -> Volume | None:
-        """Return the attention map of a patient's drawn structures; None without them (Eq. 1, Eq. 2)."""
+        """Return the attention map of the structures a patient brings; None without them (Eq. 1, Eq. 2)."""
         return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
 
     def intensity(self, patient_id: str, stage: StageName) -> tuple[IntensityStatistics | None, ...]:

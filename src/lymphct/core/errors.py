@@ -82,6 +82,10 @@ class OutputInUseError(LymphctError):
     default_code = "E_IN_USE"
 
 
+class HeldError(OutputInUseError):
+    """Another process works in the output folder at this moment; later it will not."""
+
+
 class EnvironmentProblemError(LymphctError):
     """The machine refuses: no space, no memory, no permission, a missing optional part."""
 

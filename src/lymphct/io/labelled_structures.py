@@ -1,5 +1,6 @@
 """The column `structures_labelled` of a manifest: which structures were drawn in a patient's label map."""
 
+import difflib
 import re
 from typing import Final
 
@@ -18,7 +19,7 @@ def labelled_structures(text: str) -> tuple[Structure, ...] | None:
     Names are separated by commas or semicolons, without those by spaces.
 
     Raises:
-        InputError: `E_LABELLED`, a name that is none of the nineteen; the cure lists them.
+        InputError: `E_LABELLED`, a name that is none of the nineteen; the cure names the nearest.
 
     >>> [structure.label for structure in labelled_structures("Left kidney, aorta")]
     ['aorta', 'left_kidney']
@@ -33,7 +34,9 @@ def labelled_structures(text: str) -> tuple[Structure, ...] | None:
         structure = structure_named(name)
         if structure is None:
             msg = f"{LABELLED_COLUMN} names {name[:40]!r}, which is none of the structures"
-            cure = f"write {EVERYTHING} or some of: {', '.join(STRUCTURES_BY_NAME)}"
+            near = difflib.get_close_matches(name.casefold().replace(" ", "_"), STRUCTURES_BY_NAME, n=1)
+            cure = f"write {near[0]}; " if near else f"write {EVERYTHING} or some of their names; "
+            cure += "`lymphct structures --list` has all"
             raise InputError(msg, code="E_LABELLED", cure=cure)
         found.add(structure)
     return tuple(sorted(found)) or None

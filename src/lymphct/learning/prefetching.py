@@ -52,8 +52,8 @@ def prefetched(next_batch: Callable[[int], B], numbers: Iterable[int], threads: 
                 waiting.extend(pool.submit(next_batch, number) for number in islice(left, 1))
                 yield batch
         finally:
-            # Whoever stops early does not wait for batches that nobody will look at.
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Whoever stops early waits for batches that are being prepared, not for those in the queue.
+            pool.shutdown(cancel_futures=True)
 
 
 def pinned_batches(next_batch: Callable[[int], B]) -> Callable[[int], B]:

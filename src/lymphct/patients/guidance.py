@@ -22,7 +22,7 @@ from lymphct.imaging.locations import class_locations, lit_locations
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.known import Known
-from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.made import SHARED, Recipe, made
 from lymphct.io.results.store import read_done
 from lymphct.io.results.volumes import GRID_FILE, StoredImages, save_volumes
 
@@ -201,7 +201,7 @@ def _made_guidance(patient: Stored, guidance: Guidance, *, rehash: bool = False)
     )
     place = patient.images.parent / f"{ATTENTION}-{recipe.variant}"
     write = partial(_write_guidance, patient=patient, guidance=guidance, models=models)
-    return made(place, recipe, write, known=Known.beside(place, trusts=not rehash))
+    return made(place, recipe, write, known=Known.beside(place, trusts=not rehash), patience=SHARED)
 
 
 def _write_guidance(folder: Path, *, patient: Stored, guidance: Guidance, models: Models | None) -> None:
@@ -222,6 +222,7 @@ def guided(
 ) -> tuple[dict[str, Volume], dict[str, JSON]]:
     """Return structures, tumor and attention by name, and where they come from.
 
+    "drawn" is what the patient brings, also where that is a mask of a run's networks (`guided`).
     Without structures there is nothing to map, and no volume at all.
     """
     drawn = Given(structures=patient.structures, tumor=patient.tumor)

@@ -25,7 +25,7 @@ from lymphct.imaging.locations import class_locations
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.known import Known
-from lymphct.io.results.made import Recipe, key_of, made
+from lymphct.io.results.made import SHARED, Recipe, key_of, made
 from lymphct.io.results.volumes import StoredImages, save_volumes
 from lymphct.patients.dataset import OPEN_PATIENTS, PreparedCohort, StoredPatient
 from lymphct.patients.guidance import Guidance, StoredGuidance, guiding_volumes, stored_guidance
@@ -229,7 +229,7 @@ def drawn_masks(patient: StoredPatient, drawing: Drawing) -> Path:
     )
     place = patient.images.parent / f"{MASKS}-{recipe.variant}"
     write = partial(_write_masks, patient=patient, drawing=drawing)
-    return made(place, recipe, write, known=Known.beside(place))
+    return made(place, recipe, write, known=Known.beside(place), patience=SHARED)
 
 
 def _write_masks(folder: Path, *, patient: StoredPatient, drawing: Drawing) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from lymphct.cascade.prepared import Prepared
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.imaging.preprocess import working_grid
@@ -99,6 +100,21 @@ def grid_memory(grid: Geometry, preparation: Preparation, *, with_networks: bool
     # One after the other: what the steps share is the images as acquired.
     steps = [registering, working * MEASURED.working, working * MEASURED.inference * with_networks]
     return MEASURED.program + acquired + int(max(steps))
+
+
+def drawing_jobs(patients: Mapping[str, Prepared], names: Sequence[str], jobs: int) -> int:
+    """Return how many workers fit whose networks look at whole prepared patients; said before they start.
+
+    Patients who cannot be read do not count: they fail later, for their own reason.
+    """
+    if jobs == 1:
+        return 1
+    voxels = [0]
+    for name in names:
+        with suppress(InputError):
+            venous = patients[name].view("venous")
+            voxels.append(0 if venous is None else math.prod(venous.geometry.shape))
+    return affordable_jobs(jobs, MEASURED.program + max(voxels) * MEASURED.inference)
 
 
 def affordable_jobs(jobs: int, each: int) -> int:

@@ -25,7 +25,7 @@ from lymphct.io.processes import Outcome, map_patients
 from lymphct.io.results.fingerprints import digest_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.known import Known
-from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.made import SHARED, Recipe, made
 from lymphct.io.results.volumes import Crop, save_volumes, smallest_unsigned
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.registration.settings import RegistrationSettings
@@ -133,7 +133,7 @@ def prepare_patient(record: PatientRecord, preparation: Preparation) -> Path:
         settings["labelled"] = [structure.label for structure in record.labelled]
     recipe = Recipe(inputs=known.digests(files), settings=settings, code=CODE, files=files)
     write = partial(_write_images, record=record, preparation=preparation)
-    return made(place, recipe, write, known=known)
+    return made(place, recipe, write, known=known, patience=SHARED)
 
 
 def _write_images(folder: Path, *, record: PatientRecord, preparation: Preparation) -> None:

@@ -19,11 +19,7 @@ from lymphct.registration.chunks import LANES, WORD, WORDS, Sums, load, number
 from lymphct.registration.processor import register_bytes
 from lymphct.registration.slabs import in_slabs
 
-LEADING: Final = 8
-"""Levels in the leading word; as many bytes as a word has."""
-
 _BITS: Final = 5
-_FIVE_BITS: Final = 0x1F1F1F1F1F1F1F1F
 _HALF: Final = 32
 _OWN: Final = (1 << _HALF) - 1
 _MARK: Final = 0x80

@@ -25,6 +25,7 @@ from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.nodes.features import FEATURES
 from lymphct.patients.dataset import PreparedCohort
+from lymphct.patients.memory import drawing_jobs
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,8 @@ def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int
     for name in ids:
         info.fitted_on_anybody.require_unseen(name)
     found = {}
-    for outcome in map_patients(examination, ids, jobs=jobs):
+    fitting = drawing_jobs(examination.patients, ids, jobs)
+    for outcome in map_patients(examination, ids, jobs=fitting):
         try:
             folder = outcome.result()
         except InputError as error:

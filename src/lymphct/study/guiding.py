@@ -21,6 +21,7 @@ from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.devices import chosen_device
 from lymphct.patients.guidance import Guidance
 from lymphct.patients.guided import Drawing, GuidedCohort, network_key, network_masks
+from lymphct.patients.memory import drawing_jobs
 from lymphct.study.plan import Run
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ def guided_patients(run: Run, *, init: Path | None = None, device: str = "auto",
     known = [name for name in roles.everybody if run.patients[name].view("nodes") is not None]
     counts: dict[str, Counter[str]] = {stage.value: Counter() for stage in stages}
     lost = set()
-    for number, outcome in enumerate(map_patients(cohort.sources, known, jobs=jobs), start=1):
+    fitting = drawing_jobs(run.patients, known, jobs)
+    for number, outcome in enumerate(map_patients(cohort.sources, known, jobs=fitting), start=1):
         try:
             for name, source in outcome.result().items():
                 counts[name][source] += 1

@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
+from lymphct.core.errors import EnvironmentProblemError, HeldError, InputError, OutputInUseError
 from lymphct.io.results.fingerprints import code_version, digest_file, fingerprint
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.store import is_current, read_done
@@ -207,3 +209,46 @@ def test_a_kill_in_the_middle_leaves_nothing_visible_and_the_rerun_completes(tmp
     made(place, Recipe(settings={}, code=("core",)), writing("whole"))
     assert (place / "result.txt").read_text() == "whole"
     assert names(tmp_path) == ["case7"]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from lymphct.io.results.made import Recipe, made
+def make(folder):
+    print("begun", flush=True)
+    time.sleep(1.5)
+    (folder / "result.txt").write_text("theirs")
+made(Path(sys.argv[1]), Recipe(settings={}, code=("core",)), make)
+"""
+
+
+def test_what_another_process_is_making_is_waited_for_and_not_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, recipe = tmp_path / "case7", Recipe(settings={}, code=("core",))
+    command = [sys.executable, "-c", SLOW, str(place)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(HeldError, match=f"in use by pid {other.pid}"):
+            made(place, recipe, never)
+        with caplog.at_level(logging.INFO, logger="lymphct.io.results.made"):
+            made(place, recipe, never, patience=60.0)
+    assert (place / "result.txt").read_text() == "theirs"
+    told = [message for message in caplog.messages if "waiting" in message]
+    assert len(told) <= 1
+    assert all(f"pid {other.pid}" in message for message in told)
+
+
+def test_two_threads_that_want_one_result_make_it_once(tmp_path: Path) -> None:
+    count = []
+
+    def slowly(folder: Path) -> None:
+        count.append(1)
+        time.sleep(0.2)
+        writing("once")(folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        places = list(pool.map(lambda _: made(tmp_path / "a", RECIPE, slowly, patience=60.0), range(2)))
+    assert (len(places), len(count)) == (2, 1)

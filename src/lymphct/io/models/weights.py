@@ -125,17 +125,6 @@ def unpack_tensors(content: bytes) -> dict[str, "torch.Tensor"]:
     return dict(load(content))
 
 
-def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
-    """Read a safetensors file that is no part of a bundle, such as ImageNet weights; float32.
-
-    Raises:
-        ModelError: a pickle, damaged, or values that are not finite.
-        InputError: missing or not readable.
-
-    """
-    return tensors_in(read_weights(path))
-
-
 def read_weights(path: Path) -> bytes:
     """Return the content of a weight file that is no pickle.
 

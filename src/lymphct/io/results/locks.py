@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
+from lymphct.core.errors import EnvironmentProblemError, HeldError, InputError
 from lymphct.core.system import PLAIN, read_at, remove_locked, try_lock
 from lymphct.io.results.disk import environment_errors
 from lymphct.io.results.jsonfile import parse_json
@@ -22,7 +22,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold an output folder for this process; the lock is the file `.<name>.lock` beside it.
 
     Raises:
-        OutputInUseError: another process holds it (after at most a second).
+        HeldError: another process holds it (after at most a second).
         EnvironmentProblemError: no permission, or a disk without locks.
 
     """
@@ -38,7 +38,7 @@ def exclusive_lock(path: Path, *, wait: float = 1.0) -> Iterator[None]:
     Folders made for it are removed again where nothing came to stand in them.
 
     Raises:
-        OutputInUseError: another process holds it.
+        HeldError: another process holds it.
         EnvironmentProblemError: no permission, or a disk without locks.
 
     """
@@ -84,7 +84,7 @@ def _acquire(path: Path, wait: float) -> int:
         if holder and time.monotonic() >= deadline:
             msg = f"in use by {holder}"
             name = path.name.removeprefix(".").removesuffix(".lock").removesuffix(".staging")
-            raise OutputInUseError(msg, cure="wait for it or choose another folder").at(file=name)
+            raise HeldError(msg, cure="wait for it or choose another folder").at(file=name)
         time.sleep(_PAUSE)
 
 

@@ -1,12 +1,14 @@
 """A result is made from a recipe: once, whole or not at all, and again only when the recipe changes."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from lymphct.core.errors import EnvironmentProblemError
+from lymphct.core.errors import EnvironmentProblemError, HeldError
 from lymphct.io.results.fingerprints import (
     code_version,
     digest_file,
@@ -28,6 +30,9 @@ from lymphct.io.results.store import (
 )
 
 logger = logging.getLogger(__name__)
+
+SHARED: Final = 6 * 3600.0
+"""Seconds a run waits for another that makes what both need; a registration is a matter of minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,14 @@ class Recipe:
         return fingerprint_key({"settings": self.settings})[:16]
 
 
-def made(place: Path, recipe: Recipe, make: Callable[[Path], None], *, known: Known | None = None) -> Path:
+def made(
+    place: Path,
+    recipe: Recipe,
+    make: Callable[[Path], None],
+    *,
+    known: Known | None = None,
+    patience: float = 0.0,
+) -> Path:
     """Return the folder of a result, making it first unless it is there, whole and current.
 
     The place is claimed before `make` begins, so that one that cannot be written costs no work. Whatever
@@ -106,6 +118,7 @@ def made(place: Path, recipe: Recipe, make: Callable[[Path], None], *, known: Kn
         make: writes the result into the empty folder it is given.
         known: remembers the files of the result: those that were touched since, or are not known, are hashed;
             without it their sizes are looked at alone.
+        patience: seconds to wait for another process that is making the result, which is then not made again.
 
     Raises:
         InputError: an input changed while the result was made.
@@ -114,22 +127,52 @@ def made(place: Path, recipe: Recipe, make: Callable[[Path], None], *, known: Kn
         EnvironmentProblemError: no space, no permission and the like, also inside `make`.
 
     """
-    origin = recipe.fingerprint()
-    with suppress(EnvironmentProblemError):  # a result that is current needs no right to write beside it
-        clean_leftovers(place)
-    if not is_current(place, origin, verify=known is not None and not known.vouches(place)):
-        is_broken = known is not None and (place / DONE_FILE).is_file() and read_done(place) is None
-        if is_broken or is_made_from(place, origin):
-            logger.warning("%s of %s is damaged and is made again", place.name, place.parent.name)
-        elif read_done(place) is not None:
-            changed = "%s of %s: its inputs, settings or code are others now, it is made again"
-            logger.info(changed, place.name, place.parent.name)
-        with _folder_above(place), committed_folder(place, origin, is_ours=is_broken) as staging:
-            make(staging)
-            require_unchanged(recipe.files, recipe.inputs)
+    deadline, is_told = time.monotonic() + patience, False
+    while True:
+        try:
+            _make(place, recipe, make, known)
+        except HeldError as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not is_told:
+                logger.info("%s of %s: waiting, %s", place.name, place.parent.name, error.cause)
+            is_told = True
+        else:
+            break
     if known is not None:
         known.keep(place)
     return place
+
+
+class _ReadyError(Exception):
+    """Another process made the result between the look at it and the lock."""
+
+
+def _make(place: Path, recipe: Recipe, make: Callable[[Path], None], known: Known | None) -> None:
+    origin = recipe.fingerprint()
+
+    def is_there() -> bool:
+        return is_current(place, origin, verify=known is not None and not known.vouches(place))
+
+    with suppress(EnvironmentProblemError):  # a result that is current needs no right to write beside it
+        clean_leftovers(place)
+    if is_there():
+        return
+    is_broken = known is not None and (place / DONE_FILE).is_file() and read_done(place) is None
+    if is_broken or is_made_from(place, origin):
+        logger.warning("%s of %s is damaged and is made again", place.name, place.parent.name)
+    elif read_done(place) is not None:
+        changed = "%s of %s: its inputs, settings or code are others now, it is made again"
+        logger.info(changed, place.name, place.parent.name)
+    with (
+        suppress(_ReadyError),
+        _folder_above(place),
+        committed_folder(place, origin, is_ours=is_broken) as staging,
+    ):
+        if is_there():
+            raise _ReadyError
+        make(staging)
+        require_unchanged(recipe.files, recipe.inputs)
 
 
 @contextmanager
