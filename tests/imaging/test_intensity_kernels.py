@@ -4,7 +4,8 @@ from numpy.testing import assert_allclose
 from scipy import ndimage, stats
 
 from lymphct.core.arrays import FloatArray
-from lymphct.imaging.intensity_kernels import add_noise, bend, blur, moments, stretch
+from lymphct.imaging.blur_kernels import blur
+from lymphct.imaging.intensity_kernels import add_noise, bend, moments, stretch
 
 
 def noise(low: int, high: int, count: int = 200_000) -> FloatArray:

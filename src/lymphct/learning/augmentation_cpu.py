@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lymphct.core.arrays import AnyArray, FloatArray, Index3, LabelArray
-from lymphct.imaging import intensity_kernels, patch_kernels
+from lymphct.imaging import blur_kernels, intensity_kernels, patch_kernels
 from lymphct.imaging.patch_kernels import FRACTION_BITS, Steps, Values
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.learning.augmentation_drawing import IntensityChanges, Noise, PerAxis, SpatialTransform
@@ -150,7 +150,7 @@ def noise_keys(noise: Noise) -> tuple[int, int]:
 def _change_channel(channel: FloatArray, changes: IntensityChanges, number: int) -> None:
     flat = channel.reshape(-1)
     if changes.blur is not None and (sigmas := changes.blur[number]) is not None:
-        intensity_kernels.blur(channel, *blur_weights(sigmas))
+        blur_kernels.blur(channel, *blur_weights(sigmas))
     if changes.brightness is not None:
         largest = np.finfo(np.float32).max
         intensity_kernels.stretch(
@@ -164,7 +164,7 @@ def _change_channel(channel: FloatArray, changes: IntensityChanges, number: int)
     if changes.low_resolution is not None and (share := changes.low_resolution[number]) is not None:
         axes = [low_resolution_taps(size, share) for size in channel.shape]
         kept, lower, fractions = (tuple(part) for part in zip(*axes, strict=True))
-        intensity_kernels.coarsen(channel, kept, lower, fractions)
+        blur_kernels.coarsen(channel, kept, lower, fractions)
     if changes.inverted_gamma is not None:
         _bend(flat, changes.inverted_gamma[number], inverted=True)
     if changes.gamma is not None:
@@ -188,7 +188,7 @@ def _bend(flat: FloatArray, exponent: float, *, inverted: bool) -> None:
     )
 
 
-def blur_weights(sigmas: PerAxis) -> tuple[FloatArray, intensity_kernels.Taps]:
+def blur_weights(sigmas: PerAxis) -> tuple[FloatArray, blur_kernels.Taps]:
     """Return the weights (3, n) of a Gaussian along k, j, i by distance in voxels, and how far each reaches.
 
     As in nnU-Net it is cut where the odd whole number next to 6σ + ½ ends, and its sum is 1.
@@ -209,9 +209,7 @@ def _radius(sigma: float) -> int:
     return size // 2
 
 
-def low_resolution_taps(
-    size: int, share: float
-) -> tuple[intensity_kernels.Taps, intensity_kernels.Taps, FloatArray]:
+def low_resolution_taps(size: int, share: float) -> tuple[blur_kernels.Taps, blur_kernels.Taps, FloatArray]:
     """Return which voxels of an axis are kept, and for each voxel its lower kept one and the way to the next.
 
     The centres of coarse voxels are spread as nnU-Net's (torch's "nearest-exact", then linear); all in single
