@@ -15,7 +15,8 @@ import torch
 
 from lymphct.cascade.cases import Material
 from lymphct.cascade.description import ThresholdChoice
-from lymphct.cascade.thresholds import PROBABILITIES, VOLUMES, NodeCandidate, node_candidates
+from lymphct.cascade.node_candidates import NodeCandidate, node_candidates
+from lymphct.cascade.thresholds import PROBABILITIES, VOLUMES
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle, update_bundle_part
 from lymphct.io.models.loading import load_models

@@ -6,19 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from torch import nn
 
 from lymphct.attention.bands import PAPER_BANDS
 from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
 from lymphct.cascade.learned import Learned, fit_learned
+from lymphct.cascade.node_candidates import node_candidates
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
-from lymphct.cascade.thresholds import node_candidates
 from lymphct.core.terms import StageName, Structure
 from lymphct.core.unjudged import BITS
 from lymphct.core.volume import Volume
+from lymphct.learning.settings import UNetSettings
 from lymphct.learning.tensors import to_network
 from lymphct.learning.windows import Box
+from lymphct.nodes.segmentation import build_node_network
 from lymphct.nodes.settings import NodeSegmentationSettings
 
 MakePatient = Callable[..., PreparedPatient]
@@ -80,14 +81,15 @@ def test_nothing_found_where_nobody_looked_is_held_against_a_threshold(
     marked = (patient.instances.array > 0).astype(np.float32)
     marked[stray] = 1
     found = patient.instances.with_array(marked)
-    monkeypatch.setattr("lymphct.cascade.thresholds.predict_node_probability", lambda *_: found)
-    monkeypatch.setattr("lymphct.cascade.thresholds._expected", lambda value, _kind: value)
+    monkeypatch.setattr("lymphct.cascade.node_candidates.predict_node_probability", lambda *_: found)
 
     def precision(unjudged: Volume | None) -> float:
         looked_at = {"a": replace(patient, unjudged=unjudged)}
         material = Material(patients=looked_at, learned=LEARNED, config=Config())
-        settings = NodeSegmentationSettings()
-        (one,) = node_candidates(nn.Identity(), settings, material, ["a"], [(0.5, 1.0)])
+        settings = NodeSegmentationSettings(
+            unet=UNetSettings(features=(4, 4), strides=((1, 1, 1), (2, 2, 2)))
+        )
+        (one,) = node_candidates(build_node_network(settings), settings, material, ["a"], [(0.5, 1.0)])
         return one.scores.precision
 
     assert precision(None) == pytest.approx(2 / 3)

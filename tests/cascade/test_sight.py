@@ -18,10 +18,10 @@ from lymphct.cascade.evidence import evidence_of
 from lymphct.cascade.examination import Findings, Given, call_nodes, find_nodes, find_structures, find_tumor
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, Trained, new_description
+from lymphct.cascade.node_candidates import node_candidates
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import predict_score
 from lymphct.cascade.settings import Config
-from lymphct.cascade.thresholds import node_candidates
 from lymphct.core.arrays import AnyArray
 from lymphct.core.terms import StageName
 from lymphct.learning.augmentation import SpatialTransform

@@ -19,9 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are scripts, no
 
 from benchmarks.stage1_operating_points import nearest, write
 
+from lymphct.cascade import node_candidates as node_points
 from lymphct.cascade import thresholds
 from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
 from lymphct.cascade.description import ThresholdChoice
+from lymphct.cascade.node_candidates import node_candidates
 from lymphct.cascade.thresholds import (
     PROBABILITIES,
     VOLUMES,
@@ -30,7 +32,6 @@ from lymphct.cascade.thresholds import (
     choose_identification,
     choose_nodes,
     choose_status,
-    node_candidates,
     score_segmentation,
     tell_choice,
 )
@@ -48,11 +49,12 @@ from lymphct.learning.validation import mean_dice
 from lymphct.metastasis.sampling import StatusCase
 from lymphct.nodes.crops import NOT_A_NODE, UNKNOWN, IdentificationCase
 from lymphct.nodes.instances import find_instances
+from lymphct.nodes.network import NodeNetwork
 from lymphct.study.plan import Run
 
 
 @pytest.fixture(scope="module")
-def network(bundle: Path) -> nn.Module:
+def network(bundle: Path) -> NodeNetwork:
     trained = load_models(read_bundle(bundle), torch.device("cpu")).nodes
     assert trained is not None
     return trained.network
@@ -84,14 +86,14 @@ def best_at(monkeypatch: pytest.MonkeyPatch, threshold: float, min_volume: float
         distance = abs(matches[0][0] - threshold) + abs(matches[0][1] - min_volume) / 100
         return SimpleNamespace(recall=0.5, precision=0.25, f=f * (1.0 - distance))
 
-    monkeypatch.setattr(thresholds, "predict_node_probability", probability)
-    monkeypatch.setattr(thresholds, "find_instances", found)
-    monkeypatch.setattr(thresholds, "match_instances", lambda prediction, _truth: prediction)
-    monkeypatch.setattr(thresholds, "instance_scores", scored)
+    monkeypatch.setattr(node_points, "predict_node_probability", probability)
+    monkeypatch.setattr(node_points, "find_instances", found)
+    monkeypatch.setattr(node_points, "match_instances", lambda prediction, _truth: prediction)
+    monkeypatch.setattr(node_points, "instance_scores", scored)
 
 
 def test_of_all_operating_points_the_one_of_the_highest_f_is_chosen(
-    network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+    network: NodeNetwork, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, float, float]] = []
     current: list[str] = []
@@ -105,8 +107,8 @@ def test_of_all_operating_points_the_one_of_the_highest_f_is_chosen(
         return SimpleNamespace(instances=SimpleNamespace(array=(threshold, min_volume)))
 
     best_at(monkeypatch, 0.6, 70.0)
-    monkeypatch.setattr(thresholds, "predict_node_probability", probability)
-    monkeypatch.setattr(thresholds, "find_instances", found)
+    monkeypatch.setattr(node_points, "predict_node_probability", probability)
+    monkeypatch.setattr(node_points, "find_instances", found)
     choice = choose_nodes(network, lesson)
     assert choice.thresholds == {"node_voxel": 0.6, "node_min_volume_mm3": 70.0}
     assert choice.settings.model_dump()["threshold"] == 0.6
@@ -123,7 +125,7 @@ def test_of_all_operating_points_the_one_of_the_highest_f_is_chosen(
 
 
 def test_the_probability_map_of_one_patient_is_in_memory_at_a_time(
-    network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+    network: NodeNetwork, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive: list[weakref.ref[Any]] = []
     most = 0
@@ -136,7 +138,7 @@ def test_the_probability_map_of_one_patient_is_in_memory_at_a_time(
         alive.append(weakref.ref(made.array))
         return made
 
-    monkeypatch.setattr(thresholds, "predict_node_probability", probability)
+    monkeypatch.setattr(node_points, "predict_node_probability", probability)
     everybody = lesson.roles.everybody
     node_candidates(network, lesson.material.config.nodes, lesson.material, everybody, [(0.5, 30.0)])
     assert len(alive) == len(everybody) > 2
@@ -144,7 +146,7 @@ def test_the_probability_map_of_one_patient_is_in_memory_at_a_time(
 
 
 def test_candidates_find_the_same_in_the_box_of_what_is_there(
-    network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+    network: NodeNetwork, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
     made: list[Volume] = []
@@ -154,7 +156,7 @@ def test_candidates_find_the_same_in_the_box_of_what_is_there(
         made.append(image.venous.with_array(noise))
         return made[-1]
 
-    monkeypatch.setattr(thresholds, "predict_node_probability", probability)
+    monkeypatch.setattr(node_points, "predict_node_probability", probability)
     grid = [(0.8, 30.0), (0.3, 100.0), (0.99, 30.0)]
     names = lesson.roles.validation
     found = node_candidates(network, lesson.material.config.nodes, lesson.material, names, grid)
@@ -188,7 +190,7 @@ def test_where_patches_chose_the_epoch_whole_patients_are_scored_in_the_end(
     assert score_segmentation(trained.network, replace(asked, validation=())).scores == {}
 
 
-def test_operating_points_are_judged_with_the_nodes_they_give(network: nn.Module, lesson: Lesson) -> None:
+def test_operating_points_are_judged_with_the_nodes_they_give(network: NodeNetwork, lesson: Lesson) -> None:
     settings = lesson.material.config.nodes
     grid = [(0.0001, 30.0), (0.9999, 30.0)]
     low, high = node_candidates(network, settings, lesson.material, lesson.roles.validation, grid)
@@ -197,7 +199,7 @@ def test_operating_points_are_judged_with_the_nodes_they_give(network: nn.Module
     assert high.scores.true_positives + high.scores.false_positives == 0
 
 
-def test_without_validation_patients_the_settings_stay(network: nn.Module, lesson: Lesson) -> None:
+def test_without_validation_patients_the_settings_stay(network: NodeNetwork, lesson: Lesson) -> None:
     alone = replace(lesson, roles=Roles(train=lesson.roles.train))
     default = ThresholdChoice(by="default", why="no validation patients")
     assert choose_nodes(network, alone) == Choice(
@@ -227,7 +229,7 @@ def test_candidates_begin_below_what_was_chosen_so_far_and_an_edge_is_told(
 
 
 def test_where_no_candidate_finds_a_node_the_default_stands(
-    network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+    network: NodeNetwork, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     best_at(monkeypatch, 0.2, 70.0, f=0.0)
     choice = choose_nodes(network, lesson)
@@ -239,7 +241,7 @@ def test_where_no_candidate_finds_a_node_the_default_stands(
     "overrides", [["cascade.choose_thresholds=false"], ["nodes.choose_operating_point=false"]]
 )
 def test_switched_off_the_operating_point_stays_and_is_scored(
-    overrides: list[str], network: nn.Module, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+    overrides: list[str], network: NodeNetwork, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     best_at(monkeypatch, 0.2, 70.0)
     config = load_config(None, overrides)

@@ -1,7 +1,7 @@
 """Operating points, chosen on validation patients only (Sec. IV-E, decision 0006)."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -9,29 +9,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 from torch import nn
 
-from lymphct.cascade.alignment import normalized
 from lymphct.cascade.cases import Material
 from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD, ThresholdChoice
+from lymphct.cascade.node_candidates import node_candidates
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.settings import Settings
-from lymphct.core.terms import StageName, counted
-from lymphct.core.unjudged import unjudged_in
-from lymphct.core.volume import Volume
+from lymphct.core.terms import counted
 from lymphct.evaluation.classification import auc, fit_threshold
-from lymphct.evaluation.detection import InstanceMatches, InstanceScores, instance_scores, match_instances
-from lymphct.imaging.crop import crop_volume
 from lymphct.learning.settings import SegmentationTrainingSettings
 from lymphct.learning.validation import mean_dice
-from lymphct.learning.windows import lit_box
 from lymphct.metastasis.aggregation import fit_volume_threshold
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import NOT_A_NODE, POSITIVE, IdentificationCase, with_known_class
 from lymphct.nodes.features import fit_logistic_baseline
 from lymphct.nodes.identification import positive_share, predict_classes
-from lymphct.nodes.instances import find_instances
 from lymphct.nodes.network import NodeNetwork
-from lymphct.nodes.segmentation import predict_node_probability
 from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
 
 if TYPE_CHECKING:
@@ -45,9 +38,6 @@ PROBABILITIES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8
 """Candidates for the probability above which a voxel belongs to a node."""
 VOLUMES: Final = (30.0, 50.0, 70.0, 100.0)
 """Candidates for the smallest node, mm³."""
-
-Point = tuple[float, float]
-"""A voxel threshold and a smallest volume, mm³."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +98,6 @@ _NOBODY: Final = "no validation patients"
 _ONE_CLASS: Final = "validation patients of one class only"
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCandidate:
-    """One way to turn probabilities into nodes, and what it reaches."""
-
-    threshold: float
-    min_volume: float
-    scores: InstanceScores
-    patients: int
-
-
 def score_segmentation(network: nn.Module, lesson: Lesson) -> Choice:
     """Score whole validation patients once, where patches chose the epoch; no threshold is chosen."""
     settings = _expected(lesson.settings, SegmentationTrainingSettings)
@@ -136,7 +116,8 @@ def choose_nodes(network: nn.Module, lesson: Lesson) -> Choice:
     own = (settings.threshold, settings.min_volume)
     may_choose = lesson.material.config.cascade.choose_thresholds and settings.choose_operating_point
     grid = [own] + [pair for pair in product(PROBABILITIES, VOLUMES) if may_choose and pair != own]
-    candidates = node_candidates(network, settings, lesson.material, lesson.roles.validation, grid)
+    stage1 = _expected(network, NodeNetwork)
+    candidates = node_candidates(stage1, settings, lesson.material, lesson.roles.validation, grid)
     if not candidates:
         return Choice(settings=settings, **_defaults(_node_thresholds(*own), _NOBODY))
     # Of equal ones the first: the paper's values stand at the head of the list.
@@ -164,75 +145,6 @@ def choose_nodes(network: nn.Module, lesson: Lesson) -> Choice:
 
 def _node_thresholds(threshold: float, min_volume: float) -> dict[str, float]:
     return {"node_voxel": threshold, "node_min_volume_mm3": min_volume}
-
-
-def node_candidates(
-    network: nn.Module,
-    settings: NodeSegmentationSettings,
-    material: Material,
-    ids: Sequence[str],
-    grid: Sequence[Point],
-) -> list[NodeCandidate]:
-    """Return what pairs of threshold and smallest volume reach on patients with drawn nodes and attention.
-
-    The probability map of one patient is in memory at a time. Empty without such patients.
-    """
-    matches: dict[Point, list[InstanceMatches]] = {point: [] for point in grid}
-    for probability, truth in _node_probabilities(network, settings, material, ids):
-        for point, matched in _matches(probability, truth, grid):
-            matches[point].append(matched)
-        del probability, truth
-    return [
-        NodeCandidate(*point, instance_scores(found), len(found)) for point, found in matches.items() if found
-    ]
-
-
-def _matches(
-    probability: Volume, truth: Volume, grid: Sequence[Point]
-) -> Iterator[tuple[Point, InstanceMatches]]:
-    """Yield what each candidate finds in a patient, in the box where anything can be found or missed."""
-    seen = (probability.array > min(threshold for threshold, _ in grid)) | (truth.array > 0)
-    i, j, k = lit_box(seen) or (slice(0, 1),) * 3
-    start, size = (i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start)
-    part, drawn = crop_volume(probability, start, size), crop_volume(truth, start, size)
-    for threshold, min_volume in grid:
-        found = find_instances(part, threshold=threshold, min_volume=min_volume)
-        yield (threshold, min_volume), match_instances(found.instances.array, drawn.array)
-
-
-def _node_probabilities(
-    network: nn.Module, settings: NodeSegmentationSettings, material: Material, ids: Sequence[str]
-) -> Iterator[tuple[Volume, Volume]]:
-    """Yield probability and true instances of each patient who has what it takes."""
-    stage1 = _expected(network, NodeNetwork)
-    for name in ids:
-        if material.patients[name].view("nodes") is not None:
-            probability = _node_probability(stage1, settings, material, name)
-            truth = material.patients[name].instances
-            if probability is not None and truth is not None:
-                yield _where_judged(probability, material.patients[name].unjudged), truth
-            # Nothing of a patient stays while the next one is read.
-            del probability, truth
-
-
-def _node_probability(
-    network: NodeNetwork, settings: NodeSegmentationSettings, material: Material, name: str
-) -> Volume | None:
-    """Return the probability map of one patient; None without attention."""
-    attention = material.attention(name)
-    if attention is None:
-        return None
-    image = normalized(material.patients[name].ct, material.learned.sight(StageName.NODES).phases)
-    return predict_node_probability(network, image, attention, settings)
-
-
-def _where_judged(probability: Volume, unjudged: Volume | None) -> Volume:
-    """Let nothing be found where nobody looked: whether it is right cannot be said."""
-    if unjudged is None:
-        return probability
-    return probability.with_array(
-        np.where(unjudged_in(unjudged.array, StageName.NODES), np.float32(0), probability.array)
-    )
 
 
 def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:

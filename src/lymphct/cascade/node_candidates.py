@@ -1,0 +1,100 @@
+"""What pairs of voxel threshold and smallest volume reach on patients with drawn nodes (Sec. IV-E)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lymphct.cascade.alignment import normalized
+from lymphct.cascade.cases import Material
+from lymphct.core.terms import StageName
+from lymphct.core.unjudged import unjudged_in
+from lymphct.core.volume import Volume
+from lymphct.evaluation.detection import InstanceMatches, InstanceScores, instance_scores, match_instances
+from lymphct.imaging.crop import crop_volume
+from lymphct.learning.windows import lit_box
+from lymphct.nodes.instances import find_instances
+from lymphct.nodes.network import NodeNetwork
+from lymphct.nodes.segmentation import predict_node_probability
+from lymphct.nodes.settings import NodeSegmentationSettings
+
+Point = tuple[float, float]
+"""A voxel threshold and a smallest volume, mm³."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCandidate:
+    """One way to turn probabilities into nodes, and what it reaches."""
+
+    threshold: float
+    min_volume: float
+    scores: InstanceScores
+    patients: int
+
+
+def node_candidates(
+    network: NodeNetwork,
+    settings: NodeSegmentationSettings,
+    material: Material,
+    ids: Sequence[str],
+    grid: Sequence[Point],
+) -> list[NodeCandidate]:
+    """Return what pairs of threshold and smallest volume reach on patients with drawn nodes and attention.
+
+    The probability map of one patient is in memory at a time. Empty without such patients.
+    """
+    matches: dict[Point, list[InstanceMatches]] = {point: [] for point in grid}
+    for probability, truth in _node_probabilities(network, settings, material, ids):
+        for point, matched in _matches(probability, truth, grid):
+            matches[point].append(matched)
+        del probability, truth
+    return [
+        NodeCandidate(*point, instance_scores(found), len(found)) for point, found in matches.items() if found
+    ]
+
+
+def _matches(
+    probability: Volume, truth: Volume, grid: Sequence[Point]
+) -> Iterator[tuple[Point, InstanceMatches]]:
+    """Yield what each candidate finds in a patient, in the box where anything can be found or missed."""
+    seen = (probability.array > min(threshold for threshold, _ in grid)) | (truth.array > 0)
+    i, j, k = lit_box(seen) or (slice(0, 1),) * 3
+    start, size = (i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start)
+    part, drawn = crop_volume(probability, start, size), crop_volume(truth, start, size)
+    for threshold, min_volume in grid:
+        found = find_instances(part, threshold=threshold, min_volume=min_volume)
+        yield (threshold, min_volume), match_instances(found.instances.array, drawn.array)
+
+
+def _node_probabilities(
+    network: NodeNetwork, settings: NodeSegmentationSettings, material: Material, ids: Sequence[str]
+) -> Iterator[tuple[Volume, Volume]]:
+    """Yield probability and true instances of each patient who has what it takes."""
+    for name in ids:
+        if material.patients[name].view("nodes") is not None:
+            probability = _node_probability(network, settings, material, name)
+            truth = material.patients[name].instances
+            if probability is not None and truth is not None:
+                yield _where_judged(probability, material.patients[name].unjudged), truth
+            # Nothing of a patient stays while the next one is read.
+            del probability, truth
+
+
+def _node_probability(
+    network: NodeNetwork, settings: NodeSegmentationSettings, material: Material, name: str
+) -> Volume | None:
+    """Return the probability map of one patient; None without attention."""
+    attention = material.attention(name)
+    if attention is None:
+        return None
+    image = normalized(material.patients[name].ct, material.learned.sight(StageName.NODES).phases)
+    return predict_node_probability(network, image, attention, settings)
+
+
+def _where_judged(probability: Volume, unjudged: Volume | None) -> Volume:
+    """Let nothing be found where nobody looked: whether it is right cannot be said."""
+    if unjudged is None:
+        return probability
+    return probability.with_array(
+        np.where(unjudged_in(unjudged.array, StageName.NODES), np.float32(0), probability.array)
+    )
