@@ -1,7 +1,10 @@
 """Settings of both segmentations of the anatomy: organs and vessels (Sec. III-A.1), tumor (Sec. IV-B)."""
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from typing import Self
 
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
+
+from lymphct.core.terms import Phases
 from lymphct.learning.settings import (
     AugmentationSettings,
     LossSettings,
@@ -10,7 +13,22 @@ from lymphct.learning.settings import (
 )
 
 
-class StructureSettings(SegmentationTrainingSettings):
+class _AnatomySettings(SegmentationTrainingSettings):
+    """What both segmentations share."""
+
+    phases: Phases = "both"
+    """Phases the network sees, in training and ever after. Both (Sec. III-A.1); `arterial` and `venous` are
+    for teachers, as the paper's on A or on V (Tab. III, Sec. IV-B)."""
+
+    @model_validator(mode="after")
+    def _sees_something(self) -> Self:
+        if self.phases == "arterial" and self.sampling.phase_dropout > 0:
+            msg = "with phases arterial nothing is left of a patch that phase_dropout empties: set it 0"
+            raise ValueError(msg)
+        return self
+
+
+class StructureSettings(_AnatomySettings):
     """Segmentation of organs and vessels on both phases (Sec. III-A.1)."""
 
     augmentation: AugmentationSettings = AugmentationSettings(mirror_axes=(False, False, False))
@@ -27,7 +45,7 @@ class StructureSettings(SegmentationTrainingSettings):
     """mm around the box of the body that windows still cover. Not stated in the paper."""
 
 
-class TumorSettings(SegmentationTrainingSettings):
+class TumorSettings(_AnatomySettings):
     """Segmentation of PDAC (Sec. IV-B)."""
 
     loss: LossSettings = LossSettings(tversky_alpha=1.0, tversky_beta=1.0)

@@ -35,7 +35,7 @@ def segment_structures(
 
     Args:
         network: trained on structures.
-        image: normalised CT; a missing arterial phase is zero for the network.
+        image: normalised CT; a missing phase, and one the network does not see, is zero for it.
         settings: patch size, inference, body, cleaning.
 
     """
@@ -43,7 +43,7 @@ def segment_structures(
     shape = venous.geometry.shape
     box = body_region(venous, settings.body_margin) if settings.body_only else whole(venous)
     box = widened(box, shape, patch_size)
-    part = network_image(image, box)
+    part = network_image(image, box, settings.phases)
     labels = sliding_window_labels(network, part, None, patch_size, settings.inference)
     cleaned = keep_large_components(from_network(labels.numpy()), settings.component_share)
     return venous.with_array(pasted(cleaned, box, shape))

@@ -246,7 +246,10 @@ def _limitations(plan: Plan, info: BundleInfo) -> Iterator[str]:
         defaults = [name for name, how in part.chosen.items() if how.by == "default"]
         if defaults:
             yield f"{', '.join(defaults)} of {stage}: the default, not chosen for these networks."
-    if not info.phase_dropout:
+    for stage, part in _parts(info):
+        if part.architecture.get("phases", "both") != "both":
+            yield f"The {stage} network sees the {part.architecture['phases']} phase alone."
+    if info.needs_arterial:
         yield "Both phases are needed: the networks never saw a patient without the arterial one."
     yield "Lymph nodes are looked for around the ten guiding structures only (Tab. II)."
     yield "It calls nodes predicted positive; no pathologist looked at them."
