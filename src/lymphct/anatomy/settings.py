@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 
+from lymphct.core.settings import Settings
 from lymphct.core.terms import Phases
 from lymphct.learning.settings import (
     AugmentationSettings,
@@ -72,3 +73,22 @@ class TumorSettings(_AnatomySettings):
     """mm around the box of the body that windows still cover. Not stated in the paper."""
     min_volume: NonNegativeFloat = 100.0
     """A smaller tumor counts as not found, mm³ (a sphere of 6 mm). Not stated in the paper."""
+
+
+class SelfLearningSettings(Settings):
+    """How a student learns structures from a teacher's masks (Sec. III-A.1, decision 0040)."""
+
+    confidence: Probability = 0.5
+    """Voxels in which the teacher's class is less probable teach nothing; 0 keeps all. Only where the teacher
+    gives probabilities, as networks of a bundle do. Not stated in the paper; ½: more probable than all
+    others together."""
+    component_share: Probability = 0.1
+    """Components of a teacher's structure with less than this share of its largest teach nothing. Not stated
+    in the paper; that of the networks."""
+    plausible_only: bool = True
+    """Leave out a teacher's structure in patients where its volume, shape or place cannot be (decision 0030).
+    Not stated in the paper; ours."""
+    least_recall: Probability = 0.6
+    """A structure of which the teacher finds less than this share of the drawn voxels of training patients is
+    learned from drawn masks alone: a vessel that ends too early would teach that the rest is none. 0 trusts
+    every structure. Not stated in the paper, which draws the rest by hand; ours."""

@@ -16,6 +16,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "train": (
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --dry-run",
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",
+        "lymphct train structures --cohort cohort.csv --out runs/first --teacher masks --rounds 2",
     ),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
     "evaluate segmentation": (

@@ -16,7 +16,7 @@ from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import STAGES
 from lymphct.config import Config, described
 from lymphct.core.leakage import FittedOn
-from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName, counted
+from lymphct.core.terms import PHANTOM_NOTICE, STRUCTURES_BY_NAME, NodeClass, StageName, counted
 from lymphct.io.settings import PAPER, load_config
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
@@ -105,7 +105,7 @@ def _learned_from(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         if name in info.parts
     ]
     table = _table(head, ["part", *_ROLES.values()], rows)
-    return "\n\n".join([table, *_guided_by(info)])
+    return "\n\n".join([table, *_guided_by(info), *_self_learned(info)])
 
 
 def _guided_by(info: BundleInfo) -> Iterator[str]:
@@ -126,6 +126,38 @@ def _guided_by(info: BundleInfo) -> Iterator[str]:
         else ""
     )
     yield f"Masks that guided the search for lymph nodes in training — {told}.{instead}"
+
+
+def _self_learned(info: BundleInfo) -> Iterator[str]:
+    """Say from whose masks the structures were learned besides drawn ones, round by round."""
+    part = info.parts.get(StageName.STRUCTURES)
+    rounds = None if part is None else part.extra.get("self_learning")
+    for told in rounds if isinstance(rounds, list) else []:
+        if not isinstance(told, dict):
+            continue
+        scores = told.get("validation")
+        rows = [
+            [STRUCTURES_BY_NAME[name].title, *(_decimals(found.get(who)) for who in ("teacher", "student"))]
+            for name, found in (scores.items() if isinstance(scores, dict) else ())
+            if isinstance(found, dict)
+        ]
+        head = f"Self-learning, round {told.get('round')}: {_taught_by(told)}"
+        yield _table(head, ["Dice, validation patients", "teacher", "student"], rows) if rows else head
+
+
+def _taught_by(told: Mapping[str, Any]) -> str:
+    counts = told["patients"]
+    alone = ", ".join(STRUCTURES_BY_NAME[name].title for name in told["drawn_alone"])
+    only = f" From drawn masks alone, as the teacher finds too little of them: {alone}." if alone else ""
+    return (
+        f"the teacher is {', '.join(told['teacher'])}. Labels are the teacher's in {counts.get('teacher', 0)} "
+        f"patients, drawn and the teacher's in {counts.get('both', 0)}, drawn alone in "
+        f"{counts.get('drawn', 0)}.{only}"
+    )
+
+
+def _decimals(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "-"
 
 
 def _group(plan: Plan, info: BundleInfo, stage: StageName, role: str, nodes: DrawnNodes) -> str:
