@@ -118,8 +118,10 @@ def test_what_is_found_does_not_depend_on_the_phase_that_is_not_seen(
         # Windows are laid over the body of the venous phase, so that its air stays where it is.
         "arterial": Multiphase(venous=ct.venous.with_array(ct.venous.array + 40), arterial=ct.arterial),
     }[phases]
-    assert_array_equal(*(find_structures(seen, Given(), models).array for seen in (ct, other)))
-    assert_array_equal(*(find_tumor(seen, None, Given(), models).array for seen in (ct, other)))
+    structures = [find_structures(seen, Given(), models).array for seen in (ct, other)]
+    tumors = [find_tumor(seen, None, Given(), models).array for seen in (ct, other)]
+    assert_array_equal(structures[0], structures[1])
+    assert_array_equal(tumors[0], tumors[1])
     # With both phases the same change does change what a network is given.
     view = [models.view(one, StageName.STRUCTURES) for one in (ct, other)]
     assert any((a.array != b.array).any() for a, b in zip(*map(network_channels, view), strict=True))

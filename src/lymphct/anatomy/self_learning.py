@@ -4,6 +4,7 @@ A teacher's map holds numbers of `Structure`; 255 where it does not say. Nothing
 network (decision 0040).
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -205,6 +206,18 @@ def _labelled(like: Volume, array: AnyArray, structures: set[Structure]) -> Stud
     return StudentLabels(
         labels=like.with_array(labels), structures=None if everything else tuple(sorted(structures))
     )
+
+
+def repeated(drawn: Sequence[str], others: Sequence[str], share: float) -> tuple[str, ...]:
+    """Return ids to draw patches from, those of drawn patients as often as makes them this share, or once.
+
+    >>> repeated(["a"], ["t", "u", "v"], 0.5)
+    ('a', 'a', 'a', 't', 'u', 'v')
+    >>> repeated(["a", "b"], ["t"], 0.5)
+    ('a', 'b', 't')
+    """
+    times = math.ceil(share * len(others) / ((1 - share) * len(drawn))) if drawn else 0
+    return (*drawn, *(name for _ in range(1, times) for name in drawn), *others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from lymphct.core.settings import Settings
 from lymphct.core.terms import Phases
 from lymphct.learning.settings import (
     AugmentationSettings,
+    Fraction,
     LossSettings,
     Probability,
     SegmentationTrainingSettings,
@@ -92,3 +93,7 @@ class SelfLearningSettings(Settings):
     """A structure of which the teacher finds less than this share of the drawn voxels of training patients is
     learned from drawn masks alone: a vessel that ends too early would teach that the rest is none. 0 trusts
     every structure. Not stated in the paper, which draws the rest by hand; ours."""
+    drawn_share: Fraction = 0.5
+    """Patients with drawn masks are repeated until they are at least this share of those that patches are
+    drawn from: what is drawn in them alone would else be seen that much less often. 0 repeats nobody. Not
+    stated in the paper; ours."""

@@ -21,6 +21,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
     "evaluate segmentation": (
         "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",
+        "lymphct evaluate segmentation --preset table3 --truth cohort.csv --method A=res/a --out table3",
     ),
     "evaluate instances": (
         "lymphct evaluate instances --prediction found.nii.gz --truth nodes.nii.gz --out scores/nodes",

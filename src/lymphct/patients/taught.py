@@ -108,8 +108,10 @@ class Round:
                 "refused": {structure.label: why for structure, why in refused.items()},
             }
         write_json(folder / TOLD_FILE, record)
-        for structure, why in refused.items():
-            logger.warning("%s: the teacher's %s teaches nothing: %s", patient_id, structure.title, why)
+        if refused:
+            titles = ", ".join(structure.title for structure in sorted(refused))
+            first = next(iter(refused.values()))
+            logger.warning("%s: cannot be and teach nothing: %s; for example %s", patient_id, titles, first)
 
     def told(self, patient_id: str) -> TeacherMap | None:
         """Return what the teacher says of a patient, cleaned; None where it says nothing."""

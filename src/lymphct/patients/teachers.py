@@ -24,22 +24,11 @@ from lymphct.io.images.reading import read_ct
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
+from lymphct.io.patient_files import PATIENT, patient_file
 from lymphct.io.results.fingerprints import digest_input, fingerprint_key
 from lymphct.patients.guided import network_key
 
-PATIENT: Final = "{patient}"
-"""What stands for the id in a path."""
 BUNDLE: Final = "bundle"
-PLACES: Final = (
-    "{patient}.nii.gz",
-    "{patient}/structures.nii.gz",
-    "{patient}/seg/structures.nii.gz",
-    "{patient}.nrrd",
-    "{patient}.mha",
-    "{patient}",
-)
-"""Where the mask of a patient is looked for in a plain folder; a folder of a patient holds a mask per
-structure. The third is where `predict` writes it."""
 
 
 class MaskSource(Protocol):
@@ -184,11 +173,7 @@ class FileSource:
 
     def path(self, patient_id: str) -> Path | None:
         """Return where the mask of a patient lies; None where there is none."""
-        patterns = [self.pattern]
-        if PATIENT not in self.pattern:
-            patterns = [str(Path(self.pattern) / place) for place in PLACES]
-        paths = [Path(pattern.replace(PATIENT, patient_id)) for pattern in patterns]
-        return next((path for path in paths if path.exists()), None)
+        return patient_file(self.pattern, patient_id)
 
     def key(self, record: PatientRecord) -> str:
         """Return the digest of the patient's file; "" without one."""

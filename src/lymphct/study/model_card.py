@@ -148,11 +148,11 @@ def _self_learned(info: BundleInfo) -> Iterator[str]:
 def _taught_by(told: Mapping[str, Any]) -> str:
     counts = told["patients"]
     alone = ", ".join(STRUCTURES_BY_NAME[name].title for name in told["drawn_alone"])
-    only = f" From drawn masks alone, as the teacher finds too little of them: {alone}." if alone else ""
+    only = f" From drawn masks alone, of which the teacher finds too little: {alone}." if alone else ""
+    teacher, both, drawn = (counts.get(kind, 0) for kind in ("teacher", "both", "drawn"))
     return (
-        f"the teacher is {', '.join(told['teacher'])}. Labels are the teacher's in {counts.get('teacher', 0)} "
-        f"patients, drawn and the teacher's in {counts.get('both', 0)}, drawn alone in "
-        f"{counts.get('drawn', 0)}.{only}"
+        f"the teacher is {', '.join(told['teacher'])}. Labels are the teacher's in {teacher} patients, drawn "
+        f"and the teacher's in {both}, drawn alone in {drawn}.{only}"
     )
 
 

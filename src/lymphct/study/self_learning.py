@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from lymphct.anatomy.self_learning import Overlap, incomplete, overlaps
+from lymphct.anatomy.self_learning import Overlap, incomplete, overlaps, repeated
 from lymphct.anatomy.structures import segment_structures
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.fitting import fit_stage
@@ -127,7 +127,8 @@ def _taught(run: Run, request: TrainingRequest, step: _Step, history: Sequence[J
     with free_device(run.folder, request.places) as device:
         start = Start(config=run.plan.config, seed=run.plan.seed, device=chosen_device(device))
         learned = _learned(run, lesson)
-        part = fit_stage(STAGES[STAGE], lesson.patients, lesson.roles, learned, start, keep)
+        roles = Roles(train=_sampled(run, lesson), validation=lesson.roles.validation)
+        part = fit_stage(STAGES[STAGE], lesson.patients, roles, learned, start, keep)
     scores = _scored(run, part, lesson, request)
     record: dict[str, JSON] = {"round": step.number, **lesson.record, "validation": scores}
     write_json(step.folder / RECORD_FILE, record)
@@ -191,7 +192,7 @@ def _in_turn(work: Any, names: Sequence[str], jobs: int, what: str) -> dict[str,
 
 def _judged(work: Round, train: Sequence[str], judges: Sequence[str]) -> dict[str, Any]:
     """Return how the teacher agrees with what was drawn, read from the folder of the round."""
-    names = {"train": list(train), "validation": list(judges)}
+    names: dict[str, JSON] = {"train": list(train), "validation": list(judges)}
     everybody = [*train, *judges]
     recipe = Recipe(
         inputs={
@@ -207,27 +208,30 @@ def _judged(work: Round, train: Sequence[str], judges: Sequence[str]) -> dict[st
 
 
 def _judge(folder: Path, *, work: Round, train: Sequence[str], judges: Sequence[str]) -> None:
-    told_in: Counter[str] = Counter()
+    told_in: Counter[Structure] = Counter()
     pooled: dict[Structure, Overlap] = {}
-    for name in train:
-        told = work.told(name)
+    dices: dict[Structure, list[float]] = {}
+    for name in (*train, *judges):
+        told, drawn = work.told(name), work.drawn(name)
         if told is None:
             continue
-        told_in.update(s.label for s in told.structures if np.any(told.labels.array == s))
-        drawn = work.drawn(name)
-        for structure, overlap in (
-            {} if drawn is None else overlaps(told.labels, drawn, told.structures)
-        ).items():
-            pooled[structure] = pooled.get(structure, Overlap(0, 0, 0)) + overlap
-    dices: dict[Structure, list[float]] = {}
-    for name in judges:
-        told, drawn = work.told(name), work.drawn(name)
-        if told is not None and drawn is not None:
-            _add_dices(dices, overlaps(told.labels, drawn, told.structures))
+        if name in train:
+            told_in.update(s for s in told.structures if np.any(told.labels.array == s))
+        if drawn is None:
+            continue
+        measured = overlaps(told.labels, drawn, told.structures)
+        if name in train:
+            for structure, overlap in measured.items():
+                pooled[structure] = pooled.get(structure, Overlap(0, 0, 0)) + overlap
+        else:
+            _add_dices(dices, measured)
+    # What occurs in nobody the teacher does not know, whatever its numbering could tell apart.
+    pooled = {s: overlap for s, overlap in pooled.items() if s in told_in}
+    dices = {s: values for s, values in dices.items() if s in told_in}
     write_json(
         folder / RECORD_FILE,
         {
-            "told_in": dict(sorted(told_in.items())),
+            "told_in": {s.label: count for s, count in sorted(told_in.items())},
             "recall": {s.label: overlap.recall for s, overlap in sorted(pooled.items())},
             "drawn_alone": {s.label: share for s, share in incomplete(pooled, work.settings).items()},
             "validation": {s.label: [float(np.mean(d)), len(d)] for s, d in sorted(dices.items())},
@@ -248,7 +252,7 @@ def _record(work: Round, taught: Sequence[str], judgement: Mapping[str, Any]) ->
         by_hand = work.patients[name].view("structures") is not None
         by_teacher = work.told_record(name)["structures"] is not None
         origin["both" if by_hand and by_teacher else "drawn" if by_hand else "teacher"] += 1
-        withheld.update(work.told_record(name)["refused"])
+        withheld.update(list(work.told_record(name)["refused"]))
     return {
         "teacher": [source.name for source in work.sources],
         "settings": work.settings.model_dump(mode="json"),
@@ -269,6 +273,14 @@ def _checkpoints(folder: Path, key: str, *, resume: bool) -> Checkpoints:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(file, {"key": key})
     return keep
+
+
+def _sampled(run: Run, lesson: _Lesson) -> tuple[str, ...]:
+    """Return the training patients as patches are drawn from them: some of them several times."""
+    train = lesson.roles.train
+    drawn = [name for name in train if run.patients[name].view("structures") is not None]
+    others = [name for name in train if name not in drawn]
+    return repeated(drawn, others, run.plan.config.self_learning.drawn_share)
 
 
 def _learned(run: Run, lesson: _Lesson) -> Learned:
