@@ -243,6 +243,7 @@ def test_a_teacher_is_handed_on_with_its_rounds(
         ("all", ("--teacher", "masks"), "--teacher teaches structures, not all"),
         ("tumor", ("--teacher", "masks"), "--teacher teaches structures, not tumor"),
         ("structures", ("--rounds", "2"), "there is no --teacher"),
+        ("structures", ("--set", "self_learning.confidence=0.7"), "has no effect here: nobody teaches"),
         ("structures", ("--teacher", "tea:cher"), "'tea' is no kind of source"),
         ("structures", ("--teacher", "nowhere"), "is no folder"),
     ],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, duration
+from lymphct.cli.effect import refuse_settings
 from lymphct.cli.options import DryRun, Labels, Rehash
 from lymphct.cli.outlooks import after_reading, end_dry_run, lesson_line, settle, share_line
 from lymphct.core.terms import StageName
@@ -152,6 +153,11 @@ def _require_structures(stage: str, teacher: str | None, rounds: int) -> None:
         msg = f"--teacher teaches structures, not {stage}"
         cure = "lymphct train structures --teacher … first, then the other stages with the same --out"
         raise UsageError(msg, cure=cure)
+    if teacher is None and GLOBALS.overrides:
+        from lymphct.anatomy.settings import SelfLearningSettings
+
+        names = [f"self_learning.{name}" for name in SelfLearningSettings.model_fields]
+        refuse_settings(GLOBALS.overrides, names, "nobody teaches", "add --teacher, or leave it out")
     if teacher is None and rounds != 1:
         msg = "--rounds counts rounds of self-learning, and there is no --teacher"
         raise UsageError(msg, cure="add --teacher, or leave out --rounds")

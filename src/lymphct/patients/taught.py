@@ -88,8 +88,7 @@ class Round:
 
     def _write_teacher(self, folder: Path, *, patient_id: str) -> None:
         patient = self.patients[patient_id]
-        grid = _there(patient.view("venous")).geometry
-        maps = maps_of(self.sources, self.records[patient_id], patient, grid)
+        maps = maps_of(self.sources, self.records[patient_id], patient, patient.geometry)
         refused: dict[Structure, str] = {}
         record: dict[str, JSON] = {"structures": None, "from": {}, "refused": {}}
         if maps:
@@ -132,15 +131,6 @@ class Round:
         record: Any = read_json(self.folder / TEACHER / patient_id / TOLD_FILE)  # written by `_write_teacher`
         return dict(record)
 
-    def drawn(self, patient_id: str) -> Drawn | None:
-        """Return what somebody drew in a patient; None where nobody did."""
-        patient = self.patients[patient_id]
-        labels, unjudged = patient.structures, patient.unjudged
-        if labels is None:
-            return None
-        nobody = None if unjudged is None else unjudged_in(unjudged.array, StageName.STRUCTURES)
-        return Drawn(labels=labels, structures=patient.labelled, unjudged=nobody)
-
     def labels(self, patient_id: str, untold: tuple[Structure, ...]) -> Path:
         """Return the folder of what the student learns from in a patient, made first where it is not there.
 
@@ -164,7 +154,7 @@ class Round:
         told = self.told(patient_id)
         sure = None if told is None else confident(told, self.settings.confidence)
         teacher = None if sure is None else without(sure, untold)
-        labels = student_labels(self.drawn(patient_id), teacher)
+        labels = student_labels(drawn_in(self.patients[patient_id]), teacher)
         unsure = 0.0
         if sure is not None and told is not None:
             unsure = float(np.mean((sure.labels.array == UNJUDGED) & (told.labels.array != UNJUDGED)))
@@ -178,10 +168,13 @@ class Round:
         write_json(folder / TOLD_FILE, record)
 
 
-def _there(view: StoredVolume | None) -> StoredVolume:
-    if view is None:
-        raise TypeError(view)  # every prepared patient has a venous phase
-    return view
+def drawn_in(patient: StoredPatient) -> Drawn | None:
+    """Return what somebody drew in a patient; None where nobody did."""
+    labels, unjudged = patient.structures, patient.unjudged
+    if labels is None:
+        return None
+    nobody = None if unjudged is None else unjudged_in(unjudged.array, StageName.STRUCTURES)
+    return Drawn(labels=labels, structures=patient.labelled, unjudged=nobody)
 
 
 class TaughtPatient:

@@ -31,8 +31,9 @@ from lymphct.io.processes import map_patients
 from lymphct.io.results.fingerprints import code_version, fingerprint_key
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, key_of, made
+from lymphct.io.results.store import read_done
 from lymphct.learning.devices import chosen_device
-from lymphct.patients.taught import LABELS, TEACHER, Round, TaughtCohort, TaughtPatient
+from lymphct.patients.taught import LABELS, TEACHER, Round, TaughtCohort, TaughtPatient, drawn_in
 from lymphct.patients.teachers import BundleSource, MaskSource
 from lymphct.study.bundling import add_part
 from lymphct.study.keeping import Checkpoints
@@ -167,7 +168,9 @@ def _lesson(run: Run, request: TrainingRequest, step: _Step) -> _Lesson:
         roles=Roles(train=tuple(taught), validation=tuple(judges)),
         judgement=judgement,
         record=_record(work, taught, judgement),
-        key=fingerprint_key({LABELS: {name: key_of(places[name]) for name in taught}}),
+        key=fingerprint_key(
+            {LABELS: {name: (read_done(places[name]) or {}).get("outputs") for name in taught}}
+        ),
     )
 
 
@@ -212,7 +215,7 @@ def _judge(folder: Path, *, work: Round, train: Sequence[str], judges: Sequence[
     pooled: dict[Structure, Overlap] = {}
     dices: dict[Structure, list[float]] = {}
     for name in (*train, *judges):
-        told, drawn = work.told(name), work.drawn(name)
+        told, drawn = work.told(name), drawn_in(work.patients[name])
         if told is None:
             continue
         if name in train:
@@ -307,15 +310,8 @@ def _scored(run: Run, part: Part, lesson: _Lesson, request: TrainingRequest) -> 
     network.to(device).eval()
     dices: dict[Structure, list[float]] = {}
     seen = run.plan.learned.sight(STAGE) if part.sight is None else part.sight
-    work = Round(
-        folder=run.folder,
-        sources=(),
-        settings=run.plan.config.self_learning,
-        records={},
-        patients=run.patients,
-    )
     for name in lesson.roles.validation:
-        drawn = work.drawn(name)
+        drawn = drawn_in(run.patients[name])
         if drawn is None:
             continue
         image = normalized(run.patients[name].ct, seen.phases)
