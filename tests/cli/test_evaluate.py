@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,50 @@ def test_a_folder_that_holds_something_else_is_not_replaced(
     )
     assert result.code == 5
     assert (tmp_path / "r" / "notes.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def by_patient(tmp_path: Path) -> Path:
+    for n, name in enumerate(("p1", "p2")):
+        array = np.zeros(GRID.shape, dtype=np.uint8)
+        array[1:6, 2:6, 2:6] = Structure.AORTA
+        array[8:10, 2:4, 2:6] = Structure.SUPERIOR_MESENTERIC_ARTERY
+        for folder in ("truth", "v"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        write(tmp_path / "truth" / f"{name}.nii.gz", array)
+        array[array == Structure.SUPERIOR_MESENTERIC_ARTERY] = 0
+        array[5, :, n:] = 0
+        write(tmp_path / "v" / f"{name}.nii.gz", array)
+    return tmp_path
+
+
+def test_table_3_is_printed_as_the_paper_does(lymphct: Program, by_patient: Path) -> None:
+    given = ["--preset", "table3", "--truth", by_patient / "truth", "--out", by_patient / "t3"]
+    given += ["--method", f"teacher V={by_patient / 'v'}"]
+    result = lymphct("evaluate", "segmentation", *given)
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert re.fullmatch(r"Aorta +teacher V +0.889 ± 0.000 +0.049 ± 0.000 +0.68 ± 0.00  2 of 2", lines[1])
+    assert lines[2].split() == ["SMA", "teacher", "V", "-", "-", "-", "0", "of", "2"]
+    assert lines[3] == "mean ± SD over 2 patients"
+    record = json.loads(lymphct("evaluate", "segmentation", *given, "--json").out)
+    assert record == json.loads((by_patient / "t3" / "table3.json").read_text())
+    thick = lymphct("evaluate", "segmentation", *given, "--slice-thickness", 5).out
+    assert thick.splitlines()[-1] == "mean ± SD over 2 patients, in slices of 5 mm"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--preset", "table3", "--prediction", "x"], "takes no --prediction"),
+        (["--method", "a=b"], "--prediction is missing"),
+        (["--prediction", "x", "--slice-thickness", "5"], "need --preset"),
+        (["--preset", "table3"], "no method is named"),
+    ],
+)
+def test_what_belongs_to_a_preset_is_told(
+    lymphct: Program, tmp_path: Path, given: list[str], words: str
+) -> None:
+    result = lymphct("evaluate", "segmentation", "--truth", tmp_path, "--out", tmp_path / "o", *given)
+    assert result.code == 2
+    assert words in result.err

@@ -17,7 +17,7 @@ from lymphct.io.models.weights import pack_tensors
 from lymphct.study import single_split
 from lymphct.study.progress import Beat, Step
 from lymphct.study.pulse import Pulse
-from lymphct.study.request import TrainingRequest
+from lymphct.study.request import Teaching, TrainingRequest
 
 Program = Callable[..., Any]
 MASKS = ("venous", "structures", "tumor", "nodes")
@@ -221,3 +221,38 @@ def test_nothing_is_told_to_whoever_asked_for_silence(capsys: pytest.CaptureFixt
     with training_progress() as progress:
         progress(STEP)
     assert capsys.readouterr().err == ""
+
+
+def test_a_teacher_is_handed_on_with_its_rounds(
+    lymphct: Program, manifest: Path, tmp_path: Path, asked: list[tuple[Any, ...]]
+) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for number in range(12):
+        (masks / f"p{number:02}.nii.gz").write_text("a mask")
+    options = ("--cohort", manifest, "--out", tmp_path / "run", "--teacher", masks, "--rounds", 2)
+    assert lymphct("train", "structures", *options).code == 0
+    ((name, request, stage),) = asked
+    assert (name, stage) == ("train_one", StageName.STRUCTURES)
+    assert request.teaching == Teaching(sources=str(masks), rounds=2)
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "words"),
+    [
+        ("all", ("--teacher", "masks"), "--teacher teaches structures, not all"),
+        ("tumor", ("--teacher", "masks"), "--teacher teaches structures, not tumor"),
+        ("structures", ("--rounds", "2"), "there is no --teacher"),
+        ("structures", ("--set", "self_learning.confidence=0.7"), "has no effect here: nobody teaches"),
+        ("structures", ("--teacher", "tea:cher"), "'tea' is no kind of source"),
+        ("structures", ("--teacher", "nowhere"), "is no folder"),
+    ],
+)
+def test_a_teacher_that_makes_no_sense_is_refused(
+    stage: str, given: tuple[str, ...], words: str, lymphct: Program, manifest: Path
+) -> None:
+    out = manifest.parent / "run"
+    result = lymphct("train", stage, "--cohort", manifest, "--out", out, "--random-init", *given)
+    assert result.code == 2
+    assert words in result.err
+    assert not out.exists()

@@ -1,16 +1,36 @@
 """Settings of both segmentations of the anatomy: organs and vessels (Sec. III-A.1), tumor (Sec. IV-B)."""
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from typing import Self
 
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
+
+from lymphct.core.settings import Settings
+from lymphct.core.terms import Phases
 from lymphct.learning.settings import (
     AugmentationSettings,
+    Fraction,
     LossSettings,
     Probability,
     SegmentationTrainingSettings,
 )
 
 
-class StructureSettings(SegmentationTrainingSettings):
+class _AnatomySettings(SegmentationTrainingSettings):
+    """What both segmentations share."""
+
+    phases: Phases = "both"
+    """Phases the network sees, in training and ever after. Both (Sec. III-A.1); `arterial` and `venous` are
+    for teachers, as the paper's on A or on V (Tab. III, Sec. IV-B)."""
+
+    @model_validator(mode="after")
+    def _sees_something(self) -> Self:
+        if self.phases == "arterial" and self.sampling.phase_dropout > 0:
+            msg = "with phases arterial nothing is left of a patch that phase_dropout empties: set it 0"
+            raise ValueError(msg)
+        return self
+
+
+class StructureSettings(_AnatomySettings):
     """Segmentation of organs and vessels on both phases (Sec. III-A.1)."""
 
     augmentation: AugmentationSettings = AugmentationSettings(mirror_axes=(False, False, False))
@@ -27,7 +47,7 @@ class StructureSettings(SegmentationTrainingSettings):
     """mm around the box of the body that windows still cover. Not stated in the paper."""
 
 
-class TumorSettings(SegmentationTrainingSettings):
+class TumorSettings(_AnatomySettings):
     """Segmentation of PDAC (Sec. IV-B)."""
 
     loss: LossSettings = LossSettings(tversky_alpha=1.0, tversky_beta=1.0)
@@ -54,3 +74,26 @@ class TumorSettings(SegmentationTrainingSettings):
     """mm around the box of the body that windows still cover. Not stated in the paper."""
     min_volume: NonNegativeFloat = 100.0
     """A smaller tumor counts as not found, mm³ (a sphere of 6 mm). Not stated in the paper."""
+
+
+class SelfLearningSettings(Settings):
+    """How a student learns structures from a teacher's masks (Sec. III-A.1, decision 0040)."""
+
+    confidence: Probability = 0.5
+    """Voxels in which the teacher's class is less probable teach nothing; 0 keeps all. Only where the teacher
+    gives probabilities, as networks of a bundle do. Not stated in the paper; ½: more probable than all
+    others together."""
+    component_share: Probability = 0.1
+    """Components of a teacher's structure with less than this share of its largest teach nothing. Not stated
+    in the paper; that of the networks."""
+    plausible_only: bool = True
+    """Leave out a teacher's structure in patients where its volume, shape or place cannot be (decision 0030).
+    Not stated in the paper; ours."""
+    least_recall: Probability = 0.6
+    """A structure of which the teacher finds less than this share of the drawn voxels of training patients is
+    learned from drawn masks alone: a vessel that ends too early would teach that the rest is none. 0 trusts
+    every structure. Not stated in the paper, which draws the rest by hand; ours."""
+    drawn_share: Fraction = 0.5
+    """Patients with drawn masks are repeated until they are at least this share of those that patches are
+    drawn from: what is drawn in them alone would else be seen that much less often. 0 repeats nobody. Not
+    stated in the paper; ours."""

@@ -10,10 +10,10 @@ from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 from lymphct.learning.channels import network_image
-from lymphct.learning.inference import sliding_window_labels
+from lymphct.learning.inference import sliding_window_confidence, sliding_window_labels
 from lymphct.learning.tensors import from_network
 from lymphct.learning.unet import SegmentationNetwork, initialize
-from lymphct.learning.windows import widened
+from lymphct.learning.windows import Box, widened
 
 CLASSES = len(Structure) + 1
 """The structures and the background."""
@@ -35,18 +35,41 @@ def segment_structures(
 
     Args:
         network: trained on structures.
-        image: normalised CT; a missing arterial phase is zero for the network.
+        image: normalised CT; a missing phase, and one the network does not see, is zero for it.
         settings: patch size, inference, body, cleaning.
 
     """
     venous, patch_size = image.venous, settings.sampling.patch_size
-    shape = venous.geometry.shape
-    box = body_region(venous, settings.body_margin) if settings.body_only else whole(venous)
-    box = widened(box, shape, patch_size)
-    part = network_image(image, box)
+    shape, box = venous.geometry.shape, _box(image, settings)
+    part = network_image(image, box, settings.phases)
     labels = sliding_window_labels(network, part, None, patch_size, settings.inference)
     cleaned = keep_large_components(from_network(labels.numpy()), settings.component_share)
     return venous.with_array(pasted(cleaned, box, shape))
+
+
+def segment_surely(
+    network: SegmentationNetwork, image: Multiphase, settings: StructureSettings
+) -> tuple[Volume, Volume]:
+    """Return the label map as `segment_structures` does, uncleaned, and how probable each voxel's class is.
+
+    Returns:
+        The map, uint8, and the probability of its class, 0 to 1, float32; 1 outside the box of the body.
+
+    """
+    venous, patch_size = image.venous, settings.sampling.patch_size
+    shape, box = venous.geometry.shape, _box(image, settings)
+    part = network_image(image, box, settings.phases)
+    labels, sure = sliding_window_confidence(network, part, None, patch_size, settings.inference)
+    confidence = np.ones(shape, np.float32)
+    confidence[box] = from_network(sure.numpy())
+    return venous.with_array(pasted(from_network(labels.numpy()), box, shape)), venous.with_array(confidence)
+
+
+def _box(image: Multiphase, settings: StructureSettings) -> Box:
+    """Return the box that windows are laid over."""
+    venous = image.venous
+    box = body_region(venous, settings.body_margin) if settings.body_only else whole(venous)
+    return widened(box, venous.geometry.shape, settings.sampling.patch_size)
 
 
 def found_structures(structures: Volume) -> tuple[Structure, ...]:

@@ -36,7 +36,7 @@ def segment_tumor(
 
     Args:
         network: trained on tumors.
-        image: normalised CT; a missing arterial phase is zero for the network.
+        image: normalised CT; a missing phase, and one the network does not see, is zero for it.
         settings: patch size, inference, threshold, cleaning.
         pancreas: mask on the same grid, non-zero inside; None or empty leaves every component in the choice.
 
@@ -87,6 +87,6 @@ def _candidates(
     """Return the voxels above the threshold in a box, and the box after it was widened to a patch."""
     patch_size = settings.sampling.patch_size
     box = widened(box, image.venous.geometry.shape, patch_size)
-    part = network_image(image, box)
+    part = network_image(image, box, settings.phases)
     probability = sliding_window_probability(network, part, None, patch_size, settings.inference)
     return box, from_network((probability > settings.threshold).numpy())

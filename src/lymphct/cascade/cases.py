@@ -13,7 +13,7 @@ from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import CHANNELS
 from lymphct.core.arrays import AnyArray, IntArray
 from lymphct.core.errors import InputError
-from lymphct.core.terms import StageName
+from lymphct.core.terms import Phase, Phases, StageName, sees
 from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import StoredVolume, Volume
 from lymphct.imaging.locations import some_of
@@ -57,30 +57,43 @@ class Material:
         return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
 
     def intensity(self, patient_id: str, stage: StageName) -> tuple[IntensityStatistics | None, ...]:
-        """Return how a stage sees each channel; None for a phase the patient has not."""
+        """Return how a stage sees each channel; None for a phase the patient has not or the stage ignores."""
         patient, phases = self.patients[patient_id], self.learned.sight(stage).phases
+        seen = seen_phases(self.config, stage)
         return tuple(
-            None if patient.view(phase.value) is None else phases.get(phase, DEFAULT_INTENSITY)
+            None
+            if not sees(seen, phase) or patient.view(phase.value) is None
+            else phases.get(phase, DEFAULT_INTENSITY)
             for phase in CHANNELS
         )
+
+
+def seen_phases(config: Config, stage: StageName) -> Phases:
+    """Return the phases that the network of a stage sees."""
+    chosen = {StageName.STRUCTURES: config.structures.phases, StageName.TUMOR: config.tumor.phases}
+    return chosen.get(stage, "both")
 
 
 def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName) -> list[TrainingCase]:
     """Return the patients who have what a segmentation network learns, in the order of `ids`.
 
     Lymph nodes become 0 and 1 whatever their class, and bring their attention map (Sec. III-A.1); patients
-    without structures cannot have one and are left out there. No image is read here.
+    without structures cannot have one and are left out there. So are patients without arterial phase where
+    the network sees no other. No image is read here.
     """
     cases = []
+    seen = seen_phases(material.config, stage)
     for name in ids:
         is_guided = stage is StageName.NODES
         patient = material.patients[name]
+        if seen == Phase.ARTERIAL.value and patient.view(seen) is None:
+            continue
         if patient.view(DRAWN[stage]) is None or (is_guided and patient.view("structures") is None):
             continue
         cases.append(
             TrainingCase(
                 patient=name,
-                image=lazy_image(material, name),
+                image=lazy_image(material, name, seen),
                 labels=_lazy_labels(material, name, stage),
                 attention=_lazy_attention(material, name) if is_guided else None,
                 intensity=material.intensity(name, stage),
@@ -92,14 +105,17 @@ def segmentation_cases(material: Material, ids: Sequence[str], stage: StageName)
     return cases
 
 
-def lazy_image(material: Material, patient_id: str) -> LazyArray:
-    """Return both phases (c, k, j, i), HU as stored; a missing phase is 0."""
-    views = [material.patients[patient_id].view(phase.value) for phase in CHANNELS]
-    there = [view for view in views if view is not None]
+def lazy_image(material: Material, patient_id: str, phases: Phases = "both") -> LazyArray:
+    """Return both phases (c, k, j, i), HU as stored; a phase that is missing or not to be seen is 0."""
+
+    def channels() -> list[StoredVolume | None]:
+        patient = material.patients[patient_id]
+        return [patient.view(phase.value) if sees(phases, phase) else None for phase in CHANNELS]
+
+    there = [view for view in channels() if view is not None]
 
     def read(box: Box) -> AnyArray:
-        patient = material.patients[patient_id]
-        found = [patient.view(phase.value) for phase in CHANNELS]
+        found = channels()
         values = [None if view is None else view.read(box) for view in found]
         some = next(value for value in values if value is not None)
         # Stacked in the order in which they lie, i fastest, so that nothing is copied twice.

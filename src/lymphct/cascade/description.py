@@ -207,6 +207,15 @@ class BundleInfo(Settings):
         everybody = frozenset().union(*groups, *self.fitted_on.values())
         return FittedOn(hashes=everybody, salt=self.salt)
 
+    @property
+    def needs_arterial(self) -> bool:
+        """Whether a patient without arterial phase cannot be examined (decision 0012).
+
+        Networks that see the venous phase alone do without.
+        """
+        venous_alone = [part.architecture.get("phases") == "venous" for part in self.parts.values()]
+        return not self.phase_dropout and not (venous_alone and all(venous_alone))
+
     def parts_that_saw(self, patient_id: str) -> tuple[str, ...]:
         """Return the parts and fitted values that were learned from a patient, by name."""
         hashed = hash_patient(patient_id, self.salt)

@@ -117,7 +117,7 @@ def require_phases(patient_id: str, arterial: Volume | None, models: Models) -> 
         InputError: that is so.
 
     """
-    if arterial is None and not models.info.phase_dropout:
+    if arterial is None and models.info.needs_arterial:
         msg = "the arterial phase is missing and the bundle was trained with both phases"
         cure = "give --arterial, or a bundle trained with phase dropout"
         raise InputError(msg, code="E_ARTERIAL", cure=cure).at(patient=patient_id)

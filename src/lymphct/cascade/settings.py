@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from lymphct.anatomy.settings import StructureSettings, TumorSettings
+from lymphct.anatomy.settings import SelfLearningSettings, StructureSettings, TumorSettings
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.settings import Settings
 from lymphct.imaging.settings import ImagingSettings
@@ -49,6 +49,8 @@ class Config(Settings):
     """Where lymph nodes are looked for (Eq. 1, Eq. 2)."""
     structures: StructureSettings = StructureSettings()
     """Segmentation of organs and vessels (Sec. III-A.1)."""
+    self_learning: SelfLearningSettings = SelfLearningSettings()
+    """How structures are learned from a teacher's masks, with `train structures --teacher` (Sec. III-A.1)."""
     tumor: TumorSettings = TumorSettings()
     """Segmentation of the tumor (Sec. IV-B)."""
     nodes: NodeSegmentationSettings = NodeSegmentationSettings()

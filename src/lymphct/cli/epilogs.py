@@ -16,10 +16,12 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "train": (
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --dry-run",
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",
+        "lymphct train structures --cohort cohort.csv --out runs/first --teacher masks --rounds 2",
     ),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
     "evaluate segmentation": (
         "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",
+        "lymphct evaluate segmentation --preset table3 --truth cohort.csv --method A=res/a --out table3",
     ),
     "evaluate instances": (
         "lymphct evaluate instances --prediction found.nii.gz --truth nodes.nii.gz --out scores/nodes",

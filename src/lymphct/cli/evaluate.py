@@ -10,6 +10,7 @@ import typer
 
 from lymphct.cli import evaluate_cohort, scores
 from lymphct.cli.context import GLOBALS, counted, progress_bar
+from lymphct.cli.table3 import Preset, table3, table3_text
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +53,17 @@ def register(app: typer.Typer) -> None:
 
 
 def segmentation(
-    prediction: Prediction,
-    truth: Truth,
+    truth: Annotated[
+        Path,
+        typer.Option(
+            help="NIfTI, NRRD or MHA file, or a folder with the same file names; with --preset a manifest, "
+            "cohort.csv, a folder by patient id, or a path with {patient}."
+        ),
+    ],
     out: Out,
+    prediction: Annotated[
+        Path | None, typer.Option(help="NIfTI, NRRD or MHA file, or a folder of them.")
+    ] = None,
     label: Annotated[
         list[int] | None,
         typer.Option(min=1, help="Number to score; repeatable. Default: every number that occurs."),
@@ -74,10 +83,42 @@ def segmentation(
             "surface-distance."
         ),
     ] = Surface.VOXELS,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(help="table3: the ten guiding structures of several methods, as the paper's Tab. III."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --preset: a row of each structure, and the folder of its masks, by patient id or as "
+            "predict lays them; repeatable.",
+            metavar="NAME=FOLDER",
+        ),
+    ] = None,
+    slice_thickness: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="With --preset: score truth and prediction in slices of so many mm."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Dice, recall, precision and surface distances of label maps, per label, per case and pooled."""
     from lymphct.core.errors import UsageError
+
+    if preset is not None:
+        if prediction is not None or label:
+            msg = "--preset compares the folders of --method; it takes no --prediction and no --label"
+            raise UsageError(msg, cure="give --method NAME=FOLDER for each row")
+        found = table3(method or (), truth, out, labels=labels, thickness=slice_thickness)
+        typer.echo(json.dumps(found) if as_json else table3_text(found))
+        logger.info("written to %s", out)
+        return
+    if prediction is None or method or slice_thickness is not None:
+        msg = (
+            "--prediction is missing"
+            if prediction is None
+            else "--method and --slice-thickness need --preset"
+        )
+        raise UsageError(msg, cure="give --prediction, or --preset table3 --method NAME=FOLDER")
     from lymphct.evaluation.surfaces import SurfaceSettings
     from lymphct.io.images.labels import label_scheme
     from lymphct.scoring.evaluation import pair_files

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, duration
+from lymphct.cli.effect import refuse_settings
 from lymphct.cli.options import DryRun, Labels, Rehash
 from lymphct.cli.outlooks import after_reading, end_dry_run, lesson_line, settle, share_line
 from lymphct.core.terms import StageName
@@ -77,9 +78,21 @@ def train(
     random_init: Annotated[
         bool, typer.Option("--random-init", help="Start the status network without ImageNet weights.")
     ] = False,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Masks that structures are learned from besides drawn ones, the most trusted source first: "
+            "bundle:FOLDER, a folder of masks, a path with {patient}; separated by commas.",
+            metavar="SOURCE[,SOURCE]",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=2, help="With --teacher: the first student teaches the second round.")
+    ] = 1,
     dry_run: DryRun = False,
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
+    _require_structures(stage, teacher, rounds)
     config = _started(chosen_config(), imagenet, random_init=random_init)
     if stage in {StageName.METASTASIS, EVERYTHING}:
         from lymphct.metastasis.settings import require_start
@@ -95,7 +108,7 @@ def train(
     from lymphct.study.outlook import foresee_training
     from lymphct.study.places import named_devices
     from lymphct.study.plan import PLAN_FILE
-    from lymphct.study.request import TrainingRequest
+    from lymphct.study.request import SELF_LEARNING, Teaching, TrainingRequest
     from lymphct.study.single_split import train_all, train_one
 
     request = TrainingRequest(
@@ -113,6 +126,7 @@ def train(
         resume=resume,
         rehash=rehash,
         pretrained=None if imagenet is None else read_pretrained(imagenet),
+        teaching=None if teacher is None else Teaching(sources=teacher, rounds=rounds),
     )
     only = None if stage == EVERYTHING else StageName(stage)
     outlook = foresee_training(manifest, request, only)
@@ -121,11 +135,32 @@ def train(
     settle(outlook)
     for line in (*map(share_line, outlook.parts), *map(lesson_line, outlook.lessons)):
         logger.info(line)
-    trace = out / PLAN_FILE if only is None else out / "stages" / only
-    GLOBALS.go_on = lambda: f"run the same command again{' with --resume' if trace.exists() else ''}"
+    traces = [out / PLAN_FILE if only is None else out / "stages" / only]
+    traces += [out / SELF_LEARNING] if teacher is not None else []
+    GLOBALS.go_on = lambda: (
+        f"run the same command again{' with --resume' if any(trace.exists() for trace in traces) else ''}"
+    )
     with locked(out), training_progress() as progress:
         bundle = train_all(request, progress) if only is None else train_one(request, only, progress)
     typer.echo(str(bundle))
+
+
+def _require_structures(stage: str, teacher: str | None, rounds: int) -> None:
+    """Refuse what says how structures are learned where they are not, or without a teacher."""
+    from lymphct.core.errors import UsageError
+
+    if teacher is not None and stage != StageName.STRUCTURES:
+        msg = f"--teacher teaches structures, not {stage}"
+        cure = "lymphct train structures --teacher … first, then the other stages with the same --out"
+        raise UsageError(msg, cure=cure)
+    if teacher is None and GLOBALS.overrides:
+        from lymphct.anatomy.settings import SelfLearningSettings
+
+        names = [f"self_learning.{name}" for name in SelfLearningSettings.model_fields]
+        refuse_settings(GLOBALS.overrides, names, "nobody teaches", "add --teacher, or leave it out")
+    if teacher is None and rounds != 1:
+        msg = "--rounds counts rounds of self-learning, and there is no --teacher"
+        raise UsageError(msg, cure="add --teacher, or leave out --rounds")
 
 
 def _started(config: "Config", imagenet: Path | None, *, random_init: bool) -> "Config":

@@ -11,6 +11,19 @@ class Phase(Enum):
     VENOUS = "venous"
 
 
+Phases = Literal["both", "arterial", "venous"]
+"""Which phases a network sees. It always has a channel for each; one it does not see is 0 everywhere."""
+
+
+def sees(phases: Phases, phase: Phase) -> bool:
+    """Tell whether a network of these phases sees a phase.
+
+    >>> sees("both", Phase.ARTERIAL), sees("venous", Phase.ARTERIAL)
+    (True, False)
+    """
+    return phases in {"both", phase.value}
+
+
 class StageName(StrEnum):
     """The trained stages in the order a patient meets them (Fig. 2); also the parts of a bundle."""
 

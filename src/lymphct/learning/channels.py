@@ -3,27 +3,41 @@
 import numpy as np
 
 from lymphct.core.arrays import FloatArray
+from lymphct.core.errors import InputError
 from lymphct.core.patient import Multiphase
+from lymphct.core.terms import Phase, Phases, sees
 from lymphct.core.volume import Volume
 from lymphct.learning.windows import Box
 
 WHOLE: Box = (slice(None), slice(None), slice(None))
 
 
-def network_channels(image: Multiphase) -> tuple[Volume, Volume]:
-    """Return arterial and venous phase of a normalised CT; a missing arterial phase is zero everywhere.
+def network_channels(image: Multiphase, phases: Phases = "both") -> tuple[Volume, Volume]:
+    """Return arterial and venous phase of a normalised CT.
 
-    Zero is the mean of a z-scored phase and what phase dropout shows in training.
+    A missing arterial phase and one the network does not see are zero everywhere: the mean of a z-scored
+    phase, and what phase dropout shows in training.
+
+    Raises:
+        InputError: `E_ARTERIAL`, the network sees the arterial phase alone, and it is missing.
+
     """
-    venous = image.venous.with_array(image.venous.array.astype(np.float32, copy=False))
-    if image.arterial is None:
-        return venous.with_array(np.zeros(venous.array.shape, np.float32)), venous
-    return image.arterial.with_array(image.arterial.array.astype(np.float32, copy=False)), venous
+    if image.arterial is None and phases == "arterial":
+        msg = "the arterial phase is missing, and the network sees no other"
+        raise InputError(msg, code="E_ARTERIAL", cure="give the arterial phase, or another network")
+    arterial = _channel(image.arterial, image, Phase.ARTERIAL, phases)
+    return arterial, _channel(image.venous, image, Phase.VENOUS, phases)
 
 
-def network_image(image: Multiphase, box: Box = WHOLE) -> tuple[FloatArray, ...]:
+def _channel(volume: Volume | None, image: Multiphase, phase: Phase, phases: Phases) -> Volume:
+    if volume is None or not sees(phases, phase):
+        return image.venous.with_array(np.zeros(image.venous.array.shape, np.float32))
+    return volume.with_array(volume.array.astype(np.float32, copy=False))
+
+
+def network_image(image: Multiphase, box: Box = WHOLE, phases: Phases = "both") -> tuple[FloatArray, ...]:
     """Return the channels of a normalised CT, or of a box of it, as a network takes them."""
-    return tuple(network_view(channel, box) for channel in network_channels(image))
+    return tuple(network_view(channel, box) for channel in network_channels(image, phases))
 
 
 def network_view(volume: Volume, box: Box = WHOLE) -> FloatArray:

@@ -100,6 +100,26 @@ def sliding_window_labels(
     return _reduced(job, lambda logits: logits.argmax(dim=0).to(torch.uint8))
 
 
+def sliding_window_confidence(
+    network: nn.Module,
+    image: Image,
+    attention: Tensor | FloatArray | None,
+    patch_size: Index3,
+    settings: InferenceSettings,
+) -> tuple[Tensor, Tensor]:
+    """Return the class with the highest mean logit (k, j, i), uint8, and its probability, float32.
+
+    The probability is the softmax of the mean logits; see `sliding_window_logits`.
+    """
+
+    def reduce(logits: Tensor) -> Tensor:
+        highest, label = torch.softmax(logits, dim=0).max(dim=0)
+        return torch.stack([label.to(highest.dtype), highest])
+
+    label, confidence = _reduced(_job(network, image, attention, patch_size, settings), reduce)
+    return label.to(torch.uint8), confidence
+
+
 def sliding_window_probability(
     network: nn.Module,
     image: Image,

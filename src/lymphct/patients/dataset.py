@@ -14,6 +14,7 @@ from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.prepared import ImageName
 from lymphct.core.arrays import IntArray
 from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
 from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Structure
 from lymphct.core.volume import StoredVolume, Volume
@@ -52,6 +53,11 @@ class StoredPatient:
     def crop(self) -> Crop | None:
         """The whole working grid, and which of its voxels is the first of the images."""
         return self._stored.crop
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid of the images."""
+        return self._stored.geometry
 
     @property
     def ct(self) -> Multiphase:

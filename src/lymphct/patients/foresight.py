@@ -153,7 +153,7 @@ def _no_part(stage: StageName, column: str) -> LymphctError:
 
 
 def _no_phase(record: PatientRecord, info: BundleInfo) -> LymphctError | None:
-    if record.arterial is not None or info.phase_dropout:
+    if record.arterial is not None or not info.needs_arterial:
         return None
     msg = "the arterial phase is missing and the bundle was trained with both phases"
     return InputError(msg, code="E_ARTERIAL", cure="give arterial, or a bundle trained with phase dropout")

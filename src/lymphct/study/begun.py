@@ -17,13 +17,14 @@ from lymphct.patients.preparation import labels_key
 from lymphct.patients.registration_table import TABLE_FILE
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Run
 from lymphct.study.request import (
+    SELF_LEARNING,
     TrainingRequest,
     require_begun,
     require_nothing_taken_over,
 )
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing
 
-OURS: Final = frozenset({PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages"})
+OURS: Final = frozenset({PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages", SELF_LEARNING})
 """What a run lays into its folder."""
 NAMED: Final = 3
 """Settings that a refusal names."""

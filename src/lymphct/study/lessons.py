@@ -58,12 +58,14 @@ def shares(parts: Mapping[str, Sequence[str]], records: Mapping[str, PatientReco
     return tuple(Share.of(name, [records[patient] for patient in ids]) for name, ids in parts.items())
 
 
-def lesson(
+def lesson(  # noqa: PLR0913 - the last names its role
     stage: StageName,
     roles: Roles,
     records: Mapping[str, PatientRecord],
     config: Config,
     sources: MaskSources = DRAWN,
+    *,
+    is_taught: bool = False,
 ) -> Lesson:
     """Return what one stage would learn from.
 
@@ -73,6 +75,7 @@ def lesson(
         records: of everybody with a role, by id.
         config: settings.
         sources: whose masks guide stage 1.
+        is_taught: whether the masks of a teacher stand for drawn ones in training patients.
 
     """
     row, is_nodes = STAGES[stage], stage is StageName.NODES
@@ -81,7 +84,7 @@ def lesson(
     def has(record: PatientRecord) -> bool:
         return HAS[stage](record) and not (needs_structures and record.structures is None)
 
-    train = [records[name] for name in roles.train if has(records[name])]
+    train = [records[name] for name in roles.train if is_taught or has(records[name])]
     training = row.settings_in(config).training  # type: ignore[attr-defined] # every stage has a training
     return Lesson(
         stage=stage,

@@ -16,7 +16,7 @@ from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import STAGES
 from lymphct.config import Config, described
 from lymphct.core.leakage import FittedOn
-from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName, counted
+from lymphct.core.terms import PHANTOM_NOTICE, STRUCTURES_BY_NAME, NodeClass, StageName, counted
 from lymphct.io.settings import PAPER, load_config
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
@@ -105,7 +105,7 @@ def _learned_from(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         if name in info.parts
     ]
     table = _table(head, ["part", *_ROLES.values()], rows)
-    return "\n\n".join([table, *_guided_by(info)])
+    return "\n\n".join([table, *_guided_by(info), *_self_learned(info)])
 
 
 def _guided_by(info: BundleInfo) -> Iterator[str]:
@@ -126,6 +126,38 @@ def _guided_by(info: BundleInfo) -> Iterator[str]:
         else ""
     )
     yield f"Masks that guided the search for lymph nodes in training — {told}.{instead}"
+
+
+def _self_learned(info: BundleInfo) -> Iterator[str]:
+    """Say from whose masks the structures were learned besides drawn ones, round by round."""
+    part = info.parts.get(StageName.STRUCTURES)
+    rounds = None if part is None else part.extra.get("self_learning")
+    for told in rounds if isinstance(rounds, list) else []:
+        if not isinstance(told, dict):
+            continue
+        scores = told.get("validation")
+        rows = [
+            [STRUCTURES_BY_NAME[name].title, *(_decimals(found.get(who)) for who in ("teacher", "student"))]
+            for name, found in (scores.items() if isinstance(scores, dict) else ())
+            if isinstance(found, dict)
+        ]
+        head = f"Self-learning, round {told.get('round')}: {_taught_by(told)}"
+        yield _table(head, ["Dice, validation patients", "teacher", "student"], rows) if rows else head
+
+
+def _taught_by(told: Mapping[str, Any]) -> str:
+    counts = told["patients"]
+    alone = ", ".join(STRUCTURES_BY_NAME[name].title for name in told["drawn_alone"])
+    only = f" From drawn masks alone, of which the teacher finds too little: {alone}." if alone else ""
+    teacher, both, drawn = (counts.get(kind, 0) for kind in ("teacher", "both", "drawn"))
+    return (
+        f"the teacher is {', '.join(told['teacher'])}. Labels are the teacher's in {teacher} patients, drawn "
+        f"and the teacher's in {both}, drawn alone in {drawn}.{only}"
+    )
+
+
+def _decimals(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "-"
 
 
 def _group(plan: Plan, info: BundleInfo, stage: StageName, role: str, nodes: DrawnNodes) -> str:
@@ -246,7 +278,10 @@ def _limitations(plan: Plan, info: BundleInfo) -> Iterator[str]:
         defaults = [name for name, how in part.chosen.items() if how.by == "default"]
         if defaults:
             yield f"{', '.join(defaults)} of {stage}: the default, not chosen for these networks."
-    if not info.phase_dropout:
+    for stage, part in _parts(info):
+        if part.architecture.get("phases", "both") != "both":
+            yield f"The {stage} network sees the {part.architecture['phases']} phase alone."
+    if info.needs_arterial:
         yield "Both phases are needed: the networks never saw a patient without the arterial one."
     yield "Lymph nodes are looked for around the ten guiding structures only (Tab. II)."
     yield "It calls nodes predicted positive; no pathologist looked at them."

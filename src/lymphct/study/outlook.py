@@ -36,6 +36,7 @@ from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.request import TrainingRequest
 from lymphct.study.sources import MaskSources, chosen_sources
+from lymphct.study.teaching import chosen_teachers
 
 FOLDS: Final = 5
 """Of the cross-validation (Sec. IV-A)."""
@@ -82,13 +83,21 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         )
     records = {record.patient_id: record for record in request.teachers if record.patient_id in split}
     lessons = (
-        [lesson(name, roles[name], records, request.config, sources) for name in stages] if split else []
+        [
+            lesson(name, roles[name], records, request.config, sources, is_taught=is_taught(request, name))
+            for name in stages
+        ]
+        if split
+        else []
     )
+    if request.teaching is not None and split:
+        problems += found_by(lambda: chosen_teachers(request, roles[StageName.STRUCTURES].train))
+    needy = tuple(name for name in stages if not is_taught(request, name))
     if split and not any(
         list(lesson_refusals(found)) for found in lessons
     ):  # those say the same of training patients, stage by stage
         problems += found_by(
-            lambda: require_needs(split, parts_needs(request.teachers, None, sources), stages)
+            lambda: require_needs(split, parts_needs(request.teachers, None, sources), needy)
         )
     course = _Course(
         purpose="train",
@@ -98,6 +107,11 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         problems=problems,
     )
     return _outlook(manifest, request, course)
+
+
+def is_taught(request: TrainingRequest, stage: StageName) -> bool:
+    """Tell whether the masks of a teacher stand for drawn ones."""
+    return stage is StageName.STRUCTURES and request.teaching is not None
 
 
 def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:

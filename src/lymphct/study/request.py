@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lymphct.cascade.settings import Config
 from lymphct.core.errors import UsageError
@@ -16,6 +17,24 @@ from lymphct.metastasis.settings import require_start
 from lymphct.study.plan import PLAN_FILE
 
 logger = logging.getLogger(__name__)
+
+
+SELF_LEARNING: Final = "self_learning"
+"""Folder of the rounds of self-learning in a run, and their record in a bundle's part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teaching:
+    """Who teaches structures besides what was drawn, and how often (Sec. III-A.1).
+
+    Attributes:
+        sources: of masks, in an order of trust, as `patients.teachers.mask_sources` reads them.
+        rounds: 1, or 2: the student of the first teaches the second.
+
+    """
+
+    sources: str
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +56,7 @@ class TrainingRequest:
         resume: go on with a run that was interrupted.
         rehash: hash every input and every prepared image, even where its files look untouched.
         pretrained: start weights of the status network, such as ImageNet's.
+        teaching: masks of a teacher that the structures are learned from, besides drawn ones.
 
     """
 
@@ -54,6 +74,7 @@ class TrainingRequest:
     resume: bool = False
     rehash: bool = False
     pretrained: Pretrained | None = None
+    teaching: Teaching | None = None
 
     @property
     def teachers(self) -> Sequence[PatientRecord]:
@@ -101,6 +122,7 @@ def require_begun(request: TrainingRequest, stage: StageName | None = None) -> N
 
     """
     trace = request.folder / PLAN_FILE if stage is None else request.folder / "stages" / stage
-    if request.resume and not trace.exists():
+    is_taught = request.teaching is not None and (request.folder / SELF_LEARNING).exists()
+    if request.resume and not trace.exists() and not is_taught:
         msg = f"there is nothing to resume in {request.folder.name}"
         raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")

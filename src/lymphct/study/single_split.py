@@ -42,6 +42,7 @@ from lymphct.study.request import (
     require_nothing_taken_over,
     require_start_weights,
 )
+from lymphct.study.self_learning import teach_structures
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing, training_rounds
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,9 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
     run = start_run(request, (stage,))
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
+    if stage is StageName.STRUCTURES and request.teaching is not None:
+        teach_structures(run, request, progress)
+        return run.bundle
     with watched(run.folder / "stages", progress):
         train_stage(run, stage, request)
     return run.bundle
@@ -110,6 +114,8 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     _tell_sizes(request.config)
     init = None if request.init is None else read_bundle(request.init).info
     sources = _sources(request, init)
+    if request.teaching is not None:  # its masks stand for drawn ones
+        stages = [stage for stage in stages if stage is not StageName.STRUCTURES]
     require_needs(
         split_cohort(records, request.seed, None, sources), parts_needs(records, None, sources), stages
     )
