@@ -18,6 +18,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",
     ),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
+    "import folder": (
+        "lymphct import Task07_Pancreas --dataset msd-pancreas --out cohorts/msd --jobs 4",
+        "lymphct import hospital --layout hospital.yaml --out cohorts/hospital",
+    ),
     "evaluate segmentation": (
         "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",
     ),
