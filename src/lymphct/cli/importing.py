@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from lymphct.cli.context import GLOBALS, counted, progress_bar
 from lymphct.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lymphct.patients.importing.layout import Layout
 
 FOLDER: Final = "folder"
@@ -31,9 +34,17 @@ class FolderOrCommand(TyperGroup):
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - the same
-        """Leave the name out of the usage line, as whoever types it does."""
+        """Show the folder in the place of the name, which nobody types."""
         name, command, rest = super().resolve_command(ctx, args)
         return ("FOLDER" if name == FOLDER else name), command, rest
+
+
+class ByFolder(TyperCommand):
+    """The command whose name is the folder: its usage line names it once."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - as above
+        """Leave out the argument, which stands in the place of the name."""
+        return super().collect_usage_pieces(ctx)[:1]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,12 +52,14 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         cls=FolderOrCommand, help="Turn a public data set, or files of your own layout, into a cohort."
     )
-    group.command(FOLDER)(import_folder)
+    group.command(FOLDER, cls=ByFolder)(import_folder)
     app.add_typer(group, name="import")
 
 
 def import_folder(
-    folder: Annotated[Path, typer.Argument(help="Folder in which the data set was unpacked.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder in which the data set was unpacked.")
+    ],
     out: Annotated[
         Path, typer.Option(help="Folder of the cohort: cohort.csv, masks, SOURCES.md; a re-run goes on.")
     ],
@@ -75,24 +88,13 @@ def import_folder(
     from lymphct.patients.importing.patient import Import
 
     GLOBALS.go_on = lambda: "run the same command again: patients that are imported are kept"
-    bars: list[Any] = []
-    try:
+    with ExitStack() as bars:
 
-        def begin(total: int) -> None:
-            bar = progress_bar("patients", total)
-            bars.extend((bar, bar.__enter__()))
+        def watched(total: int) -> "Callable[[str], None]":
+            return bars.enter_context(progress_bar("patients", total))
 
-        imported = import_cohort(
-            folder,
-            Import(out=out, layout=chosen),
-            beside=beside or (),
-            jobs=GLOBALS.jobs,
-            begin=begin,
-            progress=lambda name: bars[1](name),
-        )
-    finally:
-        if bars:
-            bars[0].__exit__(None, None, None)
+        request = Import(out=out, layout=chosen)
+        imported = import_cohort(folder, request, beside=beside or (), jobs=GLOBALS.jobs, watched=watched)
     if as_json:
         typer.echo(json.dumps(imported.record, sort_keys=True))
     else:
@@ -125,8 +127,10 @@ def summary_lines(record: Mapping[str, Any], licence: str) -> list[str]:
     """Say in a few lines what became of a data set and what did not fit."""
     done, failed, excluded = record["done"], record["failed"], record["excluded"]
     lines = [
-        f"{counted(done, 'patient')} of {record['dataset']} imported, {len(failed)} failed, {len(excluded)} "
-        f"excluded; licence {licence}"
+        (
+            f"{counted(done, 'patient')} of {record['dataset']} imported, {len(failed)} failed, "
+            f"{len(excluded)} excluded; licence {licence}"
+        )
     ]
     lines += [f"failed: {error}" for error in failed.values()]
     reasons: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
+from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Roles
@@ -36,6 +37,7 @@ from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.request import TrainingRequest
 from lymphct.study.sources import MaskSources, chosen_sources
+from lymphct.study.starting import start_refusals
 
 FOLDS: Final = 5
 """Of the cross-validation (Sec. IV-A)."""
@@ -80,6 +82,8 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         problems += map(
             Problem.of, init_refusals(init, request.config, stage, roles[stage], laid_bundle(request.folder))
         )
+    if request.start_from is not None and stage is not None:
+        problems += _start_problems(request, stage, roles[stage], init)
     records = {record.patient_id: record for record in request.teachers if record.patient_id in split}
     lessons = (
         [lesson(name, roles[name], records, request.config, sources) for name in stages] if split else []
@@ -98,6 +102,17 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         problems=problems,
     )
     return _outlook(manifest, request, course)
+
+
+def _start_problems(
+    request: TrainingRequest, stage: StageName, roles: Roles, init: BundleInfo | None
+) -> list[Problem]:
+    """Return why the stage cannot go on from that of the bundle given with `--from`."""
+    info, problems = looked_at(request.start_from, request.device) if request.start_from else (None, [])
+    if info is None:
+        return problems
+    others = (init, laid_bundle(request.folder))
+    return [*problems, *map(Problem.of, start_refusals(info, request.config, stage, roles, others))]
 
 
 def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:

@@ -15,6 +15,7 @@ from lymphct.cascade.settings import Config, MaskSource
 from lymphct.cascade.sight import Sight
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import FittedOn, Roles
+from lymphct.core.origin import Origin
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import Phase, StageName
 from lymphct.evaluation.folds import split_for_training_all
@@ -96,6 +97,7 @@ class Plan(BaseModel):
     learned_from: dict[str, tuple[str, ...]] | None = None
     structures_source: MaskSource = "given"
     tumor_source: MaskSource = "given"
+    origins: tuple[Origin, ...] = ()
     patients: dict[str, PatientPlan]
 
     @model_validator(mode="before")

@@ -5,7 +5,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NoReturn
 
 import numpy as np
 
@@ -49,27 +49,27 @@ def read_arrays(path: Path) -> dict[str, AnyArray]:
     except InputError as error:
         raise error.at(file=path.name) from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise _refused(f"incomplete or damaged archive ({type(error).__name__})").at(file=path.name) from None
+        _refuse(f"incomplete or damaged archive ({type(error).__name__})", path.name)
 
 
 def _archive(file: BinaryIO) -> dict[str, AnyArray]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len(members) > _MOST_MEMBERS:
-            raise _refused(f"{len(members)} arrays in one file (limit {_MOST_MEMBERS})")
+            _refuse(f"{len(members)} arrays in one file (limit {_MOST_MEMBERS})")
         arrays: dict[str, AnyArray] = {}
         total = 0
         for member in members:
             if not member.filename.endswith(".npy"):
-                raise _refused(f"it holds {member.filename[:40]!r}, which is no array")
+                _refuse(f"it holds {member.filename[:40]!r}, which is no array")
             with archive.open(member) as stream:
                 array = _array(stream, room=_MOST_VOXELS - total)
                 if stream.read(1):
-                    raise _refused(f"{member.filename[:40]!r} goes on behind its last voxel")
+                    _refuse(f"{member.filename[:40]!r} goes on behind its last voxel")
             total += array.size
             arrays[member.filename.removesuffix(".npy")] = array
     if not arrays:
-        raise _refused("it holds no array")
+        _refuse("it holds no array")
     return arrays
 
 
@@ -77,10 +77,10 @@ def _array(stream: Any, room: int = _MOST_VOXELS) -> AnyArray:  # noqa: ANN401 -
     dtype, in_fortran_order, shape = _header(stream)
     count = math.prod(shape)
     if count > room:
-        raise _refused(f"{count} values (limit {_MOST_VOXELS})")
+        _refuse(f"{count} values (limit {_MOST_VOXELS})")
     raw = stream.read(count * dtype.itemsize)
     if len(raw) != count * dtype.itemsize:
-        raise _refused(f"the array ends early ({len(raw)} of {count * dtype.itemsize} bytes)")
+        _refuse(f"the array ends early ({len(raw)} of {count * dtype.itemsize} bytes)")
     order = "F" if in_fortran_order else "C"
     return np.frombuffer(raw, dtype=dtype).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return] # "F" or "C"
 
@@ -88,23 +88,23 @@ def _array(stream: Any, room: int = _MOST_VOXELS) -> AnyArray:  # noqa: ANN401 -
 def _header(stream: Any) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:  # noqa: ANN401 - as above
     start = stream.read(len(_MAGIC) + 2)
     if len(start) < len(_MAGIC) + 2 or not start.startswith(_MAGIC) or start[-2] not in {1, 2, 3}:
-        raise _refused("it does not begin as an array of NumPy does")
+        _refuse("it does not begin as an array of NumPy does")
     width = 2 if start[-2] == 1 else 4
     length = int.from_bytes(stream.read(width), "little")
     if length > _LONGEST_HEADER:
-        raise _refused(f"the header of its array has {length} bytes (limit {_LONGEST_HEADER})")
+        _refuse(f"the header of its array has {length} bytes (limit {_LONGEST_HEADER})")
     try:
         header = ast.literal_eval(stream.read(length).decode("ascii").strip())
         code, in_fortran_order, shape = header["descr"], header["fortran_order"], header["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        raise _refused("the header of its array cannot be read") from None
+        _refuse("the header of its array cannot be read")
     is_shape = (
         isinstance(shape, tuple)
         and len(shape) <= 4
         and all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape)
     )
     if not (is_shape and isinstance(in_fortran_order, bool)):
-        raise _refused("the header of its array cannot be read")
+        _refuse("the header of its array cannot be read")
     return _number_type(code), in_fortran_order, shape
 
 
@@ -112,7 +112,7 @@ def _number_type(code: object) -> np.dtype[Any]:
     """Return a type of plain numbers; objects, records and text are refused by name."""
     is_plain = isinstance(code, str) and len(code) == 3 and code[0] in "<>|=" and code[2].isdigit()
     if not (is_plain and isinstance(code, str) and int(code[2]) in _SIZES.get(code[1], ())):
-        raise _refused(f"its array holds {str(code)[:20]!r}, no plain numbers: objects are never read")
+        _refuse(f"its array holds {str(code)[:20]!r}, no plain numbers: objects are never read")
     return np.dtype(code)
 
 
@@ -133,7 +133,7 @@ def read_numpy_volume(path: Path, grid: Geometry | None = None) -> Volume:
     arrays = read_arrays(path)
     images = [array for array in arrays.values() if array.ndim == 3]
     if len(images) != 1:
-        raise _refused(f"it holds {len(images)} arrays of three axes instead of one").at(file=path.name)
+        _refuse(f"it holds {len(images)} arrays of three axes instead of one", path.name)
     image = np.ascontiguousarray(images[0])
     if image.dtype.kind == "b":
         image = image.astype(np.uint8)
@@ -148,9 +148,9 @@ def read_numpy_volume(path: Path, grid: Geometry | None = None) -> Volume:
         msg = f"its array of {shape} voxels does not say where it lies"
         if grid is not None:
             msg += f", and the CT has {grid.shape} voxels"
-        raise _refused(msg).at(file=path.name)
+        _refuse(msg, path.name)
     return Volume(array=image, geometry=grid)
 
 
-def _refused(cause: str) -> InputError:
-    return InputError(cause, code="E_NUMPY", cure=_CURE)
+def _refuse(cause: str, file: str = "") -> NoReturn:
+    raise InputError(cause, code="E_NUMPY", cure=_CURE).at(file=file)

@@ -51,8 +51,7 @@ def import_cohort(
     *,
     beside: Sequence[Path] = (),
     jobs: int = 1,
-    progress: Callable[[str], None] | None = None,
-    begin: Callable[[int], None] | None = None,
+    watched: Callable[[int], Callable[[str], None]] | None = None,
 ) -> Imported:
     """Write a cohort out of a data set's folder; images stay where they are.
 
@@ -62,10 +61,10 @@ def import_cohort(
     Args:
         folder: in which the data set was unpacked.
         request: where the cohort goes, and the layout.
-        beside: manifests of cohorts that will be used together with it: whoever has a CT of theirs is excluded.
+        beside: manifests of cohorts used together with it: whoever has a CT of theirs is excluded.
         jobs: patients side by side.
-        progress: called with the id of each patient who is done or failed.
-        begin: called with the number of patients that were found.
+        watched: called with the number of patients that were found; returns what is called with the id of
+            each who is done or failed.
 
     Raises:
         InputError: no CT lies where the layout says, every patient fails, or a table or a manifest of
@@ -78,8 +77,7 @@ def import_cohort(
     taken = _digests(beside)
     matched = match_files(folder.absolute(), layout)
     cells, notices = ({}, []) if layout.table is None else read_patient_table(folder, layout.table)
-    if begin is not None:
-        begin(len(matched.patients))
+    progress = None if watched is None else watched(len(matched.patients))
     with locked(request.out):
         lines, failures = _imported(matched.patients, request, jobs, progress)
         if not lines:
@@ -106,7 +104,9 @@ def _digests(manifests: Sequence[Path]) -> dict[str, str]:
         manifest = read_manifest(path)
         if IMAGE_DIGEST not in manifest.columns:
             msg = f"the manifest has no column {IMAGE_DIGEST}, by which the same CT is known"
-            raise InputError(msg, code="E_MANIFEST", cure="name a cohort that was imported").at(file=path.name)
+            raise InputError(msg, code="E_MANIFEST", cure="name a cohort that was imported").at(
+                file=path.name
+            )
         for patient in manifest.patients:
             if not patient.is_excluded and patient.cells[IMAGE_DIGEST]:
                 whose = f"{patient.patient_id} of {patient.cells.get('dataset') or path.parent.name}"
@@ -136,7 +136,7 @@ def _imported(
 
 def _exclude(lines: Sequence[Line], layout: Layout, taken: Mapping[str, str]) -> None:
     """Say of whom the cohort holds twice, or another cohort holds, why he is left out."""
-    seen, people = dict(taken), {}
+    seen, people = dict(taken), dict[str, str]()
     for line in lines:
         name, digest = line["patient_id"], line[IMAGE_DIGEST]
         person = name.rpartition(layout.person)[0] if layout.person else ""
@@ -183,9 +183,11 @@ def _sources(layout: Layout, record: Mapping[str, Any]) -> str:
     lines = [
         f"# {layout.title}",
         "",
-        f"{counted(done, 'patient')} of this cohort, {excluded} of them excluded, come from the data set below. "
-        "Images lie where they were unpacked; masks were renumbered. The licence binds whoever uses them, and "
-        "whoever uses what was trained on them.",
+        (
+            f"{counted(done, 'patient')} of this cohort, {excluded} of them excluded, come from the data set "
+            "below. Images lie where they were unpacked; masks were renumbered. The licence binds whoever "
+            "uses them, and whoever uses what was trained on them."
+        ),
         "",
         *licence_lines([layout.origin]),
         "",

@@ -4,7 +4,7 @@ import difflib
 import importlib.resources
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NoReturn, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -128,7 +128,7 @@ class TumorRule(_Masks):
     Attributes:
         numbers: in the map.
         names: of masks that together are the tumor, with `{name}` in the patterns.
-        vote: how readers, `{reader}` in the pattern, are joined: a voxel is tumor where more than half say so.
+        vote: how readers, `{reader}` in the pattern, are joined: tumor is where more than half say so.
 
     """
 
@@ -292,20 +292,20 @@ def parse_layout(text: str, file: str = "") -> Layout:
 
     """
     if len(text) > LONGEST_LAYOUT:
-        raise _refused(f"{len(text)} characters are too many for a layout (limit {LONGEST_LAYOUT})", file)
+        _refuse(f"{len(text)} characters are too many for a layout (limit {LONGEST_LAYOUT})", file)
     try:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        raise _refused(f"not valid YAML{f' (line {mark.line + 1})' if mark else ''}", file) from None
+        _refuse(f"not valid YAML{f' (line {mark.line + 1})' if mark else ''}", file)
     if not isinstance(values, dict):
-        raise _refused("no YAML mapping of names to values", file)
+        _refuse("no YAML mapping of names to values", file)
     try:
         return Layout.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise _refused(f"{place[:80]}: {_why(first, str(first['loc'][-1]))}", file) from None
+        _refuse(f"{place[:80]}: {_why(first, str(first['loc'][-1]))}", file)
 
 
 def _why(found: Any, name: str) -> str:  # noqa: ANN401 - a record of pydantic
@@ -319,9 +319,9 @@ def _why(found: Any, name: str) -> str:  # noqa: ANN401 - a record of pydantic
 _KINDS: Final = (Layout, FileRule, StructureRule, TumorRule, NodeRule, TableRule)
 
 
-def _refused(cause: str, file: str) -> InputError:
+def _refuse(cause: str, file: str) -> NoReturn:
     cure = "correct the layout; its names stand in the documentation, `public-data`"
-    return InputError(cause, code="E_LAYOUT", cure=cure).at(file=file)
+    raise InputError(cause, code="E_LAYOUT", cure=cure).at(file=file)
 
 
 def _layouts() -> importlib.resources.abc.Traversable:

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from lymphct.core.arrays import BoolArray
 from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import to_working_axes
@@ -21,6 +20,9 @@ from lymphct.io.images.numpy_file import is_numpy_file, read_numpy_volume
 from lymphct.io.images.single_file import read_single_file
 from lymphct.patients.importing.layout import NodeRule, StructureRule, TumorRule
 from lymphct.patients.importing.matching import FoundFile
+
+if TYPE_CHECKING:
+    from lymphct.core.arrays import BoolArray
 
 LARGEST_NUMBER: Final = 65_535
 MOST_NODES: Final = 10_000
@@ -91,7 +93,7 @@ def drawn_structures(
         file = next(iter(files.values()))
         drawn = on_grid(file.path, grid, name="structure mask", told=told)
         if int(drawn.array.max()) > LARGEST_NUMBER:
-            msg = f"the structure mask holds numbers up to {int(drawn.array.max())} (limit {LARGEST_NUMBER})"
+            msg = f"the structure mask holds {int(drawn.array.max())} (limit {LARGEST_NUMBER})"
             raise InputError(msg, code="E_LABELS", cure="leave the patient out").at(file=file.path.name)
         table: npt.NDArray[np.uint8] = np.zeros(LARGEST_NUMBER + 1, dtype=np.uint8)
         for number, name in rule.numbers.items():
@@ -118,7 +120,7 @@ def drawn_tumor(rule: TumorRule, files: Mapping[str, FoundFile], grid: Geometry,
 
     """
     votes: npt.NDArray[np.int16] = np.zeros(grid.shape, dtype=np.int16)
-    for name, file in files.items():
+    for file in files.values():
         drawn = on_grid(file.path, grid, name="tumor mask", told=told).array
         votes += drawn > 0 if rule.names else np.isin(drawn, rule.numbers)
     if not rule.vote:
@@ -160,7 +162,7 @@ def drawn_nodes(rule: NodeRule, file: FoundFile, ct: Volume, told: Told) -> Node
 
 
 def _placed_by_ct(rule: NodeRule, path: Path, ct: Volume, told: Told) -> Volume:
-    """Lay the voxels of a mask, axes to the left, back and top, on those of the CT, and look what they hit."""
+    """Lay the voxels of a mask, axes to the left, back and top, on those of the CT, and see what they hit."""
     there = to_working_axes(ct)
     mask = read_single_file(path).volume.array
     if mask.shape != there.geometry.shape:
@@ -179,5 +181,5 @@ def _placed_by_ct(rule: NodeRule, path: Path, ct: Volume, told: Told) -> Volume:
             f"less than {100 * rule.share:.0f} %: the mask does not lie on this CT"
         )
         raise InputError(msg, code="E_PLACE", cure="leave the patient out").at(file=path.name)
-    told.notices.append(f"node mask placed by its CT; {100 * share:.0f} % of its voxels are soft tissue")
+    told.notices.append(f"node mask placed by its CT: {100 * share:.0f} % of it is soft tissue")
     return Volume(array=instances, geometry=there.geometry)

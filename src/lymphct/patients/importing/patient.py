@@ -93,7 +93,7 @@ def import_patient(found: FoundPatient, request: Import) -> dict[str, Any]:
         "patient_id": found.patient_id,
         "venous": found.image.path,
         "arterial": None if found.arterial is None else found.arterial.path,
-        **{column: None for column in request.layout.masks},
+        **dict.fromkeys(request.layout.masks),
         **files_made,
         LABELLED_COLUMN: ", ".join(record["labelled"]) or None,
         "split": found.image.split or None,

@@ -25,8 +25,8 @@ def read_patient_table(folder: Path, rule: TableRule) -> tuple[Mapping[str, Mapp
         return {}, [f"{rule.file} has no column {rule.id[0]}{_near(columns, rule.id)}: it is not used"]
     theirs = {ours: _column(columns, names) for ours, names in rule.columns.items()}
     notices = [
-        f"{rule.file} has no column {rule.columns[ours][0]}{_near(columns, rule.columns[ours])}: {ours} stays "
-        "blank"
+        f"{rule.file} has no column {rule.columns[ours][0]}{_near(columns, rule.columns[ours])}: {ours} "
+        "stays blank"
         for ours, found in theirs.items()
         if found is None
     ]
