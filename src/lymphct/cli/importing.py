@@ -137,15 +137,22 @@ def summary_lines(record: Mapping[str, Any], licence: str) -> list[str]:
     for name, reason in excluded.items():
         reasons.setdefault(reason.partition(" of ")[0], []).append(f"{name} ({reason})")
     lines += [f"excluded: {_some(told)}" for told in reasons.values()]
-    lines += [f"missing: {what} of {_some(ids)}" for what, ids in record["missing"].items()]
+    nowhere = set(record["names_without_files"])
+    lines += [
+        f"missing: {what} of {_some(ids)}"
+        for what, ids in record["missing"].items()
+        if what.rpartition("/")[2] not in nowhere
+    ]
     unmatched = record["unmatched"]
     if unmatched["count"]:
         fit = "file fits" if unmatched["count"] == 1 else "files fit"
         lines.append(f"{unmatched['count']} {fit} no rule: {_some(unmatched['files'], unmatched['count'])}")
     if record["without_image"]:
         lines.append(f"masks without a CT: {_some(record['without_image'])}")
-    for name, near in record["names_without_files"].items():
-        lines.append(f"no mask is named {name}{f'; the nearest is {near}' if near else ''}")
+    lines += [
+        f"no mask is named {name}{f'; the nearest is {near}' if near else ''}"
+        for name, near in record["names_without_files"].items()
+    ]
     lines += [f"notice: {notice}" for notice in record["notices"]]
     return lines
 

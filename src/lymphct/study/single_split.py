@@ -28,13 +28,23 @@ from lymphct.patients.dataset import PreparedCohort, prepared_cohort
 from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.preparation import Preparation, labels_key, prepared_patients
 from lymphct.patients.registration_table import write_registration_table
+from lymphct.study.begun import planned_split
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.evidence import Examination, examined_patients
 from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.places import free_device
-from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan, split_cohort
+from lymphct.study.plan import (
+    PLAN_FILE,
+    PatientPlan,
+    Plan,
+    Run,
+    SightPlan,
+    has_fusion,
+    kept_plan,
+    split_cohort,
+)
 from lymphct.study.progress import Progress, watched
 from lymphct.study.request import (
     TrainingRequest,
@@ -134,7 +144,7 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     patients = _prepared(request)
     drawn = patients.drawn_nodes
     sources = _sources(request, init, patients)
-    split = split_cohort(records, request.seed, drawn, sources)
+    split = _begun_split(request) or split_cohort(records, request.seed, drawn, sources)
     require_needs(split, parts_needs(records, drawn, sources), stages)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
     learned = _begun_with(request, config, split) or _learned(patients, train, config, base)
@@ -160,6 +170,11 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     run = Run(request.folder, kept_plan(request.folder, plan), patients.store.folder)
     lay_bundle(run, base)
     return run
+
+
+def _begun_split(request: TrainingRequest) -> Mapping[str, PatientPlan] | None:
+    """Return the split of a run that was begun before patients of unknown status were all in the cascade."""
+    return None if has_fusion(request.teachers) else planned_split(request)
 
 
 def _begun_with(request: TrainingRequest, config: Config, split: Mapping[str, PatientPlan]) -> Learned | None:

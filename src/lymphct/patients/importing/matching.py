@@ -145,7 +145,7 @@ def match_files(folder: Path, layout: Layout) -> Matched:
 def _unseen(wanted: Iterable[str], found: Mapping[str, Mapping[str, FoundFile]]) -> dict[str, str]:
     seen = {name for files_of in found.values() for name in files_of}
     return {
-        name: next(iter(difflib.get_close_matches(name, seen, n=1, cutoff=0.4)), "")
+        name: next(iter(difflib.get_close_matches(name, seen, n=1, cutoff=0.6)), "")
         for name in wanted
         if found and name not in seen
     }
