@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, JsonValue, NonNegativeInt, field_validator, model_validator
 
 from lymphct.core.leakage import FittedOn, hash_patient
+from lymphct.core.origin import Origin
 from lymphct.core.settings import Settings, Spacing
 from lymphct.core.terms import STRUCTURES_BY_NAME, RegistrationMethod, StageName
 
@@ -161,6 +162,9 @@ class BundleInfo(Settings):
     bundles made before, or without stage 1."""
     tumor_source: Literal["given", "network"] | None = None
     """Whose tumor masks did. Not stated in the paper; recorded (decision 0039)."""
+    origins: tuple[Origin, ...] = ()
+    """Data sets that patients of its parts come from, with their licences. Not stated in the paper; recorded
+    by the import of a cohort, and kept by whatever starts from the bundle."""
     phase_dropout: bool = False
     """Whether the networks were trained to work without the arterial phase. Not stated in the paper; ours."""
     is_phantom: bool

@@ -10,7 +10,7 @@ from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.sizes import scaled
-from lymphct.cascade.stages import CASCADE, STAGES, Part, Parts, Stage, Start
+from lymphct.cascade.stages import CASCADE, STAGES, Part, Parts, Stage, Start, load_start
 from lymphct.cascade.thresholds import Lesson, tell_choice
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.evidence import require_out_of_fold
@@ -87,6 +87,8 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
     state = keep.last()
     if state is None:
         stage.begin(network, start)
+        if start.weights is not None:
+            load_start(network, start.weights, stage.name)
     cases = stage.cases(material, roles.train, start)
     if not cases:
         msg = f"no training patient has {stage.learns_from}, which stage {stage.name} learns from"

@@ -27,6 +27,7 @@ from lymphct.cascade.thresholds import (
     choose_status,
     score_segmentation,
 )
+from lymphct.core.errors import ModelError
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn
 from lymphct.core.settings import Settings
@@ -113,6 +114,7 @@ class Start:
         seed: of weights, patches and augmentation.
         device: on which the network is trained.
         pretrained: start weights of the status network; None starts from random ones (Sec. III-B).
+        weights: of the same stage of another bundle, to go on from; None begins as the stage does.
 
     """
 
@@ -122,11 +124,34 @@ class Start:
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     pretrained: Pretrained | None = None
+    weights: Weights | None = None
 
     def evidence_of(self, ids: Sequence[str]) -> list[Evidence]:
         """Return the evidence of those who were examined, in the order of `ids`."""
         known = self.evidence or {}
         return [known[name] for name in ids if name in known]
+
+
+def load_start(network: nn.Module, weights: Weights, stage: StageName) -> None:
+    """Give a network the weights of another of its kind, every name and shape the same.
+
+    Raises:
+        ModelError: names or shapes differ.
+
+    """
+    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    others = sorted(name for name in {*own, *given} if own.get(name) != given.get(name))
+    if others:
+        first = others[0]
+        here, there = own.get(first, "nothing"), given.get(first, "nothing")
+        msg = (
+            f"the {stage} network given with --from has another form: {len(others)} tensors differ, first "
+            f"{first} ({there}, here {here})"
+        )
+        cure = "take the settings of that bundle (its MODEL_CARD.md lists them)"
+        raise ModelError(msg, code="E_ARCHITECTURE", cure=cure)
+    network.load_state_dict(dict(weights))
 
 
 class Fit(Protocol):

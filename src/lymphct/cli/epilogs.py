@@ -19,6 +19,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct train structures --cohort cohort.csv --out runs/first --teacher masks --rounds 2",
     ),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
+    "import folder": (
+        "lymphct import Task07_Pancreas --dataset msd-pancreas --out cohorts/msd --jobs 4",
+        "lymphct import hospital --layout hospital.yaml --out cohorts/hospital",
+    ),
     "evaluate segmentation": (
         "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",
         "lymphct evaluate segmentation --preset table3 --truth cohort.csv --method A=res/a --out table3",

@@ -49,10 +49,18 @@ def train(
             callback=_known_stage,
         ),
     ],
-    cohort: Annotated[Path, typer.Option(help="Manifest, cohort.csv.")],
+    cohort: Annotated[
+        list[Path], typer.Option(help="Manifest, cohort.csv; repeatable: several cohorts together.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run; the bundle appears in it.")],
     init: Annotated[
         Path | None, typer.Option(help="Bundle whose other stages are taken over; fitted on other patients.")
+    ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Bundle from whose network the stage starts (fine-tuning), of the same settings."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     labels: Labels = "auto",
@@ -94,15 +102,16 @@ def train(
     """Train on your own cohort; prints the folder of the bundle."""
     _require_structures(stage, teacher, rounds)
     config = _started(chosen_config(), imagenet, random_init=random_init)
-    if stage in {StageName.METASTASIS, EVERYTHING}:
+    if stage in {StageName.METASTASIS, EVERYTHING} and start_from is None:
         from lymphct.metastasis.settings import require_start
 
         require_start(config.metastasis, given=imagenet is not None)
     from lymphct.io.images.labels import label_scheme
-    from lymphct.io.manifest import read_manifest
+    from lymphct.io.manifests import read_manifests
+    from lymphct.io.source_record import origins_beside
 
     scheme = label_scheme(labels)
-    manifest = read_manifest(cohort)
+    manifest = read_manifests(cohort)
     from lymphct.io.models.loading import read_pretrained
     from lymphct.io.results.store import locked
     from lymphct.study.outlook import foresee_training
@@ -123,6 +132,8 @@ def train(
         devices=() if devices is None else named_devices(devices),
         jobs=GLOBALS.jobs,
         init=init,
+        start_from=start_from,
+        origins=origins_beside(cohort),
         resume=resume,
         rehash=rehash,
         pretrained=None if imagenet is None else read_pretrained(imagenet),

@@ -47,6 +47,8 @@ def split_for_training_all(
     seed: int,
     needs: Sequence[Sequence[Need]] = (),
     rare: Sequence[frozenset[str]] = (),
+    *,
+    has_fusion: bool = True,
 ) -> CascadeSplit:
     """Split 60 % for the cascade and 40 % for the fusion, 20 % of each for validation, stratified.
 
@@ -60,6 +62,7 @@ def split_for_training_all(
             patients change places for it (`guarantees.rearranged`).
         rare: patients with something the cascade alone learns from, such as a mask; as many of them as fit
             are in its parts, those of the smallest group first.
+        has_fusion: whether anybody could teach the status network; otherwise all are in the cascade.
 
     Raises:
         InputError: fewer than four patients: one part would be empty.
@@ -69,10 +72,10 @@ def split_for_training_all(
         msg = f"{len(patients)} patients cannot fill four parts"
         raise InputError(msg, code="E_COHORT_SIZE", cure="give at least 4 patients, better 60")
     order = _ordered(patients, str(seed))
-    cascade, fusion = _take(order, _CASCADE_SHARE, at_least=2)
-    cascade, fusion = _with_rare(cascade, fusion, patients, order, rare)
+    cascade, fusion = _take(order, _CASCADE_SHARE, at_least=2) if has_fusion else (order, [])
+    cascade, fusion = _with_rare(cascade, fusion, patients, order, rare) if has_fusion else (order, [])
     validation, train = _take(cascade, _VALIDATION_SHARE)
-    fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE)
+    fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE) if has_fusion else ([], [])
     parts = {
         "train": train,
         "validation": validation,

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.partial_examination import networks_needed
 from lymphct.core.errors import InputError, LymphctError, ModelError
 from lymphct.core.patient import Notice
 from lymphct.core.terms import StageName
@@ -69,8 +71,8 @@ def foresee_prediction(
     info, refused = looked_at(request.bundle, request.device)
     problems += refused
     if info is not None:
-        fill = request.fill_structures
-        problems += _unserved(records, info, lambda record, info: _lacks_to_predict(record, info, fill=fill))
+        lacking = partial(_lacks_to_predict, fill=request.fill_structures, last=request.only)
+        problems += _unserved(records, info, lacking)
     disk = room_to_predict(records, out)
     problems += found_by(lambda: require_room(disk, out))
     how = PreparationRequest(out=out, config=request.config, registration=request.registration)
@@ -134,15 +136,11 @@ def _lacks_to_draw(record: PatientRecord, info: BundleInfo) -> LymphctError | No
     return _no_phase(record, info) if record.structures is None or record.tumor is None else None
 
 
-def _lacks_to_predict(record: PatientRecord, info: BundleInfo, *, fill: bool) -> LymphctError | None:
-    needed = {
-        StageName.STRUCTURES: record.structures is None or fill,
-        StageName.TUMOR: record.tumor is None,
-        StageName.NODES: record.nodes is None,
-        StageName.IDENTIFICATION: record.nodes is None,
-    }
-    for stage, is_needed in needed.items():
-        if is_needed and stage not in info.parts:
+def _lacks_to_predict(
+    record: PatientRecord, info: BundleInfo, *, fill: bool, last: StageName | None
+) -> LymphctError | None:
+    for stage in networks_needed(record.paths, fill_structures=fill, last=last):
+        if stage not in info.parts:
             return _no_part(stage, stage.value if stage is not StageName.IDENTIFICATION else "nodes")
     return _no_phase(record, info)
 

@@ -14,6 +14,7 @@ from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import STAGES, Part
 from lymphct.core.errors import LeakageError, LymphctError, ModelError
 from lymphct.core.leakage import FittedOn, Roles
+from lymphct.core.origin import Origin, united
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import Bundle, read_bundle, update_bundle_part, write_bundle
 from lymphct.io.results.fingerprints import code_version
@@ -44,13 +45,28 @@ def lay_bundle(run: Run, init: BundleInfo | None = None) -> None:
         salt=salt if init is None else init.salt,
         is_phantom=plan.is_phantom,
     )
-    info = info.model_copy(update={"code_version": code_version()})
+    origins = united(plan.origins, () if init is None else init.origins)
+    info = info.model_copy(update={"code_version": code_version(), "origins": origins})
     write_bundle(run.bundle, info, {}, model_card(plan, info, {}))
 
 
-def add_part(run: Run, part: Part) -> None:
-    """Add a trained part to the run's bundle and write its card anew."""
+def _with_origins(info: BundleInfo, others: Iterable[Origin]) -> "dict[str, JSON]":
+    """Return what a bundle says of the data behind it when it takes something from elsewhere."""
+    return {"origins": [origin.model_dump(mode="json") for origin in united(info.origins, others)]}
+
+
+def add_part(run: Run, part: Part, origins: Sequence[Origin] = ()) -> None:
+    """Add a trained part to the run's bundle and write its card anew.
+
+    Args:
+        run: the run.
+        part: the part.
+        origins: data sets behind the network it started from.
+
+    """
     changes: dict[str, JSON] = {"thresholds": dict(part.thresholds)}
+    if origins:
+        changes |= _with_origins(read_bundle(run.bundle).info, origins)
     if part.stage is StageName.NODES:
         plan = run.plan
         changes |= {"structures_source": plan.structures_source, "tumor_source": plan.tumor_source}
@@ -175,6 +191,7 @@ def take_over(run: Run, bundle: Bundle, stage: StageName) -> None:
     for name, part in bundle.info.parts.items():
         if name != stage and name not in present.parts:
             kept: dict[str, JSON] = {"thresholds": dict(_part_in(bundle, name).thresholds)}
+            kept |= _with_origins(present, bundle.info.origins)
             if name is StageName.NODES:
                 kept |= {
                     field: getattr(bundle.info, field) for field in ("structures_source", "tumor_source")

@@ -101,7 +101,7 @@ def lesson(  # noqa: PLR0913 - the last names its role
 def share_notices(parts: Sequence[Share]) -> Iterator[Notice]:
     """Yield the parts in which N status is told apart and that lack patients of one class."""
     for part in parts:
-        if part.name in _CASCADE_PARTS:  # its stages do not look at N status
+        if part.name in _CASCADE_PARTS or not part.patients:  # its stages do not look at N status
             continue
         lacking = [name for name in TOLD_APART if not part.n_status[name]]
         if lacking:
@@ -141,7 +141,13 @@ def lesson_refusals(found: Lesson) -> Iterator[InputError]:
     """Yield why a stage cannot be trained: nobody to learn from, or a class that nobody shows."""
     if not found.train:
         msg = f"no training patient has {found.learns_from}, which stage {found.stage} learns from"
-        yield InputError(msg, code="E_NO_LABELS", cure="fill the columns of the manifest")
+        cure = "fill the columns of the manifest"
+        if found.stage is StageName.IDENTIFICATION:
+            cure = (
+                "say positive or negative of each node in the JSON file beside its mask; nodes without a "
+                "class, as in public data, teach stage 1 alone"
+            )
+        yield InputError(msg, code="E_NO_LABELS", cure=cure)
         return
     if found.classes and UNCOUNTED not in found.classes:
         what = "patient" if found.stage is StageName.METASTASIS else "node"

@@ -16,10 +16,12 @@ from lymphct.cascade.sizes import scaled
 from lymphct.cascade.stages import STAGES
 from lymphct.config import Config, described
 from lymphct.core.leakage import FittedOn
+from lymphct.core.origin import licence_lines
 from lymphct.core.terms import PHANTOM_NOTICE, STRUCTURES_BY_NAME, NodeClass, StageName, counted
 from lymphct.io.settings import PAPER, load_config
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
+from lymphct.study.starting import STARTED_FROM
 
 FEW_PATIENTS: Final = 60
 """With fewer patients behind a part the card warns: each of its figures rests on a handful."""
@@ -54,6 +56,8 @@ def model_card(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         _what_it_is(plan, info),
         "## What it learned from",
         _learned_from(plan, info, nodes),
+        "## Licences of the data" if info.origins else "",
+        "\n".join(licence_lines(info.origins)),
         "## What it reached on its validation patients",
         _scores(info),
         "## How training went",
@@ -84,6 +88,16 @@ def _what_it_is(plan: Plan, info: BundleInfo) -> str:
 
 
 def _start(info: BundleInfo) -> str:
+    begun = {name: part.extra.get(STARTED_FROM) for name, part in _parts(info)}
+    told = "".join(
+        f" The {name} network started from that of the bundle {source['bundle']}, SHA-256 {source['sha256']}."
+        for name, source in begun.items()
+        if isinstance(source, dict)
+    )
+    return told + ("" if begun.get(StageName.METASTASIS) else _images(info))
+
+
+def _images(info: BundleInfo) -> str:
     part = info.parts.get(StageName.METASTASIS)
     digest = None if part is None else part.extra.get("pretrained")
     if digest is None:
@@ -164,6 +178,8 @@ def _group(plan: Plan, info: BundleInfo, stage: StageName, role: str, nodes: Dra
     hashes = info.parts[stage].patients.get(role, ())  # type: ignore[call-overload] # one of the two roles
     group = FittedOn(hashes=frozenset(hashes), salt=info.salt)
     names = [name for name in plan.patients if name in group]
+    if names and len(names) < len(hashes):
+        return f"{len(names)}, beside {len(hashes) - len(names)} of the bundle it started from"
     if len(names) < len(hashes):
         return f"{len(hashes)} patients of another run"
     if stage is StageName.IDENTIFICATION:

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
+from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Roles
@@ -36,6 +37,7 @@ from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import Part, PatientPlan, split_cohort
 from lymphct.study.request import TrainingRequest
 from lymphct.study.sources import MaskSources, chosen_sources
+from lymphct.study.starting import start_refusals
 from lymphct.study.teaching import chosen_teachers
 
 FOLDS: Final = 5
@@ -81,6 +83,8 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         problems += map(
             Problem.of, init_refusals(init, request.config, stage, roles[stage], laid_bundle(request.folder))
         )
+    if request.start_from is not None and stage is not None:
+        problems += _start_problems(request, stage, roles[stage], init)
     records = {record.patient_id: record for record in request.teachers if record.patient_id in split}
     lessons = (
         [
@@ -112,6 +116,17 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
 def is_taught(request: TrainingRequest, stage: StageName) -> bool:
     """Tell whether the masks of a teacher stand for drawn ones."""
     return stage is StageName.STRUCTURES and request.teaching is not None
+
+
+def _start_problems(
+    request: TrainingRequest, stage: StageName, roles: Roles, init: BundleInfo | None
+) -> list[Problem]:
+    """Return why the stage cannot go on from that of the bundle given with `--from`."""
+    info, problems = looked_at(request.start_from, request.device) if request.start_from else (None, [])
+    if info is None:
+        return problems
+    others = (init, laid_bundle(request.folder))
+    return [*problems, *map(Problem.of, start_refusals(info, request.config, stage, roles, others))]
 
 
 def foresee_crossval(manifest: Manifest, request: TrainingRequest) -> Outlook:

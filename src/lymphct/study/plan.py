@@ -15,6 +15,7 @@ from lymphct.cascade.settings import Config, MaskSource
 from lymphct.cascade.sight import Sight
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import FittedOn, Roles
+from lymphct.core.origin import Origin
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import Phase, StageName
 from lymphct.evaluation.folds import split_for_training_all
@@ -96,6 +97,7 @@ class Plan(BaseModel):
     learned_from: dict[str, tuple[str, ...]] | None = None
     structures_source: MaskSource = "given"
     tumor_source: MaskSource = "given"
+    origins: tuple[Origin, ...] = ()
     patients: dict[str, PatientPlan]
 
     @model_validator(mode="before")
@@ -245,6 +247,9 @@ def split_cohort(
     (`needs.parts_needs`); the plan is the same whichever stage is trained first. Patients with masks that
     others lack are in the cascade, which alone learns from masks.
 
+    Where nobody's N status is known, as in public data, nobody could teach the status network, and all are in
+    the cascade (decision 0045).
+
     Patients whose `split` column says `test` (or anything but `train`) or that have an `exclude_reason` take
     no part. Strata are N status and tumor site.
 
@@ -262,7 +267,9 @@ def split_cohort(
     taking_part = [r for r in records if r.may_teach]
     strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
     needs = tuple(parts_needs(taking_part, drawn, sources).values())
-    split = split_for_training_all(strata, seed, needs, rare_masks(taking_part))
+    split = split_for_training_all(
+        strata, seed, needs, rare_masks(taking_part), has_fusion=has_fusion(taking_part)
+    )
     groups: Mapping[Part, Sequence[str]] = {
         "train": split.train,
         "validation": split.validation,
@@ -271,6 +278,11 @@ def split_cohort(
     }
     part_of = {name: part for part, names in groups.items() for name in names}
     return {r.patient_id: PatientPlan(part=part_of[r.patient_id], n_status=r.n_status) for r in taking_part}
+
+
+def has_fusion(records: Sequence[PatientRecord]) -> bool:
+    """Tell whether anybody could teach the status network."""
+    return any(record.n_status is not None for record in records)
 
 
 def kept_plan(folder: Path, plan: Plan) -> Plan:

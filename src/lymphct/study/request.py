@@ -8,6 +8,7 @@ from typing import Final
 
 from lymphct.cascade.settings import Config
 from lymphct.core.errors import UsageError
+from lymphct.core.origin import Origin
 from lymphct.core.terms import StageName
 from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import PatientRecord
@@ -53,6 +54,8 @@ class TrainingRequest:
         devices: several of them, for stages that do not wait for one another; empty leaves all to `device`.
         jobs: processes side by side.
         init: bundle whose parts are taken over where this run trains none; fitted on other patients.
+        start_from: bundle from whose network the one stage that is trained starts.
+        origins: data sets the records come from.
         resume: go on with a run that was interrupted.
         rehash: hash every input and every prepared image, even where its files look untouched.
         pretrained: start weights of the status network, such as ImageNet's.
@@ -71,6 +74,8 @@ class TrainingRequest:
     devices: tuple[str, ...] = ()
     jobs: int = 1
     init: Path | None = None
+    start_from: Path | None = None
+    origins: tuple[Origin, ...] = ()
     resume: bool = False
     rehash: bool = False
     pretrained: Pretrained | None = None
@@ -88,12 +93,15 @@ class TrainingRequest:
 
 
 def require_nothing_taken_over(request: TrainingRequest) -> None:
-    """Refuse `--init` where all stages are trained.
+    """Refuse `--init` and `--from` where all stages are trained.
 
     Raises:
-        UsageError: a bundle to take parts from was given.
+        UsageError: a bundle to take parts or start weights from was given.
 
     """
+    if request.start_from is not None:
+        msg = "all stages are trained here, and --from is the start of one"
+        raise UsageError(msg, cure="leave out --from, or name the one stage to train")
     if request.init is not None:
         msg = "all stages are trained here, nothing is taken over from --init"
         raise UsageError(msg, cure="leave out --init, or name the one stage to train")

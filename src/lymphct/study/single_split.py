@@ -28,13 +28,23 @@ from lymphct.patients.dataset import PreparedCohort, prepared_cohort
 from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.preparation import Preparation, labels_key, prepared_patients
 from lymphct.patients.registration_table import write_registration_table
+from lymphct.study.begun import planned_split
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.evidence import Examination, examined_patients
 from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.places import free_device
-from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan, split_cohort
+from lymphct.study.plan import (
+    PLAN_FILE,
+    PatientPlan,
+    Plan,
+    Run,
+    SightPlan,
+    has_fusion,
+    kept_plan,
+    split_cohort,
+)
 from lymphct.study.progress import Progress, watched
 from lymphct.study.request import (
     TrainingRequest,
@@ -44,6 +54,7 @@ from lymphct.study.request import (
 )
 from lymphct.study.self_learning import teach_structures
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing, training_rounds
+from lymphct.study.starting import StartingPart, require_start_fits, start_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +92,13 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
 def train_one(request: TrainingRequest, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
     require_begun(request, stage)
-    if stage is StageName.METASTASIS:
+    if request.start_from is not None:
+        require_start_fits(request.start_from, stage, request.config)
+    elif stage is StageName.METASTASIS:
         require_start_weights(request)
     run = start_run(request, (stage,))
+    if request.start_from is not None:
+        _require_start(request, run, stage)
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
     if stage is StageName.STRUCTURES and request.teaching is not None:
@@ -92,6 +107,17 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
     with watched(run.folder / "stages", progress):
         train_stage(run, stage, request)
     return run.bundle
+
+
+def _require_start(request: TrainingRequest, run: Run, stage: StageName) -> None:
+    """Refuse to go on from a network that knows who would choose the epoch, or that works otherwise."""
+    if request.start_from is None:
+        return
+    given = None if request.init is None else read_bundle(request.init).info
+    others = (given, read_bundle(run.bundle).info)
+    info = read_bundle(request.start_from).info
+    for reason in start_refusals(info, run.plan.config, stage, run.plan.roles(stage), others):
+        raise reason
 
 
 def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run:
@@ -113,6 +139,8 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     config = scaled(request.config)
     _tell_sizes(request.config)
     init = None if request.init is None else read_bundle(request.init).info
+    begun_from = None if request.start_from is None else read_bundle(request.start_from).info
+    base = begun_from if init is None else init  # whose statistics, bands and key of ids hold
     sources = _sources(request, init)
     if request.teaching is not None:  # its masks stand for drawn ones
         stages = [stage for stage in stages if stage is not StageName.STRUCTURES]
@@ -122,15 +150,16 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
     patients = _prepared(request)
     drawn = patients.drawn_nodes
     sources = _sources(request, init, patients)
-    split = split_cohort(records, request.seed, drawn, sources)
+    split = _begun_split(request) or split_cohort(records, request.seed, drawn, sources)
     require_needs(split, parts_needs(records, drawn, sources), stages)
     train = sorted(name for name, entry in split.items() if entry.part == "train")
-    learned = _begun_with(request, config, split) or _learned(patients, train, config, init)
+    learned = _begun_with(request, config, split) or _learned(patients, train, config, base)
     plan = Plan(
         name=request.name,
         seed=request.seed,
         # One part that learned from phantoms makes every result meaningless for patients.
-        is_phantom=any(record.is_synthetic for record in records) or (init is not None and init.is_phantom),
+        is_phantom=any(record.is_synthetic for record in records)
+        or any(info is not None and info.is_phantom for info in (init, begun_from)),
         phase_dropout=config.nodes.sampling.phase_dropout > 0,
         labels=labels_key(request.labels),
         config=config,
@@ -141,11 +170,17 @@ def start_run(request: TrainingRequest, stages: Sequence[StageName] = ()) -> Run
         learned_from={what: tuple(sorted(group.ids)) for what, group in learned.fitted_on.items()},
         structures_source=sources.structures,
         tumor_source=sources.tumor,
+        origins=request.origins,
         patients=split,
     )
     run = Run(request.folder, kept_plan(request.folder, plan), patients.store.folder)
-    lay_bundle(run, init)
+    lay_bundle(run, base)
     return run
+
+
+def _begun_split(request: TrainingRequest) -> Mapping[str, PatientPlan] | None:
+    """Return the split of a run that was begun before patients of unknown status were all in the cascade."""
+    return None if has_fusion(request.teachers) else planned_split(request)
 
 
 def _begun_with(request: TrainingRequest, config: Config, split: Mapping[str, PatientPlan]) -> Learned | None:
@@ -275,9 +310,17 @@ def _train_here(run: Run, stage: Stage, request: TrainingRequest, keep: Checkpoi
     elif name is StageName.STRUCTURES:
         extra = shown_classes(run, seen.roles.train)
     learned = run.plan.learned.with_parts(bundle.info)
+    before = None if request.start_from is None else StartingPart.of_bundle(request.start_from, name)
+    if before is not None:
+        learned = replace(learned, sights={**learned.sights, name: before.sight})
+        start = replace(start, weights=before.weights)
     part = fit_stage(stage, seen.patients, seen.roles, learned, start, keep)
     extra |= seen.record
-    add_part(run, replace(part, extra={**part.extra, **extra, **_counted(part)}))
+    part = replace(part, extra={**part.extra, **extra, **_counted(part)})
+    if before is None:
+        add_part(run, part)
+    else:
+        add_part(run, before.continued(part), before.origins)
     if name is StageName.TUMOR:
         tell_tumors(run, device=request.device)
 
