@@ -98,7 +98,7 @@ def lesson(
 def share_notices(parts: Sequence[Share]) -> Iterator[Notice]:
     """Yield the parts in which N status is told apart and that lack patients of one class."""
     for part in parts:
-        if part.name in _CASCADE_PARTS or not part.patients:  # its stages do not look at N status
+        if part.name in _CASCADE_PARTS:  # its stages do not look at N status
             continue
         lacking = [name for name in TOLD_APART if not part.n_status[name]]
         if lacking:
