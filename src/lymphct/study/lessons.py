@@ -101,8 +101,7 @@ def lesson(  # noqa: PLR0913 - the last names its role
 def share_notices(parts: Sequence[Share]) -> Iterator[Notice]:
     """Yield the parts in which N status is told apart and that lack patients of one class."""
     for part in parts:
-        is_unused = part.name.startswith("fusion") and not part.patients  # nobody's status is known
-        if part.name in _CASCADE_PARTS or is_unused:  # its stages do not look at N status
+        if part.name in _CASCADE_PARTS:  # its stages do not look at N status
             continue
         lacking = [name for name in TOLD_APART if not part.n_status[name]]
         if lacking:

@@ -209,7 +209,7 @@ def _outlook(manifest: Manifest, request: TrainingRequest, course: _Course) -> O
         notices=(
             *column_notices(manifest),
             *weak_memory(memory, request.jobs),
-            *share_notices(course.parts),
+            *share_notices([part for part in course.parts if part.patients]),
             *phase_notices(course.learners, request.config),
             *chosen,
         ),
