@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytest
@@ -191,8 +191,3 @@ def smaller() -> Callable[[str], Layout]:
         return load_dataset(name).model_copy(update={"patients": None})
 
     return load
-
-
-@pytest.fixture
-def record() -> dict[str, Any]:
-    return {}

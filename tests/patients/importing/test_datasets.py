@@ -8,7 +8,7 @@ import pytest
 
 from lymphct.core.orientation import to_working_axes
 from lymphct.core.terms import Structure
-from lymphct.io.images.reading import read_image, read_nodes
+from lymphct.io.images.reading import read_image, read_nodes, write_volume
 from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.patients.checking import check_cohort
 from lymphct.patients.importing.cohort import Imported, import_cohort
@@ -129,3 +129,59 @@ def test_nodes_of_the_nih_lie_where_the_ct_says_and_have_no_class(
         to_working_axes(made.instances).array > 0, to_working_axes(drawn.instances).array > 0
     )
     np.testing.assert_allclose(made.nodes[0].center, drawn.nodes[0].center, atol=1e-3)
+
+
+def test_what_does_not_fit_is_listed_and_a_bad_patient_stops_nobody(
+    unpacked: Unpacked, smaller: Smaller, tmp_path: Path
+) -> None:
+    folder = unpacked("msd-pancreas", patients=3)
+    (folder / "stray.nii.gz").write_bytes(b"x")
+    (folder / "labelsTr" / "pancreas_001.nii.gz").unlink()
+    (folder / "imagesTr" / "pancreas_002.nii.gz").unlink()
+    (folder / "imagesTr" / "pancreas_003.nii.gz").write_bytes(b"no image")
+    found = import_cohort(folder, Import(out=tmp_path / "out", layout=smaller("msd-pancreas")))
+    assert list(found.failures) == ["pancreas_003"]
+    assert found.record["unmatched"] == {"count": 1, "files": ["stray.nii.gz"]}
+    assert found.record["without_image"] == ["pancreas_002"]
+    assert found.record["missing"]["tumor"] == ["pancreas_001", "pancreas_003"]
+    assert [p.patient_id for p in read_manifest(found.manifest).patients] == ["pancreas_000", "pancreas_001"]
+
+
+def test_a_rerun_keeps_what_is_there_and_writes_the_same(
+    unpacked: Unpacked, smaller: Smaller, tmp_path: Path
+) -> None:
+    folder, request = (
+        unpacked("msd-pancreas", patients=1),
+        Import(out=tmp_path / "out", layout=smaller("msd-pancreas")),
+    )
+    first = import_cohort(folder, request).manifest.read_bytes()
+    done = tmp_path / "out" / "masks" / "pancreas_000" / "DONE.json"
+    before = done.stat().st_mtime_ns
+    assert import_cohort(folder, request).manifest.read_bytes() == first
+    assert done.stat().st_mtime_ns == before
+
+
+def test_the_same_ct_in_another_cohort_excludes_the_patient(
+    unpacked: Unpacked, smaller: Smaller, tmp_path: Path
+) -> None:
+    first = import_cohort(
+        unpacked("msd-pancreas", patients=1), Import(out=tmp_path / "a", layout=smaller("msd-pancreas"))
+    )
+    second = import_cohort(
+        unpacked("nih-lymph-nodes", patients=2),
+        Import(out=tmp_path / "b", layout=smaller("nih-lymph-nodes")),
+        beside=[first.manifest],
+    )
+    # The one is a NIfTI file with its own axes, the other a series of slices.
+    assert second.record["excluded"] == {"ABD_LYMPH_001": "the same CT as pancreas_000 of msd-pancreas"}
+
+
+def test_nodes_outside_soft_tissue_fail(unpacked: Unpacked, smaller: Smaller, tmp_path: Path) -> None:
+    folder = unpacked("nih-lymph-nodes", patients=2)
+    path = next(folder.rglob("ABD_LYMPH_001_mask.nii.gz"))
+    volume = read_image(path).volume
+    beside = np.zeros_like(volume.array)
+    beside[:3, :3] = 1  # air
+    write_volume(path, volume.with_array(beside))
+    found = import_cohort(folder, Import(out=tmp_path / "out", layout=smaller("nih-lymph-nodes")))
+    assert "0 % of the voxels of the nodes lie in soft tissue" in str(found.failures["ABD_LYMPH_001"])
