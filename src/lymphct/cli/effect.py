@@ -21,6 +21,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "compare": (),
     "doctor": (),
     "evaluate": (),
+    "export": (*_ATTENTION, "registration", "imaging"),
     "models": (),
     "phantom": (),
 }
