@@ -82,6 +82,7 @@ def main() -> None:
     os.environ["nnUNet_n_proc_DA"] = "0"
     fold = given.fold if given.fold == "all" else int(given.fold)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    plans["continue_training"] = False  # nnU-Net 2.8 takes it out of the plans again
     trainer = nnUNetTrainer(plans, "3d_fullres", fold, dataset, device)
     trainer.num_epochs, trainer.num_iterations_per_epoch = given.epochs, given.iterations
     trainer.num_val_iterations_per_epoch = 2

@@ -22,6 +22,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "doctor": (),
     "evaluate": (),
     "export": (*_ATTENTION, "registration", "imaging"),
+    "import": ("registration",),
     "models": (),
     "phantom": (),
 }

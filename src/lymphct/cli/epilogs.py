@@ -32,6 +32,9 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "export nnunet": (
         "lymphct export nnunet cohort.csv --out nnUNet_raw --number 501 --name Structures --channels A,V",
     ),
+    "import nnunet": (
+        "lymphct import nnunet nnUNetTrainer__nnUNetPlans__3d_fullres --out bundles/organs --as structures",
+    ),
     "phantom": ("lymphct phantom phantoms --patients 20 --size tiny --seed 7",),
     "check": (
         "lymphct check cohort.csv",

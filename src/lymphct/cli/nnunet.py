@@ -86,6 +86,7 @@ def export_nnunet(
         channels=exporting.channels_of(channels),
         target=target.value,
         folds=nnunet_folds(manifest.patients, split.value, folds, GLOBALS.seed),
+        is_phantom=any(record.is_synthetic for record in manifest.patients),
         config=config,
         labels=scheme,
         work=work,
@@ -101,3 +102,45 @@ def export_nnunet(
         return
     train, test = counted(len(done.train), "training patient"), counted(len(done.test), "other patient")
     typer.echo(f"{done.folder}: {train}, {test}, {len(done.left_out)} left out")
+
+
+def import_nnunet(
+    folder: Annotated[
+        Path, typer.Argument(help="Results folder of nnU-Net, Trainer__Plans__3d_fullres, or a fold in it.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Bundle: is made, or receives the part.")],
+    part: Annotated[
+        ImportedPart | None,
+        typer.Option("--as", help="What the network finds; default: as our export noted."),
+    ] = None,
+    fold: Annotated[str | None, typer.Option(help="0, 1, … or all; default: the first there is.")] = None,
+    checkpoint: Annotated[
+        str, typer.Option(help="File in the fold's folder.")
+    ] = "checkpoint_final.pth",
+    channels: Annotated[
+        str | None,
+        typer.Option(help="What each input is: A, V, attention; default: as our export noted."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of a new bundle.")] = "nnunet",
+) -> None:
+    """Take a trained nnU-Net over into a bundle; its checkpoint is opened where it can do no harm."""
+    config = chosen_config()
+    from lymphct.study.nnunet import NnunetImport
+    from lymphct.study.nnunet import import_nnunet as taken_over
+
+    if Path(checkpoint).name != checkpoint:
+        msg = "--checkpoint is the name of a file in the fold's folder"
+        raise typer.BadParameter(msg)
+    from lymphct.patients.nnunet_export import channels_of
+
+    request = NnunetImport(
+        folder=folder,
+        bundle=out,
+        part=None if part is None else part.value,
+        fold=fold,
+        checkpoint=checkpoint,
+        channels=None if channels is None else channels_of(channels),
+        config=config,
+        name=name,
+    )
+    typer.echo(str(taken_over(request)))

@@ -57,6 +57,7 @@ class NnunetExport:
         channels: input channels in their order.
         target: what the labels show.
         folds: training and held-out patients of each fold.
+        is_phantom: whether a patient is synthetic, which a network that comes back says first.
         config: settings of grid, registration and attention.
         labels: numbering of the structures in the cohort's files.
         work: store of the prepared patients; None keeps it in `out`.
@@ -70,6 +71,7 @@ class NnunetExport:
     channels: tuple[Channel, ...] = ("arterial", "venous")
     target: Target = "structures"
     folds: tuple[Roles, ...]
+    is_phantom: bool = False
     config: Config
     labels: Scheme = "auto"
     work: Path | None = None
@@ -248,6 +250,7 @@ def _settings(
         "channels": list(request.channels),
         "target": request.target,
         "classes": list(classes.names),
+        "is_phantom": request.is_phantom,
         "attention": config.attention.model_dump(mode="json"),
         "spacing": list(config.imaging.spacing),
         "registration": config.registration.method,
