@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EVERYTHING: Final = "all"
+NNUNET: Final = "nnunet:"
+"""Begins a value of `--init` that names an nnU-Net."""
 FIRST: Final = 20
 """Iterations after which the pace is told: the first ones wait for images and compile."""
 STAGES: Final = (*(stage.value for stage in StageName), EVERYTHING)
@@ -51,7 +53,11 @@ def train(
     cohort: Annotated[Path, typer.Option(help="Manifest, cohort.csv.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; the bundle appears in it.")],
     init: Annotated[
-        Path | None, typer.Option(help="Bundle whose other stages are taken over; fitted on other patients.")
+        Path | None,
+        typer.Option(
+            help="Bundle whose other stages are taken over; fitted on other patients. For nodes also "
+            "nnunet:FOLDER: stage 1 starts from the encoder and decoder of a trained nnU-Net."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     labels: Labels = "auto",
@@ -81,6 +87,7 @@ def train(
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
     config = _started(chosen_config(), imagenet, random_init=random_init)
+    init, nnunet = _origins(init, stage)
     if stage in {StageName.METASTASIS, EVERYTHING}:
         from lymphct.metastasis.settings import require_start
 
@@ -113,6 +120,7 @@ def train(
         resume=resume,
         rehash=rehash,
         pretrained=None if imagenet is None else read_pretrained(imagenet),
+        nnunet=nnunet,
     )
     only = None if stage == EVERYTHING else StageName(stage)
     outlook = foresee_training(manifest, request, only)
@@ -126,6 +134,20 @@ def train(
     with locked(out), training_progress() as progress:
         bundle = train_all(request, progress) if only is None else train_one(request, only, progress)
     typer.echo(str(bundle))
+
+
+def _origins(init: Path | None, stage: str) -> tuple[Path | None, Path | None]:
+    """Return the bundle and the nnU-Net that `--init` names; either may be None."""
+    if init is None or not str(init).startswith(NNUNET):
+        return init, None
+    if stage != StageName.NODES:
+        msg = f"--init {NNUNET}FOLDER is for the stage nodes alone"
+        raise typer.BadParameter(msg)
+    from lymphct.io.nnunet.folders import NnunetFolder
+
+    folder = Path(str(init).removeprefix(NNUNET))
+    NnunetFolder.at(folder)  # refused here, before patients are prepared
+    return None, folder
 
 
 def _started(config: "Config", imagenet: Path | None, *, random_init: bool) -> "Config":

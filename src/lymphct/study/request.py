@@ -37,6 +37,7 @@ class TrainingRequest:
         resume: go on with a run that was interrupted.
         rehash: hash every input and every prepared image, even where its files look untouched.
         pretrained: start weights of the status network, such as ImageNet's.
+        nnunet: results folder of an nnU-Net whose encoder and decoder stage 1 starts from.
 
     """
 
@@ -54,6 +55,7 @@ class TrainingRequest:
     resume: bool = False
     rehash: bool = False
     pretrained: Pretrained | None = None
+    nnunet: Path | None = None
 
     @property
     def teachers(self) -> Sequence[PatientRecord]:

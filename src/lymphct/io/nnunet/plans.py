@@ -104,7 +104,6 @@ def read_plan(folder: Path, configuration: str | None = None) -> NnunetPlan:
     try:
         return _plan(plans, dataset, name)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        # A pydantic error is a ValueError; its first line says what is wrong with the architecture.
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         msg = f"not the plans of an nnU-Net v2 ({type(error).__name__}: {reason})"
         raise _error(msg, "give the folder Trainer__Plans__Configuration").at(file=PLANS_FILE) from error
@@ -183,16 +182,18 @@ def _architecture(chosen: Mapping[str, Any], transpose: Index3) -> UNetSettings:
     if set(decoder) != ({1} if is_residual else {blocks[0]}) or (not is_residual and len(set(blocks)) > 1):
         _refuse(f"its stages have {list(blocks)} and {list(decoder)} convolutions", _OTHER_TOOL)
     kernels = [_int3(kernel, transpose) for kernel in _each(kwargs["kernel_sizes"], depth)]
-    return UNetSettings.model_validate(
-        {
-            "features": tuple(kwargs["features_per_stage"]),
-            "strides": tuple(_int3(stride, transpose) for stride in _each(kwargs["strides"], depth)),
-            "convolutions_per_stage": 2 if is_residual else blocks[0],
-            "encoder": "residual" if is_residual else "plain",
-            "kernel_sizes": None if set(kernels) == {(3, 3, 3)} else tuple(kernels),
-            **({"residual_blocks": tuple(blocks)} if is_residual else {}),
-        }
-    )
+    settings = {
+        "features": tuple(kwargs["features_per_stage"]),
+        "strides": tuple(_int3(stride, transpose) for stride in _each(kwargs["strides"], depth)),
+        "convolutions_per_stage": 2 if is_residual else blocks[0],
+        "encoder": "residual" if is_residual else "plain",
+        "kernel_sizes": None if set(kernels) == {(3, 3, 3)} else tuple(kernels),
+        **({"residual_blocks": tuple(blocks)} if is_residual else {}),
+    }
+    try:
+        return UNetSettings.model_validate(settings)
+    except ValidationError as error:
+        _refuse(error.errors(include_url=False, include_input=False)[0]["msg"][:150], _OTHER_TOOL)
 
 
 def _former(chosen: Mapping[str, Any]) -> dict[str, Any]:
