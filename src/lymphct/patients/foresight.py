@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.partial_examination import networks_needed
 from lymphct.core.errors import InputError, LymphctError, ModelError
 from lymphct.core.patient import Notice
 from lymphct.core.terms import StageName
@@ -69,8 +70,7 @@ def foresee_prediction(
     info, refused = looked_at(request.bundle, request.device)
     problems += refused
     if info is not None:
-        fill = request.fill_structures
-        problems += _unserved(records, info, lambda record, info: _lacks_to_predict(record, info, fill=fill))
+        problems += _unserved(records, info, lambda record, info: _lacks_to_predict(record, info, request))
     disk = room_to_predict(records, out)
     problems += found_by(lambda: require_room(disk, out))
     how = PreparationRequest(out=out, config=request.config, registration=request.registration)
@@ -134,15 +134,12 @@ def _lacks_to_draw(record: PatientRecord, info: BundleInfo) -> LymphctError | No
     return _no_phase(record, info) if record.structures is None or record.tumor is None else None
 
 
-def _lacks_to_predict(record: PatientRecord, info: BundleInfo, *, fill: bool) -> LymphctError | None:
-    needed = {
-        StageName.STRUCTURES: record.structures is None or fill,
-        StageName.TUMOR: record.tumor is None,
-        StageName.NODES: record.nodes is None,
-        StageName.IDENTIFICATION: record.nodes is None,
-    }
-    for stage, is_needed in needed.items():
-        if is_needed and stage not in info.parts:
+def _lacks_to_predict(
+    record: PatientRecord, info: BundleInfo, request: PredictionRequest
+) -> LymphctError | None:
+    needed = networks_needed(record.paths, fill_structures=request.fill_structures, last=request.only)
+    for stage in needed:
+        if stage not in info.parts:
             return _no_part(stage, stage.value if stage is not StageName.IDENTIFICATION else "nodes")
     return _no_phase(record, info)
 
