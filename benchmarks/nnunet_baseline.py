@@ -1,4 +1,4 @@
-"""The paper's nnU-Net baseline with the real tool, beside ours (Sec. IV-B): same phantoms, same steps, same scorer.
+"""The nnU-Net baseline with the real tool, beside ours: same phantoms, as many steps, the same scorer.
 
 `LYMPHCT_NNUNET=PYTHON python benchmarks/nnunet_baseline.py [--target structures] [--patients 16] [--test 4]
 [--epochs 5] [--iterations 50] [--out FOLDER] [--json FILE]`. PYTHON has nnunetv2 (an environment of its own).
@@ -29,8 +29,8 @@ from typing import Any, Final
 import numpy as np
 
 from lymphct.imaging.preprocess import resample_labels
-from lymphct.io.images.nifti import write_nifti
 from lymphct.io.images.masks import read_whole_numbers
+from lymphct.io.images.nifti import write_nifti
 from lymphct.io.nnunet_child import VARIABLE, predict_by_nnunet
 
 TRAINER: Final = Path(__file__).with_name("nnunet_trainer.py")
@@ -73,7 +73,14 @@ def train_nnunet(raw: Path, out: Path, epochs: int, iterations: int) -> Path:
     if not python:
         sys.exit(f"{VARIABLE} names no interpreter that has nnunetv2")
     command = [python, str(TRAINER), str(raw), str(NUMBER), str(out), "--epochs", str(epochs)]
-    command += ["--iterations", str(iterations), "--features", *map(str, FEATURES), "--patch", *map(str, PATCH)]
+    command += [
+        "--iterations",
+        str(iterations),
+        "--features",
+        *map(str, FEATURES),
+        "--patch",
+        *map(str, PATCH),
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
@@ -88,7 +95,7 @@ def predict_ours(cohort: Path, bundle: Path, out: Path, target: str) -> None:
 
 
 def scores(folder: Path, masks: Mapping[str, Path], cohort: Path, target: str) -> dict[str, Any]:
-    """Score masks of patients by `lymphct evaluate segmentation`; each is put onto the grid of its CT first."""
+    """Score masks of patients by `lymphct evaluate segmentation`, each put onto the grid of its CT first."""
     place = {name: folder / name for name in ("prediction", "truth")}
     for patient, mask in masks.items():
         drawn = read_whole_numbers(cohort.parent / patient / f"{target}.nii.gz", None, name=target)
@@ -122,7 +129,10 @@ def compare(given: argparse.Namespace, out: Path) -> dict[str, dict[str, float]]
     lymphct("export", "nnunet", cohort, "--out", raw, *common)
     results = train_nnunet(raw, out / "nnunet", given.epochs, given.iterations)
     lymphct("import", "nnunet", results, "--out", out / "imported")
-    steps = [f"{target}.training.epochs={given.epochs}", f"{target}.training.iterations_per_epoch={given.iterations}"]
+    steps = [
+        f"{target}.training.epochs={given.epochs}",
+        f"{target}.training.iterations_per_epoch={given.iterations}",
+    ]
     settings = [word for step in steps for word in ("--set", step)]
     lymphct("train", target, "--cohort", cohort, "--out", out / "ours", "--work", work, *settings)
     found: dict[str, dict[str, Path]] = {way: {} for way in WAYS}

@@ -1,8 +1,8 @@
 """Train the real nnU-Net for a moment; run by an interpreter that has nnunetv2, never by ours.
 
 `PYTHON nnunet_trainer.py RAW NUMBER OUT [--planner NAME] [--features 8 16 32] [--epochs 2] [--iterations 10]
-[--fold 0] [--probe FILE.npz]`: checks the raw data set with nnU-Net's own check, plans, preprocesses, takes our
-folds, trains and leaves the results folder in OUT/results. Everything else nnU-Net does is its own. With
+[--fold 0] [--probe FILE.npz]`: checks the raw data set with nnU-Net's own check, plans, preprocesses, takes
+our folds, trains and leaves the results folder in OUT/results. Everything else nnU-Net does is its own. With
 --probe the trained network's logits of a random patch are kept beside the patch.
 """
 
@@ -20,7 +20,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("number", type=int)
     parser.add_argument("out", type=Path)
     parser.add_argument("--planner", default="ExperimentPlanner")
-    parser.add_argument("--features", type=int, nargs="+", help="narrower and, if fewer, shallower than planned")
+    parser.add_argument(
+        "--features", type=int, nargs="+", help="narrower and, if fewer, shallower than planned"
+    )
     parser.add_argument("--patch", type=int, nargs=3, help="k j i, instead of the planned one")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=10)
@@ -31,7 +33,7 @@ def parsed() -> argparse.Namespace:
 
 def prepare(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Check, plan and preprocess; return plans and description of the data set, and its name."""
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import (  # noqa: PLC0415 - paths are settled first
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (  # type: ignore[import-not-found] # noqa: PLC0415 - only there, with its paths
         extract_fingerprints,
         plan_experiments,
         preprocess,
@@ -70,16 +72,16 @@ def main() -> None:
         "nnUNet_preprocessed": str(given.out / "preprocessed"),
         "nnUNet_results": str(given.out / "results"),
         "nnUNet_compile": "f",
-        "nnUNet_n_proc_DA": os.environ.get("nnUNet_n_proc_DA", "1"),
+        "nnUNet_n_proc_DA": "1",
     }
     import numpy as np  # noqa: PLC0415 - paths are settled first
     import torch  # noqa: PLC0415
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: PLC0415
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # type: ignore[import-not-found] # noqa: PLC0415 - as above
 
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 - nnU-Net's generator
     plans, dataset, _ = prepare(given)
-    os.environ["nnUNet_n_proc_DA"] = "0"
+    os.environ |= {"nnUNet_n_proc_DA": "0"}  # no workers beside the training; planning needs one
     fold = given.fold if given.fold == "all" else int(given.fold)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plans["continue_training"] = False  # nnU-Net 2.8 takes it out of the plans again

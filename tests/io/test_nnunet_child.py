@@ -118,7 +118,7 @@ def test_a_child_that_takes_too_long_is_stopped_with_all_it_started(
     body = f"import subprocess\nsubprocess.Popen([sys.executable, '-c', {code!r}])\ntime.sleep(60)"
     monkeypatch.setenv(VARIABLE, str(_program(tmp_path, body)))
     begun = time.perf_counter()
-    with pytest.raises(EnvironmentProblemError, match="stopped after 0.5 s") as caught:
+    with pytest.raises(EnvironmentProblemError, match=r"stopped after 0.5 s") as caught:
         predict_by_nnunet(folder, images, tmp_path / "out.nii.gz", limits=NnunetLimits(seconds=0.5))
     assert caught.value.code == "E_NNUNET_TIME"
     assert time.perf_counter() - begun < 30
@@ -132,9 +132,7 @@ def test_a_child_gets_no_more_memory_than_it_may(
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(_program(tmp_path, "x = bytearray(2_000_000_000)")))
     with pytest.raises(ModelError, match="ended with code 1: MemoryError"):
-        predict_by_nnunet(
-            folder, images, tmp_path / "out.nii.gz", limits=NnunetLimits(memory=1_000_000_000)
-        )
+        predict_by_nnunet(folder, images, tmp_path / "out.nii.gz", limits=NnunetLimits(memory=1_000_000_000))
 
 
 def test_what_goes_wrong_is_one_line(

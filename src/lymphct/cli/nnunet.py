@@ -53,7 +53,8 @@ def export_nnunet(
     ] = "A,V",
     target: Annotated[Target, typer.Option(help="What the labels show.")] = Target.STRUCTURES,
     split: Annotated[
-        SplitKind, typer.Option(help="splits_final.json: the folds of the cross-validation, or train's split.")
+        SplitKind,
+        typer.Option(help="splits_final.json: the folds of the cross-validation, or train's split."),
     ] = SplitKind.FOLDS,
     folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
     work: Annotated[
@@ -114,9 +115,7 @@ def import_nnunet(
         typer.Option("--as", help="What the network finds; default: as our export noted."),
     ] = None,
     fold: Annotated[str | None, typer.Option(help="0, 1, … or all; default: the first there is.")] = None,
-    checkpoint: Annotated[
-        str, typer.Option(help="File in the fold's folder.")
-    ] = "checkpoint_final.pth",
+    checkpoint: Annotated[str, typer.Option(help="File in the fold's folder.")] = "checkpoint_final.pth",
     channels: Annotated[
         str | None,
         typer.Option(help="What each input is: A, V, attention; default: as our export noted."),

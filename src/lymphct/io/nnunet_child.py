@@ -158,7 +158,7 @@ def _ending(folder: Path, images: int) -> str:
 
 def _lay(image: Path, place: Path, ending: str) -> None:
     if image.is_file() and image.name.endswith(ending):
-        os.symlink(image.resolve(), place)
+        place.symlink_to(image.resolve())
     elif ending == ".nii.gz":
         write_nifti(place, read_volume(image))
     else:

@@ -62,9 +62,7 @@ class ConvStack(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions beside a skip that pools averages and projects (ResNet-D, as in nnU-Net's ResEnc)."""
 
-    def __init__(
-        self, channels: tuple[int, int], stride: Index3 = PLAIN_STRIDE, kernel: Kernel = 3
-    ) -> None:
+    def __init__(self, channels: tuple[int, int], stride: Index3 = PLAIN_STRIDE, kernel: Kernel = 3) -> None:
         super().__init__()
         self.conv1 = ConvNorm(channels, kernel=kernel, stride=stride)
         self.conv2 = ConvNorm((channels[1], channels[1]), kernel=kernel, active=False)
@@ -100,15 +98,15 @@ class Encoder(nn.Module):
         first = settings.features[0]
         residual = settings.encoder == "residual"
         kernels = kernels_of(settings)
-        self.stem = (
-            ConvStack((in_channels, first), 1, kernel=kernels[0]) if residual else nn.Sequential()
-        )
+        self.stem = ConvStack((in_channels, first), 1, kernel=kernels[0]) if residual else nn.Sequential()
         inputs = (first if residual else in_channels, *settings.features)
         stages: list[nn.Module] = []
         for n, (width, strides) in enumerate(zip(settings.features, settings.strides, strict=True)):
             stride = reversed_axes(strides)
             if residual:
-                stages.append(ResidualStack((inputs[n], width), settings.residual_blocks[n], stride, kernels[n]))
+                stages.append(
+                    ResidualStack((inputs[n], width), settings.residual_blocks[n], stride, kernels[n])
+                )
             else:
                 count = settings.convolutions_per_stage
                 stack = ConvStack((inputs[n], width), count, stride, kernels[n])

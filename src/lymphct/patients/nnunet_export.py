@@ -243,7 +243,10 @@ def _splits(folds: Sequence[Roles], train: Sequence[str]) -> list[dict[str, list
 
 
 def _settings(
-    request: NnunetExport, classes: Classes, splits: Sequence[Mapping[str, Sequence[str]]], test: Sequence[str]
+    request: NnunetExport,
+    classes: Classes,
+    splits: Sequence[Mapping[str, Sequence[str]]],
+    test: Sequence[str],
 ) -> dict[str, JSON]:
     config = request.config
     return {
@@ -259,7 +262,7 @@ def _settings(
     }
 
 
-def _write(
+def _write(  # noqa: PLR0913 - what a data set is made of, by keyword
     folder: Path,
     *,
     cohort: PreparedCohort,

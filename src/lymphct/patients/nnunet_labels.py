@@ -119,9 +119,7 @@ def _numbers(drawn: Volume, patient: Prepared, classes: Classes) -> tuple[np.nda
         return numbers, np.zeros(numbers.shape, np.bool_) if is_whole else numbers == 0
     if classes.target == "node-classes":
         nodes = patient.node_records
-        numbers = _renumbered(
-            drawn, {n.label: int(n.node_class) for n in nodes if n.node_class is not None}
-        )
+        numbers = _renumbered(drawn, {n.label: int(n.node_class) for n in nodes if n.node_class is not None})
         return numbers, (drawn.array > 0) & (numbers == 0)
     inside = drawn.array > 0
     return inside.astype(np.uint8), np.zeros(inside.shape, np.bool_)

@@ -23,7 +23,8 @@ from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.settings import Settings
 from lymphct.core.terms import PHANTOM_NOTICE, REGISTRATION_METHODS, StageName
-from lymphct.io.models.bundles import CARD_FILE, LARGEST_INFO, read_bundle, update_bundle_part, write_bundle
+from lymphct.io.models.bundle_reading import CARD_FILE, LARGEST_INFO
+from lymphct.io.models.bundles import read_bundle, update_bundle_part, write_bundle
 from lymphct.io.nnunet.checkpoint import Checkpoint
 from lymphct.io.nnunet.conversion import (
     as_node_network,
@@ -96,9 +97,7 @@ def import_nnunet(request: NnunetImport) -> Path:
     described = part.described(info.salt)
     text = _card(request, plan, part, place)
     if present is None:
-        info = info.model_copy(
-            update={"parts": {part.stage: described}, "phase_dropout": without_arterial}
-        )
+        info = info.model_copy(update={"parts": {part.stage: described}, "phase_dropout": without_arterial})
         write_bundle(request.bundle, info, {part.stage: part.weights}, text)
     else:
         card = read_bounded(request.bundle / CARD_FILE, LARGEST_INFO).decode("utf-8", "replace")
@@ -152,7 +151,11 @@ def _part(
 def _noted_part(plan: NnunetPlan) -> str:
     noted = plan.ours.get("target")
     if noted not in {"structures", "tumor", "nodes"}:
-        msg = "nothing says what the network finds" if noted is None else f"it finds {noted}, which no part does"
+        msg = (
+            "nothing says what the network finds"
+            if noted is None
+            else f"it finds {noted}, which no part does"
+        )
         raise ModelError(msg, code="E_NNUNET_CLASSES", cure="say it: --as structures, tumor or nodes")
     return str(noted)
 
@@ -203,16 +206,16 @@ def _new_info(request: NnunetImport, plan: NnunetPlan, channels: Sequence[Channe
     )
     config = request.config.model_copy(update={"imaging": imaging, "registration": registration})
     salt = "phantom-nnunet" if is_phantom else secrets.token_hex(16)
-    info = new_description(
-        request.name, Learned(bands=PAPER_BANDS), config, salt=salt, is_phantom=is_phantom
-    )
+    info = new_description(request.name, Learned(bands=PAPER_BANDS), config, salt=salt, is_phantom=is_phantom)
     return info.model_copy(update={"code_version": code_version()})
 
 
 def _require_fits(info: BundleInfo, plan: NnunetPlan) -> None:
     if any(abs(a - b) > SAME_SPACING for a, b in zip(info.spacing, plan.spacing, strict=True)):
         msg = f"the bundle works at {info.spacing} mm, the network at {plan.spacing} mm"
-        raise ModelError(msg, code="E_SPACING", cure="import it into a bundle of its own, or plan it at that spacing")
+        raise ModelError(
+            msg, code="E_SPACING", cure="import it into a bundle of its own, or plan it at that spacing"
+        )
 
 
 def _card(request: NnunetImport, plan: NnunetPlan, part: Part, place: NnunetFolder) -> str:
@@ -224,8 +227,10 @@ def _card(request: NnunetImport, plan: NnunetPlan, part: Part, place: NnunetFold
 
 def _section(plan: NnunetPlan, part: Part, place: NnunetFolder) -> str:
     source: Mapping[str, Any] = part.extra["nnunet"]  # type: ignore[assignment] # made by `source_record`
-    taught = f"{len(part.train.ids)} patients, whose hashed ids are listed" if part.extra["patients_known"] else (
-        "patients that are not known here: nothing keeps it from being tested on them"
+    taught = (
+        f"{len(part.train.ids)} patients, whose hashed ids are listed"
+        if part.extra["patients_known"]
+        else ("patients that are not known here: nothing keeps it from being tested on them")
     )
     return (
         f"## {part.stage}: imported from nnU-Net\n\n"
@@ -302,7 +307,9 @@ def require_same_network(theirs: UNetSettings, ours: UNetSettings) -> None:
         if name == "residual_blocks":
             here = here[: len(theirs.features)]
         if here != there:
-            value = "null" if there is None else str(there).replace("(", "[").replace(")", "]").replace(" ", "")
+            value = (
+                "null" if there is None else str(there).replace("(", "[").replace(")", "]").replace(" ", "")
+            )
             msg = f"the nnU-Net has {name} {there}, nodes.unet has {here}"
             cure = f"--set nodes.unet.{name}={value} --set imaging.sizes_at=grid, or another nnU-Net"
             raise ModelError(msg, code="E_ARCHITECTURE", cure=cure)

@@ -36,7 +36,9 @@ def nnunet_folds(
     teachers = [record for record in records if record.may_teach]
     if kind == "plan":
         plan = split_cohort(teachers, seed)
-        parts = {part: tuple(n for n, p in plan.items() if p.part == part) for part in ("train", "validation")}
+        parts = {
+            part: tuple(n for n, p in plan.items() if p.part == part) for part in ("train", "validation")
+        }
         return (Roles(**parts),)
     strata = {record.patient_id: f"{record.n_status} {record.tumor_location}" for record in teachers}
     return tuple(

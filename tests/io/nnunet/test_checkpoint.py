@@ -78,7 +78,7 @@ def test_an_archive_that_unpacks_to_more_than_any_network_has_is_refused(tmp_pat
     raw = bytearray(path.read_bytes())
     at = raw.rindex(b"PK\x01\x02") + 24  # the size that the directory claims
     raw[at : at + 4] = (0xFFFFFFFE).to_bytes(4, "little")
-    path.write_bytes(bytes(raw) )
+    path.write_bytes(bytes(raw))
     with pytest.raises(ModelError) as caught:
         read_checkpoint(path)
     assert caught.value.code == "E_UNSAFE"
@@ -146,16 +146,16 @@ def test_the_child_may_write_its_one_file(tmp_path: Path) -> None:
     assert (done.returncode, (tmp_path / "out").read_text(encoding="utf-8")) == (0, "x")
 
 
-def test_an_old_torch_opens_no_foreign_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_old_torch_opens_no_foreign_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = Path(opening.__file__).with_name("unpickling.py").read_text(encoding="utf-8")
     aged = tmp_path / "unpickling.py"
     aged.write_text(script.replace("import torch  #", "import torch; torch.__version__ = '2.9.1+cpu'  #"))
     monkeypatch.setattr(opening, "_CHILD", aged)
     path = tmp_path / "checkpoint_final.pth"
     torch.save({"network_weights": {"a": torch.ones(1)}}, path)  # noqa: TID251 - as nnU-Net does
-    with pytest.raises(EnvironmentProblemError, match=r"torch 2.9.1\+cpu is too old .*CVE-2026-24747") as caught:
+    with pytest.raises(
+        EnvironmentProblemError, match=r"torch 2.9.1\+cpu is too old .*CVE-2026-24747"
+    ) as caught:
         read_checkpoint(path)
     assert caught.value.code == "E_TORCH"
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def _theirs(network: nn.Module, image: Tensor, transpose: tuple[int, int, int]) 
     with torch.inference_mode():
         logits = network(image.permute(0, 1, *(2 + axis for axis in transpose)))[0]
     back = np.argsort(transpose)
-    return logits.permute(0, 1, *(2 + int(axis) for axis in back))
+    found: Tensor = logits.permute(0, 1, *(2 + int(axis) for axis in back))
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,10 +203,20 @@ def test_a_configuration_inherits_and_plans_of_before_2_4_are_read(results: Made
 
 def test_intensities_that_are_none_of_a_ct_are_refused(results: Made) -> None:
     folder, _ = results()
-    plan = read_plan(_edited(folder, "plans.json", lambda p: _full(p).update(normalization_schemes=["ZScoreNormalization", "CTNormalization"])))
+    plan = read_plan(
+        _edited(
+            folder,
+            "plans.json",
+            lambda p: _full(p).update(normalization_schemes=["ZScoreNormalization", "CTNormalization"]),
+        )
+    )
     with pytest.raises(ModelError, match="channel 0 is normalised by ZScoreNormalization"):
         plan.statistics(0)
-    wrong = _edited(folder, "plans.json", lambda p: p["foreground_intensity_properties_per_channel"]["1"].update(mean=900.0))
+    wrong = _edited(
+        folder,
+        "plans.json",
+        lambda p: p["foreground_intensity_properties_per_channel"]["1"].update(mean=900.0),
+    )
     with pytest.raises(ModelError, match="none of a CT"):
         read_plan(wrong).statistics(1)
 
@@ -229,7 +241,7 @@ def test_other_classes_than_ours_are_refused(results: Made) -> None:
         ({"background": 0, "liver": 1, "Liver": 2}, "or one twice"),
         ({"background": 0, "liver": 2}, "not 1 to 1"),
     ):
-        plan = read_plan(_edited(folder, "dataset.json", lambda d, labels=labels: d.update(labels=labels)))
+        plan = read_plan(_edited(folder, "dataset.json", partial(dict.update, labels=labels)))
         with pytest.raises(ModelError, match=cause):
             structure_rows(plan)
     regions = _edited(folder, "dataset.json", lambda d: d.update(labels={"background": 0, "both": [1, 2]}))
@@ -246,7 +258,7 @@ def test_a_part_of_one_class_takes_no_network_of_two(results: Made) -> None:
 def test_a_folder_means_its_first_fold_and_a_fold_itself(results: Made) -> None:
     folder, _ = results(fold="1")
     assert NnunetFolder.at(folder) == NnunetFolder.at(folder / "fold_1") == NnunetFolder(folder, "1")
-    with pytest.raises(ModelError, match="no fold_0/checkpoint_final.pth, only folds 1"):
+    with pytest.raises(ModelError, match=r"no fold_0/checkpoint_final.pth, only folds 1"):
         NnunetFolder.at(folder, "0")
     with pytest.raises(ModelError, match="only folds none"):
         NnunetFolder.at(folder, checkpoint="checkpoint_best.pth")

@@ -59,7 +59,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         try:
             tensors = tensors_in(read_bounded(out, LARGEST_WEIGHTS))
         except (ModelError, InputError) as error:
-            raise ModelError(error.cause, code=error.code, cure="train it again").at(file=path.name) from error
+            raise ModelError(error.cause, code=error.code, cure="train it again").at(
+                file=path.name
+            ) from error
     return Checkpoint(tensors=tensors, digest=digest, facts=facts)
 
 
@@ -78,7 +80,9 @@ def _unpickled(path: Path, out: Path) -> dict[str, str | int]:
     cause = str(said.get("cause", ""))[:200]
     if done.returncode == _TOO_OLD:
         msg = f"torch {cause} is too old to open a foreign checkpoint (CVE-2026-24747)"
-        raise EnvironmentProblemError(msg, code="E_TORCH", cure="install torch 2.10 or later").at(file=path.name)
+        raise EnvironmentProblemError(msg, code="E_TORCH", cure="install torch 2.10 or later").at(
+            file=path.name
+        )
     if done.returncode == _REFUSED:
         cure = "take a checkpoint that nnU-Net wrote, from a source you trust"
         msg = f"unsafe or no checkpoint of nnU-Net: {cause}; nothing of it was run"

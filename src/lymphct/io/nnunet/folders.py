@@ -50,10 +50,14 @@ class NnunetFolder:
                 msg = f"no trained nnU-Net: the folder has no {name}"
                 cure = "give the folder Trainer__Plans__Configuration, which holds plans.json and fold_0"
                 raise ModelError(msg, code="E_NNUNET_FOLDER", cure=cure).at(file=folder.name)
-        there = sorted(p.name.removeprefix(_FOLD) for p in folder.glob(f"{_FOLD}*") if (p / checkpoint).is_file())
+        there = sorted(
+            p.name.removeprefix(_FOLD) for p in folder.glob(f"{_FOLD}*") if (p / checkpoint).is_file()
+        )
         chosen = fold or named or (there[0] if there else "0")
         if chosen not in there:
-            msg = f"there is no {_FOLD}{chosen[:20]}/{checkpoint[:60]}, only folds {', '.join(there) or 'none'}"
+            msg = (
+                f"there is no {_FOLD}{chosen[:20]}/{checkpoint[:60]}, only folds {', '.join(there) or 'none'}"
+            )
             cure = "name a fold that was trained: --fold 0 or all"
             raise ModelError(msg, code="E_NNUNET_FOLDER", cure=cure).at(file=folder.name)
         return cls(folder=folder, fold=chosen, checkpoint=checkpoint)

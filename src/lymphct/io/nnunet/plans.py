@@ -134,7 +134,7 @@ def _plan(plans: Mapping[str, Any], dataset: Mapping[str, Any], configuration: s
         _refuse(f"transpose_forward is {list(forward)}", "copy the folder again")
     transpose = (forward[0], forward[1], forward[2])
     spacing = chosen.get("spacing") or plans["original_median_spacing_after_transp"]
-    labels = dataset["labels"]
+    labels, noted = dataset["labels"], dataset.get(OURS)
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in labels.values()):
         _refuse("its labels are regions of several numbers", _OTHER_TOOL)
     if any(chosen.get("use_mask_for_norm", ())):
@@ -149,7 +149,7 @@ def _plan(plans: Mapping[str, Any], dataset: Mapping[str, Any], configuration: s
         schemes=tuple(str(scheme) for scheme in chosen["normalization_schemes"]),
         intensity=plans.get("foreground_intensity_properties_per_channel", {}),
         labels={str(name): int(number) for name, number in labels.items()},
-        ours=dataset.get(OURS) if isinstance(dataset.get(OURS), dict) else {},
+        ours=noted if isinstance(noted, dict) else {},
     )
 
 

@@ -51,7 +51,11 @@ def main(checkpoint: str, out: str) -> None:
         _end(3, "it holds no network_weights")
     tensors: dict[str, Any] = {}
     for name, tensor in content["network_weights"].items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        if (
+            not isinstance(name, str)
+            or not isinstance(tensor, torch.Tensor)
+            or tensor.layout != torch.strided
+        ):
             _end(3, "network_weights holds other things than tensors")
         tensors[name] = tensor.detach().to(torch.float32).contiguous().clone()
     save_file(tensors, out)
@@ -106,7 +110,9 @@ def _require_archive(checkpoint: Path) -> None:
 def _numbers(np: Any) -> list[Any]:  # noqa: ANN401 - the module
     """Return what builds numpy's numbers, by the names of NumPy 1 and 2."""
     scalar = np._core.multiarray.scalar  # noqa: SLF001 - the name a pickle has
-    kinds = [np.dtype(kind) for kind in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")]
+    kinds = [
+        np.dtype(kind) for kind in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
+    ]
     return [
         np.dtype,
         scalar,
@@ -117,7 +123,9 @@ def _numbers(np: Any) -> list[Any]:  # noqa: ANN401 - the module
 
 
 def _cause(message: str) -> str:
-    found = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"[Uu]nsupported (?:global|class)[: ]+([\w.]+)", message)
+    found = re.search(r"GLOBAL ([\w.]+)", message) or re.search(
+        r"[Uu]nsupported (?:global|class)[: ]+([\w.]+)", message
+    )
     if found:
         return f"it holds {found[1][:60]}, which is neither a tensor nor a number"
     return "it is damaged, or holds other things than tensors and numbers"
