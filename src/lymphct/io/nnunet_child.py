@@ -24,7 +24,7 @@ from lymphct.core.errors import EnvironmentProblemError, InputError, ModelError
 from lymphct.core.system import move
 from lymphct.io.images.nifti import write_nifti
 from lymphct.io.images.reading import read_volume
-from lymphct.io.nnunet.folders import FINAL, NnunetFolder
+from lymphct.io.nnunet.folders import NnunetFolder
 from lymphct.io.nnunet.plans import DATASET_FILE
 from lymphct.io.results.disk import environment_errors
 from lymphct.io.results.jsonfile import read_json
@@ -72,7 +72,6 @@ def predict_by_nnunet(
     out: Path,
     *,
     fold: str | None = None,
-    checkpoint: str = FINAL,
     limits: NnunetLimits | None = None,
 ) -> Path:
     """Let the user's own nnU-Net segment one patient; return the label map file, in its own numbers.
@@ -80,10 +79,9 @@ def predict_by_nnunet(
     Args:
         folder: results folder `Trainer__Plans__Configuration`, or a fold in it.
         images: one file per channel, in the network's order, on one grid.
-        out: label map to write; its ending should be that of the data set (`.nii.gz`). The names of its numbers
-            are those of `dataset.json` in `folder`.
+        out: label map to write; its ending should be that of the data set (`.nii.gz`). Its numbers have the
+            names of `dataset.json` in `folder`.
         fold: which; None takes the first there is.
-        checkpoint: name of the file in the fold's folder.
         limits: time, memory, device.
 
     Raises:
@@ -93,7 +91,7 @@ def predict_by_nnunet(
 
     """
     limits = limits or NnunetLimits()
-    place = NnunetFolder.at(folder, fold, checkpoint)
+    place = NnunetFolder.at(folder, fold)
     ending = _ending(place.folder, len(images))
     program = nnunet_program()
     with environment_errors(), tempfile.TemporaryDirectory(prefix="lymphct-nnunet-") as name:

@@ -145,8 +145,8 @@ def export_nnunet(
 ) -> Exported:
     """Prepare the cohort and write the data set, whole or not at all.
 
-    Patients are prepared first and kept, so that an interrupted export goes on where it was; one that is there
-    from the same patients and settings is kept as it is.
+    Patients are prepared first and kept, so that an interrupted export goes on where it was; one that is
+    there from the same patients and settings is kept as it is.
 
     Raises:
         InputError: patients cannot be read, nobody has the labels, or a fold has nobody on one side.

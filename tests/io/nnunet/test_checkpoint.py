@@ -108,7 +108,8 @@ def _in_child(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
     script = Path(opening.__file__).with_name("unpickling.py")
     start = (
         f"import importlib.util, pathlib; "
-        f"s = importlib.util.spec_from_file_location('u', {str(script)!r}); u = importlib.util.module_from_spec(s); "
+        f"s = importlib.util.spec_from_file_location('u', {str(script)!r}); "
+        f"u = importlib.util.module_from_spec(s); "
         f"s.loader.exec_module(u); u._lock_in(pathlib.Path({str(tmp_path / 'out')!r}))\n"
     )
     return subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=False)

@@ -157,7 +157,7 @@ def _kwargs(plans: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        (lambda p: _full(p)["architecture"].update(network_class_name="a.b.SwinUNETR"), "architecture SwinUNETR is neither"),
+        (lambda p: _full(p)["architecture"].update(network_class_name="a.Swin"), "Swin is neither"),
         (lambda p: _kwargs(p).update(squeeze_excitation=True), "not nnU-Net's own"),
         (lambda p: _kwargs(p).update(conv_op="torch.nn.modules.conv.Conv2d"), "not nnU-Net's own"),
         (lambda p: _kwargs(p).update(n_conv_per_stage=[2, 3, 2]), r"stages have \[2, 3, 2\]"),

@@ -1,7 +1,7 @@
-"""nnU-Net's weights as ours: every tensor used, none missing, axes along k, j, i, channels arterial and venous.
+"""nnU-Net's weights as ours: every tensor used, none missing, axes along k, j, i, channels of our phases.
 
-What cannot be said exactly by a network of ours is refused; what can is said by zeros: a phase it does not look
-at gets weights of 0, a structure it does not know a logit that never wins (decision 0044).
+What cannot be said exactly by a network of ours is refused; what can is said by zeros: a phase it does not
+look at gets weights of 0, a structure it does not know a logit that never wins (decision 0044).
 """
 
 from collections.abc import Mapping, Sequence

@@ -70,7 +70,7 @@ class NnunetPlan:
         """
         if self.schemes[channel] != "CTNormalization":
             _refuse(
-                f"channel {channel} is normalised by {self.schemes[channel]}, a phase must be by CTNormalization",
+                f"channel {channel} is normalised by {self.schemes[channel]}, a phase needs CTNormalization",
                 "name the channels CT in dataset.json and train it again",
             )
         found = self.intensity.get(str(channel), {})

@@ -3,7 +3,7 @@
 `python -I unpickling.py CHECKPOINT OUT`: writes the weights of an nnU-Net checkpoint to OUT (safetensors) and
 prints one line of JSON with what else is needed. It imports nothing of this package, has no network, may
 write to OUT alone, start no process, and reads with `weights_only=True`, numpy's numbers allowed besides.
-Exit codes: 0 done · 3 not a checkpoint, or with other things than tensors and numbers in it · 4 torch is too old.
+Exit codes: 0 done · 3 not a checkpoint, or with other things than tensors and numbers · 4 torch is too old.
 """
 
 import ctypes
@@ -33,6 +33,7 @@ _FORBIDDEN: Final = (
 
 
 def main(checkpoint: str, out: str) -> None:
+    """Do what the module says, or end the process."""
     import numpy as np  # noqa: PLC0415 - before the process locks itself in
     import torch  # noqa: PLC0415
     from safetensors.torch import save_file  # noqa: PLC0415
