@@ -266,11 +266,13 @@ def _train_here(run: Run, stage: Stage, request: TrainingRequest, keep: Checkpoi
         start = replace(start, evidence=run_evidence(run, device=request.device, jobs=request.jobs))
     else:
         start = replace(start, parts=parts_in(bundle, stage.needs))
-    seen, extra = Guided(patients=run.patients, roles=run.plan.roles(name)), {}
+    seen = Guided(patients=run.patients, roles=run.plan.roles(name))
+    extra: dict[str, JSON] = {}
     if name is StageName.NODES:
         if request.nnunet is not None:
             backbone = read_backbone(request.nnunet, run.plan.config.nodes, run.plan.roles(name))
-            start, extra = replace(start, backbone=backbone.tensors), {"init_nnunet": dict(backbone.record)}
+            start = replace(start, backbone=backbone.tensors)
+            extra["init_nnunet"] = dict(backbone.record)
         seen = guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
     elif name is StageName.STRUCTURES:
         extra = shown_classes(run, seen.roles.train)
