@@ -137,3 +137,15 @@ def test_the_same_generator_gives_the_same_weights_whatever_the_global_seed() ->
 def test_impossible_architectures_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         UNetSettings.model_validate(change)
+
+
+def test_settings_that_say_nothing_of_kernels_read_as_before_there_were_any() -> None:
+    assert "kernel_sizes" not in SETTINGS.model_dump()
+    flat = SETTINGS.model_copy(update={"kernel_sizes": ((3, 3, 1), *[(3, 3, 3)] * 3)})
+    assert UNetSettings.model_validate_json(flat.model_dump_json()) == flat
+
+
+def test_a_kernel_for_each_resolution_and_odd_is_asked_for() -> None:
+    for kernels in (((3, 3, 3),), ((3, 3, 2), *[(3, 3, 3)] * 3)):
+        with pytest.raises(ValidationError, match="odd edges for each of 4 resolutions"):
+            UNetSettings.model_validate({**SETTINGS.model_dump(), "kernel_sizes": kernels})

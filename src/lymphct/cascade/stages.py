@@ -115,6 +115,7 @@ class Start:
         device: on which the network is trained.
         pretrained: start weights of the status network; None starts from random ones (Sec. III-B).
         weights: of the same stage of another bundle, to go on from; None begins as the stage does.
+        backbone: encoder and decoder that stage 1 starts from; None starts from random ones (decision 0044).
 
     """
 
@@ -125,6 +126,7 @@ class Start:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     pretrained: Pretrained | None = None
     weights: Weights | None = None
+    backbone: Weights | None = None
 
     def evidence_of(self, ids: Sequence[str]) -> list[Evidence]:
         """Return the evidence of those who were examined, in the order of `ids`."""
@@ -234,6 +236,11 @@ def _from_stage1(network: Any, start: Start) -> None:  # noqa: ANN401 - as the t
     start_from_stage1(network, start.parts[StageName.NODES].weights)
 
 
+def _from_backbone(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it
+    if start.backbone is not None:
+        network.unet.load_state_dict(start.backbone, strict=True)
+
+
 def _from_images(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it
     initialize(network, None if start.pretrained is None else start.pretrained.tensors)
 
@@ -272,6 +279,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             score="dice",
             thresholds=("node_voxel", "node_min_volume_mm3"),
             build=build_node_network,
+            begin=_from_backbone,
             cases=_segmentation(StageName.NODES),
             fit=fit_segmentation,
             choose=choose_nodes,

@@ -2,7 +2,19 @@
 
 import typer
 
-from lymphct.cli import attention, cohort, demo, evaluate, importing, predict, prepare, scores, system, train
+from lymphct.cli import (
+    attention,
+    cohort,
+    demo,
+    evaluate,
+    importing,
+    nnunet,
+    predict,
+    prepare,
+    scores,
+    system,
+    train,
+)
 from lymphct.cli import register as registration
 from lymphct.cli.epilogs import add_epilogs
 
@@ -14,12 +26,13 @@ def register(app: typer.Typer) -> None:
         predict,
         train,
         prepare,
-        importing,
         evaluate,
         scores,
         attention,
         registration,
         cohort,
+        nnunet,
+        importing,
         system,
     ):
         module.register(app)

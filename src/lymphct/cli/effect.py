@@ -21,7 +21,8 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "compare": (),
     "doctor": (),
     "evaluate": (),
-    "import": (),
+    "export": (*_ATTENTION, "registration", "imaging"),
+    "import": ("registration",),
     "models": (),
     "phantom": (),
 }

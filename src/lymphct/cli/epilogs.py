@@ -35,6 +35,12 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
     "register": ("lymphct register --fixed venous.nii.gz --moving arterial.nii.gz --out registered",),
+    "export nnunet": (
+        "lymphct export nnunet cohort.csv --out nnUNet_raw --number 501 --name Structures --channels A,V",
+    ),
+    "import nnunet": (
+        "lymphct import nnunet nnUNetTrainer__nnUNetPlans__3d_fullres --out bundles/organs --as structures",
+    ),
     "phantom": ("lymphct phantom phantoms --patients 20 --size tiny --seed 7",),
     "check": (
         "lymphct check cohort.csv",

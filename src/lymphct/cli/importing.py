@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from lymphct.cli.context import GLOBALS, counted, progress_bar
+from lymphct.cli.nnunet import import_nnunet
 from lymphct.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ class ByFolder(TyperCommand):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the group; its sub-commands are added by whoever imports other things."""
+    """Add the group."""
     group = typer.Typer(
         cls=FolderOrCommand, help="Turn a public data set, or files of your own layout, into a cohort."
     )
     group.command(FOLDER, cls=ByFolder)(import_folder)
+    group.command("nnunet")(import_nnunet)
     app.add_typer(group, name="import")
 
 

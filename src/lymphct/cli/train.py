@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EVERYTHING: Final = "all"
+NNUNET: Final = "nnunet:"
+"""Begins a value of `--init` that names an nnU-Net."""
 FIRST: Final = 20
 """Iterations after which the pace is told: the first ones wait for images and compile."""
 STAGES: Final = (*(stage.value for stage in StageName), EVERYTHING)
@@ -54,7 +56,11 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; the bundle appears in it.")],
     init: Annotated[
-        Path | None, typer.Option(help="Bundle whose other stages are taken over; fitted on other patients.")
+        Path | None,
+        typer.Option(
+            help="Bundle whose other stages are taken over; fitted on other patients. For nodes also "
+            "nnunet:FOLDER: stage 1 starts from the encoder and decoder of a trained nnU-Net."
+        ),
     ] = None,
     start_from: Annotated[
         Path | None,
@@ -102,6 +108,7 @@ def train(
     """Train on your own cohort; prints the folder of the bundle."""
     _require_structures(stage, teacher, rounds)
     config = _started(chosen_config(), imagenet, random_init=random_init)
+    init, nnunet = _origins(init, stage)
     if stage in {StageName.METASTASIS, EVERYTHING} and start_from is None:
         from lymphct.metastasis.settings import require_start
 
@@ -138,6 +145,7 @@ def train(
         rehash=rehash,
         pretrained=None if imagenet is None else read_pretrained(imagenet),
         teaching=None if teacher is None else Teaching(sources=teacher, rounds=rounds),
+        nnunet=nnunet,
     )
     only = None if stage == EVERYTHING else StageName(stage)
     outlook = foresee_training(manifest, request, only)
@@ -172,6 +180,20 @@ def _require_structures(stage: str, teacher: str | None, rounds: int) -> None:
     if teacher is None and rounds != 1:
         msg = "--rounds counts rounds of self-learning, and there is no --teacher"
         raise UsageError(msg, cure="add --teacher, or leave out --rounds")
+
+
+def _origins(init: Path | None, stage: str) -> tuple[Path | None, Path | None]:
+    """Return the bundle and the nnU-Net that `--init` names; either may be None."""
+    if init is None or not str(init).startswith(NNUNET):
+        return init, None
+    if stage != StageName.NODES:
+        msg = f"--init {NNUNET}FOLDER is for the stage nodes alone"
+        raise typer.BadParameter(msg)
+    from lymphct.io.nnunet.folders import NnunetFolder
+
+    folder = Path(str(init).removeprefix(NNUNET))
+    NnunetFolder.at(folder)  # refused here, before patients are prepared
+    return None, folder
 
 
 def _started(config: "Config", imagenet: Path | None, *, random_init: bool) -> "Config":

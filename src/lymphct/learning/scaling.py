@@ -44,6 +44,7 @@ def scale_network(
         smaller = UNetSettings.model_validate(
             unet.model_dump()
             | {"features": unet.features[:resolutions], "strides": unet.strides[:resolutions]}
+            | ({} if unet.kernel_sizes is None else {"kernel_sizes": unet.kernel_sizes[:resolutions]})
         )
         total = smaller.total_stride
         scaled = scale_size(patch_size, spacing, to_spacing, total)

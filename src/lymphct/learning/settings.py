@@ -4,7 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from lymphct.core.arrays import Index3
 from lymphct.core.settings import Edge, Settings
@@ -41,6 +50,17 @@ class UNetSettings(Settings):
     """Not stated in the paper; nnU-Net's default is plain, residual is its ResEnc variant."""
     residual_blocks: tuple[PositiveInt, ...] = (1, 3, 4, 6, 6, 6)
     """Blocks per resolution of the residual encoder. Not stated in the paper; nnU-Net's ResEnc presets."""
+    kernel_sizes: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] | None = None
+    """Kernel along i, j, k of each resolution, odd; None: 3×3×3. Not stated in the paper; nnU-Net plans flat
+    kernels for thick slices (decision 0044)."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Where nothing is said of kernels, settings and bundles read as they did before it could be said.
+        values: dict[str, Any] = handler(self)
+        if self.kernel_sizes is None:
+            values.pop("kernel_sizes", None)
+        return values
 
     @model_validator(mode="after")
     def _resolutions_agree(self) -> Self:
@@ -52,6 +72,12 @@ class UNetSettings(Settings):
             raise ValueError(msg)
         if self.strides[0] != PLAIN_STRIDE:
             msg = f"the first stride must be (1, 1, 1) to keep the input's voxels, got {self.strides[0]}"
+            raise ValueError(msg)
+        kernels = self.kernel_sizes
+        if kernels is not None and (
+            len(kernels) != len(self.features) or not all(edge % 2 for kernel in kernels for edge in kernel)
+        ):
+            msg = f"kernel_sizes must name odd edges for each of {len(self.features)} resolutions"
             raise ValueError(msg)
         if self.encoder == "residual" and len(self.residual_blocks) < len(self.features):
             msg = f"residual_blocks names {len(self.residual_blocks)} of {len(self.features)} resolutions"

@@ -15,6 +15,9 @@ from lymphct.learning.tensors import reversed_axes
 LEAK = 0.01
 """Slope of LeakyReLU below zero (nnU-Net)."""
 
+Kernel = int | Index3
+"""Edge of a convolution, or its edges along k, j, i."""
+
 
 class ConvNorm(nn.Module):
     """Convolution, instance norm and, where asked for, LeakyReLU; strides and kernels along k, j, i."""
@@ -23,13 +26,15 @@ class ConvNorm(nn.Module):
         self,
         channels: tuple[int, int],
         *,
-        kernel: int = 3,
+        kernel: Kernel = 3,
         stride: Index3 = PLAIN_STRIDE,
         active: bool = True,
     ) -> None:
         super().__init__()
+        edges = (kernel, kernel, kernel) if isinstance(kernel, int) else kernel
+        padding = (edges[0] // 2, edges[1] // 2, edges[2] // 2)
         # nnU-Net's 1×1×1 projections of the residual skip carry no bias, all other convolutions do.
-        self.conv = nn.Conv3d(*channels, kernel, stride, kernel // 2, bias=kernel > 1)
+        self.conv = nn.Conv3d(*channels, kernel, stride, padding, bias=kernel != 1)
         self.norm = nn.InstanceNorm3d(channels[1], eps=1e-5, affine=True)
         self.active = active
 
@@ -42,10 +47,12 @@ class ConvNorm(nn.Module):
 class ConvStack(nn.Module):
     """Several `ConvNorm` in a row; the first one strides and changes the number of channels."""
 
-    def __init__(self, channels: tuple[int, int], count: int, stride: Index3 = PLAIN_STRIDE) -> None:
+    def __init__(
+        self, channels: tuple[int, int], count: int, stride: Index3 = PLAIN_STRIDE, kernel: Kernel = 3
+    ) -> None:
         super().__init__()
-        rest = (ConvNorm((channels[1], channels[1])) for _ in range(count - 1))
-        self.convs = nn.Sequential(ConvNorm(channels, stride=stride), *rest)
+        rest = (ConvNorm((channels[1], channels[1]), kernel=kernel) for _ in range(count - 1))
+        self.convs = nn.Sequential(ConvNorm(channels, kernel=kernel, stride=stride), *rest)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c_in, k, j, i) to (b, c_out, k/stride, …)."""
@@ -56,10 +63,10 @@ class ConvStack(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions beside a skip that pools averages and projects (ResNet-D, as in nnU-Net's ResEnc)."""
 
-    def __init__(self, channels: tuple[int, int], stride: Index3 = PLAIN_STRIDE) -> None:
+    def __init__(self, channels: tuple[int, int], stride: Index3 = PLAIN_STRIDE, kernel: Kernel = 3) -> None:
         super().__init__()
-        self.conv1 = ConvNorm(channels, stride=stride)
-        self.conv2 = ConvNorm((channels[1], channels[1]), active=False)
+        self.conv1 = ConvNorm(channels, kernel=kernel, stride=stride)
+        self.conv2 = ConvNorm((channels[1], channels[1]), kernel=kernel, active=False)
         skip: list[nn.Module] = [nn.AvgPool3d(stride, stride)] if stride != PLAIN_STRIDE else []
         if channels[0] != channels[1]:
             skip.append(ConvNorm(channels, kernel=1, active=False))
@@ -73,10 +80,10 @@ class ResidualBlock(nn.Module):
 class ResidualStack(nn.Module):
     """Several residual blocks; the first one strides and changes the number of channels."""
 
-    def __init__(self, channels: tuple[int, int], count: int, stride: Index3) -> None:
+    def __init__(self, channels: tuple[int, int], count: int, stride: Index3, kernel: Kernel = 3) -> None:
         super().__init__()
-        rest = (ResidualBlock((channels[1], channels[1])) for _ in range(count - 1))
-        self.blocks = nn.Sequential(ResidualBlock(channels, stride), *rest)
+        rest = (ResidualBlock((channels[1], channels[1]), kernel=kernel) for _ in range(count - 1))
+        self.blocks = nn.Sequential(ResidualBlock(channels, stride, kernel), *rest)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c_in, k, j, i) to (b, c_out, k/stride, …)."""
@@ -91,15 +98,19 @@ class Encoder(nn.Module):
         super().__init__()
         first = settings.features[0]
         residual = settings.encoder == "residual"
-        self.stem = ConvStack((in_channels, first), 1) if residual else nn.Sequential()
+        kernels = kernels_of(settings)
+        self.stem = ConvStack((in_channels, first), 1, kernel=kernels[0]) if residual else nn.Sequential()
         inputs = (first if residual else in_channels, *settings.features)
         stages: list[nn.Module] = []
         for n, (width, strides) in enumerate(zip(settings.features, settings.strides, strict=True)):
             stride = reversed_axes(strides)
             if residual:
-                stages.append(ResidualStack((inputs[n], width), settings.residual_blocks[n], stride))
+                stages.append(
+                    ResidualStack((inputs[n], width), settings.residual_blocks[n], stride, kernels[n])
+                )
             else:
-                stack = ConvStack((inputs[n], width), settings.convolutions_per_stage, stride)
+                count = settings.convolutions_per_stage
+                stack = ConvStack((inputs[n], width), count, stride, kernels[n])
                 stages.append(nn.Sequential(stack))  # nnU-Net's names: encoder.stages.N.0.convs
         self.stages = nn.Sequential(*stages)
 
@@ -124,8 +135,10 @@ class Decoder(nn.Module):
         self.transpconvs = nn.ModuleList(
             nn.ConvTranspose3d(low, high, stride, stride) for low, high, stride in steps
         )
+        count, kernels = settings.decoder_convolutions, kernels_of(settings)[-2::-1]
         self.stages = nn.ModuleList(
-            ConvStack((2 * high, high), settings.decoder_convolutions) for _, high, _ in steps
+            ConvStack((2 * high, high), count, kernel=kernel)
+            for (_, high, _), kernel in zip(steps, kernels, strict=True)
         )
         heads = (nn.Conv3d(high, classes, 1) for _, high, _ in steps) if classes else ()
         self.seg_layers = nn.ModuleList(heads)
@@ -175,6 +188,13 @@ class SegmentationNetwork(nn.Module):
         features = self.decoder(self.encoder(image))
         heads = reversed(list(self.decoder.seg_layers))
         return [head(x) for head, x in zip(heads, features, strict=True)]
+
+
+def kernels_of(settings: UNetSettings) -> tuple[Kernel, ...]:
+    """Return the kernel of each resolution along k, j, i, finest first; 3 where the settings name none."""
+    if settings.kernel_sizes is None:
+        return (3,) * len(settings.features)
+    return tuple(reversed_axes(kernel) for kernel in settings.kernel_sizes)
 
 
 def cumulative_strides(settings: UNetSettings) -> tuple[Index3, ...]:

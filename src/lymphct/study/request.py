@@ -60,6 +60,7 @@ class TrainingRequest:
         rehash: hash every input and every prepared image, even where its files look untouched.
         pretrained: start weights of the status network, such as ImageNet's.
         teaching: masks of a teacher that the structures are learned from, besides drawn ones.
+        nnunet: results folder of an nnU-Net whose encoder and decoder stage 1 starts from.
 
     """
 
@@ -80,6 +81,7 @@ class TrainingRequest:
     rehash: bool = False
     pretrained: Pretrained | None = None
     teaching: Teaching | None = None
+    nnunet: Path | None = None
 
     @property
     def teachers(self) -> Sequence[PatientRecord]:

@@ -16,6 +16,7 @@ from lymphct.cascade.sizes import scaled, scaled_sizes
 from lymphct.cascade.stages import STAGES, Part, Stage, Start
 from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
 from lymphct.core.evidence import Evidence
+from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName, Structure
 from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import Volume
@@ -34,6 +35,7 @@ from lymphct.study.evidence import Examination, examined_patients
 from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
+from lymphct.study.nnunet import Backbone, read_backbone
 from lymphct.study.places import free_device
 from lymphct.study.plan import (
     PLAN_FILE,
@@ -300,12 +302,18 @@ def _train_here(run: Run, stage: Stage, request: TrainingRequest, keep: Checkpoi
     name, bundle = stage.name, read_bundle(run.bundle)
     device = chosen_device(request.device)
     start = Start(config=run.plan.config, seed=run.plan.seed, device=device, pretrained=request.pretrained)
+    backbone: Backbone | None = None
     if name is StageName.METASTASIS:
         start = replace(start, evidence=run_evidence(run, device=request.device, jobs=request.jobs))
     else:
         start = replace(start, parts=parts_in(bundle, stage.needs))
-    seen, extra = Guided(patients=run.patients, roles=run.plan.roles(name)), {}
+    seen = Guided(patients=run.patients, roles=run.plan.roles(name))
+    extra: dict[str, JSON] = {}
     if name is StageName.NODES:
+        if request.nnunet is not None:
+            backbone = read_backbone(request.nnunet, run.plan.config.nodes, run.plan.roles(name))
+            start = replace(start, backbone=backbone.tensors)
+            extra["init_nnunet"] = dict(backbone.record)
         seen = guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
     elif name is StageName.STRUCTURES:
         extra = shown_classes(run, seen.roles.train)
@@ -316,6 +324,8 @@ def _train_here(run: Run, stage: Stage, request: TrainingRequest, keep: Checkpoi
         start = replace(start, weights=before.weights)
     part = fit_stage(stage, seen.patients, seen.roles, learned, start, keep)
     extra |= seen.record
+    if backbone is not None:  # whoever taught what a network starts from has taught the network
+        part = replace(part, train=FittedOn.of(part.train.ids | backbone.taught_by))
     part = replace(part, extra={**part.extra, **extra, **_counted(part)})
     if before is None:
         add_part(run, part)

@@ -1,0 +1,238 @@
+"""The user's own nnU-Net, run in a child process with progress and limits.
+
+It is found as the interpreter, or the program, that the environment variable LYMPHCT_NNUNET names, else as
+`nnUNetv2_predict_from_modelfolder` on PATH. It reads its own checkpoints its own way: whoever runs a foreign
+one there trusts it; `lymphct import nnunet` does not have to.
+"""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lymphct.core.errors import EnvironmentProblemError, InputError, ModelError
+from lymphct.core.system import move
+from lymphct.io.images.nifti import write_nifti
+from lymphct.io.images.reading import read_volume
+from lymphct.io.nnunet.folders import NnunetFolder
+from lymphct.io.nnunet.plans import DATASET_FILE
+from lymphct.io.results.disk import environment_errors
+from lymphct.io.results.jsonfile import read_json
+
+logger = logging.getLogger(__name__)
+
+VARIABLE: Final = "LYMPHCT_NNUNET"
+PROGRAM: Final = "nnUNetv2_predict_from_modelfolder"
+
+_ENTRY: Final = (
+    "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as main; main()"
+)
+_LIMITED: Final = (
+    "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_AS, (n, n)); "
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
+_CASE: Final = "case"
+_PERCENT: Final = re.compile(rb"(\d{1,3})%\|")
+_TOLD_EVERY: Final = 10
+_CHUNK: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NnunetLimits:
+    """What the child process may take.
+
+    Attributes:
+        seconds: until it is stopped; half an hour suffices for a CT of 512×512×300 voxels on a processor.
+        memory: bytes of its address space; None for no limit. For `cpu` alone: a GPU's driver reserves far
+            more than it uses.
+        device: `cpu`, `cuda` or `mps`.
+        mirroring: average over mirrored images, as nnU-Net does where nobody says otherwise.
+
+    """
+
+    seconds: float = 1800.0
+    memory: int | None = None
+    device: str = "cpu"
+    mirroring: bool = False
+
+
+def predict_by_nnunet(
+    folder: Path,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    fold: str | None = None,
+    limits: NnunetLimits | None = None,
+) -> Path:
+    """Let the user's own nnU-Net segment one patient; return the label map file, in its own numbers.
+
+    Args:
+        folder: results folder `Trainer__Plans__Configuration`, or a fold in it.
+        images: one file per channel, in the network's order, on one grid.
+        out: label map to write; its ending should be that of the data set (`.nii.gz`). Its numbers have the
+            names of `dataset.json` in `folder`.
+        fold: which; None takes the first there is.
+        limits: time, memory, device.
+
+    Raises:
+        ModelError: no trained nnU-Net there, another number of channels, or it failed; says why.
+        EnvironmentProblemError: no nnU-Net is installed, or it took too long.
+        InputError: an image cannot be read.
+
+    """
+    limits = limits or NnunetLimits()
+    place = NnunetFolder.at(folder, fold)
+    ending = _ending(place.folder, len(images))
+    program = nnunet_program()
+    with environment_errors(), tempfile.TemporaryDirectory(prefix="lymphct-nnunet-") as name:
+        given, made = Path(name, "images"), Path(name, "labels")
+        for folder_of in (given, made):
+            folder_of.mkdir()
+        for number, image in enumerate(images):
+            _lay(image, given / f"{_CASE}_{number:04d}{ending}", ending)
+        command = [*program, "-i", str(given), "-o", str(made), "-m", str(place.folder.resolve())]
+        command += ["-f", place.fold, "-chk", place.checkpoint, "-device", limits.device]
+        command += ["-npp", "1", "-nps", "1", *([] if limits.mirroring else ["--disable_tta"])]
+        _run(command, limits, Path(name))
+        found = made / f"{_CASE}{ending}"
+        if not found.is_file():
+            msg = "nnU-Net ended without an error and wrote no label map"
+            raise ModelError(msg, code="E_NNUNET_RUN", cure="run it by hand with the same folder")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging = out.with_name(f".{out.name}.writing")
+        shutil.copyfile(found, staging)
+        move(staging, out)
+    return out
+
+
+def nnunet_program() -> list[str]:
+    """Return the words that start nnU-Net's prediction.
+
+    Raises:
+        EnvironmentProblemError: `E_NO_NNUNET`, there is none.
+
+    """
+    named = os.environ.get(VARIABLE, "").strip()
+    if named:
+        program = shutil.which(named)
+        if program is None:
+            msg = f"{VARIABLE} names {named[:80]}, which is no program"
+            raise EnvironmentProblemError(msg, code="E_NO_NNUNET", cure="name the Python that has nnunetv2")
+        is_python = Path(named).name.casefold().startswith("python")
+        return [program, "-c", _ENTRY] if is_python else [program]
+    program = shutil.which(PROGRAM)
+    if program is None:
+        msg = f"no nnU-Net found: {VARIABLE} is not set and {PROGRAM} is not on PATH"
+        cure = f"pip install nnunetv2 in an environment of its own, then {VARIABLE}=/path/to/its/python"
+        raise EnvironmentProblemError(msg, code="E_NO_NNUNET", cure=cure)
+    return [program]
+
+
+def _ending(folder: Path, images: int) -> str:
+    try:
+        content: Any = read_json(folder / DATASET_FILE)
+    except InputError as error:
+        raise ModelError(error.cause, code=error.code, cure=error.cure).at(file=DATASET_FILE) from error
+    dataset: Mapping[str, Any] = content if isinstance(content, dict) else {}
+    channels = dataset.get("channel_names") or dataset.get("modality") or {}
+    if len(channels) != images:
+        msg = f"the nnU-Net has {len(channels)} channels, {images} images are given"
+        raise ModelError(msg, code="E_CHANNELS", cure="give one image per channel, in its order").at(
+            file=folder.name
+        )
+    ending = str(dataset.get("file_ending", ".nii.gz"))
+    return ending if re.fullmatch(r"(\.[A-Za-z0-9]{1,8}){1,2}", ending) else ".nii.gz"
+
+
+def _lay(image: Path, place: Path, ending: str) -> None:
+    if image.is_file() and image.name.endswith(ending):
+        place.symlink_to(image.resolve())
+    elif ending == ".nii.gz":
+        write_nifti(place, read_volume(image))
+    else:
+        msg = f"the nnU-Net reads {ending} files alone"
+        raise InputError(msg, code="E_FORMAT", cure=f"convert the image to {ending}").at(file=image.name)
+
+
+def _run(command: Sequence[str], limits: NnunetLimits, folder: Path) -> None:
+    if limits.memory is not None and limits.device == "cpu":
+        command = [sys.executable, "-c", _LIMITED, str(limits.memory), *command]
+    # Without these three nnU-Net warns on every start; a prediction from a folder does not use them.
+    paths = {name: str(folder) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    process = subprocess.Popen(  # noqa: S603 - the user's own program
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**paths, **os.environ, "nnUNet_compile": "f", "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+        cwd=folder,
+    )
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        _kill(process.pid)
+
+    timer = threading.Timer(limits.seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        with process:
+            try:
+                last = _listened(process)
+                code = process.wait()
+            except BaseException:
+                _kill(process.pid)
+                raise
+    finally:
+        timer.cancel()
+    if stopped.is_set():
+        msg = f"nnU-Net was stopped after {limits.seconds:g} s"
+        raise EnvironmentProblemError(msg, code="E_NNUNET_TIME", cure="allow it more time, or use a GPU")
+    if code:
+        msg = f"nnU-Net ended with code {code}: {last or 'it said nothing'}"
+        raise ModelError(msg, code="E_NNUNET_RUN", cure="run it by hand with the same folder")
+
+
+def _listened(process: subprocess.Popen[bytes]) -> str:
+    """Log progress while the child speaks; return its last line, without folders."""
+    last, told, rest = "", 0, b""
+    stream = process.stdout
+    while stream is not None:
+        part = os.read(stream.fileno(), _CHUNK)
+        *lines, rest = re.split(rb"[\r\n]", rest + (part or b"\n"))
+        rest = rest[-_CHUNK:]
+        for line in lines:
+            found = _PERCENT.search(line)
+            if found is None:
+                text = line.decode("utf-8", "replace").strip()
+                last = text or last
+                logger.debug("nnU-Net: %s", text[:200])
+                continue
+            tens = int(found[1]) // _TOLD_EVERY * _TOLD_EVERY
+            if tens > told:
+                logger.info("nnU-Net: %d %%", tens)
+            told = tens  # it falls where another bar begins
+        if not part:
+            break
+    return re.sub(r"\S*/", "", last)[:200]
+
+
+def _kill(leader: int) -> None:
+    """Stop a child with everything it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(leader, signal.SIGKILL)
+        else:
+            os.kill(leader, signal.SIGTERM)
