@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from lymphct.core.arrays import AnyArray, DoubleArray
 from lymphct.core.terms import Structure
 from lymphct.phantom.settings import SIZES
-from lymphct.report.colors import STRUCTURE_COLORS
+from lymphct.report.colors import STRUCTURE_COLORS, Color
 
 SHOWN = (
     Structure.AORTA,
@@ -48,7 +48,7 @@ def main() -> None:
     spacing = SIZES[given.size][1]
     truth = arrays[f"truth/{given.patient}"]
     arteries = np.isin(truth, SHOWN[1:])
-    front = (arteries.any(axis=1)).nonzero()
+    front = np.argwhere(arteries.any(axis=1)).T
     box = tuple(slice(max(int(axis.min()) - AROUND, 0), int(axis.max()) + AROUND) for axis in front)
     behind = brightest(arrays[f"arterial/{given.patient}"], arteries)
     figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 5.2), constrained_layout=True)
@@ -57,7 +57,7 @@ def main() -> None:
         panel.imshow(picture.swapaxes(0, 1)[::-1], aspect=spacing[2] / spacing[0], interpolation="nearest")
         panel.set_title(title, fontsize=11)
         panel.axis("off")
-    handles = [Patch(color=[c / 255 for c in STRUCTURE_COLORS[s]], label=s.title) for s in SHOWN]
+    handles = [Patch(color=hexadecimal(STRUCTURE_COLORS[s]), label=s.title) for s in SHOWN]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     figure.savefig(given.out, dpi=110, metadata={"Software": None})
     print(f"{given.out}: {given.out.stat().st_size} bytes")
@@ -86,6 +86,12 @@ def overlaid(grey: DoubleArray, numbers: AnyArray) -> DoubleArray:
     for structure in SHOWN:
         picture[numbers == structure] = np.array(STRUCTURE_COLORS[structure]) / 255
     return picture
+
+
+def hexadecimal(color: Color) -> str:
+    """Return a colour as matplotlib reads it."""
+    red, green, blue = color
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 if __name__ == "__main__":
