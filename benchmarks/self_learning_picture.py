@@ -28,7 +28,12 @@ SHOWN = (
     Structure.LEFT_GASTRIC_ARTERY,
     Structure.HEPATIC_ARTERY_COMMON_AND_PROPER,
 )
-PANELS = {"teacher (V)": "teacher, venous phase", "student, round 1": "student, round 1", "truth": "truth"}
+PANELS = {
+    "teacher (V)": "teacher, venous phase",
+    "student, round 1": "student, round 1",
+    "student, round 2": "student, round 2",
+    "truth": "truth",
+}
 WINDOW = (-100.0, 350.0)
 """HU."""
 AROUND = 6
