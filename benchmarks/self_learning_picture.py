@@ -1,9 +1,10 @@
 """Draw what a student of structures learned beyond its teacher, on a phantom.
 
-`python benchmarks/self_learning_picture.py MAPS.npz [--patient 0] [--out docs/images/self-learning.png]`:
+`python benchmarks/self_learning_picture.py MAPS.npz [--patient 0] [--out docs/images/self-learning.png]
+[--table TABLE.md]`:
 the arteries of one test phantom by the teacher, the student and in truth, seen from the front (the most
 frontal voxel of each ray) over the arterial phase. The maps are those that `benchmarks/self_learning.py
---maps` writes.
+--maps` writes. With the table that it writes as Markdown, both are put into docs/self-learning.md.
 """
 
 import argparse
@@ -36,6 +37,12 @@ PANELS = {
 }
 WINDOW = (-100.0, 350.0)
 """HU."""
+PAGE = Path(__file__).parents[1] / "docs" / "self-learning.md"
+BEGIN, END = "<!-- measured:begin -->", "<!-- measured:end -->"
+PICTURE = (
+    "![Arteries of a phantom by the teacher, by the students of both rounds, and in truth]"
+    "(images/self-learning.png)"
+)
 AROUND = 6
 """Voxels around the arteries that are shown."""
 
@@ -48,6 +55,7 @@ def main() -> None:
     parser.add_argument("--patient", type=int, default=0)
     parser.add_argument("--size", choices=tuple(SIZES), default="tiny")
     parser.add_argument("--out", type=Path, default=Path("docs/images/self-learning.png"))
+    parser.add_argument("--table", type=Path)
     given = parser.parse_args()
     arrays = np.load(given.maps)
     spacing = SIZES[given.size][1]
@@ -66,6 +74,17 @@ def main() -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     figure.savefig(given.out, dpi=110, metadata={"Software": None})
     print(f"{given.out}: {given.out.stat().st_size} bytes")
+    if given.table is not None:
+        PAGE.write_text(
+            with_figures(PAGE.read_text("utf-8"), given.table.read_text("utf-8")), encoding="utf-8"
+        )
+
+
+def with_figures(page: str, table: str) -> str:
+    """Return the page with a table and the picture between its two marks."""
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{PICTURE}\n\n{END}{after}"
 
 
 def brightest(hu: AnyArray, arteries: AnyArray) -> DoubleArray:
