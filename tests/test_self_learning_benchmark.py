@@ -74,3 +74,11 @@ def test_the_picture_shows_the_artery_that_lies_in_front(patient: PreparedPatien
     assert seen[5, 2] == AORTA
     assert_array_equal(seen[8, 9:11], LGA)
     assert seen[0].max() == 0
+
+
+def test_the_page_has_a_place_for_the_table() -> None:
+    page = self_learning_picture.PAGE.read_text(encoding="utf-8")
+    written = self_learning_picture.with_figures(page, "| a |\n")
+    assert "\n| a |\n\n![" in written
+    assert self_learning_picture.with_figures(written, "| a |\n") == written
+    assert written.index("measured:begin") < written.index("| a |") < written.index("measured:end")

@@ -148,6 +148,13 @@ def test_small_components_and_structures_that_cannot_be_teach_nothing() -> None:
     assert_array_equal(kept.labels.array, array)
 
 
+def test_numbers_a_teacher_does_not_tell_apart_are_none_of_what_it_does() -> None:
+    trusting = SETTINGS.model_copy(update={"plausible_only": False})
+    found, _ = cleaned(teacher([SPLEEN, LGA, 0, UNKNOWN], (SPLEEN,)), trusting)
+    assert values_of(found.labels) == [SPLEEN, 0, 0, UNKNOWN]
+    assert found.structures == (SPLEEN,)
+
+
 def test_a_structure_that_ends_too_early_is_found_by_its_recall() -> None:
     drawn = Drawn(labels=line([AORTA, AORTA, AORTA, LGA, SPLEEN]), structures=(AORTA, LGA, SPLEEN))
     found = overlaps(line([AORTA, 0, UNKNOWN, 0, SPLEEN]), drawn, (AORTA, SPLEEN))

@@ -10,8 +10,14 @@ from torch import Tensor, nn
 from lymphct.core.arrays import LabelArray
 from lymphct.learning.batches import Batch
 from lymphct.learning.cases import TrainingCase
+from lymphct.learning.inference import sliding_window_labels
 from lymphct.learning.patches import PatchSampler
-from lymphct.learning.segmentation import batch_loss, fit_segmentation, is_augmented_on_device
+from lymphct.learning.segmentation import (
+    batch_loss,
+    fit_segmentation,
+    is_augmented_on_device,
+    without_untaught,
+)
 from lymphct.learning.settings import (
     AugmentationSettings,
     LossSettings,
@@ -261,3 +267,27 @@ def test_the_loss_shows_the_network_image_and_attention() -> None:
 def test_a_patch_that_the_strides_do_not_divide_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"patch_size \(24, 24, 15\) must be a multiple .* \(4, 4, 2\)"):
         SegmentationTrainingSettings(unet=UNET, sampling=SamplingSettings(patch_size=(24, 24, 15)))
+
+
+def test_classes_that_nobody_drew_are_background_for_everybody(make_case: MakeCase) -> None:
+    one, other = (replace(make_case(n), labelled=labelled) for n, labelled in enumerate(((1, 2), (1,))))
+    first, second = without_untaught([one, other])
+    assert first.labelled is None  # it shows all that anybody drew
+    assert second.labelled == (1, *range(3, 255))  # 2 may be in its background, 3 and above are nowhere
+    whole = make_case(2)
+    assert without_untaught([one, whole]) == [one, whole]  # whoever drew everything drew those as well
+    alone = without_untaught([other])
+    assert [case.labelled for case in alone] == [None]
+
+
+def test_a_network_does_not_call_anything_what_nobody_showed_it(make_case: MakeCase) -> None:
+    case = replace(make_case(0), labelled=(1,))
+    network = SegmentationNetwork(2, 4, UNET)
+    initialize(network, torch.Generator().manual_seed(0))
+    *_, last = fit_segmentation(network, [case], [], _settings(epochs=1, iterations_per_epoch=40), seed=0)
+    assert last.state.epoch == 1
+    found = sliding_window_labels(
+        network, case.normalized_image(), None, (24, 24, 16), _settings().inference
+    ).numpy()
+    assert (found == 1).any()
+    assert (found > 1).mean() < 0.02

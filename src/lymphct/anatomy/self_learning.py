@@ -130,10 +130,11 @@ def cleaned(teacher: TeacherMap, settings: SelfLearningSettings) -> tuple[Teache
         The map, and for each structure that was taken back as a whole what was wrong with it.
 
     """
-    known = teacher.labels.array.copy()
-    known[known == UNJUDGED] = 0
+    # What a teacher does not tell apart is none of what it does, whatever number it has there.
+    told = (teacher.labels.array == UNJUDGED) | np.isin(teacher.labels.array, list(teacher.structures))
+    labels = np.where(told, teacher.labels.array, 0).astype(np.uint8)
+    known = np.where(labels == UNJUDGED, 0, labels)
     kept = keep_large_components(known, settings.component_share)
-    labels = teacher.labels.array.copy()
     labels[(known > 0) & (kept == 0)] = UNJUDGED
     refused: dict[Structure, str] = {}
     if settings.plausible_only:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lymphct.learning.batches import Batch, RawBatch
 from lymphct.learning.cases import TrainingCase
-from lymphct.learning.losses import DeepSupervisionLoss
+from lymphct.learning.losses import IGNORED, DeepSupervisionLoss
 from lymphct.learning.patches import PatchSampler
 from lymphct.learning.settings import LossSettings, SegmentationTrainingSettings
 from lymphct.learning.training import EpochRecord, Told, TrainingState, train
@@ -48,7 +48,7 @@ def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name t
         LearningStoppedError: loss or gradient stay not finite.
 
     """
-    sampler = PatchSampler(cases, settings.sampling, settings.augmentation, seed)
+    sampler = PatchSampler(without_untaught(cases), settings.sampling, settings.augmentation, seed)
     if state is not None:
         sampler.count_on(state.meta)
     on_device = is_augmented_on_device(settings.augmentation.augment_on, next(network.parameters()).device)
@@ -73,6 +73,23 @@ def fit_segmentation(  # noqa: PLR0913 - seed and state are keywords that name t
         100 * sampler.rejected_share,
         sampler.drawn,
     )
+
+
+def without_untaught(cases: Sequence[TrainingCase]) -> Sequence[TrainingCase]:
+    """Return the same cases, in which classes that nobody drew anywhere are background everywhere.
+
+    Background would else stand for them in every patch, and a network that may call it by either name uses
+    the name of what nobody showed it (decision 0040). Classes that somebody drew stay open in the others.
+    """
+    if any(case.labelled is None for case in cases):
+        return cases
+    taught = {label for case in cases for label in case.labelled or ()}
+    known = []
+    for case in cases:
+        open_here = taught.difference(case.labelled or ())
+        everything = tuple(label for label in range(1, IGNORED) if label not in open_here)
+        known.append(replace(case, labelled=everything if open_here else None))
+    return known
 
 
 def is_augmented_on_device(augment_on: str, device: torch.device) -> bool:
