@@ -123,7 +123,9 @@ def _spread(  # noqa: C901 - one loop, as the algorithm is written
                     if cost[a, b, c] == np.inf:
                         continue
                     step = np.sqrt(
-                        ((a - i) * spacing[0]) ** 2 + ((b - j) * spacing[1]) ** 2 + ((c - k) * spacing[2]) ** 2
+                        ((a - i) * spacing[0]) ** 2
+                        + ((b - j) * spacing[1]) ** 2
+                        + ((c - k) * spacing[2]) ** 2
                     )
                     along = np.float32(key + 0.5 * (cost[i, j, k] + cost[a, b, c]) * step)
                     unseen = run[i, j, k] + step if dim[a, b, c] else 0.0

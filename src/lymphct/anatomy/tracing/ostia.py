@@ -67,9 +67,10 @@ def found_wall(scene: Scene, settings: TracingSettings) -> Wall:
 def radial(scene: Scene) -> DoubleArray:
     """Return the distance of each voxel from the wall of the aorta at its level, mm; negative inside."""
     i, j = np.ogrid[: scene.hu.shape[0], : scene.hu.shape[1]]
-    apart: DoubleArray = np.hypot(
-        i[..., None] - scene.middle[:, 0], j[..., None] - scene.middle[:, 1]
-    ) * scene.step - scene.half
+    apart: DoubleArray = (
+        np.hypot(i[..., None] - scene.middle[:, 0], j[..., None] - scene.middle[:, 1]) * scene.step
+        - scene.half
+    )
     return apart
 
 

@@ -69,7 +69,9 @@ def judged(
     seen = line.brightness >= DIM
     gap = longest_run(~seen) * length / max(len(seen) - 1, 1)
     if gap > settings.largest_gap:
-        return Artery(note=f"no blood shows along {gap:.0f} mm of the path ({settings.largest_gap:g} allowed)")
+        return Artery(
+            note=f"no blood shows along {gap:.0f} mm of the path ({settings.largest_gap:g} allowed)"
+        )
     trust = float(np.sqrt(seen.mean() * line.brightness.mean()))
     trust *= 1.0 - 0.5 * gap / max(settings.largest_gap, 1e-6)
     confidence = round(trust * (1.0 if is_whole else 0.5), 2)
