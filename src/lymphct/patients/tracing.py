@@ -1,6 +1,6 @@
 """Traced arteries on disk: two phases and organ masks in; a label map with the arteries and a record out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -41,8 +41,8 @@ class TracingRequest:
     arterial: Path
     structures: Path
     labels: Scheme = "auto"
-    settings: TracingSettings = TracingSettings()
-    registration: RegistrationSettings = RegistrationSettings()
+    settings: TracingSettings = field(default_factory=TracingSettings)
+    registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     threads: int = 1
 
 

@@ -140,3 +140,11 @@ def end_of_trunk(scene: Scene, routes: Routes, opening: int) -> int | None:
     if not flat.size:
         return None
     return int(flat[int(np.unravel_index(flat, own.shape)[0].argmax())])
+
+
+def seen_at_stomach(scene: Scene, routes: Routes, opening: int, level: int) -> IntArray:
+    """Return the voxels (n, 3) in which blood is seen at the stomach, above and before an opening."""
+    where = routes.visible & (routes.tree.start == opening) & touching(scene, Structure.STOMACH)
+    where &= _before_aorta(scene)
+    where[:, :, : level + 1] = False
+    return np.argwhere(where).astype(np.int64)

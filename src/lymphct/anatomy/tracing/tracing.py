@@ -14,6 +14,7 @@ from lymphct.anatomy.tracing.anchors import (
     end_of_mesenteric,
     end_of_trunk,
     found_openings,
+    seen_at_stomach,
 )
 from lymphct.anatomy.tracing.ostia import Wall, found_wall, levels_of
 from lymphct.anatomy.tracing.outcome import TRACEABLE, Artery, Traced
@@ -37,6 +38,8 @@ DEFAULT_SETTINGS: Final = TracingSettings()
 
 _INTO_AORTA: Final = 3.0
 """mm that an artery is led back into the aorta, whose own mask wins."""
+_BESIDE: Final = 8.0
+"""mm from the other arteries beyond which blood at the stomach is that of the LGA."""
 _SHARED: Final = 3.0
 """mm from the splenic artery within which the hepatic one still runs in the coeliac trunk."""
 
@@ -85,7 +88,8 @@ def trace_arteries(
     trunk = _trunk(search)
     found = {SMA: _mesenteric(search), TRUNK: trunk, HEPATIC: _hepatic(search, trunk.line)}
     if settings.left_gastric_artery:
-        found[LGA] = Artery(note="not traced yet")
+        lines = [a.line for a in (trunk, found[HEPATIC]) if a.line is not None]
+        found[LGA] = _left_gastric(search, lines)
     arteries = {s: found[s] for s in TRACEABLE if s in found and not np.any(structures.array == s)}
     for structure, artery in arteries.items():
         said = f"confidence {artery.confidence:g}" if artery.is_traced else f"withheld: {artery.note}"
@@ -134,6 +138,24 @@ def _hepatic(search: _Search, trunk: Centreline | None) -> Artery:
     apart = cKDTree(trunk.points).query(line.points)[0] > _SHARED
     first = len(apart) - int(np.argmin(apart[::-1])) if not apart.all() else 0
     return judged(line.part(max(first - 1, 0)), HEPATIC, search.settings)
+
+
+def _left_gastric(search: _Search, others: list[Centreline]) -> Artery:
+    """Follow what leaves the coeliac trunk upwards and runs along the stomach; experimental."""
+    opening = search.openings.celiac
+    if not opening or not others or not search.scene.holds(Structure.STOMACH):
+        return Artery(note="no coeliac trunk or no stomach between which it could run")
+    tree = cKDTree(np.concatenate([line.points for line in others]))
+    level = int(levels_of(search.wall.openings)[opening])
+    places = seen_at_stomach(search.scene, search.routes, opening, level)
+    free = places[tree.query(search.scene.grid.world(places))[0] > _BESIDE] if len(places) else places
+    if not len(free):
+        return Artery(note="no way through blood leads from the coeliac trunk to the stomach")
+    flat = np.ravel_multi_index(tuple(free.T), search.scene.hu.shape)
+    line = search.line(int(flat[int(search.routes.tree.total.reshape(-1)[flat].argmax())]))
+    apart = tree.query(line.points)[0] > _SHARED
+    first = len(apart) - int(np.argmin(apart[::-1])) if not apart.all() else 0
+    return judged(line.part(max(first - 1, 0)), LGA, search.settings)
 
 
 def _painted(arteries: Mapping[Structure, Artery], structures: Volume, search: _Search) -> Volume:
