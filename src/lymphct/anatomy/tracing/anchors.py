@@ -18,6 +18,8 @@ LARGEST_DISTANCE: Final = 40.0
 TRUNK_REACH: Final = 50.0
 """mm of a trunk that are followed where no organ says where it leads."""
 
+_ALONG_HILUM: Final = 25.0
+"""Cost, in mm of bright artery, for which the splenic artery is followed once it has reached the spleen."""
 _BORDER: Final = 4.0
 """mm from the border of the image at which an opening counts as cut."""
 _MESENTERY: Final = (30.0, 70.0)
@@ -53,7 +55,7 @@ def found_openings(scene: Scene, wall: Wall, routes: Routes, settings: TracingSe
     levels = levels_of(wall.openings)
     spleen = None
     if scene.holds(Structure.SPLEEN):
-        spleen = cheapest_of(routes, routes.visible & touching(scene, Structure.SPLEEN))
+        spleen = _end_at_spleen(scene, routes)
     celiac = opening_of(routes, spleen)
     if celiac not in usable:
         celiac, spleen = 0, None
@@ -63,6 +65,19 @@ def found_openings(scene: Scene, wall: Wall, routes: Routes, settings: TracingSe
     below = [n for n in usable if 0 < (levels[celiac] - levels[n]) * scene.step <= LARGEST_DISTANCE]
     mesenteric = max(below, key=lambda n: int(volume[n]), default=0)
     return Openings(celiac=celiac, mesenteric=mesenteric, spleen=spleen)
+
+
+def _end_at_spleen(scene: Scene, routes: Routes) -> int | None:
+    """Return where the way that reaches the spleen first ends, a little on along its hilum."""
+    where = routes.visible & touching(scene, Structure.SPLEEN)
+    first = cheapest_of(routes, where)
+    if first is None:
+        return None
+    total, start = routes.tree.total, routes.tree.start
+    where &= start == opening_of(routes, first)
+    where &= total <= float(total.reshape(-1)[first]) + _ALONG_HILUM
+    flat = np.flatnonzero(where)
+    return int(flat[int(total.reshape(-1)[flat].argmax())])
 
 
 def _usable(scene: Scene, wall: Wall, routes: Routes, settings: TracingSettings) -> list[int]:
@@ -96,7 +111,8 @@ def _pair(usable: list[int], levels: IntArray, volume: IntArray, step: float) ->
 def end_of_mesenteric(scene: Scene, wall: Wall, routes: Routes, opening: int) -> int | None:
     """Return the deepest voxel down to which the SMA is seen before the aorta (flat index)."""
     own = routes.visible & (routes.tree.start == opening) & _before_aorta(scene)
-    levels = np.flatnonzero(own.any(axis=(0, 1)))[::-1]
+    top = int(levels_of(wall.openings)[opening])
+    levels = np.flatnonzero(own[:, :, : top + 1].any(axis=(0, 1)))[::-1]
     if not levels.size:
         return None
     skipped = np.flatnonzero(-np.diff(levels) * scene.step > _SKIPPED)

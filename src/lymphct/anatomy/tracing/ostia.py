@@ -93,7 +93,9 @@ def _abdomen(scene: Scene) -> BoolArray:
 def levels_of(openings: AnyArray) -> IntArray:
     """Return the mean level k of each opening; index 0 is none."""
     count = int(openings.max())
-    return np.rint(ndimage.mean(_levels(openings), openings, np.arange(count + 1))).astype(np.int64)
+    mean = np.asarray(ndimage.mean(_levels(openings), openings, np.arange(count + 1)))
+    rounded: IntArray = np.rint(mean).astype(np.int64)
+    return rounded
 
 
 def _levels(image: AnyArray) -> AnyArray:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from lymphct.anatomy.tracing.ostia import BRIGHT, NEIGHBOURS, Wall, radial
+from lymphct.anatomy.tracing.ostia import NEIGHBOURS, Wall, radial
 from lymphct.anatomy.tracing.scene import Scene
 from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.core.arrays import AnyArray, BoolArray, FloatArray, IntArray
@@ -15,6 +15,8 @@ from lymphct.imaging.paths import PathTree, cheapest_paths
 
 DIM: Final = 0.3
 """Brightness below which a voxel of a path shows no blood of arteries."""
+SEEN: Final = 0.4
+"""Brightness from which on an artery may end at a voxel."""
 
 _FLOOR: Final = 0.02
 _CENTRE: Final = 1.2
@@ -63,7 +65,7 @@ def found_routes(scene: Scene, wall: Wall, settings: TracingSettings) -> Routes:
     cost = _cost(scene, wall)
     dim = scene.brightness < DIM
     tree = cheapest_paths(cost, wall.openings, (step, step, step), dim, settings.largest_gap)
-    visible = (tree.start > 0) & (scene.brightness > BRIGHT)
+    visible = (tree.start > 0) & (scene.brightness > SEEN)
     return Routes(tree=tree, visible=visible, apart=radial(scene))
 
 

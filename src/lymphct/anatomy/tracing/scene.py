@@ -21,6 +21,13 @@ SMOOTHING: Final = 0.6
 """SD of the Gaussian against noise, mm: less than the radius of the thinnest artery."""
 ERODED: Final = 2.0
 """mm from the wall at which blood of the aorta is measured."""
+THIN: Final = 7.0
+"""mm across, below which an artery may hold fat in all its voxels; splenic and portal vein are thicker."""
+THIN_TRUST: Final = 0.75
+"""What such a contrast is worth against that of blood in voxels of its own."""
+FAT: Final = -100.0
+UNENHANCED_SPREAD: Final = 35.0
+"""HU above `SOFT_TISSUE` that walls of gut, adrenals and noise reach; thin things below are no arteries."""
 LEAST_CONTRAST: Final = 60.0
 """HU between aorta and pancreas, at least: what is closer cannot be told apart."""
 
@@ -93,8 +100,23 @@ def found_scene(arterial: Volume, structures: Volume, settings: TracingSettings)
         msg = f"the aorta ({blood:.0f} HU) hardly stands out of the pancreas ({tissue:.0f} HU)"
         raise InputError(msg, code="E_NOT_ARTERIAL", cure="give the arterial phase, or do not trace")
     middle, half = _course(_descending(aorta), settings.spacing)
-    brightness = np.clip((smooth - tissue) / (blood - tissue), 0.0, 1.0).astype(np.float32)
+    brightness = _brightness(smooth, blood, tissue, settings.spacing)
     return Scene(grid, smooth, labels, blood, tissue, brightness, middle, half)
+
+
+def _brightness(hu: FloatArray, blood: float, tissue: float, step: float) -> FloatArray:
+    """Return 0 in tissue to 1 in blood; what is thin counts against what surrounds it, but less.
+
+    An artery as thin as two voxels in fat is no brighter than the pancreas, since its voxels hold fat, too. It
+    stands out of an image from which all thin things were taken (a grey opening).
+    """
+    bright = np.clip((hu - tissue) / (blood - tissue), 0.0, 1.0)
+    size = max(round(THIN / step), 3)
+    around = np.clip(ndimage.grey_opening(hu, size=(size, size, size)), FAT, tissue)
+    thin = THIN_TRUST * np.clip((hu - around) / (blood - around), 0.0, 1.0)
+    thin[hu < SOFT_TISSUE + UNENHANCED_SPREAD] = 0.0
+    lighter: FloatArray = np.maximum(bright, thin).astype(np.float32)
+    return lighter
 
 
 def _blood(hu: FloatArray, aorta: BoolArray, settings: TracingSettings) -> float:

@@ -86,7 +86,7 @@ def trace_arteries(
     openings = found_openings(scene, wall, routes, settings)
     search = _Search(scene, wall, routes, openings, settings)
     trunk = _trunk(search)
-    found = {SMA: _mesenteric(search), TRUNK: trunk, HEPATIC: _hepatic(search, trunk.line)}
+    found: dict[Structure, Artery] = {SMA: _mesenteric(search), TRUNK: trunk, HEPATIC: _hepatic(search, trunk.line)}
     if settings.left_gastric_artery:
         lines = [a.line for a in (trunk, found[HEPATIC]) if a.line is not None]
         found[LGA] = _left_gastric(search, lines)
@@ -135,9 +135,8 @@ def _hepatic(search: _Search, trunk: Centreline | None) -> Artery:
     if end is None:
         return Artery(note="no way through blood leads from the coeliac trunk to the liver")
     line = search.line(end)
-    apart = cKDTree(trunk.points).query(line.points)[0] > _SHARED
-    first = len(apart) - int(np.argmin(apart[::-1])) if not apart.all() else 0
-    return judged(line.part(max(first - 1, 0)), HEPATIC, search.settings)
+    own = _branch(line, cKDTree(trunk.points))
+    return judged(own, HEPATIC, search.settings)
 
 
 def _left_gastric(search: _Search, others: list[Centreline]) -> Artery:
@@ -148,14 +147,18 @@ def _left_gastric(search: _Search, others: list[Centreline]) -> Artery:
     tree = cKDTree(np.concatenate([line.points for line in others]))
     level = int(levels_of(search.wall.openings)[opening])
     places = seen_at_stomach(search.scene, search.routes, opening, level)
-    free = places[tree.query(search.scene.grid.world(places))[0] > _BESIDE] if len(places) else places
+    free = places[np.asarray(tree.query(search.scene.grid.world(places))[0]) > _BESIDE] if len(places) else places
     if not len(free):
         return Artery(note="no way through blood leads from the coeliac trunk to the stomach")
     flat = np.ravel_multi_index(tuple(free.T), search.scene.hu.shape)
     line = search.line(int(flat[int(search.routes.tree.total.reshape(-1)[flat].argmax())]))
-    apart = tree.query(line.points)[0] > _SHARED
-    first = len(apart) - int(np.argmin(apart[::-1])) if not apart.all() else 0
-    return judged(line.part(max(first - 1, 0)), LGA, search.settings)
+    return judged(_branch(line, tree), LGA, search.settings)
+
+
+def _branch(line: Centreline, others: cKDTree) -> Centreline:
+    """Return the part of a line from where it leaves the others for the last time."""
+    shared = np.flatnonzero(np.asarray(others.query(line.points)[0]) <= _SHARED)
+    return line.part(int(shared[-1]) if shared.size else 0)
 
 
 def _painted(arteries: Mapping[Structure, Artery], structures: Volume, search: _Search) -> Volume:
