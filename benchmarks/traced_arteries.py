@@ -72,6 +72,11 @@ def with_plaque(patient: PhantomPatient, rng: np.random.Generator) -> Volume:
     return patient.arterial.with_array(hu)
 
 
+def _recall(found: DoubleArray, truth: DoubleArray) -> float:
+    """Return the share of the true points within 3 mm of the line that was found."""
+    return float((np.asarray(cKDTree(found).query(truth)[0]) <= 3.0).mean())
+
+
 def main() -> None:
     """Print recall per structure, errors of the attention map, and CPU seconds."""
     parser = argparse.ArgumentParser()
@@ -102,11 +107,8 @@ def main() -> None:
             if artery is None:
                 continue
             withheld += not artery.is_traced
-            recalls[structure].append(
-                0.0
-                if artery.line is None
-                else float((cKDTree(artery.line.points).query(line)[0] <= 3).mean())
-            )
+            found = 0.0 if artery.line is None else _recall(artery.line.points, line)
+            recalls[structure].append(found)
         body = patient.venous.array > -500
         truth = attention_map(patient.structures).array[body]
         maps = {"traced": with_traced(free, traced.structures), "not traced": free}

@@ -36,9 +36,7 @@ class Expected:
 
 EXPECTED: Final[Mapping[Structure, Expected]] = {
     Structure.SUPERIOR_MESENTERIC_ARTERY: Expected(30, 260, lambda way: way[2] < 0, "down"),
-    Structure.CELIAC_TRUNK_AND_SPLENIC_ARTERY: Expected(
-        50, 350, lambda way: way[0] > 20, "to the left"
-    ),
+    Structure.CELIAC_TRUNK_AND_SPLENIC_ARTERY: Expected(50, 350, lambda way: way[0] > 20, "to the left"),
     Structure.HEPATIC_ARTERY_COMMON_AND_PROPER: Expected(20, 160, lambda way: way[0] < -5, "to the right"),
     Structure.LEFT_GASTRIC_ARTERY: Expected(20, 160, lambda way: way[1] < 10, "forward"),
 }

@@ -86,7 +86,11 @@ def trace_arteries(
     openings = found_openings(scene, wall, routes, settings)
     search = _Search(scene, wall, routes, openings, settings)
     trunk = _trunk(search)
-    found: dict[Structure, Artery] = {SMA: _mesenteric(search), TRUNK: trunk, HEPATIC: _hepatic(search, trunk.line)}
+    found: dict[Structure, Artery] = {
+        SMA: _mesenteric(search),
+        TRUNK: trunk,
+        HEPATIC: _hepatic(search, trunk.line),
+    }
     if settings.left_gastric_artery:
         lines = [a.line for a in (trunk, found[HEPATIC]) if a.line is not None]
         found[LGA] = _left_gastric(search, lines)
@@ -147,7 +151,11 @@ def _left_gastric(search: _Search, others: list[Centreline]) -> Artery:
     tree = cKDTree(np.concatenate([line.points for line in others]))
     level = int(levels_of(search.wall.openings)[opening])
     places = seen_at_stomach(search.scene, search.routes, opening, level)
-    free = places[np.asarray(tree.query(search.scene.grid.world(places))[0]) > _BESIDE] if len(places) else places
+    free = (
+        places[np.asarray(tree.query(search.scene.grid.world(places))[0]) > _BESIDE]
+        if len(places)
+        else places
+    )
     if not len(free):
         return Artery(note="no way through blood leads from the coeliac trunk to the stomach")
     flat = np.ravel_multi_index(tuple(free.T), search.scene.hu.shape)
