@@ -3,6 +3,7 @@
 from typing import Literal
 
 from lymphct.anatomy.settings import SelfLearningSettings, StructureSettings, TumorSettings
+from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.settings import Settings
 from lymphct.imaging.settings import ImagingSettings
@@ -61,5 +62,7 @@ class Config(Settings):
     """The status of the patient (Sec. III-B)."""
     cascade: CascadeSettings = CascadeSettings()
     """The cascade as a whole. Not stated in the paper."""
+    tracing: TracingSettings = TracingSettings()
+    """How arteries are traced where no mask of them is to be had. Not stated in the paper."""
     inference: InferenceChoice = InferenceChoice()
     """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""

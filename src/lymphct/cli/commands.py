@@ -13,6 +13,7 @@ from lymphct.cli import (
     prepare,
     scores,
     system,
+    trace,
     train,
 )
 from lymphct.cli import register as registration
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
         evaluate,
         scores,
         attention,
+        trace,
         registration,
         cohort,
         nnunet,

@@ -15,6 +15,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "predict": (*_ATTENTION, "registration", *_NOT_WHILE_TRAINING),
     "prepare": (*_ATTENTION, "registration", "imaging"),
     "register": ("registration",),
+    "trace": ("registration", "tracing"),
     "attention": _ATTENTION,
     "config": _EVERYTHING,
     "check": (),
@@ -29,7 +30,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
 """Settings by command, as beginnings of their names; for a command that is not listed nothing is judged."""
 
 EXCEPT: Final[Mapping[str, Sequence[str]]] = {
-    "train": _NOT_WHILE_TRAINING,
+    "train": (*_NOT_WHILE_TRAINING, "tracing"),
     "predict": ("registration.method",),
 }
 """Those among them that do nothing there."""

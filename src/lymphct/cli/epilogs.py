@@ -34,6 +34,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "evaluate cohort": ("lymphct evaluate cohort --results results --cohort cohort.csv --out scores/cohort",),
     "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
+    "trace": ("lymphct trace --venous v.nii.gz --arterial a.nii.gz --structures total.nii.gz --out traced",),
     "register": ("lymphct register --fixed venous.nii.gz --moving arterial.nii.gz --out registered",),
     "export nnunet": (
         "lymphct export nnunet cohort.csv --out nnUNet_raw --number 501 --name Structures --channels A,V",
