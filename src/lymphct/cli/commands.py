@@ -2,14 +2,26 @@
 
 import typer
 
-from lymphct.cli import attention, cohort, demo, evaluate, predict, prepare, scores, system, train
+from lymphct.cli import attention, cohort, demo, evaluate, predict, prepare, scores, structures, system, train
 from lymphct.cli import register as registration
 from lymphct.cli.epilogs import add_epilogs
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the program."""
-    for module in (demo, predict, train, prepare, evaluate, scores, attention, registration, cohort, system):
+    for module in (
+        demo,
+        predict,
+        train,
+        prepare,
+        evaluate,
+        scores,
+        attention,
+        structures,
+        registration,
+        cohort,
+        system,
+    ):
         module.register(app)
     if app.registered_callback is not None and app.registered_callback.callback is not None:
         add_epilogs(app, app.registered_callback.callback)

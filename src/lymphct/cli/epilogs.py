@@ -28,6 +28,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "evaluate cohort": ("lymphct evaluate cohort --results results --cohort cohort.csv --out scores/cohort",),
     "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
+    "structures": ("lymphct structures --list", "lymphct structures --list --json"),
     "register": ("lymphct register --fixed venous.nii.gz --moving arterial.nii.gz --out registered",),
     "phantom": ("lymphct phantom phantoms --patients 20 --size tiny --seed 7",),
     "check": (

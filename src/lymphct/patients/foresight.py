@@ -69,8 +69,7 @@ def foresee_prediction(
     info, refused = looked_at(request.bundle, request.device)
     problems += refused
     if info is not None:
-        fill = request.fill_structures
-        problems += _unserved(records, info, lambda record, info: _lacks_to_predict(record, info, fill=fill))
+        problems += _unserved(records, info, lambda record, info: _lacks_to_predict(record, info, request))
     disk = room_to_predict(records, out)
     problems += found_by(lambda: require_room(disk, out))
     how = PreparationRequest(out=out, config=request.config, registration=request.registration)
@@ -134,9 +133,11 @@ def _lacks_to_draw(record: PatientRecord, info: BundleInfo) -> LymphctError | No
     return _no_phase(record, info) if record.structures is None or record.tumor is None else None
 
 
-def _lacks_to_predict(record: PatientRecord, info: BundleInfo, *, fill: bool) -> LymphctError | None:
+def _lacks_to_predict(
+    record: PatientRecord, info: BundleInfo, request: PredictionRequest
+) -> LymphctError | None:
     needed = {
-        StageName.STRUCTURES: record.structures is None or fill,
+        StageName.STRUCTURES: "structures" not in request.brought(record) or request.fill_structures,
         StageName.TUMOR: record.tumor is None,
         StageName.NODES: record.nodes is None,
         StageName.IDENTIFICATION: record.nodes is None,

@@ -262,7 +262,9 @@ def _structure_files(folder: Path, scheme: Scheme) -> dict[Structure, Path]:
             continue
         structure = names.get(stem)
         if structure is None and scheme in {"auto", "lymphct"}:
-            hint = " (a name of TotalSegmentator)" if stem in known_sources()["totalsegmentator"].names else ""
+            hint = (
+                " (a name of TotalSegmentator)" if stem in known_sources()["totalsegmentator"].names else ""
+            )
             msg = f"unknown structure {stem[:40]!r}{hint}"
             cure = "rename it, or say --labels totalsegmentator"
             raise InputError(msg, code="E_LABELS", cure=cure).at(file=folder.name)
