@@ -55,7 +55,8 @@ def structures_by_totalsegmentator(venous: Volume, *, seconds: float = LONGEST_R
         logger.info("TotalSegmentator begins (at most %.0f s)", seconds)
         _run([program, "-i", str(image), "-o", str(made), "--ml"], Path(name), seconds)
         if not made.is_file():
-            raise _failed("it wrote no label map")
+            msg = "it wrote no label map"
+            raise _failed(msg)
         return read_labels(made, scheme="totalsegmentator", grid=venous.geometry)
 
 

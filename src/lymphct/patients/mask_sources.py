@@ -1,4 +1,4 @@
-"""Sources of structures by name, in an order of trust: what a user writes, read and checked (decision 0043)."""
+"""Sources of structures by name, in an order of trust: what a user writes, checked (decision 0043)."""
 
 import difflib
 from collections.abc import Sequence

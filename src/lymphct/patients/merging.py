@@ -13,7 +13,6 @@ import numpy as np
 
 from lymphct.cascade.alignment import AIR, align
 from lymphct.cascade.examination import Given, find_structures, require_phases
-from lymphct.cascade.models import Models
 from lymphct.core.arrays import BoolArray
 from lymphct.core.errors import EnvironmentProblemError, GeometryMismatchError, InputError, LymphctError
 from lymphct.core.patient import Multiphase, Notice, PatientInput
@@ -210,7 +209,7 @@ class _Case:
         if folder is None:
             msg = "the source bundle needs the folder of a bundle here"
             raise InputError(msg, code="E_SOURCE", cure="write bundle:FOLDER")
-        models: Models = models_in(folder.resolve(), self.how.device)
+        models = models_in(folder.resolve(), self.how.device)
         patient = self.patient
         require_phases(patient.patient_id, patient.arterial, models)
         how = self.how.registration.model_copy(update={"method": models.info.registration})

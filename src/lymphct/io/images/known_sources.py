@@ -1,4 +1,4 @@
-"""The table of tools and data sets whose masks can be brought: what of ours each covers, under which terms."""
+"""The table of tools and data sets whose masks can be brought: what each covers, under which terms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
