@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from lymphct.cli.structures import markdown_table
 from lymphct.io.images.known_sources import known_sources
 from lymphct.io.manifest import write_manifest
 from lymphct.patients import prediction
+from lymphct.patients.one_by_one import CohortOutcome
 
 Program = Callable[..., Any]
 RESULT: dict[str, Any] = {
@@ -47,15 +49,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("words", "path", "sources", "filled"),
+    ("words", "expected"),
     [
-        (["--fill-structures"], False, [], True),
-        (["--fill-structures", "bundle"], False, [], True),
-        (["--fill-structures=trace"], False, ["trace"], False),
-        (["--fill-structures", "trace,bundle"], False, ["trace"], True),
-        (["--structures", "MAP", "--fill-structures"], True, [], True),
-        (["--structures", "MAP", "--fill-structures", "trace"], True, ["trace"], False),
-        (["--structures", "totalsegmentator,cads:MAP"], False, ["totalsegmentator", "cads:MAP"], False),
+        (["--fill-structures"], (False, [], True)),
+        (["--fill-structures", "bundle"], (False, [], True)),
+        (["--fill-structures=trace"], (False, ["trace"], False)),
+        (["--fill-structures", "trace,bundle"], (False, ["trace"], True)),
+        (["--structures", "MAP", "--fill-structures"], (True, [], True)),
+        (["--structures", "MAP", "--fill-structures", "trace"], (True, ["trace"], False)),
+        (["--structures", "totalsegmentator,cads:MAP"], (False, ["totalsegmentator", "cads:MAP"], False)),
     ],
 )
 def test_structures_and_what_fills_them(
@@ -63,10 +65,9 @@ def test_structures_and_what_fills_them(
     tmp_path: Path,
     asked: list[tuple[Any, ...]],
     words: list[str],
-    path: bool,  # noqa: FBT001 - a row of the table
-    sources: list[str],
-    filled: bool,  # noqa: FBT001 - likewise
+    expected: tuple[bool, list[str], bool],
 ) -> None:
+    path, sources, filled = expected
     venous, mask = tmp_path / "v.nii.gz", tmp_path / "m.nii.gz"
     venous.touch()
     mask.touch()
@@ -100,8 +101,6 @@ def test_a_cohort_with_sources_that_make_no_sense_is_a_usage_error(
 def test_the_bare_option_does_not_swallow_the_manifest(
     lymphct: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lymphct.patients.one_by_one import CohortOutcome
-
     found: list[Any] = []
 
     def predict_cohort(_: Any, request: Any, *__: Any, **___: object) -> CohortOutcome:
@@ -115,3 +114,9 @@ def test_the_bare_option_does_not_swallow_the_manifest(
     done = lymphct("predict", "--fill-structures", manifest, "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert found[0].fill_structures
+
+
+def test_the_page_shows_the_table_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "get-structures.md").read_text("utf-8")
+    shown = page.partition("<!-- sources:begin -->\n")[2].partition("\n<!-- sources:end -->")[0]
+    assert shown == markdown_table()

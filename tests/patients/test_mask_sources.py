@@ -33,7 +33,7 @@ def test_a_path_is_a_path_even_with_a_comma_or_the_name_of_a_tool(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("totalsegmentor", "'totalsegmentor' is neither .* did you mean totalsegmentator"),
+        ("totalsegmentor", r"'totalsegmentor' is neither .* did you mean totalsegmentator"),
         ("pant:x/{patient}", "'pant' is neither a source of structures nor a file; did you mean pants"),
         ("zzzz", "'zzzz' is neither a source of structures nor a file "),
         ("pants", "the source pants needs a path"),

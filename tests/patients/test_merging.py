@@ -30,7 +30,14 @@ def labels(**boxes: tuple[int, int]) -> Volume:
     array = np.zeros(GRID.shape, np.uint8)
     for name, (begin, end) in boxes.items():
         array[begin:end] = Structure[name.upper()]
-    return Volume(array, GRID)
+    return Volume(array=array, geometry=GRID)
+
+
+def numbered(number: int, slab: tuple[int, int]) -> Volume:
+    """Return a label map with one slab of this number, whoever's it is."""
+    array = np.zeros(GRID.shape, np.uint8)
+    array[slice(*slab)] = number
+    return Volume(array=array, geometry=GRID)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +48,11 @@ def _anything_is_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def patient() -> PatientInput:
     noise = np.random.default_rng(3).normal(40, 5, GRID.shape).astype(np.float32)
-    return PatientInput(patient_id="p1", venous=Volume(noise, GRID), arterial=Volume(noise + 60, GRID))
+    return PatientInput(
+        patient_id="p1",
+        venous=Volume(array=noise, geometry=GRID),
+        arterial=Volume(array=noise + 60, geometry=GRID),
+    )
 
 
 @pytest.fixture
@@ -92,7 +103,7 @@ def test_what_the_manifest_gives_is_trusted_before_every_source(
 def test_a_part_of_a_structure_is_completed_by_the_next_source(
     patient: PatientInput, bringing: Callable[..., Sourcing]
 ) -> None:
-    pants = Volume(np.where(labels(spleen=(2, 4)).array, 5, 0).astype(np.uint8), GRID)  # coeliac artery
+    pants = numbered(5, (2, 4))  # coeliac artery
     whole = labels(celiac_trunk_and_splenic_artery=(3, 8))
     found = with_sources(patient, bringing(("pants", pants), ("files", whole)))
     assert found.structures is not None
@@ -128,7 +139,7 @@ def test_a_mask_on_another_lattice_names_source_and_file(
 ) -> None:
     moved = Geometry(shape=GRID.shape, spacing=GRID.spacing, origin=(9, 0, 0), direction=np.eye(3))
     with pytest.raises(GeometryMismatchError, match=r"^p1: files: 0_p1\.nii\.gz: "):
-        with_sources(patient, bringing(("files", Volume(labels(spleen=(0, 2)).array, moved))))
+        with_sources(patient, bringing(("files", Volume(array=labels(spleen=(0, 2)).array, geometry=moved))))
 
 
 def test_voxels_nobody_looked_at_are_left_to_the_next_source(
@@ -136,7 +147,9 @@ def test_voxels_nobody_looked_at_are_left_to_the_next_source(
 ) -> None:
     array = labels(spleen=(0, 2)).array.copy()
     array[2:6] = 255
-    found = with_sources(patient, bringing(("files", Volume(array, GRID)), ("files", labels(liver=(4, 6)))))
+    found = with_sources(
+        patient, bringing(("files", Volume(array=array, geometry=GRID)), ("files", labels(liver=(4, 6))))
+    )
     assert found.structures is not None
     assert found.structures.array[:, 0, 0].tolist() == [1, 1, 0, 0, 11, 11, 0, 0, 0, 0, 0, 0]
 
@@ -232,14 +245,14 @@ def test_totalsegmentator_runs_as_the_users_own_program(
     tmp_path: Path,
 ) -> None:
     made = tmp_path / "made.nii.gz"
-    write_volume(made, Volume(np.where(labels(spleen=(0, 2)).array, 52, 0).astype(np.uint8), GRID))
+    write_volume(made, numbered(52, (0, 2)))
     install(tmp_path, f"shutil.copy({str(made)!r}, arguments['-o'])", monkeypatch)
     found = with_sources(patient, bringing(more="totalsegmentator"))
     assert found.structure_sources == {Structure.AORTA: "totalsegmentator"}
 
 
 @pytest.mark.parametrize(
-    ("act", "words"),
+    "failing",
     [
         ("print('no licence'); sys.exit(3)", "it ended with code 3: no licence"),
         ("pass", "it wrote no label map"),
@@ -250,9 +263,9 @@ def test_a_program_that_fails_says_why(
     bringing: Callable[..., Sourcing],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    act: str,
-    words: str,
+    failing: tuple[str, str],
 ) -> None:
+    act, words = failing
     install(tmp_path, act, monkeypatch)
     with pytest.raises(EnvironmentProblemError, match=words):
         with_sources(patient, bringing(more="totalsegmentator"))
@@ -265,7 +278,7 @@ def test_without_the_program_the_cure_is_named(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EnvironmentProblemError, match="not on PATH.*pip install TotalSegmentator"):
+    with pytest.raises(EnvironmentProblemError, match=r"not on PATH.*pip install TotalSegmentator"):
         with_sources(patient, bringing(more="totalsegmentator"))
 
 

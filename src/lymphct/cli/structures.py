@@ -1,7 +1,7 @@
 """`lymphct structures`: where masks of organs and vessels can come from."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -32,12 +32,26 @@ def structures(
     typer.echo(json.dumps([row.record() for row in rows]) if as_json else "\n".join(map(_shown, rows)))
 
 
+COMMERCIAL: Final = {True: "non-commercial only", False: "commercial use allowed", None: "see the licence"}
+
+
+def markdown_table() -> str:
+    """Return the table as a page of the documentation shows it."""
+    from lymphct.io.images.known_sources import known_sources
+
+    lines = ["| source | what | guiding | tumor | phases | licence | use |", "|-|-|-|-|-|-|-|"]
+    for row in known_sources().values():
+        tumor = "yes" if row.tumor else "no"
+        cells = (f"`{row.name}`", row.what, row.coverage, tumor, row.phases, row.licence)
+        lines.append(f"| {' | '.join(cells)} | {COMMERCIAL[row.non_commercial]} |")
+    return "\n".join(lines)
+
+
 def _shown(row: "KnownSource") -> str:
-    commercial = {True: "non-commercial only", False: "commercial use allowed", None: "see the licence"}
     lines = [
         f"{row.name}: {row.what}",
         f"  guiding structures {row.coverage}; tumor {'yes' if row.tumor else 'no'}; phases: {row.phases}",
-        f"  licence: {row.licence} ({commercial[row.non_commercial]})",
+        f"  licence: {row.licence} ({COMMERCIAL[row.non_commercial]})",
         f"  how: {row.obtained}",
     ]
     lines += [f"  covers: {', '.join(s.label for s in row.covers)}"] if row.covers else []

@@ -77,7 +77,7 @@ class Merged:
     """A label map that grows.
 
     Attributes:
-        labels: our numbers, on the venous grid, uint8; 255 where nobody looked and nobody drew.
+        labels: our numbers, on the venous grid, uint8.
         sources: who gave each structure.
         notices: where two disagree.
 
@@ -99,20 +99,18 @@ def with_sources(patient: PatientInput, how: Sourcing) -> PatientInput:
 
     """
     grid = patient.venous.geometry
-    merged = Merged(Volume(np.zeros(grid.shape, np.uint8), grid))
-    unseen: BoolArray = np.zeros(grid.shape, dtype=bool)
+    merged = Merged(patient.venous.with_array(np.zeros(grid.shape, np.uint8)))
     if patient.structures is not None:
         _add(merged, patient.structures, "files", how)
     case = _Case(patient, how)
     for source in how.sources:
         try:
             found = case.structures(source, merged)
+            if found is not None:
+                seen = np.where(found.array == UNJUDGED, 0, found.array)
+                _add(merged, found.with_array(seen), source.name, how)
         except LymphctError as error:
             raise error.at(patient=patient.patient_id) from error.__cause__
-        if found is None:
-            continue
-        unseen |= found.array == UNJUDGED
-        _add(merged, found.with_array(np.where(found.array == UNJUDGED, 0, found.array)), source.name, how)
     logger.info(
         "%s: structures from %s",
         patient.patient_id,

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from lymphct.core.errors import InputError
 from lymphct.core.terms import TOTALSEGMENTATOR_LABELS, TOTALSEGMENTATOR_LARGEST, Structure
 from lymphct.io.images.known_sources import known_sources
 from lymphct.io.images.labels import FOREIGN, Foreign, label_scheme, read_labels
@@ -71,7 +72,5 @@ def test_a_folder_is_read_by_their_names_and_others_are_passed_over(
 
 @pytest.mark.parametrize(("scheme", "number"), [("pants", 29), ("cads", 168), ("panorama", 7)])
 def test_a_number_beyond_the_tools_is_refused(make_nifti: Maker, scheme: Foreign, number: int) -> None:
-    from lymphct.core.errors import InputError
-
     with pytest.raises(InputError, match=f"label numbers {number} are not among 0 to .* of {scheme}"):
         read_labels(make_nifti(np.array([[[1, number]]], np.int16)), scheme=scheme)
