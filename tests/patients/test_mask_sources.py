@@ -49,7 +49,7 @@ def test_what_means_nothing_is_one_line(text: str, words: str) -> None:
 
 def test_a_cohort_needs_the_patient_in_every_path() -> None:
     require_patient_in_paths(named_sources("cads:x/{patient}.nii.gz,totalsegmentator,bundle:b,nnunet:f"))
-    with pytest.raises(UsageError, match="the path of cads:x.nii.gz is the same for every patient"):
+    with pytest.raises(UsageError, match=r"the path of cads:x\.nii\.gz is the same for every patient"):
         require_patient_in_paths(named_sources("cads:x.nii.gz"))
 
 
