@@ -21,7 +21,8 @@ from lymphct.patients.mask_sources import named_sources
 from lymphct.patients.merging import Sourcing, source_files, with_sources
 from lymphct.registration.settings import RegistrationSettings
 
-GRID = Geometry(shape=(12, 10, 8), spacing=(3.0, 3.0, 4.0), origin=(0, 0, 0), direction=np.eye(3))
+AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+GRID = Geometry(shape=(12, 10, 8), spacing=(3.0, 3.0, 4.0), origin=(0, 0, 0), direction=AXES)
 NOWHERE = RegistrationSettings(method="none")
 
 
@@ -137,7 +138,7 @@ def test_an_organ_in_two_places_is_refused_a_vessel_is_not(
 def test_a_mask_on_another_lattice_names_source_and_file(
     patient: PatientInput, bringing: Callable[..., Sourcing]
 ) -> None:
-    moved = Geometry(shape=GRID.shape, spacing=GRID.spacing, origin=(9, 0, 0), direction=np.eye(3))
+    moved = Geometry(shape=GRID.shape, spacing=GRID.spacing, origin=(9, 0, 0), direction=AXES)
     with pytest.raises(GeometryMismatchError, match=r"^p1: files: 0_p1\.nii\.gz: "):
         with_sources(patient, bringing(("files", Volume(array=labels(spleen=(0, 2)).array, geometry=moved))))
 

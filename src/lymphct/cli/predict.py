@@ -17,8 +17,6 @@ from lymphct.core.terms import StageName, counted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from click import Context
-
     from lymphct.io.images.labels import Scheme
     from lymphct.io.manifest import Manifest
     from lymphct.patients.mask_sources import NamedSource
@@ -35,7 +33,7 @@ def register(app: typer.Typer) -> None:
 class FillingCommand(TyperCommand):
     """A command whose `--fill-structures` may stand alone: then it means the model."""
 
-    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own, which it hides
         """Give the bare option its value; a manifest behind it is not one."""
         return super().parse_args(ctx, [word for place in range(len(args)) for word in _valued(args, place)])
 

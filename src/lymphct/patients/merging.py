@@ -21,8 +21,10 @@ from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
 from lymphct.io.images.known_sources import known_sources
+from lymphct.io.images.label_names import DATASET_FILE
 from lymphct.io.images.reading import read_labels, read_partial_labels, write_volume
 from lymphct.io.models.loading import models_in
+from lymphct.io.results.jsonfile import read_json
 from lymphct.io.totalsegmentator_child import structures_by_totalsegmentator
 from lymphct.patients.mask_sources import NamedSource
 from lymphct.patients.reading import require_plausible
@@ -237,7 +239,8 @@ class _Case:
         folder, ct = Path(source.path), self._phases
         with tempfile.TemporaryDirectory(prefix="lymphct-source-") as name:
             images = []
-            phases = [ct.arterial, ct.venous] if _channels(folder) > 1 else [ct.venous]
+            described = _description(folder)
+            phases = [ct.arterial, ct.venous] if _channels(described) > 1 else [ct.venous]
             for number, phase in enumerate(phases):
                 if phase is None:
                     msg = "the nnU-Net takes both phases and this patient has no arterial one"
@@ -245,10 +248,9 @@ class _Case:
                 images.append(Path(name, f"image_{number:04d}.nii.gz"))
                 write_volume(images[-1], phase)
             made = predict(folder, images, Path(name, "labels.nii.gz"))
-            names = folder / "dataset.json"
-            beside = Path(made).parent / "dataset.json"
-            if names.is_file() and not beside.exists():
-                beside.write_bytes(names.read_bytes())
+            beside = Path(made).parent / DATASET_FILE
+            if not beside.exists():
+                beside.write_bytes(described.read_bytes())
             return read_labels(Path(made), grid=self.patient.venous.geometry)
 
     @cached_property
@@ -270,14 +272,17 @@ class _Case:
         return Multiphase(venous=patient.venous, arterial=early)
 
 
-def _channels(folder: Path) -> int:
-    from lymphct.io.results.jsonfile import read_json  # noqa: PLC0415 - bound late: a test may replace it
-
-    path = folder / "dataset.json"
-    if not path.is_file():
+def _description(folder: Path) -> Path:
+    """Return the file that names labels and channels; of a fold's folder the one above it."""
+    found = next((p for p in (folder / DATASET_FILE, folder.parent / DATASET_FILE) if p.is_file()), None)
+    if found is None:
         msg = "the folder of the nnU-Net holds no dataset.json, which names its labels and channels"
         cure = "give the results folder, such as nnUNetTrainer__nnUNetPlans__3d_fullres"
         raise InputError(msg, code="E_NNUNET", cure=cure).at(file=folder.name)
+    return found
+
+
+def _channels(path: Path) -> int:
     content: Any = read_json(path)
     channels: Mapping[str, Any] = content.get("channel_names", {}) if isinstance(content, dict) else {}
     return max(len(channels), 1)
