@@ -13,10 +13,12 @@ from lymphct.config import Config
 from lymphct.core.errors import ModelError
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import StageName
+from lymphct.io.images.reading import read_labels
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.patients import prediction
+from lymphct.patients.mask_sources import named_sources
 from lymphct.patients.masks import MASKS
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
 from lymphct.patients.reading import read_patient
@@ -125,3 +127,35 @@ def test_without_guiding_structures_nodes_are_not_searched(
         last=StageName.NODES,
     )
     assert (found.searched, found.nodes.nodes, found.used) == (False, (), ())
+
+
+def test_structures_of_sources_alone_need_no_network_and_say_who_gave_them(
+    record: PatientRecord, cohort: Manifest, asking: Make, tmp_path: Path
+) -> None:
+    drawn = cohort.patients[0].structures
+    assert drawn is not None
+    sources = named_sources(str(drawn).replace(record.patient_id, "{patient}"))
+    request = replace(asking(StageName.STRUCTURES, StageName.NODES), sources=sources)
+    result = predict_single(record, request, tmp_path / "out")
+    assert set(result["structure_sources"].values()) == {"files"}
+    assert result["sources"]["structures"] == "given"
+    assert "spleen" in result["structure_sources"]
+    written = read_labels(tmp_path / "out" / "seg" / "structures.nii.gz")
+    assert (written.array == read_labels(drawn).array).all()
+
+
+def test_a_patient_without_the_file_of_a_source_fails_alone(
+    cohort: Manifest, asking: Make, tmp_path: Path
+) -> None:
+    two = replace(cohort, patients=cohort.patients[:2])
+    first = two.patients[0]
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    assert first.structures is not None
+    (masks / f"{first.patient_id}.nii.gz").write_bytes(first.structures.read_bytes())
+    sources = named_sources(f"{masks}/{{patient}}.nii.gz")
+    request = replace(asking(StageName.STRUCTURES, StageName.NODES), sources=sources)
+    outcome = predict_cohort(two, request, tmp_path / "out")
+    assert list(outcome.results) == [first.patient_id]
+    (error,) = outcome.failures.values()
+    assert error.code == "E_MISSING"

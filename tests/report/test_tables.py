@@ -35,6 +35,7 @@ RESULT_KEYS = {
     "notices",
     "checks",
     "sources",
+    "structure_sources",
     "nodes_implausible",
     "tumor",
     "bundle",

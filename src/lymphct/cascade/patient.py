@@ -15,7 +15,7 @@ from lymphct.cascade.score import PatientScore, predict_score
 from lymphct.cascade.settings import Config
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Notice, PatientInput, Prediction, SearchState
-from lymphct.core.terms import RegistrationMethod, Source, StageName
+from lymphct.core.terms import RegistrationMethod, Source, StageName, Structure
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
 
@@ -106,18 +106,20 @@ def as_acquired(  # noqa: PLR0913 - the last names its role
     nodes = nodes_as_acquired(found.nodes, grid)
     if patient.nodes is not None:
         nodes = replace(nodes, instances=patient.nodes.instances)
+    structures = _drawn_or(patient.structures, found.structures, grid, filled=filled)
     return Prediction(
         probability=score.probability,
         threshold=score.threshold,
         nodes=nodes,
         search=SearchState.SEARCHED if found.searched else SearchState.NOT_SEARCHED,
-        structures=_drawn_or(patient.structures, found.structures, grid, filled=filled),
+        structures=structures,
         tumor=_drawn_or(patient.tumor, found.tumor, grid),
         attention=resample(found.attention, grid),
         structures_used=found.used,
         notices=tuple(notices),
         seconds=watch.seconds,
         sources=sources(patient, found, filled=filled),
+        structure_sources=structure_sources(patient, structures),
         arterial=None if seen is None else resample(seen, grid, fill=AIR),
     )
 
@@ -135,6 +137,15 @@ def sources(patient: PatientInput, found: Findings, *, filled: bool = False) -> 
         StageName.TUMOR: Source.NETWORK if patient.tumor is None else Source.GIVEN,
         StageName.NODES: nodes if found.searched else Source.NONE,
     }
+
+
+def structure_sources(patient: PatientInput, structures: Volume) -> dict[Structure, str]:
+    """Return who gave each structure of a result: a named source, `given` or `network`."""
+    drawn = patient.structures
+    given = set() if drawn is None else set(np.unique(drawn.array).tolist())
+    present = [Structure(number) for number in np.unique(structures.array).tolist() if number]
+    other = {True: Source.GIVEN.value, False: Source.NETWORK.value}
+    return {s: patient.structure_sources.get(s, other[int(s) in given]) for s in present}
 
 
 def _drawn_or(drawn: Volume | None, found: Volume, grid: Geometry, *, filled: bool = False) -> Volume:

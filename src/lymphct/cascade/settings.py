@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from lymphct.anatomy.settings import SelfLearningSettings, StructureSettings, TumorSettings
 from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.attention.settings import AttentionSettings
@@ -35,6 +37,9 @@ class CascadeSettings(Settings):
     tumor_source: Literal["auto", "given", "network"] = "auto"
     """The same for the tumor, which counts as pancreas; where the network finds none the drawn one is taken.
     Not stated in the paper; ours (decision 0039)."""
+    source_agreement: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Least Dice of two sources of one structure; below it a notice is given. Not stated in the paper; ours,
+    well below what two readers reach (decision 0043)."""
     tolerated_missing_structures: int = 5
     """With more guiding structures missing a notice is given. Not stated in the paper; our choice."""
 

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 _ATTENTION: Final = ("attention.border", "attention.suppress_other_organs")
-_NOT_WHILE_TRAINING: Final = ("inference", "cascade.tolerated_missing_structures")
+_NOT_WHILE_TRAINING: Final = (
+    "inference",
+    "cascade.tolerated_missing_structures",
+    "cascade.source_agreement",
+)
 _EVERYTHING: Final = ("",)
 
 ACTING: Final[Mapping[str, Sequence[str]]] = {
@@ -26,6 +30,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "import": ("registration",),
     "models": (),
     "phantom": (),
+    "structures": (),
 }
 """Settings by command, as beginnings of their names; for a command that is not listed nothing is judged."""
 

@@ -35,6 +35,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
     "trace": ("lymphct trace --venous v.nii.gz --arterial a.nii.gz --structures total.nii.gz --out traced",),
+    "structures": ("lymphct structures --list", "lymphct structures --list --json"),
     "register": ("lymphct register --fixed venous.nii.gz --moving arterial.nii.gz --out registered",),
     "export nnunet": (
         "lymphct export nnunet cohort.csv --out nnUNet_raw --number 501 --name Structures --channels A,V",

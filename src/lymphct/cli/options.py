@@ -22,7 +22,7 @@ Labels = Annotated[
     str,
     typer.Option(
         help="Numbering of the structures: auto (the names in the file, else ours), lymphct, "
-        "totalsegmentator or a YAML file name: number."
+        "totalsegmentator, pants, cads, vista3d, panorama or a YAML file name: number."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -3,9 +3,10 @@
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
 from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
 from lymphct.cli.options import IMAGE, AsJson, DryRun, Labels, Registration
@@ -16,7 +17,9 @@ from lymphct.core.terms import StageName, counted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lymphct.io.images.labels import Scheme
     from lymphct.io.manifest import Manifest
+    from lymphct.patients.mask_sources import NamedSource
     from lymphct.patients.prediction import PredictionRequest
 
 logger = logging.getLogger(__name__)
@@ -24,7 +27,28 @@ logger = logging.getLogger(__name__)
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("predict")(predict)
+    app.command("predict", cls=FillingCommand)(predict)
+
+
+class FillingCommand(TyperCommand):
+    """A command whose `--fill-structures` may stand alone: then it means the model."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own, which it hides
+        """Give the bare option its value; a manifest behind it is not one."""
+        return super().parse_args(ctx, [word for place in range(len(args)) for word in _valued(args, place)])
+
+
+def _valued(args: "Sequence[str]", place: int) -> list[str]:
+    """Return a word of the command line, with a value behind it where it lacks one.
+
+    >>> _valued(["--fill-structures", "cohort.csv"], 0)
+    ['--fill-structures', 'bundle']
+    >>> _valued(["--fill-structures", "trace"], 0)
+    ['--fill-structures']
+    """
+    word, after = args[place], args[place + 1] if place + 1 < len(args) else "-"
+    is_bare = word == "--fill-structures" and (after.startswith("-") or after.endswith(".csv"))
+    return [word, "bundle"] if is_bare else [word]
 
 
 def _known_mask(only: StageName | None) -> StageName | None:
@@ -61,7 +85,12 @@ def predict(
     venous: Annotated[Path | None, typer.Option(help=f"Venous phase: {IMAGE}.")] = None,
     arterial: Annotated[Path | None, typer.Option(help=f"Arterial phase: {IMAGE}.")] = None,
     structures: Annotated[
-        Path | None, typer.Option(help="Label map of organs and vessels, or a folder of <structure>.nii.gz.")
+        str | None,
+        typer.Option(
+            metavar="SOURCES",
+            help="Label map of organs and vessels, a folder of <structure>.nii.gz, or sources by name "
+            "(lymphct structures --list), most trusted first; {patient} stands for the id.",
+        ),
     ] = None,
     labels: Labels = "auto",
     tumor: Annotated[Path | None, typer.Option(help="Tumor mask.")] = None,
@@ -75,8 +104,13 @@ def predict(
         str, typer.Option(help="Pseudonym in results; never taken from files.")
     ] = "patient",
     fill_structures: Annotated[
-        bool, typer.Option("--fill-structures", help="Let the model add structures the file lacks.")
-    ] = False,
+        str | None,
+        typer.Option(
+            "--fill-structures",
+            metavar="[SOURCES]",
+            help="Sources that add structures the others lack, such as trace; without a value, the model.",
+        ),
+    ] = None,
     given: Annotated[
         str,
         typer.Option(
@@ -116,6 +150,7 @@ def predict(
     from lymphct.io.images.labels import label_scheme
 
     scheme = label_scheme(labels)
+    brought = _structures(structures, fill_structures, scheme, columns, single=cohort is None)
     from lymphct.io.models.bundles import shipped_bundle_path
     from lymphct.io.threads import threads_of_each
     from lymphct.patients.prediction import PredictionRequest
@@ -124,7 +159,8 @@ def predict(
         bundle=(bundle or shipped_bundle_path()).resolve(),
         config=config,
         labels=scheme,
-        fill_structures=fill_structures,
+        fill_structures=brought.filled,
+        sources=brought.sources,
         registration=None if registration is None else registration.value,
         device=GLOBALS.device,
         threads=threads_of_each(1 if cohort is None else GLOBALS.jobs),
@@ -135,7 +171,7 @@ def predict(
     files = {
         "venous": venous,
         "arterial": arterial,
-        "structures": structures,
+        "structures": brought.path,
         "tumor": tumor,
         "nodes": nodes,
     }
@@ -169,6 +205,38 @@ def _given_columns(given: str, cohort: Path | None) -> tuple[str, ...]:
         msg = "--given goes with a manifest; for one patient give --structures, --tumor, --nodes"
         raise typer.BadParameter(msg)
     return columns
+
+
+class _Brought(NamedTuple):
+    """Structures as asked for: a plain file of one patient, sources, and whether the model fills the rest."""
+
+    path: Path | None
+    sources: "tuple[NamedSource, ...]"
+    filled: bool
+
+
+def _structures(
+    given: str | None, fill: str | None, scheme: "Scheme", columns: "Sequence[str]", *, single: bool
+) -> _Brought:
+    from lymphct.core.errors import UsageError
+    from lymphct.patients.mask_sources import FILES, MODEL, named_sources, require_patient_in_paths
+
+    first = named_sources(given or "", labels=scheme)
+    if given is not None and not single and "structures" in columns:
+        msg = "--structures and --given structures both say where the structures come from"
+        raise UsageError(msg, code="E_SOURCE", cure="leave out one; --fill-structures goes with either")
+    later = named_sources(fill or "", labels=scheme)
+    twice = [source.text for source in later if source in first]
+    if twice:
+        msg = f"the source {twice[0]} is given twice"
+        raise UsageError(msg, code="E_SOURCE", cure="leave one out")
+    filled = bool(later) and (later[-1].name, later[-1].path) == (MODEL, "")
+    later = later[:-1] if filled else later
+    if not single:
+        require_patient_in_paths((*first, *later))
+    if single and len(first) == 1 and first[0].name == FILES and "{patient}" not in first[0].path:
+        return _Brought(Path(first[0].path), later, filled)
+    return _Brought(None, (*first, *later), filled)
 
 
 def _one_patient(patient_id: str, given: "Mapping[str, Path]") -> "Manifest":

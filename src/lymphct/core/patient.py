@@ -153,6 +153,8 @@ class PatientInput:
             are 0 there. None where everything was looked at.
         labelled: structures that were drawn wherever they are; others may be missing in the label map. None
             for all.
+        structure_sources: who gave each structure of the label map, by the names of sources; empty where a
+            single file did.
 
     """
 
@@ -165,6 +167,7 @@ class PatientInput:
     notices: tuple[Notice, ...] = ()
     unjudged: Volume | None = None
     labelled: tuple[Structure, ...] | None = None
+    structure_sources: Mapping[Structure, str] = field(default_factory=dict)
 
 
 class SearchState(Enum):
@@ -191,6 +194,8 @@ class Prediction:
         seconds: wall time per stage.
         checks: what was looked at on the way.
         sources: where structures, tumor and nodes come from, by stage.
+        structure_sources: where each structure of the label map comes from: a named source, `given` or
+            `network`.
         arterial: the arterial phase as the networks saw it, registered where it was; None without one.
         writer: writes it into the folder it is given; None where nobody knows the images it came from.
 
@@ -208,6 +213,7 @@ class Prediction:
     seconds: dict[str, float]
     checks: tuple[Check, ...] = ()
     sources: Mapping[StageName, Source] = field(default_factory=dict)
+    structure_sources: Mapping[Structure, str] = field(default_factory=dict)
     arterial: Volume | None = None
     writer: Callable[["Prediction", str], None] | None = field(default=None, compare=False)
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from lymphct.cascade.description import BundleInfo
@@ -71,8 +70,7 @@ def foresee_prediction(
     info, refused = looked_at(request.bundle, request.device)
     problems += refused
     if info is not None:
-        lacking = partial(_lacks_to_predict, fill=request.fill_structures, last=request.only)
-        problems += _unserved(records, info, lacking)
+        problems += _unserved(records, info, lambda record, info: _lacks_to_predict(record, info, request))
     disk = room_to_predict(records, out)
     problems += found_by(lambda: require_room(disk, out))
     how = PreparationRequest(out=out, config=request.config, registration=request.registration)
@@ -137,9 +135,12 @@ def _lacks_to_draw(record: PatientRecord, info: BundleInfo) -> LymphctError | No
 
 
 def _lacks_to_predict(
-    record: PatientRecord, info: BundleInfo, *, fill: bool, last: StageName | None
+    record: PatientRecord, info: BundleInfo, request: PredictionRequest
 ) -> LymphctError | None:
-    for stage in networks_needed(record.paths, fill_structures=fill, last=last):
+    needed = networks_needed(
+        request.brought(record), fill_structures=request.fill_structures, last=request.only
+    )
+    for stage in needed:
         if stage not in info.parts:
             return _no_part(stage, stage.value if stage is not StageName.IDENTIFICATION else "nodes")
     return _no_phase(record, info)

@@ -30,7 +30,9 @@ from lymphct.io.results.store import locked
 from lymphct.learning.devices import chosen_device, resolved_backend, resolved_precision
 from lymphct.nodes.instances import class_map
 from lymphct.patients.course import Begun, Course, watched_course
+from lymphct.patients.mask_sources import NamedSource
 from lymphct.patients.masks import write_masks
+from lymphct.patients.merging import Sourcing, source_files, sourcing_key, with_sources
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.report.cohort import COHORT_FILE, Fate, cohort_page
@@ -58,6 +60,7 @@ class PredictionRequest:
         config: settings of attention and notices.
         labels: numbering of given structures.
         fill_structures: let the network add structures the given files lack.
+        sources: of structures by name, the most trusted first; what a record holds goes before them.
         registration: method; None = as the bundle was trained.
         device: on which the networks run.
         threads: of the registration of one patient.
@@ -70,12 +73,17 @@ class PredictionRequest:
     config: Config
     labels: Scheme = "auto"
     fill_structures: bool = False
+    sources: tuple[NamedSource, ...] = ()
     registration: RegistrationMethod | None = None
     device: str = "auto"
     threads: int = 1
     given: tuple[str, ...] = ()
     only: StageName | None = None
     operating_points: Mapping[str, float] = field(default_factory=dict)
+
+    def brought(self, record: PatientRecord) -> frozenset[str]:
+        """Return what of a patient is brought, by the names of columns."""
+        return frozenset(record.paths) | ({"structures"} if self.sources else set())
 
 
 def predict_single(
@@ -124,7 +132,7 @@ def predict_cohort(  # noqa: PLR0913 - the last three are options
     broken = require_usable(cohort)
     info = read_bundle(request.bundle).info  # a bundle that is refused is no patient's failure
     require_stages(info.parts, request.operating_points)
-    if all(not set(record.paths) - {"venous", "arterial"} for record in cohort.patients):
+    if all(not request.brought(record) - {"venous", "arterial"} for record in cohort.patients):
         require_networks(info.parts, networks_needed((), last=request.only))
     with locked(out), watched_course(begun) as course:
         work = _CohortPredictor(request, out, course)
@@ -178,7 +186,9 @@ class _CohortPredictor:
 def _predict_to(
     record: PatientRecord, request: PredictionRequest, target: Path, course: Course
 ) -> dict[str, Any]:
-    needed = networks_needed(record.paths, fill_structures=request.fill_structures, last=request.only)
+    needed = networks_needed(
+        request.brought(record), fill_structures=request.fill_structures, last=request.only
+    )
     require_networks(read_bundle(request.bundle).info.parts, needed)
     unused = {"node_voxel", "node_min_volume_mm3"}.intersection(request.operating_points)
     if record.nodes is not None and unused:
@@ -186,7 +196,7 @@ def _predict_to(
         raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
     models = moved(models_in(request.bundle, request.device), request.operating_points)
     recipe = Recipe.of_files(
-        files_of(record),
+        files_of(record) | source_files(request.sources, record.patient_id),
         {
             "patient_id": record.patient_id,
             "config": request.config.model_dump(mode="json"),
@@ -194,6 +204,7 @@ def _predict_to(
             "arithmetic": _arithmetic(request),
             "labels": str(request.labels),
             "fill_structures": request.fill_structures,
+            **({"sources": list(sourcing_key(request.sources))} if request.sources else {}),
             "registration": request.registration,
             "only": request.only,
             "operating_points": dict(request.operating_points),
@@ -220,6 +231,9 @@ def _predict_into(
 ) -> None:
     course(record.patient_id, "reading")
     patient = read_patient(record, labels=request.labels)
+    if request.sources:
+        course(record.patient_id, "sources")
+        patient = with_sources(patient, _sourcing(request, models))
     prediction = predict_patient(
         patient,
         models,
@@ -235,6 +249,18 @@ def _predict_into(
         return
     course(record.patient_id, "report")
     write_prediction(folder, prediction, patient, models)
+
+
+def _sourcing(request: PredictionRequest, models: Models) -> Sourcing:
+    method = request.registration or models.info.registration
+    return Sourcing(
+        sources=request.sources,
+        bundle=request.bundle,
+        device=request.device,
+        registration=request.config.registration.model_copy(update={"method": method}),
+        agreement=request.config.cascade.source_agreement,
+        threads=request.threads,
+    )
 
 
 def write_prediction(folder: Path, prediction: Prediction, patient: PatientInput, models: Models) -> None:

@@ -88,6 +88,7 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
             if notice.text != context.bundle_notice
         ],
         structures=_structures(prediction),
+        structure_sources=_structure_sources(prediction),
         score=_score(prediction),
         tumor=_tumor(prediction),
         search=_search(prediction),
@@ -109,6 +110,16 @@ def _structures(prediction: Prediction) -> dict[str, object]:
         "wanted": len(GUIDING_STRUCTURES),
         "missing": [structure.title for structure in missing],
     }
+
+
+def _structure_sources(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return each source with its structures; nothing where one file or one network gave them all."""
+    found: dict[str, list[str]] = {}
+    for structure, source in prediction.structure_sources.items():
+        found.setdefault(source, []).append(structure.title)
+    if set(found) <= {Source.GIVEN.value, Source.NETWORK.value}:
+        return []
+    return [(source, ", ".join(names)) for source, names in found.items()]
 
 
 def _score(prediction: Prediction) -> dict[str, object]:

@@ -107,8 +107,8 @@ def found_scene(arterial: Volume, structures: Volume, settings: TracingSettings)
 def _brightness(hu: FloatArray, blood: float, tissue: float, step: float) -> FloatArray:
     """Return 0 in tissue to 1 in blood; what is thin counts against what surrounds it, but less.
 
-    An artery as thin as two voxels in fat is no brighter than the pancreas, since its voxels hold fat, too. It
-    stands out of an image from which all thin things were taken (a grey opening).
+    An artery as thin as two voxels in fat is no brighter than the pancreas, since its voxels hold fat, too.
+    It stands out of an image from which all thin things were taken (a grey opening).
     """
     bright = np.clip((hu - tissue) / (blood - tissue), 0.0, 1.0)
     size = max(round(THIN / step), 3)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,11 @@ import numpy.typing as npt
 from lymphct.core.arrays import BoolArray
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.geometry import Geometry
-from lymphct.core.terms import (
-    STRUCTURES_BY_NAME,
-    TOTALSEGMENTATOR_LABELS,
-    TOTALSEGMENTATOR_LARGEST,
-    Structure,
-)
+from lymphct.core.terms import STRUCTURES_BY_NAME, Structure
 from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.io.images.acquired import Source, name_of
+from lymphct.io.images.known_sources import known_sources
 from lymphct.io.images.label_list import LARGEST_NUMBER, read_label_names
 from lymphct.io.images.label_names import LabelNames, label_names
 from lymphct.io.images.masks import read_numbered, read_partial_mask
@@ -28,31 +24,22 @@ from lymphct.io.images.single_file import image_stem
 
 logger = logging.getLogger(__name__)
 
-Scheme = Literal["auto", "lymphct", "totalsegmentator"] | Path
-"""Whose numbers a label map uses: what it says itself, else ours (auto); ours; those of TotalSegmentator v2
-`total`; or a YAML file `name: number`."""
+Foreign = Literal["totalsegmentator", "pants", "cads", "vista3d", "panorama"]
+"""Tools and data sets with a numbering of their own, rows of `known_sources`."""
+Scheme = Literal["auto", "lymphct"] | Foreign | Path
+"""Whose numbers a label map uses: what it says itself, else ours (auto); ours; those of a tool or data set;
+or a YAML file `name: number`."""
 
-_TOTALSEGMENTATOR_NAMES: Final = {
-    "kidney_right": Structure.RIGHT_KIDNEY,
-    "kidney_left": Structure.LEFT_KIDNEY,
-    "adrenal_gland_right": Structure.RIGHT_ADRENAL,
-    "adrenal_gland_left": Structure.LEFT_ADRENAL,
-    "portal_vein_and_splenic_vein": Structure.PORTAL_AND_SPLENIC_VEIN,
-}
-"""TotalSegmentator's file names that differ from ours."""
+FOREIGN: Final[tuple[Foreign, ...]] = get_args(Foreign)
 
 
 def label_scheme(text: str) -> Scheme:
-    """Return the scheme a user names: `auto`, `lymphct`, `totalsegmentator`, or the path of a YAML file.
+    """Return the scheme a user names: `auto`, `lymphct`, one of `FOREIGN`, or the path of a YAML file.
 
     >>> label_scheme("totalsegmentator")
     'totalsegmentator'
     """
-    named: dict[str, Scheme] = {
-        "auto": "auto",
-        "lymphct": "lymphct",
-        "totalsegmentator": "totalsegmentator",
-    }
+    named: dict[str, Scheme] = {"auto": "auto", "lymphct": "lymphct", **{name: name for name in FOREIGN}}
     return named.get(text) or Path(text)
 
 
@@ -191,11 +178,13 @@ def _require_agreement(
 ) -> None:
     """Refuse names that contradict the scheme.
 
-    A list of the user's own may leave out what the file names, and may know names that we do not.
+    A list of the user's own may leave out what the file names, and may know names that we do not; so may the
+    numbering of a tool that tells parts of a structure.
     """
+    is_lenient = isinstance(scheme, Path) or scheme in set(FOREIGN) - {"totalsegmentator"}
     for number in sorted(set(present) & set(names.names)):
         said, meant = names.structure(number), known.get(number)
-        if said == meant or (isinstance(scheme, Path) and (said is None or meant is None)):
+        if said == meant or (is_lenient and (said is None or meant is None)):
             continue
         what = "no structure of ours" if said is None else f"the {said.title}"
         other = "nothing" if meant is None else f"the {meant.title}"
@@ -209,13 +198,17 @@ def _numbers(scheme: Scheme) -> tuple[Mapping[int, Structure], range]:
     """Return the numbers that mean a structure, and the range of those that may be dropped."""
     if scheme in {"auto", "lymphct"}:
         return {int(structure): structure for structure in Structure}, range(1)
-    if scheme == "totalsegmentator":
-        return TOTALSEGMENTATOR_LABELS, range(TOTALSEGMENTATOR_LARGEST + 1)
+    if scheme in FOREIGN:
+        known = known_sources()[str(scheme)]
+        return known.numbers, range(known.largest + 1)
     if isinstance(scheme, Path):
         # The user named the numbers that count, so all others are other things.
         return read_label_names(scheme), range(LARGEST_NUMBER + 1)
     msg = f"unknown labels {scheme!r}"
-    raise UsageError(msg, cure="use auto, lymphct, totalsegmentator or a YAML file")
+    raise UsageError(msg, cure=f"use auto, lymphct, {', '.join(FOREIGN)} or a YAML file")
+
+
+_TITLES: Final = {"totalsegmentator": "TotalSegmentator v2"}
 
 
 def _unknown_numbers(strangers: list[int], scheme: Scheme) -> InputError:
@@ -224,7 +217,8 @@ def _unknown_numbers(strangers: list[int], scheme: Scheme) -> InputError:
         cause = f"label numbers {shown} are not among 0 to {max(Structure):d}"
         cure = "for TotalSegmentator masks say --labels totalsegmentator"
     else:
-        cause = f"label numbers {shown} are not among 0 to {TOTALSEGMENTATOR_LARGEST} of TotalSegmentator v2"
+        largest, title = known_sources()[str(scheme)].largest, _TITLES.get(str(scheme), str(scheme))
+        cause = f"label numbers {shown} are not among 0 to {largest} of {title}"
         cure = "map them by name: --labels FILE.yaml"
     return InputError(cause, code="E_LABELS", cure=cure)
 
@@ -259,8 +253,8 @@ def _structure_files(folder: Path, scheme: Scheme) -> dict[Structure, Path]:
         msg = "a YAML file of label numbers does not go with a folder of masks"
         raise UsageError(msg, cure="name the masks <structure>.nii.gz, or give one label map")
     names = dict(STRUCTURES_BY_NAME)
-    if scheme == "totalsegmentator":
-        names |= _TOTALSEGMENTATOR_NAMES
+    if scheme in FOREIGN:
+        names |= known_sources()[str(scheme)].names
     found: dict[Structure, Path] = {}
     for path in sorted(folder.iterdir()):
         stem = image_stem(path.name)
@@ -268,7 +262,9 @@ def _structure_files(folder: Path, scheme: Scheme) -> dict[Structure, Path]:
             continue
         structure = names.get(stem)
         if structure is None and scheme in {"auto", "lymphct"}:
-            hint = " (a name of TotalSegmentator)" if stem in _TOTALSEGMENTATOR_NAMES else ""
+            hint = (
+                " (a name of TotalSegmentator)" if stem in known_sources()["totalsegmentator"].names else ""
+            )
             msg = f"unknown structure {stem[:40]!r}{hint}"
             cure = "rename it, or say --labels totalsegmentator"
             raise InputError(msg, code="E_LABELS", cure=cure).at(file=folder.name)

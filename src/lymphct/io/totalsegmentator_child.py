@@ -1,0 +1,93 @@
+"""The user's own TotalSegmentator, run in a child process with a limit on time."""
+
+import logging
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from lymphct.core.errors import EnvironmentProblemError
+from lymphct.core.volume import Volume
+from lymphct.io.images.labels import read_labels
+from lymphct.io.images.reading import write_volume
+from lymphct.io.results.disk import environment_errors
+
+logger = logging.getLogger(__name__)
+
+PROGRAM: Final = "TotalSegmentator"
+LONGEST_RUN: Final = 3600.0
+"""Seconds until it is stopped; the task total takes minutes on a GPU and up to half an hour without one."""
+_SHOWN: Final = 200
+
+
+def totalsegmentator_program() -> str:
+    """Return where the command is.
+
+    Raises:
+        EnvironmentProblemError: it is not on PATH.
+
+    """
+    found = shutil.which(PROGRAM)
+    if found is None:
+        msg = f"the command {PROGRAM} is not on PATH"
+        cure = f"install it (pip install {PROGRAM}), or give its masks: totalsegmentator:PATH"
+        raise EnvironmentProblemError(msg, code="E_TOTALSEGMENTATOR", cure=cure)
+    return found
+
+
+def structures_by_totalsegmentator(venous: Volume, *, seconds: float = LONGEST_RUN) -> Volume:
+    """Let TotalSegmentator v2 (task total) segment a CT; return our label numbers on its grid.
+
+    Args:
+        venous: HU.
+        seconds: until the program is stopped.
+
+    Raises:
+        EnvironmentProblemError: not installed, it failed, or took too long; says its last line.
+        InputError: it wrote something that is no label map of the task total on this grid.
+
+    """
+    program = totalsegmentator_program()
+    with environment_errors(), tempfile.TemporaryDirectory(prefix="lymphct-totalsegmentator-") as name:
+        image, made = Path(name, "venous.nii.gz"), Path(name, "total.nii.gz")
+        write_volume(image, venous)
+        logger.info("TotalSegmentator begins (at most %.0f s)", seconds)
+        _run([program, "-i", str(image), "-o", str(made), "--ml"], Path(name), seconds)
+        if not made.is_file():
+            msg = "it wrote no label map"
+            raise _failed(msg)
+        return read_labels(made, scheme="totalsegmentator", grid=venous.geometry)
+
+
+def _run(command: list[str], folder: Path, seconds: float) -> None:
+    log = folder / "log.txt"
+    try:
+        with log.open("wb") as told:
+            done = subprocess.run(  # noqa: S603 - the user's own program, no shell
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+            )
+    except subprocess.TimeoutExpired as error:
+        msg = f"it was stopped after {seconds:g} s"
+        raise _failed(msg) from error
+    except OSError as error:
+        msg = f"it does not start ({error.strerror})"
+        raise _failed(msg) from error
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    for line in lines[-20:]:
+        logger.debug("TotalSegmentator: %s", line[:_SHOWN])
+    if done.returncode:
+        last = f": {lines[-1][:_SHOWN]}" if lines else ""
+        msg = f"it ended with code {done.returncode}{last}"
+        raise _failed(msg)
+
+
+def _failed(cause: str) -> EnvironmentProblemError:
+    cure = "try it by hand, or give its masks: totalsegmentator:PATH"
+    return EnvironmentProblemError(cause, code="E_TOTALSEGMENTATOR", cure=cure).at(file=PROGRAM)
