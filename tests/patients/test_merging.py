@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -166,14 +165,12 @@ def test_trace_sees_the_arterial_phase_and_the_organs_before_it(
 ) -> None:
     seen: list[Volume] = []
 
-    def trace_arteries(arterial: Volume, structures: Volume) -> FakeTraced:
+    def trace_arteries(arterial: Volume, structures: Volume, _settings: object) -> FakeTraced:
         seen.extend([arterial, structures])
         why = {Structure.HEPATIC_ARTERY_COMMON_AND_PROPER: "no contrast"}
         return FakeTraced(labels(superior_mesenteric_artery=(9, 10)), why)
 
-    module = ModuleType("lymphct.anatomy.tracing")
-    module.trace_arteries = trace_arteries  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "lymphct.anatomy.tracing", module)
+    monkeypatch.setattr(merging, "trace_arteries", trace_arteries)
     found = with_sources(patient, bringing(("files", labels(aorta=(0, 2))), more="trace"))
     assert found.structure_sources[Structure.SUPERIOR_MESENTERIC_ARTERY] == "trace"
     assert float(seen[0].array.mean()) == pytest.approx(100, abs=1)
@@ -186,14 +183,11 @@ def test_trace_sees_the_arterial_phase_and_the_organs_before_it(
 def test_trace_needs_an_aorta_and_an_arterial_phase(
     patient: PatientInput, bringing: Callable[..., Sourcing]
 ) -> None:
-    def tracer(_: Volume, structures: Volume) -> Volume:
-        return structures
-
     organs = ("files", labels(spleen=(0, 2)))
     with pytest.raises(InputError, match="trace needs the aorta"):
-        with_sources(patient, bringing(organs, more="trace", tracer=tracer))
+        with_sources(patient, bringing(organs, more="trace"))
     with pytest.raises(InputError, match="trace needs the arterial phase"):
-        with_sources(replace(patient, arterial=None), bringing(organs, more="trace", tracer=tracer))
+        with_sources(replace(patient, arterial=None), bringing(organs, more="trace"))
 
 
 def test_an_nnunet_is_fed_by_its_channels_and_read_by_its_names(
@@ -212,9 +206,7 @@ def test_an_nnunet_is_fed_by_its_channels_and_read_by_its_names(
         write_volume(out, labels(spleen=(0, 1)))
         return out
 
-    module = ModuleType("lymphct.io.nnunet_child")
-    module.predict_by_nnunet = predict_by_nnunet  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "lymphct.io.nnunet_child", module)
+    monkeypatch.setattr(merging, "predict_by_nnunet", predict_by_nnunet)
     found = with_sources(patient, bringing(more=f"nnunet:{folder}"))
     assert asked == [(folder, 2, True)]
     assert found.structure_sources == {Structure.SUPERIOR_MESENTERIC_ARTERY: "nnunet"}

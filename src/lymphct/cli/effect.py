@@ -16,7 +16,7 @@ _EVERYTHING: Final = ("",)
 
 ACTING: Final[Mapping[str, Sequence[str]]] = {
     "train": _EVERYTHING,
-    "predict": (*_ATTENTION, "registration", *_NOT_WHILE_TRAINING),
+    "predict": (*_ATTENTION, "registration", "tracing", *_NOT_WHILE_TRAINING),
     "prepare": (*_ATTENTION, "registration", "imaging"),
     "register": ("registration",),
     "trace": ("registration", "tracing"),

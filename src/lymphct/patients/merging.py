@@ -2,19 +2,20 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from lymphct.anatomy.tracing.settings import TracingSettings
+from lymphct.anatomy.tracing.tracing import trace_arteries
 from lymphct.cascade.alignment import AIR, align
 from lymphct.cascade.examination import Given, find_structures, require_phases
 from lymphct.core.arrays import BoolArray
-from lymphct.core.errors import EnvironmentProblemError, GeometryMismatchError, InputError, LymphctError
+from lymphct.core.errors import GeometryMismatchError, InputError, LymphctError
 from lymphct.core.patient import Multiphase, Notice, PatientInput
 from lymphct.core.terms import Structure
 from lymphct.core.unjudged import UNJUDGED
@@ -24,6 +25,7 @@ from lymphct.io.images.known_sources import known_sources
 from lymphct.io.images.label_names import DATASET_FILE
 from lymphct.io.images.reading import read_labels, read_partial_labels, write_volume
 from lymphct.io.models.loading import models_in
+from lymphct.io.nnunet_child import predict_by_nnunet
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.totalsegmentator_child import structures_by_totalsegmentator
 from lymphct.patients.mask_sources import NamedSource
@@ -45,10 +47,6 @@ ORGANS: Final = frozenset(
 )
 """Structures that two true maps of one patient cannot show in two places; a vessel may be drawn in parts."""
 
-Tracer = Callable[[Volume, Volume], Volume]
-"""Takes the arterial phase (HU, in the patient's place of the venous one) and a label map of organs; returns
-a label map of the arteries it found, on the grid of the latter."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sourcing:
@@ -60,7 +58,7 @@ class Sourcing:
         device: on which networks run.
         registration: how the arterial phase is brought onto the venous one for sources that need both.
         agreement: least Dice of two sources before a notice is given.
-        tracer: what `trace` calls; None takes that of the package.
+        tracing: limits of the arteries that `trace` looks for.
         threads: of the registration.
 
     """
@@ -70,7 +68,7 @@ class Sourcing:
     device: str = "auto"
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     agreement: float = 0.5
-    tracer: Tracer | None = None
+    tracing: TracingSettings = field(default_factory=TracingSettings)
     threads: int = 1
 
 
@@ -225,17 +223,14 @@ class _Case:
             msg = "the source trace needs the aorta, which no source before it gives"
             cure = "name a source of organs before it, such as totalsegmentator"
             raise InputError(msg, code="E_NO_AORTA", cure=cure)
-        if self.how.tracer is not None:
-            return self.how.tracer(ct.arterial, merged.labels)
-        traced = _imported("lymphct.anatomy.tracing", "trace")(ct.arterial, merged.labels)
-        for structure, why in sorted(getattr(traced, "withheld", {}).items()):
+        known = merged.labels.with_array(np.where(merged.labels.array == UNJUDGED, 0, merged.labels.array))
+        traced = trace_arteries(ct.arterial, known, self.how.tracing)
+        for structure, why in sorted(traced.withheld.items()):
             text = f"the {structure.title} was not traced: {why}"
             self.notices.append(Notice(code="trace_withheld", text=text, value=structure.label))
-        found: Volume = traced.structures
-        return found
+        return traced.structures
 
     def _by_nnunet(self, source: NamedSource) -> Volume:
-        predict = _imported("lymphct.io.nnunet_child", "nnunet")
         folder, ct = Path(source.path), self._phases
         with tempfile.TemporaryDirectory(prefix="lymphct-source-") as name:
             images = []
@@ -247,7 +242,7 @@ class _Case:
                     raise InputError(msg, code="E_ARTERIAL", cure="give --arterial, or leave it out")
                 images.append(Path(name, f"image_{number:04d}.nii.gz"))
                 write_volume(images[-1], phase)
-            made = predict(folder, images, Path(name, "labels.nii.gz"))
+            made = predict_by_nnunet(folder, images, Path(name, "labels.nii.gz"))
             beside = Path(made).parent / DATASET_FILE
             if not beside.exists():
                 beside.write_bytes(described.read_bytes())
@@ -286,20 +281,6 @@ def _channels(path: Path) -> int:
     content: Any = read_json(path)
     channels: Mapping[str, Any] = content.get("channel_names", {}) if isinstance(content, dict) else {}
     return max(len(channels), 1)
-
-
-_FUNCTIONS: Final = {"trace": "trace_arteries", "nnunet": "predict_by_nnunet"}
-
-
-def _imported(module: str, source: str) -> Callable[..., Any]:
-    """Return the function that makes the masks of a source, imported when it is needed."""
-    try:
-        function: Callable[..., Any] = getattr(import_module(module), _FUNCTIONS[source])
-    except (ImportError, AttributeError):
-        msg = f"this installation cannot make masks of the source {source}"
-        cure = "update lymphct, or leave the source out"
-        raise EnvironmentProblemError(msg, code="E_SOURCE", cure=cure) from None
-    return function
 
 
 def sourcing_key(sources: Sequence[NamedSource]) -> list[str]:

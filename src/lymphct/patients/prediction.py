@@ -254,6 +254,7 @@ def _predict_into(
 def _sourcing(request: PredictionRequest, models: Models) -> Sourcing:
     method = request.registration or models.info.registration
     return Sourcing(
+        tracing=request.config.tracing,
         sources=request.sources,
         bundle=request.bundle,
         device=request.device,

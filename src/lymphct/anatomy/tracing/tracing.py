@@ -94,7 +94,9 @@ def trace_arteries(
     if settings.left_gastric_artery:
         lines = [a.line for a in (trunk, found[HEPATIC]) if a.line is not None]
         found[LGA] = _left_gastric(search, lines)
-    arteries = {s: found[s] for s in TRACEABLE if s in found and not np.any(structures.array == s)}
+    arteries: dict[Structure, Artery] = {
+        s: found[s] for s in TRACEABLE if s in found and not np.any(structures.array == s)
+    }
     for structure, artery in arteries.items():
         said = f"confidence {artery.confidence:g}" if artery.is_traced else f"withheld: {artery.note}"
         logger.debug("traced %s: %s", structure.label, said)
