@@ -58,7 +58,7 @@ def test_it_writes_the_map_with_arteries_and_says_what_came_of_each(
 
 
 @pytest.mark.parametrize(
-    ("changed", "code", "said"),
+    "refused",
     [
         ({"structures": "no_aorta"}, 3, "holds no aorta"),
         ({"arterial": "dull"}, 3, "no arterial enhancement: the aorta has"),
@@ -69,10 +69,9 @@ def test_what_cannot_be_traced_is_told_in_one_line_and_leaves_nothing(
     files: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    changed: dict[str, str | None],
-    code: int,
-    said: str,
+    refused: tuple[dict[str, str | None], int, str],
 ) -> None:
+    changed, code, said = refused
     roles = {name: name for name in ("venous", "arterial", "structures")} | changed
     options = [part for role, name in roles.items() if name for part in (f"--{role}", files[name])]
     assert run(*options, "--registration", "none", "--out", tmp_path / "out") == code

@@ -21,7 +21,7 @@ def test_costs_are_those_of_an_independent_dijkstra() -> None:
     length = np.linalg.norm(apart[near] * np.asarray(SPACING), axis=1)
     flat = cost.ravel().astype(np.float64)
     weights = 0.5 * (flat[near[0]] + flat[near[1]]) * length
-    expected = dijkstra(coo_matrix((weights, near), shape=(flat.size, flat.size)).tocsr(), indices=0)
+    expected = dijkstra(coo_matrix((weights, near), shape=(flat.size, flat.size)).tocsr(), indices=[0])[0]
     assert_allclose(tree.total.ravel(), expected, rtol=1e-5)
     path = tree.path(flat.size - 1)
     assert path[0].tolist() == [0, 0, 0]

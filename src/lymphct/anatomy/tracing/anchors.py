@@ -24,6 +24,8 @@ _BORDER: Final = 4.0
 """mm from the border of the image at which an opening counts as cut."""
 _MESENTERY: Final = (30.0, 70.0)
 """mm beside and before the aorta within which the SMA stays."""
+_DEARNESS: Final = (5.0, 30.0)
+"""Cost per mm of depth, and once, up to which a voxel may belong to the SMA: it is thick and bright."""
 _SKIPPED: Final = 12.0
 """mm along which the SMA may go unseen between two levels."""
 _RIGHT: Final = 10.0
@@ -112,6 +114,8 @@ def end_of_mesenteric(scene: Scene, wall: Wall, routes: Routes, opening: int) ->
     """Return the deepest voxel down to which the SMA is seen before the aorta (flat index)."""
     own = routes.visible & (routes.tree.start == opening) & _before_aorta(scene)
     top = int(levels_of(wall.openings)[opening])
+    depth = np.maximum(top - np.arange(own.shape[2]), 0) * scene.step
+    own &= routes.tree.total <= _DEARNESS[0] * depth + _DEARNESS[1]
     levels = np.flatnonzero(own[:, :, : top + 1].any(axis=(0, 1)))[::-1]
     if not levels.size:
         return None

@@ -8,7 +8,7 @@ from lymphct.anatomy.tracing.vessels import Centreline
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 
-TRACEABLE: Final = (
+TRACEABLE: Final[tuple[Structure, ...]] = (
     Structure.SUPERIOR_MESENTERIC_ARTERY,
     Structure.CELIAC_TRUNK_AND_SPLENIC_ARTERY,
     Structure.HEPATIC_ARTERY_COMMON_AND_PROPER,
