@@ -149,5 +149,5 @@ def show(
 
 def _at(values: object, name: str) -> object:
     for part in name.split("."):
-        values = values[part] if isinstance(values, dict) else None
+        values = values.get(part) if isinstance(values, dict) else None
     return values
