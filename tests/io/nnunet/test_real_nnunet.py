@@ -88,12 +88,12 @@ def test_the_real_package_takes_our_data_set_and_we_its_network(
         seen = plan.statistics(number)
         hu = read_nifti(image).volume.array.astype(np.float32)
         channels.append(((np.clip(hu, seen.low, seen.high) - seen.mean) / seen.sd).transpose(2, 1, 0))
-    image = np.stack(channels)
-    slid = _slid_as_nnunet(network, image, (16, 32, 32))
+    stacked = np.stack(channels)
+    slid = _slid_as_nnunet(network, stacked, (16, 32, 32))
     assert np.mean(from_network(slid) == theirs.array) > 0.998  # nnU-Net sums in float16
     # Our Gaussian is centred between the two middle voxels: where a network has learned next to nothing, half
     # a voxel decides some of them.
-    ours = sliding_window_labels(network, image, None, plan.patch_size, InferenceSettings()).numpy()
+    ours = sliding_window_labels(network, stacked, None, plan.patch_size, InferenceSettings()).numpy()
     assert np.mean(from_network(ours) == theirs.array) > 0.9
 
 
