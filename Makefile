@@ -1,6 +1,8 @@
 # `make demo` and `make test` work from a bare clone: each sets up .venv first.
 PYTHON ?= python3
 VENV := .venv
+# Processes of the tests; each takes up to 2 GB.
+TEST_JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -33,7 +35,7 @@ demo: setup
 	$(BIN)/lymphct demo
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
 
 bench: setup
 	$(BIN)/python benchmarks/suite.py $(if $(ONLY),--only $(ONLY))
