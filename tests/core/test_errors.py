@@ -22,6 +22,7 @@ def test_the_exit_codes_are_those_of_the_design() -> None:
         "LeakageError": 3,
         "CohortPartlyFailedError": 4,
         "OutputInUseError": 5,
+        "HeldError": 5,
         "EnvironmentProblemError": 6,
         "ModelError": 7,
     }

@@ -42,7 +42,11 @@ def names_in(path: Path) -> set[str]:
 
 def test_what_windows_lacks_stands_in_one_module_alone() -> None:
     found = {path.relative_to(PACKAGE).as_posix(): names_in(path) for path in PACKAGE.rglob("*.py")}
-    assert {name: names for name, names in found.items() if names} == {"core/system.py": {"rename"}}
+    used = {name: names for name, names in found.items() if names}
+    # A program of its own, started in a locked-in child that imports nothing of ours.
+    assert used.pop("io/nnunet/unpickling.py") == {"resource"}
+    assert set(used) == {"core/system.py"}
+    assert used["core/system.py"] == {"rename", "killpg", "SIGKILL"}
 
 
 def test_a_lock_is_held_once_and_ends_with_its_file(tmp_path: Path) -> None:

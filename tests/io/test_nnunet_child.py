@@ -139,7 +139,7 @@ def test_what_goes_wrong_is_one_line(
     tmp_path: Path, folder: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.nii.gz"
-    monkeypatch.setenv(VARIABLE, str(_program(tmp_path, "raise ValueError('/home/x/y.pth is bad')")))
+    monkeypatch.setenv(VARIABLE, str(_program(tmp_path, "raise ValueError('/a/x/y.pth is bad')")))
     with pytest.raises(ModelError, match=r"ended with code 1: ValueError: y.pth is bad"):
         predict_by_nnunet(folder, images, out)
     monkeypatch.setenv(VARIABLE, str(_program(tmp_path, "pass")))

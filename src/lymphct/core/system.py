@@ -5,6 +5,7 @@ every test, the other one with the modules of POSIX blocked and a stand-in for `
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -100,6 +101,15 @@ def move(source: AnyPath, target: AnyPath) -> None:
     with suppress(OSError):
         os.rmdir(target)
     os.replace(source, target)
+
+
+def kill_group(leader: int) -> None:
+    """Kill a process and all it started, where it leads a group of its own; on Windows the process alone."""
+    with suppress(ProcessLookupError, PermissionError):
+        if _IS_POSIX:
+            os.killpg(leader, signal.SIGKILL)
+        else:
+            os.kill(leader, signal.SIGTERM)
 
 
 def peak_memory() -> int | None:

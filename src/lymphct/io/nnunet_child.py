@@ -9,19 +9,17 @@ import logging
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from lymphct.core.errors import EnvironmentProblemError, InputError, ModelError
-from lymphct.core.system import move
+from lymphct.core.system import kill_group, move
 from lymphct.io.images.nifti import write_nifti
 from lymphct.io.images.reading import read_volume
 from lymphct.io.nnunet.folders import NnunetFolder
@@ -182,7 +180,7 @@ def _run(command: Sequence[str], limits: NnunetLimits, folder: Path) -> None:
 
     def stop() -> None:
         stopped.set()
-        _kill(process.pid)
+        kill_group(process.pid)
 
     timer = threading.Timer(limits.seconds, stop)
     timer.daemon = True
@@ -193,7 +191,7 @@ def _run(command: Sequence[str], limits: NnunetLimits, folder: Path) -> None:
                 last = _listened(process)
                 code = process.wait()
             except BaseException:
-                _kill(process.pid)
+                kill_group(process.pid)
                 raise
     finally:
         timer.cancel()
@@ -227,12 +225,3 @@ def _listened(process: subprocess.Popen[bytes]) -> str:
         if not part:
             break
     return re.sub(r"\S*/", "", last)[:200]
-
-
-def _kill(leader: int) -> None:
-    """Stop a child with everything it started."""
-    with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(leader, signal.SIGKILL)
-        else:
-            os.kill(leader, signal.SIGTERM)
