@@ -9,6 +9,8 @@ from numpy.testing import assert_array_equal
 
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
+from lymphct.cascade import examination
+from lymphct.cascade.description import PartInfo
 from lymphct.cascade.examination import (
     Findings,
     Given,
@@ -142,6 +144,24 @@ def test_without_a_given_map_filling_means_the_whole_of_the_networks_map(
 ) -> None:
     found = find_structures(patient.ct, Given(fill_structures=True), answering)
     assert_array_equal(found.array, structures.array)
+
+
+def test_a_structure_that_nobody_drew_for_the_network_is_background(
+    patient: PreparedPatient, answering: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its class and the background were one to the loss, so that either may win where nothing is."""
+    labels = np.full(patient.ct.venous.geometry.shape, 9, np.uint8)
+    labels[:4] = Structure.SPLEEN
+    painted = patient.ct.venous.with_array(labels)
+    monkeypatch.setattr(examination, "segment_structures", lambda *_: painted)
+    assert find_structures(patient.ct, Given(), answering).array.max() == 9
+    counts = {structure.label: 0 if structure == 9 else 3 for structure in Structure}
+    part = PartInfo(architecture={}, patients={"train": ()}, extra={"drawn_in": counts})
+    parts = {StageName.STRUCTURES: part}
+    partial = replace(answering, info=answering.info.model_copy(update={"parts": parts}))
+    found = find_structures(patient.ct, Given(), partial)
+    assert set(np.unique(found.array)) == {0, Structure.SPLEEN}
+    assert_array_equal(found.array == Structure.SPLEEN, painted.array == Structure.SPLEEN)
 
 
 def test_a_tumor_is_looked_for_at_the_pancreas_only(

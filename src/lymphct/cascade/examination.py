@@ -1,6 +1,6 @@
 """The stages of Fig. 2 on the working grid, from both phases to the called lymph nodes (Sec. III-A)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -12,6 +12,7 @@ from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
 from lymphct.attention.mapping import attention_map, guided_by, structures_present
 from lymphct.attention.settings import AttentionSettings
+from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.models import Models
 from lymphct.core.errors import InputError, ModelError
 from lymphct.core.patient import Multiphase, Node, NodeMap
@@ -136,12 +137,33 @@ def find_structures(ct: Multiphase, given: Given, models: Models) -> Volume:
         _refuse(lacking=StageName.STRUCTURES, cure="give --structures")
     image = models.view(ct, StageName.STRUCTURES)
     found = segment_structures(models.structures.network, image, models.structures.settings)
+    found = _without(found, never_drawn(models.info))
     if given.structures is None:
         return found
     drawn = given.structures.array
     lacking = [s for s in Structure if not np.any(drawn == s)]
     filled = np.where((drawn == 0) & np.isin(found.array, lacking), found.array, drawn)
     return given.structures.with_array(filled.astype(np.uint8))
+
+
+def never_drawn(info: BundleInfo) -> tuple[Structure, ...]:
+    """Return the structures that nobody drew in a training patient of the bundle's network.
+
+    To such a network their classes are the background (decision 0038).
+    """
+    part = info.parts.get(StageName.STRUCTURES)
+    counts = None if part is None else part.extra.get("drawn_in")
+    if not isinstance(counts, Mapping):
+        return ()
+    return tuple(structure for structure in Structure if counts.get(structure.label) == 0)
+
+
+def _without(structures: Volume, never: Sequence[Structure]) -> Volume:
+    """Return the label map with the background in the place of some structures."""
+    if not never:
+        return structures
+    known = np.where(np.isin(structures.array, never), 0, structures.array)
+    return structures.with_array(known.astype(structures.array.dtype))
 
 
 def find_tumor(ct: Multiphase, structures: Volume | None, given: Given, models: Models) -> Volume:
