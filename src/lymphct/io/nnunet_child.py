@@ -9,17 +9,15 @@ import logging
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from lymphct.core.errors import EnvironmentProblemError, InputError, ModelError
-from lymphct.core.system import kill_group, move
+from lymphct.core.system import move
+from lymphct.io.children import Child, run_child
 from lymphct.io.images.nifti import write_nifti
 from lymphct.io.images.reading import read_volume
 from lymphct.io.nnunet.folders import NnunetFolder
@@ -35,14 +33,7 @@ PROGRAM: Final = "nnUNetv2_predict_from_modelfolder"
 _ENTRY: Final = (
     "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as main; main()"
 )
-_LIMITED: Final = (
-    "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_AS, (n, n)); "
-    "os.execvp(sys.argv[2], sys.argv[2:])"
-)
 _CASE: Final = "case"
-_PERCENT: Final = re.compile(rb"(\d{1,3})%\|")
-_TOLD_EVERY: Final = 10
-_CHUNK: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,65 +154,21 @@ def _lay(image: Path, place: Path, ending: str) -> None:
 
 
 def _run(command: Sequence[str], limits: NnunetLimits, folder: Path) -> None:
-    if limits.memory is not None and limits.device == "cpu":
-        command = [sys.executable, "-c", _LIMITED, str(limits.memory), *command]
     # Without these three nnU-Net warns on every start; a prediction from a folder does not use them.
-    paths = {name: str(folder) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-    process = subprocess.Popen(  # noqa: S603 - the user's own program
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**paths, **os.environ, "nnUNet_compile": "f", "PYTHONUNBUFFERED": "1"},
-        start_new_session=True,
-        cwd=folder,
+    needed = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+    paths = {name: str(folder) for name in needed if name not in os.environ}
+    child = Child(
+        name="nnU-Net",
+        log=logger,
+        folder=folder,
+        seconds=limits.seconds,
+        memory=limits.memory if limits.device == "cpu" else None,
+        environment={**paths, "nnUNet_compile": "f"},
     )
-    stopped = threading.Event()
-
-    def stop() -> None:
-        stopped.set()
-        kill_group(process.pid)
-
-    timer = threading.Timer(limits.seconds, stop)
-    timer.daemon = True
-    timer.start()
-    try:
-        with process:
-            try:
-                last = _listened(process)
-                code = process.wait()
-            except BaseException:
-                kill_group(process.pid)
-                raise
-    finally:
-        timer.cancel()
-    if stopped.is_set():
+    ended = run_child(command, child)
+    if ended.is_stopped:
         msg = f"nnU-Net was stopped after {limits.seconds:g} s"
         raise EnvironmentProblemError(msg, code="E_NNUNET_TIME", cure="allow it more time, or use a GPU")
-    if code:
-        msg = f"nnU-Net ended with code {code}: {last or 'it said nothing'}"
+    if ended.code:
+        msg = f"nnU-Net ended with code {ended.code}: {ended.last or 'it said nothing'}"
         raise ModelError(msg, code="E_NNUNET_RUN", cure="run it by hand with the same folder")
-
-
-def _listened(process: subprocess.Popen[bytes]) -> str:
-    """Log progress while the child speaks; return its last line, without folders."""
-    last, told, rest = "", 0, b""
-    stream = process.stdout
-    while stream is not None:
-        part = os.read(stream.fileno(), _CHUNK)
-        *lines, rest = re.split(rb"[\r\n]", rest + (part or b"\n"))
-        rest = rest[-_CHUNK:]
-        for line in lines:
-            found = _PERCENT.search(line)
-            if found is None:
-                text = line.decode("utf-8", "replace").strip()
-                last = text or last
-                logger.debug("nnU-Net: %s", text[:200])
-                continue
-            tens = int(found[1]) // _TOLD_EVERY * _TOLD_EVERY
-            if tens > told:
-                logger.info("nnU-Net: %d %%", tens)
-            told = tens  # it falls where another bar begins
-        if not part:
-            break
-    return re.sub(r"\S*/", "", last)[:200]

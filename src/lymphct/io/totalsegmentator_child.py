@@ -1,14 +1,14 @@
-"""The user's own TotalSegmentator, run in a child process with a limit on time."""
+"""The user's own TotalSegmentator, run in a child process with progress and a limit on time."""
 
 import logging
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from lymphct.core.errors import EnvironmentProblemError
 from lymphct.core.volume import Volume
+from lymphct.io.children import Child, run_child
 from lymphct.io.images.labels import read_labels
 from lymphct.io.images.reading import write_volume
 from lymphct.io.results.disk import environment_errors
@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 PROGRAM: Final = "TotalSegmentator"
 LONGEST_RUN: Final = 3600.0
 """Seconds until it is stopped; the task total takes minutes on a GPU and up to half an hour without one."""
-_SHOWN: Final = 200
 
 
 def totalsegmentator_program() -> str:
@@ -61,30 +60,16 @@ def structures_by_totalsegmentator(venous: Volume, *, seconds: float = LONGEST_R
 
 
 def _run(command: list[str], folder: Path, seconds: float) -> None:
-    log = folder / "log.txt"
     try:
-        with log.open("wb") as told:
-            done = subprocess.run(  # noqa: S603 - the user's own program, no shell
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=told,
-                stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
-            )
-    except subprocess.TimeoutExpired as error:
-        msg = f"it was stopped after {seconds:g} s"
-        raise _failed(msg) from error
+        ended = run_child(command, Child(name=PROGRAM, log=logger, folder=folder, seconds=seconds))
     except OSError as error:
         msg = f"it does not start ({error.strerror})"
         raise _failed(msg) from error
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    for line in lines[-20:]:
-        logger.debug("TotalSegmentator: %s", line[:_SHOWN])
-    if done.returncode:
-        last = f": {lines[-1][:_SHOWN]}" if lines else ""
-        msg = f"it ended with code {done.returncode}{last}"
+    if ended.is_stopped:
+        msg = f"it was stopped after {seconds:g} s"
+        raise _failed(msg)
+    if ended.code:
+        msg = f"it ended with code {ended.code}" + (f": {ended.last}" if ended.last else "")
         raise _failed(msg)
 
 
