@@ -15,6 +15,7 @@ from lymphct.core.patient import PatientInput
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.reading import write_volume
+from lymphct.io.nnunet_child import NnunetLimits
 from lymphct.patients import merging
 from lymphct.patients.mask_sources import named_sources
 from lymphct.patients.merging import Sourcing, source_files, with_sources
@@ -180,6 +181,20 @@ def test_trace_sees_the_arterial_phase_and_the_organs_before_it(
     ]
 
 
+def test_a_traced_artery_runs_through_the_pancreas_and_through_no_other_organ(
+    patient: PatientInput, bringing: Callable[..., Sourcing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced = labels(celiac_trunk_and_splenic_artery=(4, 9))
+    monkeypatch.setattr(merging, "trace_arteries", lambda *_: FakeTraced(traced))
+    organs = labels(aorta=(0, 2), pancreas=(3, 6), spleen=(8, 10))
+    found = with_sources(patient, bringing(("files", organs), more="trace")).structures
+    assert found is not None
+    artery = Structure.CELIAC_TRUNK_AND_SPLENIC_ARTERY
+    aorta, pancreas, spleen = Structure.AORTA, Structure.PANCREAS, Structure.SPLEEN
+    along = found.array.max(axis=(1, 2))[:10].tolist()
+    assert along == [aorta, aorta, 0, pancreas, artery, artery, artery, artery, spleen, spleen]
+
+
 def test_trace_needs_an_aorta_and_an_arterial_phase(
     patient: PatientInput, bringing: Callable[..., Sourcing]
 ) -> None:
@@ -201,7 +216,8 @@ def test_an_nnunet_is_fed_by_its_channels_and_read_by_its_names(
     text = '{"channel_names": {"0": "A", "1": "V"}, "labels": {"background": 0, "SMA": 1}}'
     (folder / "dataset.json").write_text(text)
 
-    def predict_by_nnunet(place: Path, images: list[Path], out: Path) -> Path:
+    def predict_by_nnunet(place: Path, images: list[Path], out: Path, *, limits: NnunetLimits) -> Path:
+        assert limits.device == "cpu"  # as the patient's networks
         asked.append((place, len(images), all(image.is_file() for image in images)))
         write_volume(out, labels(spleen=(0, 1)))
         return out

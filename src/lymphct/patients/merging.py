@@ -25,9 +25,10 @@ from lymphct.io.images.known_sources import known_sources
 from lymphct.io.images.label_names import DATASET_FILE
 from lymphct.io.images.reading import read_labels, read_partial_labels, write_volume
 from lymphct.io.models.loading import models_in
-from lymphct.io.nnunet_child import predict_by_nnunet
+from lymphct.io.nnunet_child import NnunetLimits, predict_by_nnunet
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.totalsegmentator_child import structures_by_totalsegmentator
+from lymphct.learning.devices import chosen_device
 from lymphct.patients.mask_sources import NamedSource
 from lymphct.patients.reading import require_plausible
 from lymphct.registration.settings import RegistrationSettings
@@ -131,6 +132,7 @@ def _add(merged: Merged, found: Volume, name: str, how: Sourcing) -> None:
     present = [Structure(int(n)) for n in np.unique(found.array) if n]
     before = merged.labels.array
     labels = before.copy()
+    free = (before == 0) | (before == Structure.PANCREAS)  # arteries run in it, and masks of it hold them
     known = known_sources().get(name)
     for structure in present:
         mask = found.array == structure
@@ -143,7 +145,7 @@ def _add(merged: Merged, found: Volume, name: str, how: Sourcing) -> None:
         else:
             merged.notices += _disagreement(structure, before == structure, mask, (merged, name, how, found))
             continue
-        labels[mask & (before == 0)] = structure
+        labels[mask & (free if name == "trace" else before == 0)] = structure
     merged.labels = merged.labels.with_array(labels)
 
 
@@ -242,7 +244,8 @@ class _Case:
                     raise InputError(msg, code="E_ARTERIAL", cure="give --arterial, or leave it out")
                 images.append(Path(name, f"image_{number:04d}.nii.gz"))
                 write_volume(images[-1], phase)
-            made = predict_by_nnunet(folder, images, Path(name, "labels.nii.gz"))
+            limits = NnunetLimits(device=chosen_device(self.how.device).type)
+            made = predict_by_nnunet(folder, images, Path(name, "labels.nii.gz"), limits=limits)
             beside = Path(made).parent / DATASET_FILE
             if not beside.exists():
                 beside.write_bytes(described.read_bytes())
