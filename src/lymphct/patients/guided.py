@@ -18,7 +18,6 @@ from lymphct.cascade.examination import Given, find_structures, find_tumor, requ
 from lymphct.cascade.models import Models
 from lymphct.cascade.prepared import ImageName, Prepared
 from lymphct.core.arrays import IntArray
-from lymphct.core.patient import Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import StageName, Structure
 from lymphct.core.volume import StoredVolume, Volume
 from lymphct.imaging.locations import class_locations
@@ -29,6 +28,7 @@ from lymphct.io.results.made import SHARED, Recipe, key_of, made
 from lymphct.io.results.volumes import StoredImages, save_volumes
 from lymphct.patients.dataset import OPEN_PATIENTS, PreparedCohort, StoredPatient
 from lymphct.patients.guidance import Guidance, StoredGuidance, guiding_volumes, stored_guidance
+from lymphct.patients.seen import SeenPatient
 
 logger = logging.getLogger(__name__)
 
@@ -66,43 +66,14 @@ def network_key(info: BundleInfo, stages: tuple[StageName, ...]) -> JSON:
     return {"parts": parts, **{name: fields[name] for name in ("spacing", "intensity")}}
 
 
-class GuidedPatient:
+class GuidedPatient(SeenPatient):
     """A prepared patient who is seen with the masks of the networks; everything else stays as it is."""
 
     def __init__(self, stored: StoredPatient, drawing: Drawing) -> None:
         """Remember the patient; nothing is drawn yet."""
-        self.stored, self.drawing = stored, drawing
+        super().__init__(stored)
+        self.drawing = drawing
         self._guidance: dict[object, StoredGuidance] = {}
-
-    @property
-    def patient_id(self) -> str:
-        """Pseudonymous id."""
-        return self.stored.patient_id
-
-    @property
-    def clinical(self) -> Clinical:
-        """What the manifest says."""
-        return self.stored.clinical
-
-    @property
-    def ct(self) -> Multiphase:
-        """Both phases, HU, int16."""
-        return self.stored.ct
-
-    @property
-    def instances(self) -> Volume | None:
-        """Instance map of the drawn lymph nodes."""
-        return self.stored.instances
-
-    @property
-    def nodes(self) -> NodeMap | None:
-        """Drawn lymph nodes, measured."""
-        return self.stored.nodes
-
-    @property
-    def node_records(self) -> tuple[Node, ...]:
-        """Number and class of each drawn lymph node."""
-        return self.stored.node_records
 
     @property
     def unjudged(self) -> Volume | None:

@@ -27,7 +27,6 @@ from lymphct.attention.bands import Bands
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.prepared import ImageName, Prepared
 from lymphct.core.arrays import IntArray
-from lymphct.core.patient import Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import STRUCTURES_BY_NAME, StageName, Structure
 from lymphct.core.unjudged import UNJUDGED, unjudged_in
 from lymphct.core.volume import StoredVolume, Volume
@@ -37,6 +36,7 @@ from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.volumes import StoredImages, load_volumes, save_volumes
 from lymphct.patients.dataset import PreparedCohort, StoredPatient
+from lymphct.patients.seen import SeenPatient
 from lymphct.patients.teachers import MaskSource, as_bytes, as_confidence, maps_of
 
 logger = logging.getLogger(__name__)
@@ -177,47 +177,18 @@ def drawn_in(patient: StoredPatient) -> Drawn | None:
     return Drawn(labels=labels, structures=patient.labelled, unjudged=nobody)
 
 
-class TaughtPatient:
+class TaughtPatient(SeenPatient):
     """A prepared patient with the labels of a student as structures; everything else stays as it is."""
 
     def __init__(self, stored: StoredPatient, labels: Path) -> None:
         """Remember where the labels lie."""
-        self.stored, self._labels = stored, labels
-
-    @property
-    def patient_id(self) -> str:
-        """Pseudonymous id."""
-        return self.stored.patient_id
-
-    @property
-    def clinical(self) -> Clinical:
-        """What the manifest says."""
-        return self.stored.clinical
-
-    @property
-    def ct(self) -> Multiphase:
-        """Both phases, HU, int16."""
-        return self.stored.ct
+        super().__init__(stored)
+        self._labels = labels
 
     @property
     def tumor(self) -> Volume | None:
         """Mask of the drawn tumor."""
         return self.stored.tumor
-
-    @property
-    def instances(self) -> Volume | None:
-        """Instance map of the drawn lymph nodes."""
-        return self.stored.instances
-
-    @property
-    def nodes(self) -> NodeMap | None:
-        """Drawn lymph nodes, measured."""
-        return self.stored.nodes
-
-    @property
-    def node_records(self) -> tuple[Node, ...]:
-        """Number and class of each drawn lymph node."""
-        return self.stored.node_records
 
     @property
     def unjudged(self) -> Volume | None:

@@ -100,7 +100,7 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
         require_start_weights(request)
     run = start_run(request, (stage,))
     if request.start_from is not None:
-        _require_start(request, run, stage)
+        _require_start(request.start_from, request, run, stage)
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
     if stage is StageName.STRUCTURES and request.teaching is not None:
@@ -111,13 +111,11 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
     return run.bundle
 
 
-def _require_start(request: TrainingRequest, run: Run, stage: StageName) -> None:
+def _require_start(start_from: Path, request: TrainingRequest, run: Run, stage: StageName) -> None:
     """Refuse to go on from a network that knows who would choose the epoch, or that works otherwise."""
-    if request.start_from is None:
-        return
     given = None if request.init is None else read_bundle(request.init).info
     others = (given, read_bundle(run.bundle).info)
-    info = read_bundle(request.start_from).info
+    info = read_bundle(start_from).info
     for reason in start_refusals(info, run.plan.config, stage, run.plan.roles(stage), others):
         raise reason
 
