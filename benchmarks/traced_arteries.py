@@ -25,7 +25,6 @@ from lymphct.phantom.patient import STREAMS, PhantomPatient, generate_patient
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.registration.settings import RegistrationSettings
 
-SEED = 1203
 FREE = (1, 2, 3, 4, 5, 6, 11)
 PLAQUE = 900.0
 PLAQUE_SHARE = 0.15
@@ -37,9 +36,9 @@ LINES = {
 }
 
 
-def true_lines(patient: PhantomPatient, index: int) -> dict[Structure, DoubleArray]:
+def true_lines(patient: PhantomPatient, seed: int, index: int) -> dict[Structure, DoubleArray]:
     """Return the centre lines in the patient, mm: the atlas's, through the inverse of his build."""
-    children = np.random.SeedSequence([SEED, index]).spawn(len(STREAMS))
+    children = np.random.SeedSequence([seed, index]).spawn(len(STREAMS))
     build = draw_build(np.random.Generator(np.random.PCG64(children[STREAMS.index("build")])))
     grid = patient.structures.geometry
     found = {}
@@ -83,6 +82,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--size", default="tiny")
     parser.add_argument("--registration", default="deeds")
+    parser.add_argument("--seed", type=int, default=1203)
     parser.add_argument("--noise", type=float, default=12.0)
     parser.add_argument("--left-gastric", action="store_true")
     given = parser.parse_args()
@@ -92,8 +92,8 @@ def main() -> None:
     withheld, seconds = 0, []
     for index in range(given.patients):
         kind = PhantomSettings.model_validate({"size": given.size, "noise_arterial": given.noise})
-        patient = generate_patient(kind, seed=SEED, index=index)
-        arterial = with_plaque(patient, np.random.default_rng([SEED, index]))
+        patient = generate_patient(kind, seed=given.seed, index=index)
+        arterial = with_plaque(patient, np.random.default_rng([given.seed, index]))
         how = RegistrationSettings(method=given.registration)
         spacing = patient.venous.geometry.spacing
         early = align(patient.venous, arterial, spacing, how).ct.arterial or arterial
@@ -102,7 +102,7 @@ def main() -> None:
         before = time.process_time()
         traced = trace_arteries(early, free, settings)
         seconds.append(time.process_time() - before)
-        for structure, line in true_lines(patient, index).items():
+        for structure, line in true_lines(patient, given.seed, index).items():
             artery = traced.arteries.get(structure)
             if artery is None:
                 continue
