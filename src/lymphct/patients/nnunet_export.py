@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 from lymphct.attention.bands import PAPER_BANDS
 from lymphct.config import Config
-from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError, UsageError
+from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.volume import Volume
 from lymphct.io.images.labels import Scheme
@@ -21,12 +21,13 @@ from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.usable import free_space
 from lymphct.learning.cases import attention_values
-from lymphct.patients.dataset import PreparedCohort, StoredPatient, prepared_cohort
-from lymphct.patients.memory import affordable_jobs, venous_grids, worker_memory
+from lymphct.patients.dataset import PreparedCohort, StoredPatient
+from lymphct.patients.memory import venous_grids
 from lymphct.patients.nnunet_labels import IMAGE_OF, Classes, Target, classes_of, label_map
 from lymphct.patients.outlook import Need
-from lymphct.patients.preparation import Preparation, prepared_patients
+from lymphct.patients.preparation import Preparation
 from lymphct.patients.space import require_room, room_to_prepare
+from lymphct.patients.whole_cohort import whole_cohort
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ def export_nnunet(
     """
     records = [record for record in manifest.patients if not record.is_excluded]
     require_room(_room(records, request), request.out)
-    cohort = _prepared(records, request, jobs, progress)
+    cohort = whole_cohort(records, request.preparation, jobs=jobs, done=progress)
     left_out = {name: reason for name in cohort if (reason := _lacks_channel(cohort[name], request))}
     for name, reason in left_out.items():
         logger.warning("%s: left out, %s", name, reason)
@@ -190,31 +191,6 @@ def _room(records: Sequence[PatientRecord], request: NnunetExport) -> Need:
     )
     written = math.ceil(voxels * PER_VOXEL * (len(request.channels) + 0.1))
     return Need(needed=need.needed + written, free=free_space(request.out))
-
-
-def _prepared(
-    records: Sequence[PatientRecord],
-    request: NnunetExport,
-    jobs: int,
-    progress: Callable[[str], None] | None,
-) -> PreparedCohort:
-    preparation = request.preparation
-    jobs = affordable_jobs(jobs, worker_memory(records, preparation))
-    failures = []
-    for outcome in prepared_patients(records, preparation, jobs=jobs):
-        name = outcome.item.patient_id
-        if outcome.error is not None:
-            error = outcome.error.at(patient=name)
-            if isinstance(error, EnvironmentProblemError | OutputInUseError):
-                raise error
-            logger.error("%s", error)
-            failures.append(error)
-        if progress is not None:
-            progress(name)
-    if failures:
-        msg = f"{len(failures)} of {len(records)} patients cannot be read; the first: {failures[0]}"
-        raise InputError(msg, code="E_COHORT", cure="run `lymphct check`, then correct or exclude them")
-    return prepared_cohort(preparation, records)
 
 
 def _lacks_channel(patient: StoredPatient, request: NnunetExport) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings
@@ -14,7 +13,6 @@ from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sizes import scaled, scaled_sizes
 from lymphct.cascade.stages import STAGES, Part, Stage, Start
-from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName, Structure
@@ -25,10 +23,10 @@ from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import clean_leftovers
 from lymphct.learning.devices import chosen_device
-from lymphct.patients.dataset import PreparedCohort, prepared_cohort
-from lymphct.patients.memory import affordable_jobs, worker_memory
-from lymphct.patients.preparation import Preparation, labels_key, prepared_patients
+from lymphct.patients.dataset import PreparedCohort
+from lymphct.patients.preparation import Preparation, labels_key
 from lymphct.patients.registration_table import write_registration_table
+from lymphct.patients.whole_cohort import whole_cohort
 from lymphct.study.begun import planned_split
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.evidence import Examination, examined_patients
@@ -59,9 +57,6 @@ from lymphct.study.sources import MaskSources, chosen_sources, stage_missing, tr
 from lymphct.study.starting import StartingPart, require_start_fits, start_refusals
 
 logger = logging.getLogger(__name__)
-
-TOLD: Final = 10
-"""Lines that tell how far the preparation of a cohort is, whatever its size."""
 
 
 def train_all(request: TrainingRequest, progress: Progress | None = None) -> Path:
@@ -251,23 +246,9 @@ def _prepared(request: TrainingRequest) -> PreparedCohort:
         rehash=request.rehash,
     )
     records = request.teachers
-    jobs = affordable_jobs(request.jobs, worker_memory(records, preparation))
-    failures = []
-    total = len(records)
-    for number, outcome in enumerate(prepared_patients(records, preparation, jobs=jobs), start=1):
-        if number == total or number % -(-total // TOLD) == 0:
-            logger.info("%d of %d patients prepared", number, total)
-        if isinstance(outcome.error, EnvironmentProblemError | OutputInUseError):
-            # No fault of the patient: the next fails, too.
-            raise outcome.error.at(patient=outcome.item.patient_id)
-        if outcome.error is not None:
-            failures.append(outcome.error.at(patient=outcome.item.patient_id))
-            logger.error("%s", failures[-1])
-    if failures:
-        msg = f"{len(failures)} of {len(records)} patients cannot be read; the first: {failures[0]}"
-        raise InputError(msg, code="E_COHORT", cure="run `lymphct check`, then correct or exclude them")
+    cohort = whole_cohort(records, preparation, jobs=request.jobs)
     write_registration_table(request.folder, preparation, records)
-    return prepared_cohort(preparation, records)
+    return cohort
 
 
 def _train_chain(request: TrainingRequest, run: Run, stages: Sequence[StageName]) -> None:
