@@ -197,6 +197,9 @@ def test_table_3_is_printed_as_the_paper_does(lymphct: Program, by_patient: Path
     assert lines[3] == "mean ± SD over 2 patients"
     record = json.loads(lymphct("evaluate", "segmentation", *given, "--json").out)
     assert record == json.loads((by_patient / "t3" / "table3.json").read_text())
+    weighted = json.loads(lymphct("evaluate", "segmentation", *given, "--surface", "elements", "--json").out)
+    assert weighted["settings"]["definition"] == "elements"
+    assert weighted["rows"][0]["asd_mean"] != record["rows"][0]["asd_mean"]
     thick = lymphct("evaluate", "segmentation", *given, "--slice-thickness", 5).out
     assert thick.splitlines()[-1] == "mean ± SD over 2 patients, in slices of 5 mm"
 

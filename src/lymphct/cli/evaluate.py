@@ -108,7 +108,9 @@ def segmentation(
         if prediction is not None or label:
             msg = "--preset compares the folders of --method; it takes no --prediction and no --label"
             raise UsageError(msg, cure="give --method NAME=FOLDER for each row")
-        found = table3(method or (), truth, out, labels=labels, thickness=slice_thickness)
+        found = table3(
+            method or (), truth, out, labels=labels, thickness=slice_thickness, surface=surface.value
+        )
         typer.echo(json.dumps(found) if as_json else table3_text(found))
         logger.info("written to %s", out)
         return

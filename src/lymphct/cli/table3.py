@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lymphct.cli.context import GLOBALS, counted, progress_bar
+
+if TYPE_CHECKING:
+    from lymphct.evaluation.surfaces import SurfaceDefinition
 
 
 class Preset(StrEnum):
@@ -15,15 +18,26 @@ class Preset(StrEnum):
 
 
 def table3(
-    methods: Sequence[str], truth: Path, out: Path, *, labels: str | None, thickness: float | None
+    methods: Sequence[str],
+    truth: Path,
+    out: Path,
+    *,
+    labels: str | None,
+    thickness: float | None,
+    surface: "SurfaceDefinition",
 ) -> dict[str, Any]:
     """Score the methods on the patients of the truth, and return the record."""
+    from lymphct.evaluation.surfaces import SurfaceSettings
     from lymphct.io.images.labels import label_scheme
     from lymphct.scoring.table3 import Table3Request, evaluate_table3, named_methods, scored_patients
 
     named = named_methods(methods)
     patients = scored_patients(named, truth)
-    request = Table3Request(scheme=label_scheme(labels or "auto"), thickness=thickness)
+    request = Table3Request(
+        scheme=label_scheme(labels or "auto"),
+        thickness=thickness,
+        surface=SurfaceSettings(definition=surface),
+    )
     with progress_bar("patients", len(patients)) as advance:
         return evaluate_table3(named, patients, request, out, jobs=GLOBALS.jobs, progress=advance)
 
