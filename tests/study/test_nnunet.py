@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_parts_of_one_grid_share_a_bundle_and_their_teachers_are_remembered(tmp_
         scales = zip(models.nodes.network(image), network(image), strict=True)
         for mine, theirs in scales:  # each head at its own scale
             torch.testing.assert_close(mine, theirs, rtol=2e-2, atol=5e-2)
+
+
+def test_who_chose_the_epoch_of_the_best_checkpoint_is_remembered(tmp_path: Path) -> None:
+    ours = {"splits": SPLITS, "channels": ["arterial", "venous"], "target": "tumor"}
+    folder, _ = write_results(tmp_path, labels=ONE, ours=ours)
+    fold = folder / "fold_0"
+    shutil.copy(fold / "checkpoint_final.pth", fold / "checkpoint_best.pth")
+    for name, seen in (("checkpoint_final.pth", ()), ("checkpoint_best.pth", ("tumor",))):
+        bundle = tmp_path / name.removesuffix(".pth")
+        info = read_bundle(import_nnunet(_request(folder, bundle, channels=None, checkpoint=name))).info
+        assert info.parts_that_saw("c") == seen
 
 
 def test_a_network_of_the_venous_phase_serves_patients_without_an_arterial_one(tmp_path: Path) -> None:

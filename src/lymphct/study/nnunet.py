@@ -141,7 +141,8 @@ def _part(
         settings=settings,
         weights=as_stored(weights),
         train=train,
-        validation=FittedOn.of(()),  # nnU-Net chooses nothing on those it keeps out
+        # Only of another checkpoint than the last one nnU-Net chose the epoch on those it keeps out.
+        validation=FittedOn.of(roles.validation if roles and place.checkpoint != FINAL else ()),
         sight=Sight(phases=intensity_of(phases), foreground=stage.value, fitted_on=train),  # type: ignore[arg-type] # one of the three
         extra={"nnunet": source_record(place, plan, found, channels), "patients_known": roles is not None},
     )
