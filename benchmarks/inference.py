@@ -51,7 +51,8 @@ from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
 from lymphct.io.models.loading import load_models
 from lymphct.learning.inference import sliding_window_logits
-from lymphct.learning.settings import Backend, InferenceChoice, InferenceSettings, Precision, UNetSettings
+from lymphct.learning.inference_settings import Backend, InferenceChoice, InferenceSettings, Precision
+from lymphct.learning.settings import UNetSettings
 from lymphct.learning.tensors import reversed_axes, to_network
 from lymphct.nodes.segmentation import build_node_network, segment_nodes
 from lymphct.nodes.settings import NodeSegmentationSettings

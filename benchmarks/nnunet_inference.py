@@ -37,7 +37,8 @@ from benchmarks.side_by_side import Table, Timing, finish, memory, parser, reset
 
 from lymphct.core.arrays import FloatArray, Index3, LabelArray
 from lymphct.learning.inference import sliding_window_labels
-from lymphct.learning.settings import InferenceSettings, UNetSettings
+from lymphct.learning.inference_settings import InferenceSettings
+from lymphct.learning.settings import UNetSettings
 from lymphct.learning.tensors import reversed_axes
 from lymphct.learning.unet import SegmentationNetwork, initialize
 

@@ -37,7 +37,7 @@ from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.io.processes import map_patients
 from lymphct.io.results.fingerprints import code_version
 from lymphct.io.results.jsonfile import JSON, write_json
-from lymphct.learning.settings import Precision
+from lymphct.learning.inference_settings import Precision
 from lymphct.phantom.settings import SIZES, PhantomSettings
 
 TEST_SEED = 2

@@ -18,7 +18,7 @@ from lymphct.core.terms import NodeClass, StageName, Structure
 from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_counts
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.channels import network_channels
-from lymphct.learning.settings import Precision
+from lymphct.learning.inference_settings import Precision
 from lymphct.metastasis.aggregation import positive_volume
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import identification_case

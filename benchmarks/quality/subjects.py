@@ -26,7 +26,8 @@ from lymphct.io.results.fingerprints import digest_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.learning.devices import chosen_device
-from lymphct.learning.settings import Precision, SegmentationTrainingSettings
+from lymphct.learning.inference_settings import Precision
+from lymphct.learning.settings import SegmentationTrainingSettings
 from lymphct.nodes.features import node_features
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings

@@ -14,7 +14,7 @@ from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import load_models
-from lymphct.learning.settings import InferenceChoice, InferenceSettings
+from lymphct.learning.inference_settings import InferenceChoice, InferenceSettings
 
 
 @pytest.fixture(scope="module")

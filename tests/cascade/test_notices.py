@@ -20,7 +20,7 @@ from lymphct.cascade.settings import CascadeSettings, Config
 from lymphct.core.patient import IMPLAUSIBLE, Multiphase, Node, NodeMap, Notice, PatientInput
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
 from lymphct.imaging.preprocess import resample
-from lymphct.learning.settings import InferenceChoice
+from lymphct.learning.inference_settings import InferenceChoice
 from lymphct.registration.settings import RegistrationSettings
 
 MakePatient = Callable[..., PreparedPatient]

@@ -10,7 +10,8 @@ from lymphct.learning.inference import (
     sliding_window_logits,
     sliding_window_probability,
 )
-from lymphct.learning.settings import InferenceSettings, UNetSettings
+from lymphct.learning.inference_settings import InferenceSettings
+from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import ConvNorm, SegmentationNetwork, UNet
 
 UNET = UNetSettings(features=(12, 8, 8), strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))

@@ -11,7 +11,8 @@ from lymphct.core.errors import EnvironmentProblemError
 from lymphct.learning import openvino_backend
 from lymphct.learning.devices import resolved_backend
 from lymphct.learning.inference import sliding_window_logits
-from lymphct.learning.settings import InferenceSettings, UNetSettings
+from lymphct.learning.inference_settings import InferenceSettings
+from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import SegmentationNetwork, initialize
 
 UNET = UNetSettings(features=(8, 12, 16), strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))

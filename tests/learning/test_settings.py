@@ -1,4 +1,4 @@
-from lymphct.learning.settings import InferenceChoice, InferenceSettings
+from lymphct.learning.inference_settings import InferenceChoice, InferenceSettings
 
 
 def test_an_empty_choice_leaves_everything_but_library_and_precision_to_the_bundle() -> None:

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from lymphct.core.errors import InputError
 from lymphct.learning.inference import AttentionGated, sliding_window_logits
-from lymphct.learning.settings import InferenceSettings, UNetSettings
+from lymphct.learning.inference_settings import InferenceSettings
+from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import initialize
 from lymphct.nodes.features import FEATURES
 from lymphct.nodes.network import (

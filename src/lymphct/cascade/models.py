@@ -23,7 +23,8 @@ from lymphct.core.patient import Multiphase, Notice
 from lymphct.core.settings import Settings
 from lymphct.core.terms import PHANTOM_NOTICE, StageName
 from lymphct.learning.devices import resolved_backend, resolved_precision
-from lymphct.learning.settings import InferenceChoice, SegmentationTrainingSettings
+from lymphct.learning.inference_settings import InferenceChoice
+from lymphct.learning.settings import SegmentationTrainingSettings
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.settings import MetastasisSettings

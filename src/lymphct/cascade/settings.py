@@ -9,7 +9,7 @@ from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.settings import Settings
 from lymphct.imaging.settings import ImagingSettings
-from lymphct.learning.settings import InferenceChoice
+from lymphct.learning.inference_settings import InferenceChoice
 from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
 from lymphct.registration.settings import RegistrationSettings

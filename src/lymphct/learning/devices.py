@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 from lymphct.core.errors import EnvironmentProblemError, UsageError
-from lymphct.learning.settings import Backend, Precision
+from lymphct.learning.inference_settings import Backend, Precision
 
 
 def chosen_device(name: str) -> torch.device:

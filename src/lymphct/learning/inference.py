@@ -18,8 +18,8 @@ from lymphct.core.errors import UsageError
 from lymphct.imaging.crop import crop
 from lymphct.learning.allocation import kept_memory
 from lymphct.learning.devices import autocast, resolved_backend, resolved_precision
+from lymphct.learning.inference_settings import InferenceSettings
 from lymphct.learning.openvino_backend import Run, compiled, rest
-from lymphct.learning.settings import InferenceSettings
 from lymphct.learning.tensors import reversed_axes
 from lymphct.learning.window_plan import planned_windows
 from lymphct.learning.window_sums import Reduce, WindowSums

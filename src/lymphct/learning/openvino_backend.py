@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from lymphct.core.errors import EnvironmentProblemError
 from lymphct.learning.allocation import give_back
-from lymphct.learning.settings import Precision
+from lymphct.learning.inference_settings import Precision
 
 Shape = tuple[int, ...]
 Run = Callable[[Tensor, Tensor | None], Tensor]

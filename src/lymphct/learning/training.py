@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lymphct.core.errors import LymphctError, ModelError
 from lymphct.learning.devices import autocast, device_failures, fastest_convolutions
+from lymphct.learning.inference_settings import Precision
 from lymphct.learning.prefetching import pinned_batches, prefetched, thread_count
-from lymphct.learning.settings import Precision, TrainingSettings
+from lymphct.learning.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from lymphct.io.nnunet.folders import NnunetFolder
 from lymphct.io.nnunet_child import predict_by_nnunet
 from lymphct.io.settings import load_config
 from lymphct.learning.inference import sliding_window_labels
-from lymphct.learning.settings import InferenceSettings
+from lymphct.learning.inference_settings import InferenceSettings
 from lymphct.learning.tensors import from_network
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.learning.windows import window_grid
