@@ -96,7 +96,8 @@ def train(
         str | None,
         typer.Option(
             help="Masks that structures are learned from besides drawn ones, the most trusted source first: "
-            "bundle:FOLDER, a folder of masks, a path with {patient}; separated by commas.",
+            "any of `lymphct structures --list` (bundle:FOLDER, nnunet:FOLDER, totalsegmentator, pants:PATH, "
+            "trace …), a folder of masks, a path with {patient}; separated by commas.",
             metavar="SOURCE[,SOURCE]",
         ),
     ] = None,
