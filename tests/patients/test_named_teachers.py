@@ -70,6 +70,8 @@ def test_files_of_a_tool_are_read_by_its_numbers_and_parts_are_not_told(
     assert (told.labels.array[truth.array == TRUNK] == UNJUDGED).all()
     assert (told.labels.array[truth.array == AORTA] == AORTA).all()
     assert Structure.ESOPHAGUS not in told.structures  # the tool has none
+    ((name, is_closed),) = [(origin.name, origin.non_commercial) for origin in source.origins]
+    assert (name, is_closed) == ("pants", True)  # what learns from them stays so
 
 
 def test_a_program_is_shown_the_prepared_phases(

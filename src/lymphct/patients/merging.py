@@ -122,6 +122,7 @@ def with_sources(patient: PatientInput, how: Sourcing) -> PatientInput:
         patient,
         structures=merged.labels,
         structure_sources={structure: merged.sources[structure] for structure in sorted(merged.sources)},
+        structure_confidence={s: sure for s, sure in case.confidence.items() if "trace" in merged.sources[s]},
         notices=(*patient.notices, *case.notices, *merged.notices),
         labelled=labelled,
     )
@@ -182,6 +183,7 @@ class _Case:
     def __init__(self, patient: PatientInput, how: Sourcing) -> None:
         self.patient, self.how = patient, how
         self.notices: list[Notice] = []
+        self.confidence: dict[Structure, float] = {}
 
     def structures(self, source: NamedSource, merged: Merged) -> Volume | None:
         """Return what a source gives, on the venous grid; None where that is nothing."""
@@ -230,6 +232,7 @@ class _Case:
         for structure, why in sorted(traced.withheld.items()):
             text = f"the {structure.title} was not traced: {why}"
             self.notices.append(Notice(code="trace_withheld", text=text, value=structure.label))
+        self.confidence = dict(sorted(traced.confidence.items()))
         return traced.structures
 
     def _by_nnunet(self, source: NamedSource) -> Volume:

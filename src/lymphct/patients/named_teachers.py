@@ -18,6 +18,7 @@ from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.anatomy.tracing.tracing import trace_arteries
 from lymphct.cascade.prepared import Prepared
 from lymphct.core.errors import InputError, UsageError
+from lymphct.core.origin import Origin
 from lymphct.core.patient import PatientInput
 from lymphct.core.terms import Structure
 from lymphct.core.unjudged import UNJUDGED
@@ -27,6 +28,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.io.nnunet_child import nnunet_program
 from lymphct.io.patient_files import PATIENT
 from lymphct.io.results.fingerprints import digest_input, fingerprint_key
+from lymphct.io.structure_sources import origins_named
 from lymphct.io.totalsegmentator_child import totalsegmentator_program
 from lymphct.patients.mask_sources import FILES, NamedSource, named_sources
 from lymphct.patients.merging import Sourcing, nnunet_channels, nnunet_structures, with_sources
@@ -131,6 +133,11 @@ class ProgramSource:
         path = "/".join(Path(self.source.path).parts[-2:])
         return f"{self.source.name}:{path}" if path else self.source.name
 
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The tool, where it is known whose work its masks are."""
+        return origins_named([self.source.name])
+
     def key(self, record: PatientRecord) -> str:
         """Return a digest of its model; "" for a patient it cannot look at."""
         if record.arterial is None and self._needs_arterial:
@@ -182,6 +189,11 @@ class TracedSource:
     def name(self) -> str:
         """`trace`."""
         return TRACE
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Nobody's."""
+        return ()
 
     def key(self, record: PatientRecord) -> str:
         """Return a digest of the settings; "" without an arterial phase."""

@@ -17,6 +17,7 @@ from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.prepared import Prepared
 from lymphct.core.errors import InputError, ModelError
 from lymphct.core.geometry import Geometry
+from lymphct.core.origin import Origin
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Phase, StageName, Structure
 from lymphct.core.unjudged import UNJUDGED
@@ -29,6 +30,7 @@ from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.io.patient_files import patient_file
 from lymphct.io.results.fingerprints import digest_input, fingerprint_key
+from lymphct.io.structure_sources import origins_named
 from lymphct.patients.guided import network_key
 from lymphct.patients.mask_sources import FILES
 
@@ -41,6 +43,10 @@ class MaskSource(Protocol):
     @property
     def name(self) -> str:
         """What it is called in records and cards; no path of this machine."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Whose data and tools are behind the masks, for the card of what learns from them."""
 
     def key(self, record: PatientRecord) -> str:
         """Return a digest of what the masks of a patient depend on besides his images; "" without any."""
@@ -94,6 +100,11 @@ class BundleSource:
     def name(self) -> str:
         """Kind and name of the bundle."""
         return f"{BUNDLE}:{self.info.name}"
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Data sets behind the bundle."""
+        return self.info.origins
 
     def key(self, record: PatientRecord) -> str:
         """Return a digest of the network; "" for a patient it cannot look at."""
@@ -158,6 +169,11 @@ class FileSource:
     def name(self) -> str:
         """Kind and the last words of the path."""
         return f"{self.kind}:" + "/".join(Path(self.pattern).parts[-2:])
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The tool or data set, where it is known."""
+        return origins_named([self.kind])
 
     def path(self, patient_id: str) -> Path | None:
         """Return where the mask of a patient lies; None where there is none."""
