@@ -5,6 +5,7 @@ import typer
 from lymphct.cli import (
     attention,
     cohort,
+    consistency,
     demo,
     evaluate,
     importing,
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
         prepare,
         evaluate,
         scores,
+        consistency,
         attention,
         structures,
         trace,

@@ -24,6 +24,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "config": _EVERYTHING,
     "check": (),
     "compare": (),
+    "consistency": (),
     "doctor": (),
     "evaluate": (),
     "export": (*_ATTENTION, "registration", "imaging"),

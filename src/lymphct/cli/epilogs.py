@@ -33,6 +33,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "evaluate status": ("lymphct evaluate status scores.csv --out scores/status",),
     "evaluate cohort": ("lymphct evaluate cohort --results results --cohort cohort.csv --out scores/cohort",),
     "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
+    "consistency": ("lymphct consistency", "lymphct consistency table.csv --strict --json"),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
     "trace": ("lymphct trace --venous v.nii.gz --arterial a.nii.gz --structures total.nii.gz --out traced",),
     "structures": ("lymphct structures --list", "lymphct structures --list --json"),
