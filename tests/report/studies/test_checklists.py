@@ -2,7 +2,7 @@
 
 import pytest
 
-from lymphct.report.checklists import OPEN, SHEETS, Item, Sheet, answers, markdown, sheet
+from lymphct.report.studies.checklists import OPEN, SHEETS, Item, Sheet, answers, markdown, sheet
 
 COUNTS = {"claim": 44, "tripod_ai": 52, "metrics": 30}
 KNOWN = {
