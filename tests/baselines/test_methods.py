@@ -1,5 +1,7 @@
 """Methods beside the cascade: what each needs, how each judges, and that the table has one row a method."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,7 @@ def evidence(number: int, *, reported: int | None = 0, has_tumor: bool = True, n
         tumor_volume=1000.0 + 100 * number if has_tumor else 0.0,
         nodes=tuple(found),
         features=np.zeros((len(found), 7)),
-        clinical=Clinical(n_status=number % 2, ct_reported_n=reported),
+        clinical=Clinical(n_status=number % 2, ct_reported_n=reported, center="here"),
         fitted_on=FittedOn.of(["somebody"]),
     )
 
@@ -142,6 +144,30 @@ def test_a_method_without_anybody_to_choose_from_is_refused() -> None:
     blank = {name: evidence(number, reported=None) for number, name in enumerate(cohort())}
     with pytest.raises(InputError):
         judged([CT_REPORTED], blank, teachers, test)
+
+
+def test_the_networks_of_the_table_lack_one_part_each() -> None:
+    names = {name: METHODS[name](QUICK).name for name in ("resnet2d", "deepten")}
+    assert names == {"resnet2d": "ResNet2D-18", "deepten": "DeepTEN"}
+    for name, parts in {"resnet2d": (True, False), "deepten": (False, True)}.items():
+        network = METHODS[name](QUICK).fit.__self__.settings.network  # type: ignore[attr-defined]
+        assert (network.global_pooling, network.texture_encoding) == parts
+        assert network.mask_branch
+        assert not network.volume_fusion
+
+
+def test_a_network_of_the_tumor_does_not_see_the_nodes() -> None:
+    everybody = list(cohort().values())
+    for name in ("resnet2d", "deepten", "tumor"):
+        judge = METHODS[name](QUICK).fit(everybody[:8], everybody[8:12], seed=0).value
+        assert judge.score(evidence(13)) == judge.score(
+            replace(evidence(13), nodes=(), features=np.zeros((0, 7)))
+        )
+
+
+def test_nodes_without_attention_ask_for_the_other_cascade() -> None:
+    asked = {name: make(QUICK).cascade for name, make in METHODS.items()}
+    assert [name for name, cascade in asked.items() if cascade == "none"] == ["nodes_without_attention"]
 
 
 def test_one_more_method_is_one_more_row() -> None:

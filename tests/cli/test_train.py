@@ -244,8 +244,8 @@ def test_a_teacher_is_handed_on_with_its_rounds(
         ("tumor", ("--teacher", "masks"), "--teacher teaches structures, not tumor"),
         ("structures", ("--rounds", "2"), "there is no --teacher"),
         ("structures", ("--set", "self_learning.confidence=0.7"), "has no effect here: nobody teaches"),
-        ("structures", ("--teacher", "tea:cher"), "'tea' is no kind of source"),
-        ("structures", ("--teacher", "nowhere"), "is no folder"),
+        ("structures", ("--teacher", "tea:cher"), "'tea' is neither a source of structures nor a file"),
+        ("structures", ("--teacher", "nowhere"), "'nowhere' is neither a source of structures nor a file"),
     ],
 )
 def test_a_teacher_that_makes_no_sense_is_refused(

@@ -1,5 +1,7 @@
 """The heads of the cascade as methods beside the baselines (Tab. VI)."""
 
+from dataclasses import replace
+
 from lymphct.baselines.method import Need, StatusMethod
 from lymphct.metastasis.heads import HEADS
 from lymphct.metastasis.settings import MetastasisSettings
@@ -27,3 +29,8 @@ def tumor_alone(settings: MetastasisSettings) -> StatusMethod:
 def nodes_alone(settings: MetastasisSettings) -> StatusMethod:
     """Return ClsbyLNSeg: the volume of the largest positive node (Sec. IV-E)."""
     return head_method("largest_volume", settings, name="ClsbyLNSeg", needs=("nodes",))
+
+
+def nodes_without_attention(settings: MetastasisSettings) -> StatusMethod:
+    """Return ClsbyLNSeg on the nodes of a cascade that was trained without attention (Sec. IV-E)."""
+    return replace(nodes_alone(settings), name="ClsbyLNSeg without attention", cascade="none")

@@ -8,8 +8,12 @@ from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import Fitted
 from lymphct.metastasis.heads import Judge
 
-Need = Literal["tumor", "nodes", "ct_reported_n"]
-"""What a method cannot do without: a tumor that was found, examined nodes, the report of a radiologist."""
+Need = Literal["tumor", "nodes", "ct_reported_n", "center"]
+"""What a method cannot do without: a tumor that was found, examined nodes, the report of a radiologist, the
+name of the center."""
+
+Cascade = Literal["attention", "none"]
+"""Which cascade examined the patients: stage 1 guided by attention, or without (Tab. VI)."""
 
 
 class Fit(Protocol):
@@ -29,12 +33,14 @@ class StatusMethod:
         name: as tables print it.
         needs: what a patient must have to be scored.
         fit: how it learns.
+        cascade: whose evidence it judges; methods of one table share the patients, not always the nodes.
 
     """
 
     name: str
     needs: tuple[Need, ...]
     fit: Fit
+    cascade: Cascade = "attention"
 
     def lacking(self, evidence: Evidence) -> tuple[Need, ...]:
         """Return what a patient lacks of the method's needs."""
@@ -42,5 +48,6 @@ class StatusMethod:
             "tumor": evidence.patches is not None,
             "nodes": evidence.is_searched,
             "ct_reported_n": evidence.clinical.ct_reported_n is not None,
+            "center": bool(evidence.clinical.center),
         }
         return tuple(need for need in self.needs if not has[need])

@@ -1,19 +1,27 @@
-"""Every method by name; one more is one file and one line here (Tab. VI)."""
+"""Every method by name; one more is one function and one line here (Tab. VI, Tab. VII)."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from lymphct.baselines.cascade_methods import combined, nodes_alone, tumor_alone
+from lymphct.baselines.cascade_methods import combined, nodes_alone, nodes_without_attention, tumor_alone
+from lymphct.baselines.controls import CENTER, permuted_labels
+from lymphct.baselines.image_networks import deepten, resnet2d
 from lymphct.baselines.method import StatusMethod
 from lymphct.baselines.rules import CT_REPORTED, NODE_COUNT, TUMOR_VOLUME
 from lymphct.metastasis.settings import MetastasisSettings
 
 METHODS: Final[Mapping[str, Callable[[MetastasisSettings], StatusMethod]]] = {
-    "combined": combined,
-    "nodes": nodes_alone,
-    "tumor": tumor_alone,
     "ct_reported": lambda _: CT_REPORTED,
+    "resnet2d": resnet2d,
+    "deepten": deepten,
+    "tumor": tumor_alone,
+    "nodes_without_attention": nodes_without_attention,
+    "nodes": nodes_alone,
+    "combined": combined,
+    "permuted_labels": permuted_labels,
     "node_count": lambda _: NODE_COUNT,
     "tumor_volume": lambda _: TUMOR_VOLUME,
+    "center": lambda _: CENTER,
 }
-"""Short name, as `--methods` of a study will take it → the method of some settings."""
+"""Short name, as `--methods` of a study will take it → the method of some settings; in the order of Tab. VI,
+then the controls."""

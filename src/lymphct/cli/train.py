@@ -96,7 +96,8 @@ def train(
         str | None,
         typer.Option(
             help="Masks that structures are learned from besides drawn ones, the most trusted source first: "
-            "bundle:FOLDER, a folder of masks, a path with {patient}; separated by commas.",
+            "any of `lymphct structures --list` (bundle:FOLDER, nnunet:FOLDER, totalsegmentator, pants:PATH, "
+            "trace …), a folder of masks, a path with {patient}; separated by commas.",
             metavar="SOURCE[,SOURCE]",
         ),
     ] = None,
@@ -113,9 +114,11 @@ def train(
         from lymphct.metastasis.settings import require_start
 
         require_start(config.metastasis, given=imagenet is not None)
+    from lymphct.core.origin import united
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifests import read_manifests
     from lymphct.io.source_record import origins_beside
+    from lymphct.io.structure_sources import mask_origins
 
     scheme = label_scheme(labels)
     manifest = read_manifests(cohort)
@@ -140,7 +143,9 @@ def train(
         jobs=GLOBALS.jobs,
         init=init,
         start_from=start_from,
-        origins=origins_beside(cohort),
+        origins=united(
+            origins_beside(cohort), mask_origins(record.structures for record in manifest.patients)
+        ),
         resume=resume,
         rehash=rehash,
         pretrained=None if imagenet is None else read_pretrained(imagenet),

@@ -24,6 +24,7 @@ from lymphct.cascade.sight import fit_sights
 from lymphct.cascade.stages import STAGES, Part, Start
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import Roles
+from lymphct.core.origin import united
 from lymphct.core.terms import STRUCTURES_BY_NAME, StageName, Structure
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.models.checkpoints import has_checkpoint
@@ -82,13 +83,14 @@ def teach_structures(run: Run, request: TrainingRequest, progress: Progress | No
         msg = "nobody teaches"
         raise UsageError(msg, cure="give --teacher")
     sources: tuple[MaskSource, ...] = chosen_teachers(request, run.plan.roles(STAGE).train)
+    origins = united(*(source.origins for source in sources))
     history: list[JSON] = []
     for number in range(1, request.teaching.rounds + 1):
         folder = run.folder / SELF_LEARNING / f"round-{number}"
         if number == request.teaching.rounds:
             with watched(run.folder / "stages", progress):
                 part = _taught(run, request, _Step(number, folder, sources, run.stage(STAGE)), history)
-            add_part(run, part)
+            add_part(run, part, origins)
             return
         bundle = folder / "bundle"
         if not bundle.exists():

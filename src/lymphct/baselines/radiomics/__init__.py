@@ -1,0 +1,1 @@
+"""Radiomics: pyradiomics' features of the tumor, LASSO and logistic regression (Sec. IV-E, Tab. VI)."""
