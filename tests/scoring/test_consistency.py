@@ -80,7 +80,7 @@ def test_the_longest_cell_tells_the_rounding(tmp_path: Path) -> None:
         ("method,auc,auc_low\na,0.6,0.5\n", "line 2: auc has half an interval"),
         ("method,auc,positives\na,0.6,3.5\n", "line 2: positives is '3.5'"),
         ("method,auc,negatives\na,0.6,0\n", "line 2: negatives is '0'"),
-        ("method,auc,negatives\na,0.6,99999999\n", "at most 5000"),
+        ("method,auc,negatives\na,0.6,99999999\n", "at most 2000"),
         ("method,auc\n,0.6\n", "line 2: the method is blank"),
         ("method,auc\na,0.6\na,0.7\n", "the method 'a' stands twice in the cohort ''"),
         ("name,auc\na,0.6\n", "the column 'method' is missing"),

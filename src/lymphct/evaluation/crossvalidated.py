@@ -7,7 +7,7 @@ one degree of freedom given up for each, that is DeLong's variance in the fold. 
 they were trained: another draw of training patients would give others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,6 +164,13 @@ def crossvalidated_difference(
         interval=(difference - half, difference + half),
         p=two_sided_p(difference, variance),
     )
+
+
+def mean_over_folds(
+    statistic: Callable[[AnyArray, AnyArray], float], labels: AnyArray, folds: AnyArray, values: AnyArray
+) -> float:
+    """Return the mean of a figure of labels and scores (or calls) over the folds; NaN where one has none."""
+    return float(np.mean([statistic(labels[rows], values[rows]) for _, rows in _rows(folds)]))
 
 
 def require_folds(positive: BoolArray, folds: AnyArray) -> None:

@@ -16,8 +16,8 @@ from lymphct.scoring.stored import origin_of
 SCHEMA: Final = "lymphct-consistency-1"
 PAPER_TABLES: Final = ("table_6.csv", "table_7.csv")
 """The paper's own, checked when no table is given."""
-MOST_PATIENTS: Final = 5000
-"""Of a class: all smaller numbers of both classes are tried, 25 million pairs at most."""
+MOST_PATIENTS: Final = 2000
+"""Of a class: all smaller numbers of both classes are tried, four million pairs at most."""
 LOW, HIGH = "_low", "_high"
 """Ends of the names of the columns that hold an interval."""
 
