@@ -1,10 +1,12 @@
 """What a cascade hands to the patient level: the tumor as patches, each lymph node with all that is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from lymphct.core.arrays import DoubleArray, FloatArray
+import numpy as np
+
+from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Clinical, Node
@@ -26,6 +28,16 @@ class Patches(Protocol):
     def __getitem__(self, index: int, /) -> FloatArray: ...
 
 
+class Crop(Protocol):
+    """A box (3, k, j, i), in memory or read from the disk when made an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Four numbers."""
+
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> AnyArray: ...  # noqa: FBT001 - numpy's protocol
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """One patient as the models of one cascade see him; heads turn it into a score (Sec. III-B).
@@ -40,6 +52,10 @@ class Evidence:
         clinical: what the manifest says; the N status is the truth a head learns from.
         fitted_on: everybody the models behind this evidence learned from.
         is_searched: whether nodes were looked for: not without a guiding structure.
+        radiomics: features of the tumor in both phases by name, NaN where one is not defined; None where they
+            were not asked for, without a tumor large enough, or without both phases.
+        crop: arterial, venous and tumor mask in a box around the tumor, normalised, axes k, j, i; None where
+            it was not asked for or no tumor was found.
 
     Raises:
         InputError: nodes and features do not belong together.
@@ -54,6 +70,8 @@ class Evidence:
     clinical: Clinical
     fitted_on: FittedOn
     is_searched: bool = True
+    radiomics: Mapping[str, float] | None = None
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         if len(self.features) != len(self.nodes):
