@@ -45,7 +45,7 @@ def tumor_box(
         step = settings.extent / settings.size / spacing
         profile = np.count_nonzero(mask, axis=tuple(other for other in range(3) if other != axis))
         center = float(np.average(np.arange(len(profile)), weights=profile))
-        positions = center + step * (np.arange(settings.size) - (settings.size - 1) / 2)
+        positions = center + step * (np.arange(settings.size, dtype=np.float64) - (settings.size - 1) / 2)
         weights.append(pixel_weights(positions, len(profile), step))
     cut = [
         _read(to_network(channel.array), weights, outside)

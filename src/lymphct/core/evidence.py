@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-
-from lymphct.core.arrays import AnyArray, DoubleArray, FloatArray
+from lymphct.core.arrays import DoubleArray, FloatArray
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Clinical, Node
 
 
 class Patches(Protocol):
-    """Patches (n, 3, h, w), in memory or read from the disk one by one."""
+    """Patches (n, 3, h, w), or a box (3, k, j, i), in memory or read from the disk when indexed."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -26,16 +24,6 @@ class Patches(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> FloatArray: ...
-
-
-class Crop(Protocol):
-    """A box (3, k, j, i), in memory or read from the disk when made an array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Four numbers."""
-
-    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> AnyArray: ...  # noqa: FBT001 - numpy's protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +42,7 @@ class Evidence:
         is_searched: whether nodes were looked for: not without a guiding structure.
         radiomics: features of the tumor in both phases by name, NaN where one is not defined; None where they
             were not asked for, without a tumor large enough, or without both phases.
-        crop: arterial, venous and tumor mask in a box around the tumor, normalised, axes k, j, i; None where
+        crop: (3, k, j, i) arterial, venous and tumor mask in a box around the tumor, normalised; None where
             it was not asked for or no tumor was found.
 
     Raises:
@@ -71,7 +59,7 @@ class Evidence:
     fitted_on: FittedOn
     is_searched: bool = True
     radiomics: Mapping[str, float] | None = None
-    crop: Crop | None = None
+    crop: Patches | None = None
 
     def __post_init__(self) -> None:
         if len(self.features) != len(self.nodes):

@@ -13,6 +13,7 @@ from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Clinical
 from lymphct.evaluation.classification import auc
+from lymphct.metastasis.heads import Judge
 
 SETTINGS = RadiomicsSettings(penalties=20)
 FEATURES = 60
@@ -43,6 +44,11 @@ def cohort(count: int, prefix: str, *, signal: float = 1.5) -> list[Evidence]:
 TRAIN, VALIDATION, TEST = cohort(80, "t"), cohort(20, "v"), cohort(100, "x")
 
 
+def scores_of(judge: Judge, patients: list[Evidence]) -> list[float]:
+    scores = [judge.score(item) for item in patients]
+    return [score for score in scores if score is not None]
+
+
 def model_of(judge_score: object) -> RadiomicsModel:
     assert isinstance(judge_score, RadiomicsModel)
     return judge_score
@@ -55,8 +61,7 @@ def test_lasso_finds_the_features_that_tell_and_the_scores_separate() -> None:
     assert len(model.names) < FEATURES / 2
     weight = dict(zip(model.names, model.weights, strict=True))
     assert weight["f7"] > 0 > weight["f8"]
-    scores = [judge.score(item) for item in TEST]
-    assert auc([item.clinical.n_status or 0 for item in TEST], scores) > 0.85
+    assert auc([item.clinical.n_status or 0 for item in TEST], scores_of(judge, TEST)) > 0.85
 
 
 def test_the_report_adds_to_the_logit_of_those_who_have_it() -> None:
@@ -80,7 +85,7 @@ def test_the_report_helps_where_the_features_tell_nothing() -> None:
     areas = []
     for with_report in (False, True):
         judge = fit_radiomics(*parts, seed=0, settings=SETTINGS, with_report=with_report).value
-        areas.append(auc(truth, [judge.score(item) for item in dull]))
+        areas.append(auc(truth, scores_of(judge, dull)))
     assert areas[0] < 0.65
     assert areas[1] > 0.7
 
