@@ -7,6 +7,7 @@ from pydantic import Field
 from lymphct.anatomy.settings import SelfLearningSettings, StructureSettings, TumorSettings
 from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.attention.settings import AttentionSettings
+from lymphct.baselines.settings import BaselineSettings
 from lymphct.core.settings import Settings
 from lymphct.imaging.settings import ImagingSettings
 from lymphct.learning.inference_settings import InferenceChoice
@@ -69,5 +70,7 @@ class Config(Settings):
     """The cascade as a whole. Not stated in the paper."""
     tracing: TracingSettings = TracingSettings()
     """How arteries are traced where no mask of them is to be had. Not stated in the paper."""
+    baselines: BaselineSettings = BaselineSettings()
+    """Methods the cascade is compared with (Sec. IV-E, Tab. VI)."""
     inference: InferenceChoice = InferenceChoice()
     """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 EVIDENCE_FILE: Final = "evidence.json"
 PATCHES_FILE: Final = "patches.npy"
+CROP_FILE: Final = "crop.npy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +70,8 @@ class Examination:
         return made(self.folder / patient_id, recipe, partial(self._write, patient_id))
 
     def _how(self) -> JSON:
-        return {
-            "attention": self.settings.attention.model_dump(mode="json"),
-            "patches": self.settings.patches.model_dump(mode="json"),
-        }
+        how = {name: getattr(self.settings, name) for name in ("attention", "patches", "radiomics", "box")}
+        return {name: group.model_dump(mode="json") for name, group in how.items() if group is not None}
 
     def _write(self, patient_id: str, folder: Path) -> None:
         models = models_in(self.bundle, self.device)
@@ -80,6 +79,8 @@ class Examination:
         write_json(folder / EVIDENCE_FILE, _record(evidence))
         if evidence.patches is not None:
             save_array(folder / PATCHES_FILE, np.asarray(evidence.patches))
+        if evidence.crop is not None:  # half the digits are more than CT has
+            save_array(folder / CROP_FILE, np.asarray(evidence.crop).astype(np.float16))
         found = "no tumor" if evidence.patches is None else "a tumor"
         logger.info("%s: examined: %s, %s", patient_id, found, counted(len(evidence.nodes), "lymph node"))
 
@@ -130,7 +131,7 @@ def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> E
 
     """
     record: Any = read_json(folder / EVIDENCE_FILE)  # written by `Examination`
-    patches = folder / PATCHES_FILE
+    patches, crop = folder / PATCHES_FILE, folder / CROP_FILE
     features = [[math.nan if x is None else x for x in row] for row in record["features"]]
     return Evidence(
         patient=folder.name,
@@ -141,7 +142,15 @@ def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> E
         clinical=patients.clinical[folder.name],
         fitted_on=info.fitted_on_anybody,
         is_searched=record["is_searched"],
+        radiomics=_numbers(record["radiomics"]),
+        crop=StoredArray.open(crop) if crop.exists() else None,
     )
+
+
+def _numbers(features: Mapping[str, float | None] | None) -> dict[str, float] | None:
+    if features is None:
+        return None
+    return {name: math.nan if value is None else value for name, value in features.items()}
 
 
 def _record(evidence: Evidence) -> dict[str, JSON]:
@@ -149,8 +158,15 @@ def _record(evidence: Evidence) -> dict[str, JSON]:
         "tumor_volume_mm3": evidence.tumor_volume,
         "is_searched": evidence.is_searched,
         "nodes": [_node_record(node) for node in evidence.nodes],
-        "features": [[x if math.isfinite(x) else None for x in row] for row in evidence.features.tolist()],
+        "features": [[_finite(x) for x in row] for row in evidence.features.tolist()],
+        "radiomics": None
+        if evidence.radiomics is None
+        else {name: _finite(value) for name, value in evidence.radiomics.items()},
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _node_record(node: Node) -> dict[str, JSON]:
