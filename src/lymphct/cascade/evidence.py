@@ -1,6 +1,7 @@
 """From what the cascade sees in a patient to the evidence a head judges (Sec. III-B)."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from lymphct.learning.channels import network_channels
 from lymphct.metastasis.settings import PatchSettings
 from lymphct.metastasis.slices import tumor_patches
 from lymphct.nodes.features import node_features
+
+NOTHING: Final = Given()
+"""As for a new patient of whom there are images alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +45,16 @@ class EvidenceSettings:
         return cls(attention=config.attention, patches=config.metastasis.patches)
 
 
-def examined(patient: Prepared, models: Models, settings: EvidenceSettings) -> Evidence:
-    """Let the models examine a patient; nothing that was drawn is used, as for a new patient.
+def examined(
+    patient: Prepared, models: Models, settings: EvidenceSettings, given: Given = NOTHING
+) -> Evidence:
+    """Let the models examine a patient; nothing that was drawn is used but what is given.
+
+    Args:
+        patient: who.
+        models: by whom.
+        settings: how.
+        given: masks that stand for those of the networks; a new patient must bring them, too.
 
     Raises:
         InputError: the arterial phase is missing and the networks cannot do without, as for a new patient.
@@ -50,7 +62,7 @@ def examined(patient: Prepared, models: Models, settings: EvidenceSettings) -> E
 
     """
     require_phases(patient.patient_id, patient.ct.arterial, models)
-    found = examine(patient.ct, Given(), models, settings.attention, Stopwatch())
+    found = examine(patient.ct, given, models, settings.attention, Stopwatch())
     evidence = evidence_of(found, models, settings.patches)
     return replace(evidence, patient=patient.patient_id, clinical=patient.clinical)
 

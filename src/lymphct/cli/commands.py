@@ -5,6 +5,7 @@ import typer
 from lymphct.cli import (
     attention,
     cohort,
+    crossval,
     demo,
     evaluate,
     importing,
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
         demo,
         predict,
         train,
+        crossval,
         prepare,
         evaluate,
         scores,
