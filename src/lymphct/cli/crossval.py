@@ -1,7 +1,9 @@
-"""`lymphct crossval` and `lymphct study show`: a nested cross-validation, here, on a cluster, or job by job."""
+"""`lymphct crossval` and `lymphct study show`: a nested cross-validation, here, on a cluster, by jobs."""
 
 import json
 import logging
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,6 +33,13 @@ class Features(StrEnum):
 
     OOF = "oof"
     PAPER = "paper"
+
+
+class Plan(StrEnum):
+    """Batch systems a study is written for."""
+
+    SBATCH = "sbatch"
+    SNAKEMAKE = "snakemake"
 
 
 def register(app: typer.Typer) -> None:
@@ -84,8 +93,18 @@ def crossval(
         str | None, typer.Option(help="Several devices, cuda:0,cuda:1: tasks take one each.")
     ] = None,
     do_next: Annotated[
-        bool, typer.Option("--next", help="Do the next ready task of the study, and leave.")
+        bool, typer.Option("--next", help="Do the next ready task of the study, and leave: for job arrays.")
     ] = False,
+    task: Annotated[
+        str | None, typer.Option(help="Do this task of the study, and leave: for workflow systems.")
+    ] = None,
+    plan: Annotated[
+        Plan | None, typer.Option(help="Write the file of a batch system, print its name, and leave.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT."),
+    ] = None,
 ) -> None:
     """Cross-validate the cascade and the methods it is compared with; prints the folder of the tables."""
     config = chosen_config()
@@ -124,7 +143,20 @@ def crossval(
         msg = "--out names the folder of a new study, and a study is given already"
         raise typer.BadParameter(msg)
     GLOBALS.go_on = lambda: f"go on with: lymphct crossval {run}"
-    _go_on(run, _hands(devices), only_next=do_next)
+    ways = {"--next": do_next or None, "--task": task, "--plan": plan, "--cluster": cluster}
+    asked = [way for way, value in ways.items() if value is not None]
+    if len(asked) > 1:
+        msg = f"{asked[0]} and {asked[1]} exclude each other"
+        raise typer.BadParameter(msg)
+    hands = _hands(devices)
+    if do_next:
+        _do_next(run, hands)
+    elif task is not None:
+        _do_one(run, task, hands)
+    elif plan is not None:
+        _write_plan(run, plan)
+    else:
+        _do_all(run, hands, cluster)
 
 
 def _features(folds: Folds, features: Features | None) -> Literal["oof", "paper"]:
@@ -170,27 +202,65 @@ def _hands(devices: str | None) -> "Hands":
     return Hands(jobs=GLOBALS.jobs, devices=named_devices(devices))
 
 
-def _go_on(run: Path, hands: "Hands", *, only_next: bool) -> None:
-    """Do what is left of a study, or its next task; lay out the tables when everything is done."""
-    from lymphct.study.nested.beginning import published
+def _do_all(run: Path, hands: "Hands", cluster: str | None) -> None:
+    """Do what is left of a study here or on a cluster, and lay out its tables."""
+    from lymphct.study.nested.publishing import published
+    from lymphct.study.nested.work import open_nested
+
+    if cluster is None:
+        from lymphct.study.tasks.workers import run_here
+
+        run_here(run, open_nested, hands, _told)
+    else:
+        from lymphct.study.tasks.dask_cluster import run_on_dask
+
+        run_on_dask(run, open_nested, cluster, hands.devices, _told)
+    published(run)
+    typer.echo(str(run / "tables"))
+
+
+def _do_next(run: Path, hands: "Hands") -> None:
+    """Do one task, waiting for one as long as others are under way; the last one lays out the tables."""
     from lymphct.study.nested.work import open_nested
     from lymphct.study.tasks.board import Board, State
-    from lymphct.study.tasks.workers import partly_failed, run_here, take_next
+    from lymphct.study.tasks.workers import partly_failed, take_next
 
-    if only_next:
-        board = Board(run, open_nested(run))
-        name = take_next(board, hands.devices)
-        if name is None and not all(map(board.is_done, board.graph)):
-            raise partly_failed(board)
-        if name is not None and board.state(name) is State.FAILED:
-            raise partly_failed(board)
-        typer.echo("nothing is left" if name is None else name)
-        if not all(map(board.is_done, board.graph)):
-            return
-    else:
-        run_here(run, open_nested, hands, _told)
-        typer.echo(str(run / "tables"))
-    published(run)
+    board = Board(run, open_nested(run))
+    name = take_next(board, hands.devices)
+    is_over = all(map(board.is_done, board.graph))
+    if (name is None and not is_over) or (name is not None and board.state(name) is State.FAILED):
+        raise partly_failed(board)
+    typer.echo("nothing is left" if name is None else name)
+    _publish_if(run, is_over=is_over)
+
+
+def _do_one(run: Path, name: str, hands: "Hands") -> None:
+    """Do a task by its id."""
+    from lymphct.study.nested.work import open_nested
+    from lymphct.study.tasks.board import Board
+    from lymphct.study.tasks.workers import do_task
+
+    board = Board(run, open_nested(run))
+    do_task(board, name, hands.devices)
+    typer.echo(name)
+    _publish_if(run, is_over=all(map(board.is_done, board.graph)))
+
+
+def _publish_if(run: Path, *, is_over: bool) -> None:
+    from lymphct.study.nested.publishing import published
+
+    if is_over:
+        published(run)
+
+
+def _write_plan(run: Path, plan: Plan) -> None:
+    """Write the file of a batch system, in which this very program is called."""
+    from lymphct.study.nested.work import open_nested
+    from lymphct.study.tasks.board import Board
+    from lymphct.study.tasks.exporting import write_plan
+
+    words = [sys.executable, "-c", "from lymphct.cli.main import run; run()"]
+    typer.echo(str(write_plan(Board(run, open_nested(run)), plan.value, shlex.join(words))))
 
 
 def _told(name: str, state: str) -> None:
@@ -220,6 +290,5 @@ def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_jso
             typer.echo(f"{task['id']} is running")
     left = record["hours_to_go"]
     to_go = "not known yet" if left is None else duration(left * 3600)
-    typer.echo(
-        f"{counted(len(record['tasks']), 'task')}; spent {duration(record['hours_spent'] * 3600)}, to go {to_go}"
-    )
+    spent = duration(record["hours_spent"] * 3600)
+    typer.echo(f"{counted(len(record['tasks']), 'task')}; spent {spent}, to go {to_go}")

@@ -1,16 +1,14 @@
-"""A study is begun: its plan and its tasks are laid into the folder; and its end, where people read."""
+"""A study is begun: its plan and its tasks are laid into the folder."""
 
 import logging
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from lymphct.cascade.sizes import scaled
 from lymphct.core.errors import OutputInUseError, UsageError
 from lymphct.core.patient import Clinical
-from lymphct.io.results.disk import replace_file
-from lymphct.io.results.store import DESKTOP_FILES, DONE_FILE, TIMINGS_FILE
+from lymphct.io.results.store import DESKTOP_FILES
 from lymphct.patients.dataset import clinical_of
 from lymphct.study.nested.building import PREDICTIONS, TABLES, nested_graph
 from lymphct.study.nested.plan import (
@@ -139,25 +137,3 @@ def _require_same(before: NestedPlan, plan: NestedPlan) -> None:
     if other:
         msg = f"the folder holds a study with other {', '.join(other)}"
         raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out")
-
-
-def published(run: Path) -> Mapping[str, Path]:
-    """Copy predictions and tables to where people look for them; return the files by name.
-
-    Files that are the same already are left alone.
-    """
-    found = {}
-    for task, place in ((PREDICTIONS, run), (TABLES, run / TABLES)):
-        folder = run / TASKS / task
-        for file in sorted(folder.rglob("*")):
-            if file.is_dir() or file.name in {DONE_FILE, TIMINGS_FILE}:
-                continue
-            target = place / file.relative_to(folder)
-            if task == PREDICTIONS and target.name != PREDICTIONS_FILE:
-                target = run / PREDICTIONS / file.relative_to(folder)
-            content = file.read_bytes()
-            if not target.exists() or target.read_bytes() != content:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(target, content)
-            found[target.relative_to(run).as_posix()] = target
-    return found

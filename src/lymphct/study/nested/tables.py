@@ -26,7 +26,7 @@ PREDICTIONS_FILE: Final = "predictions.csv"
 COLUMNS: Final = (
     "method", "cohort", "patient_id", "fold", "n_status", "score", "threshold", "call", "center", "lacking",
 )  # fmt: skip
-COMPARED: Final = "by_method"
+COMPARED: Final = "predictions"
 """Folder with a table per cohort and method in the form that `lymphct compare` reads."""
 RESAMPLES: Final = 1000
 """Of every bootstrap interval (Tab. VI, Tab. VII)."""
