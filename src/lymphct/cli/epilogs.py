@@ -17,6 +17,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --dry-run",
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",
         "lymphct train structures --cohort cohort.csv --out runs/first --teacher masks --rounds 2",
+        "lymphct train tumor --cohort cohort.csv --out runs/first --few",
     ),
     "crossval": (
         "lymphct crossval cohort.csv --out study --external other.csv --given structures,tumor --jobs 4",
