@@ -12,8 +12,8 @@ from lymphct.report.tables import safe_text
 _LATEX: Final = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "²": r"$^2$",
-    "³": r"$^3$", "Δ": r"$\Delta$",
+    ">": r"\textgreater{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "×": r"$\times$", "≥": r"$\geq$",
+    "≤": r"$\leq$", "²": r"$^2$", "³": r"$^3$", "Δ": r"$\Delta$",
 }  # fmt: skip
 
 
