@@ -186,7 +186,7 @@ def _write_bundle(
         }
     )
     card = "Networks of one fold of a cross-validation. They know its training patients: see `bundle.json`.\n"
-    write_bundle(folder / BUNDLE, info, {**weights}, card)
+    write_bundle(folder / BUNDLE, info, {name.value: tensors for name, tensors in weights.items()}, card)
 
 
 def _networks(materials: Materials, task: Task, doing: Doing) -> None:

