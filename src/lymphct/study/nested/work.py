@@ -26,9 +26,12 @@ _CODE: Final = {
     "judge": ("baselines.table", "study.nested.judging"),
     "predictions": ("study.nested.tables",),
     "tables": ("study.nested.tables",),
+    "report": ("study.nested.reporting",),
 }
 """Kind → whose code its result depends on, closed over imports."""
 
+_PLACES: Final = frozenset({"manifests", "work", "init", "salt"})
+"""Facts that say where something lies or how it is hashed: no report shows them."""
 _SHARED: Final = ("imaging", "registration", "attention", "cascade")
 """Groups of settings on which every network depends."""
 
@@ -73,6 +76,9 @@ class NestedWork:
             return {**arguments, **self.preparation.settings}
         if task.kind == "predictions":
             return {"patients": fields["patients"], "methods": list(plan.methods)}
+        if task.kind == "report":
+            cells: JSON = {name: dict(record.cells) for name, record in sorted(self.records.items())}
+            return {**{name: value for name, value in fields.items() if name not in _PLACES}, "cells": cells}
         if task.kind == "tables":
             names = ("seed", "methods", "features", "is_phantom")
             return {name: fields[name] for name in names}
