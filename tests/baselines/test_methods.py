@@ -48,6 +48,8 @@ def evidence(number: int, *, reported: int | None = 0, has_tumor: bool = True, n
         features=np.zeros((len(found), 7)),
         clinical=Clinical(n_status=number % 2, ct_reported_n=reported, center="here"),
         fitted_on=FittedOn.of(["somebody"]),
+        crop=np.random.default_rng(number).normal(size=(3, 16, 16, 16)).astype(np.float32),
+        radiomics={f"venous_{n}": float(x) for n, x in enumerate(patches[0, 0, 0])},
     )
 
 

@@ -8,6 +8,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from lymphct.attention.settings import AttentionSettings
+from lymphct.baselines.radiomics.features import TOO_SMALL
+from lymphct.baselines.settings import RadiomicsSettings, TumorBoxSettings
+from lymphct.baselines.tumor_box import tumor_box
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.evidence import EvidenceSettings, evidence_of, examined, status_patches
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
@@ -175,3 +178,66 @@ def test_a_network_that_examines_is_not_done_without(patient: PreparedPatient, a
     with pytest.raises(ModelError, match="the bundle has no tumor network"):
         examined(patient, replace(answering, tumor=None), HOW)
     assert examined(patient, replace(answering, metastasis=None), HOW).nodes
+
+
+def test_what_methods_need_beside_is_made_where_one_asks(tiny: Config) -> None:
+    plain = EvidenceSettings.of(tiny)
+    assert (plain.radiomics, plain.box) == (None, None)
+    assert EvidenceSettings.of(tiny, ("tumor", "nodes", "center")) == plain
+    asked = EvidenceSettings.of(tiny, ("tumor", "radiomics", "crop"))
+    assert (asked.radiomics, asked.box) == (tiny.baselines.radiomics, tiny.baselines.box)
+
+
+def test_the_box_shows_both_phases_as_the_status_network_sees_them(
+    patient: PreparedPatient, found: Findings, answering: Models
+) -> None:
+    box = TumorBoxSettings(size=12, extent=30.0)
+    evidence = examined(patient, answering, replace(HOW, box=box))
+    intensity = answering.intensity(StageName.METASTASIS)
+    channels = network_channels(normalized(found.ct, intensity))
+    fill = [intensity.get(phase, DEFAULT_INTENSITY).fill for phase in (Phase.ARTERIAL, Phase.VENOUS)]
+    assert evidence.crop is not None
+    assert evidence.crop.shape == (3, 12, 12, 12)
+    assert_array_equal(np.asarray(evidence.crop), tumor_box(channels, found.tumor, box, fill=fill))
+    assert examined(patient, answering, HOW).crop is None
+
+
+def test_radiomics_are_those_of_the_tumor_that_was_found(
+    patient: PreparedPatient, found: Findings, answering: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def measure(ct: object, tumor: Volume, settings: RadiomicsSettings) -> dict[str, float]:
+        seen.append((ct, tumor, settings))
+        return {"venous_original_firstorder_Mean": 60.0}
+
+    monkeypatch.setattr("lymphct.cascade.evidence.radiomics_features", measure)
+    how = replace(HOW, radiomics=RadiomicsSettings(bin_width=10.0))
+    assert examined(patient, answering, how).radiomics == {"venous_original_firstorder_Mean": 60.0}
+    ((ct, tumor, settings),) = seen
+    assert ct == patient.ct  # HU, not normalised
+    assert_array_equal(tumor.array, found.tumor.array)
+    assert settings.bin_width == 10.0
+    assert examined(patient, answering, HOW).radiomics is None
+    assert len(seen) == 1
+
+
+def test_a_tumor_too_small_for_radiomics_leaves_the_rest_of_the_evidence(
+    patient: PreparedPatient,
+    answering: Models,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InputError(next(words), code=next(codes))
+
+    codes, words = iter((TOO_SMALL, "E_OTHER")), iter(("a line", "something else"))
+    monkeypatch.setattr("lymphct.cascade.evidence.radiomics_features", refuse)
+    how = replace(HOW, radiomics=RadiomicsSettings())
+    with caplog.at_level("INFO", logger="lymphct.cascade.evidence"):
+        evidence = examined(patient, answering, how)
+    assert evidence.radiomics is None
+    assert evidence.patches is not None
+    assert caplog.messages == ["no radiomics: p0: a line [E_TUMOR_SIZE]"]
+    with pytest.raises(InputError, match="something else"):
+        examined(patient, answering, how)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 from lymphct.attention.bands import PAPER_BANDS
 from lymphct.attention.settings import AttentionSettings
+from lymphct.baselines.settings import RadiomicsSettings, TumorBoxSettings
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.learned import Learned
@@ -153,6 +154,29 @@ def test_evidence_comes_back_as_the_cascade_saw_it(name: str, examination: Exami
     assert found.patches.shape == seen.patches.shape
     assert_array_equal(np.asarray(found.patches), np.asarray(seen.patches))
     assert_array_equal(found.patches[3], seen.patches[3])
+
+
+def test_radiomics_and_crop_come_back_where_they_were_asked_for(
+    examination: Examination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = {"venous_original_firstorder_Mean": 61.25, "arterial_lbp-3D-k_glcm_MCC": float("nan")}
+    monkeypatch.setattr("lymphct.cascade.evidence.radiomics_features", lambda *_: measured)
+    plain = examined_patients(examination, [WHOLE])[WHOLE]
+    assert (plain.radiomics, plain.crop) == (None, None)
+    before = stamp(examination.folder / WHOLE)
+    box = TumorBoxSettings(size=10, extent=60.0)
+    asking = replace(
+        examination, settings=replace(examination.settings, radiomics=RadiomicsSettings(), box=box)
+    )
+    found = examined_patients(asking, [WHOLE, VENOUS])
+    assert stamp(examination.folder / WHOLE) > before
+    assert_equal(found[WHOLE].radiomics, measured)
+    seen = examined(asking.patients[WHOLE], models_in(asking.bundle, "cpu"), asking.settings)
+    assert isinstance(found[WHOLE].crop, StoredArray)
+    assert seen.crop is not None
+    assert_allclose(np.asarray(found[WHOLE].crop), np.asarray(seen.crop), rtol=1e-3, atol=1e-6)
+    assert found[VENOUS].radiomics is None  # of both phases or not at all
+    assert found[VENOUS].crop is not None
 
 
 def test_evidence_knows_whom_its_models_learned_from(examination: Examination) -> None:

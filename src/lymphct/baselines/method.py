@@ -1,6 +1,6 @@
 """A way to tell N+ from N-: what it needs of a patient, and how it learns (Tab. VI, Tab. VII)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -8,12 +8,17 @@ from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import Fitted
 from lymphct.metastasis.heads import Judge
 
-Need = Literal["tumor", "nodes", "ct_reported_n", "center"]
+Need = Literal["tumor", "nodes", "ct_reported_n", "center", "radiomics", "crop"]
 """What a method cannot do without: a tumor that was found, examined nodes, the report of a radiologist, the
-name of the center."""
+name of the center; radiomics features and a 3-D crop of the tumor, which are made where a method asks for
+them (`cascade.evidence.EvidenceSettings.of`)."""
 
 Cascade = Literal["attention", "none"]
 """Which cascade examined the patients: stage 1 guided by attention, or without (Tab. VI)."""
+
+
+def _nothing() -> None:
+    """Require nothing beside the program itself."""
 
 
 class Fit(Protocol):
@@ -34,6 +39,7 @@ class StatusMethod:
         needs: what a patient must have to be scored.
         fit: how it learns.
         cascade: whose evidence it judges; methods of one table share the patients, not always the nodes.
+        require: raises where an optional part of the program is missing; called before any work.
 
     """
 
@@ -41,6 +47,7 @@ class StatusMethod:
     needs: tuple[Need, ...]
     fit: Fit
     cascade: Cascade = "attention"
+    require: Callable[[], None] = _nothing
 
     def lacking(self, evidence: Evidence) -> tuple[Need, ...]:
         """Return what a patient lacks of the method's needs."""
@@ -49,5 +56,7 @@ class StatusMethod:
             "nodes": evidence.is_searched,
             "ct_reported_n": evidence.clinical.ct_reported_n is not None,
             "center": bool(evidence.clinical.center),
+            "radiomics": evidence.radiomics is not None,
+            "crop": evidence.crop is not None,
         }
         return tuple(need for need in self.needs if not has[need])

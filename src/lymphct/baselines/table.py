@@ -3,25 +3,48 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from torch import Tensor
+
 from lymphct.baselines.cascade_methods import combined, nodes_alone, nodes_without_attention, tumor_alone
 from lymphct.baselines.controls import CENTER, permuted_labels
 from lymphct.baselines.image_networks import deepten, resnet2d
 from lymphct.baselines.method import StatusMethod
+from lymphct.baselines.radiomics.judging import radiomics_method
+from lymphct.baselines.resnet3d.method import resnet3d
 from lymphct.baselines.rules import CT_REPORTED, NODE_COUNT, TUMOR_VOLUME
+from lymphct.baselines.settings import BaselineSettings
 from lymphct.metastasis.settings import MetastasisSettings
 
-METHODS: Final[Mapping[str, Callable[[MetastasisSettings], StatusMethod]]] = {
-    "ct_reported": lambda _: CT_REPORTED,
-    "resnet2d": resnet2d,
-    "deepten": deepten,
-    "tumor": tumor_alone,
-    "nodes_without_attention": nodes_without_attention,
-    "nodes": nodes_alone,
-    "combined": combined,
-    "permuted_labels": permuted_labels,
-    "node_count": lambda _: NODE_COUNT,
-    "tumor_volume": lambda _: TUMOR_VOLUME,
-    "center": lambda _: CENTER,
-}
+Methods = Mapping[str, Callable[[MetastasisSettings], StatusMethod]]
 """Short name, as `--methods` of a study will take it → the method of some settings; in the order of Tab. VI,
 then the controls."""
+
+
+def methods(settings: BaselineSettings, kinetics: Mapping[str, Tensor] | None = None) -> Methods:
+    """Return every method, those with settings or start weights of their own with these.
+
+    Args:
+        settings: of the baselines.
+        kinetics: start weights of ResNet3D-18; None for a random start.
+
+    """
+    return {
+        "ct_reported": lambda _: CT_REPORTED,
+        "radiomics": lambda _: radiomics_method(settings.radiomics),
+        "radiomics_ct_reported": lambda _: radiomics_method(settings.radiomics, with_report=True),
+        "resnet3d": lambda status: resnet3d(status, kinetics),
+        "resnet2d": resnet2d,
+        "deepten": deepten,
+        "tumor": tumor_alone,
+        "nodes_without_attention": nodes_without_attention,
+        "nodes": nodes_alone,
+        "combined": combined,
+        "permuted_labels": permuted_labels,
+        "node_count": lambda _: NODE_COUNT,
+        "tumor_volume": lambda _: TUMOR_VOLUME,
+        "center": lambda _: CENTER,
+    }
+
+
+METHODS: Final[Methods] = methods(BaselineSettings())
+"""Every method with the default settings of the baselines and a random start."""

@@ -4,9 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from lymphct.anatomy.settings import SelfLearningSettings, StructureSettings, TumorSettings
+from lymphct.anatomy.settings import (
+    SelfLearningSettings,
+    StructureSettings,
+    TumorHarvestSettings,
+    TumorSettings,
+)
 from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.attention.settings import AttentionSettings
+from lymphct.baselines.settings import BaselineSettings
 from lymphct.core.settings import Settings
 from lymphct.imaging.settings import ImagingSettings
 from lymphct.learning.inference_settings import InferenceChoice
@@ -59,6 +65,8 @@ class Config(Settings):
     """How structures are learned from a teacher's masks, with `train structures --teacher` (Sec. III-A.1)."""
     tumor: TumorSettings = TumorSettings()
     """Segmentation of the tumor (Sec. IV-B)."""
+    tumor_harvest: TumorHarvestSettings = TumorHarvestSettings()
+    """How tumors are learned from few drawn masks, with `train tumor --few` (Sec. IV-B)."""
     nodes: NodeSegmentationSettings = NodeSegmentationSettings()
     """Stage 1, segmentation of lymph nodes (Sec. III-A.1)."""
     identification: IdentificationSettings = IdentificationSettings()
@@ -69,5 +77,7 @@ class Config(Settings):
     """The cascade as a whole. Not stated in the paper."""
     tracing: TracingSettings = TracingSettings()
     """How arteries are traced where no mask of them is to be had. Not stated in the paper."""
+    baselines: BaselineSettings = BaselineSettings()
+    """Methods the cascade is compared with (Sec. IV-E, Tab. VI)."""
     inference: InferenceChoice = InferenceChoice()
     """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""

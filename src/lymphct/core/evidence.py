@@ -1,6 +1,6 @@
 """What a cascade hands to the patient level: the tumor as patches, each lymph node with all that is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from lymphct.core.patient import Clinical, Node
 
 
 class Patches(Protocol):
-    """Patches (n, 3, h, w), in memory or read from the disk one by one."""
+    """Patches (n, 3, h, w), or a box (3, k, j, i), in memory or read from the disk when indexed."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,6 +40,10 @@ class Evidence:
         clinical: what the manifest says; the N status is the truth a head learns from.
         fitted_on: everybody the models behind this evidence learned from.
         is_searched: whether nodes were looked for: not without a guiding structure.
+        radiomics: features of the tumor in both phases by name, NaN where one is not defined; None where they
+            were not asked for, without a tumor large enough, or without both phases.
+        crop: (3, k, j, i) arterial, venous and tumor mask in a box around the tumor, normalised; None where
+            it was not asked for or no tumor was found.
 
     Raises:
         InputError: nodes and features do not belong together.
@@ -54,6 +58,8 @@ class Evidence:
     clinical: Clinical
     fitted_on: FittedOn
     is_searched: bool = True
+    radiomics: Mapping[str, float] | None = None
+    crop: Patches | None = None
 
     def __post_init__(self) -> None:
         if len(self.features) != len(self.nodes):

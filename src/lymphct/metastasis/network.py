@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lymphct.metastasis.encoding import TextureEncoding
-from lymphct.metastasis.resnet import STAGE_FEATURES, ResNet18
+from lymphct.metastasis.resnet import LAYERS, STAGE_FEATURES, Dimensions, ResNet18
 from lymphct.metastasis.settings import StatusNetworkSettings
 
 
@@ -16,15 +16,16 @@ class MaskBranch(nn.Module):
     norm: it would undo this start.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, dimensions: Dimensions = 2) -> None:
         super().__init__()
+        layers = LAYERS[dimensions]
         # Kernel and stride of Conv1, so that each gain sees what its feature sees.
-        self.convolution = nn.Conv2d(1, features, kernel_size=7, stride=2, padding=3)
+        self.convolution = layers.convolution(1, features, kernel_size=7, stride=layers.stride, padding=3)
         nn.init.zeros_(self.convolution.weight)
         nn.init.ones_(torch.as_tensor(self.convolution.bias))
 
     def forward(self, mask: Tensor) -> Tensor:
-        """Map masks (b, 1, h, w) to gains (b, features, h/2, w/2), at least 0."""
+        """Map masks (b, 1, …) to gains of the shape of the features of `Conv1`, at least 0."""
         return functional.relu(self.convolution(mask))
 
 
@@ -58,20 +59,20 @@ class StatusNetwork(nn.Module):
 
     def __init__(self, settings: StatusNetworkSettings) -> None:
         super().__init__()
-        first, second, third, last = (_scaled(count, settings.width) for count in STAGE_FEATURES)
+        first, second, third, last = (scaled(count, settings.width) for count in STAGE_FEATURES)
         self.settings = settings
         self.resnet = ResNet18((first, second, third, last))
         self.mask_branch = MaskBranch(first) if settings.mask_branch else None
         self.texture = None
         features = last if settings.global_pooling else 0
         if settings.texture_encoding:
-            channels = _scaled(settings.texture_channels, settings.width)
+            channels = scaled(settings.texture_channels, settings.width)
             self.texture = TextureEncoding(last, channels, settings.codewords)
             features += self.texture.out_features
         self.fusion = (
             VolumeFusion(features, log_volume=settings.log_volume) if settings.volume_fusion else None
         )
-        hidden = _scaled(settings.hidden_features, settings.width)
+        hidden = scaled(settings.hidden_features, settings.width)
         self.classifier = nn.Sequential(
             nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 2)
         )
@@ -104,5 +105,6 @@ class StatusNetwork(nn.Module):
         return layer4
 
 
-def _scaled(features: int, width: float) -> int:
+def scaled(features: int, width: float) -> int:
+    """Return a number of features at a width, at least 1."""
     return max(1, round(features * width))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -103,17 +104,21 @@ def patch_probabilities(network: nn.Module, patches: Patches, volume: float) -> 
 
 def _validation(cases: Sequence[StatusCase]) -> Callable[[nn.Module], float]:
     truth = np.array([case.n_status for case in cases])
-    is_ranked = 0 < truth.sum() < len(truth)
-    if not is_ranked:
+    if not 0 < truth.sum() < len(truth):
         logger.warning("status network: validation patients of one class only, no AUC; cross entropy decides")
 
     def validate(network: nn.Module) -> float:
-        p = np.array([predict_status(network, case.patches, case.volume) for case in cases])
-        if is_ranked:
-            return auc(truth, p)
-        return float(np.mean(np.log(np.clip(np.where(truth == 1, p, 1 - p), 1e-12, 1.0))))
+        return status_quality(truth, [predict_status(network, c.patches, c.volume) for c in cases])
 
     return validate
+
+
+def status_quality(truth: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Return the AUC of patients, or minus their mean cross entropy where they are of one class."""
+    is_positive, p = np.asarray(truth) == 1, np.asarray(probabilities, dtype=np.float64)
+    if 0 < is_positive.sum() < len(is_positive):
+        return auc(is_positive, p)
+    return float(np.mean(np.log(np.clip(np.where(is_positive, p, 1 - p), 1e-12, 1.0))))
 
 
 def _device(network: nn.Module) -> torch.device:

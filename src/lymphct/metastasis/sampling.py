@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -89,13 +90,7 @@ class StatusSampler:
         augmentation: AugmentationSettings,
         seed: int,
     ) -> None:
-        self._by_status = [[case for case in cases if case.n_status == status] for status in (0, 1)]
-        if not all(self._by_status):
-            msg = (
-                f"training the status network needs N+ and N- patients, got "
-                f"{len(self._by_status[1])} N+ and {len(self._by_status[0])} N-"
-            )
-            raise InputError(msg, code="E_ONE_CLASS", cure="add patients of the missing class")
+        self._by_status = by_status(cases)
         self._sampling = sampling
         self._augmentation = augmentation
         self._seed = seed
@@ -104,12 +99,8 @@ class StatusSampler:
         """Draw half the batch from each class, one random patch per patient, and augment it."""
         rng = np.random.default_rng((self._seed, iteration))
         half = self._sampling.batch_size // 2
-        cases = []
-        for group in self._by_status:
-            # A patient is drawn twice only where the class has fewer than half a batch.
-            drawn = rng.choice(len(group), size=half, replace=len(group) < half)
-            cases += [group[n] for n in drawn]
-        chosen = np.stack([case.patches[rng.integers(len(case.patches))] for case in cases])
+        cases = drawn(self._by_status, half, rng)
+        chosen = np.stack([case.patches[int(rng.integers(len(case.patches)))] for case in cases])
         patches = augment(torch.from_numpy(chosen.astype(np.float32)), self._augmentation, rng)
         patches[torch.from_numpy(rng.random(len(cases)) < self._sampling.phase_dropout), 0] = 0.0
         return StatusBatch(
@@ -117,3 +108,39 @@ class StatusSampler:
             volume=torch.tensor([case.volume for case in cases], dtype=torch.float32),
             n_status=torch.tensor([case.n_status for case in cases]),
         )
+
+
+class HasStatus(Protocol):
+    """A training case of a patient."""
+
+    @property
+    def n_status(self) -> int:
+        """1 for N+, 0 for N-."""
+
+
+Case = TypeVar("Case", bound=HasStatus)
+
+
+def by_status(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Return the N- and the N+ cases.
+
+    Raises:
+        InputError: the cases are not of both classes.
+
+    """
+    negative, positive = ([case for case in cases if case.n_status == status] for status in (0, 1))
+    if not (negative and positive):
+        msg = (
+            f"training the status network needs N+ and N- patients, got "
+            f"{len(positive)} N+ and {len(negative)} N-"
+        )
+        raise InputError(msg, code="E_ONE_CLASS", cure="add patients of the missing class")
+    return negative, positive
+
+
+def drawn(groups: Sequence[Sequence[Case]], each: int, rng: np.random.Generator) -> list[Case]:
+    """Draw as many cases from each group; one is drawn twice only where the group has fewer."""
+    cases: list[Case] = []
+    for group in groups:
+        cases += [group[n] for n in rng.choice(len(group), size=each, replace=len(group) < each)]
+    return cases

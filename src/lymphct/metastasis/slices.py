@@ -114,11 +114,11 @@ def _window(mask: AnyArray, axis: int, spacing: Vector3, settings: PatchSettings
         # The first pixel lies on a voxel centre: at the spacing of the paper a patch is a copy, not a blur.
         first = np.floor(center - (settings.crop_size - 1) / 2 * step + 0.5)
         positions = first + step * np.arange(settings.crop_size)
-        weights.append(_pixel_weights(positions, len(profile), step))
+        weights.append(pixel_weights(positions, len(profile), step))
     return _Window(*weights)
 
 
-def _pixel_weights(positions: DoubleArray, size: int, step: float) -> FloatArray:
+def pixel_weights(positions: DoubleArray, size: int, step: float) -> FloatArray:
     """Weigh `size` voxels for each pixel: linear interpolation, averaged where pixels are wider than voxels.
 
     Beyond the image a pixel keeps the share of its weights that lies inside; the fill value gets the rest.

@@ -15,7 +15,8 @@ from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.stages import CASCADE
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
-from lymphct.core.patient import Node
+from lymphct.core.leakage import FittedOn
+from lymphct.core.patient import Clinical, Node
 from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source, counted
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 EVIDENCE_FILE: Final = "evidence.json"
 PATCHES_FILE: Final = "patches.npy"
+CROP_FILE: Final = "crop.npy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +71,23 @@ class Examination:
         return made(self.folder / patient_id, recipe, partial(self._write, patient_id))
 
     def _how(self) -> JSON:
-        return {
-            "attention": self.settings.attention.model_dump(mode="json"),
-            "patches": self.settings.patches.model_dump(mode="json"),
-        }
+        how = {name: getattr(self.settings, name) for name in ("attention", "patches", "radiomics", "box")}
+        return {name: group.model_dump(mode="json") for name, group in how.items() if group is not None}
 
     def _write(self, patient_id: str, folder: Path) -> None:
         models = models_in(self.bundle, self.device)
-        evidence = examined(self.patients[patient_id], models, self.settings)
-        write_json(folder / EVIDENCE_FILE, _record(evidence))
-        if evidence.patches is not None:
-            save_array(folder / PATCHES_FILE, np.asarray(evidence.patches))
-        found = "no tumor" if evidence.patches is None else "a tumor"
-        logger.info("%s: examined: %s, %s", patient_id, found, counted(len(evidence.nodes), "lymph node"))
+        write_evidence(folder, examined(self.patients[patient_id], models, self.settings))
+
+
+def write_evidence(folder: Path, evidence: Evidence) -> None:
+    """Write what was seen in a patient into a folder that is there; who taught the models is not written."""
+    write_json(folder / EVIDENCE_FILE, _record(evidence))
+    if evidence.patches is not None:
+        save_array(folder / PATCHES_FILE, np.asarray(evidence.patches))
+    if evidence.crop is not None:  # half the digits are more than CT has
+        save_array(folder / CROP_FILE, np.asarray(evidence.crop).astype(np.float16))
+    found = "no tumor" if evidence.patches is None else "a tumor"
+    logger.info("%s: examined: %s, %s", evidence.patient, found, counted(len(evidence.nodes), "lymph node"))
 
 
 def _described(info: BundleInfo) -> dict[str, JSON]:
@@ -123,14 +129,29 @@ def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int
 
 
 def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> Evidence:
-    """Read back the evidence of a patient; patches stay on the disk.
+    """Read back the evidence of a patient by the models of a bundle; patches stay on the disk.
+
+    Raises:
+        InputError: damaged.
+
+    """
+    return stored_evidence(folder, patients.clinical[folder.name], info.fitted_on_anybody)
+
+
+def stored_evidence(folder: Path, clinical: Clinical, fitted_on: FittedOn) -> Evidence:
+    """Read back the evidence of the patient after whom the folder is named; patches stay on the disk.
+
+    Args:
+        folder: as `write_evidence` left it.
+        clinical: what the manifest says of the patient.
+        fitted_on: whoever taught the models that examined the patient.
 
     Raises:
         InputError: damaged.
 
     """
     record: Any = read_json(folder / EVIDENCE_FILE)  # written by `Examination`
-    patches = folder / PATCHES_FILE
+    patches, crop = folder / PATCHES_FILE, folder / CROP_FILE
     features = [[math.nan if x is None else x for x in row] for row in record["features"]]
     return Evidence(
         patient=folder.name,
@@ -138,10 +159,18 @@ def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> E
         tumor_volume=record["tumor_volume_mm3"],
         nodes=tuple(_node(entry) for entry in record["nodes"]),
         features=np.array(features, dtype=np.float64).reshape(-1, len(FEATURES)),
-        clinical=patients.clinical[folder.name],
-        fitted_on=info.fitted_on_anybody,
+        clinical=clinical,
+        fitted_on=fitted_on,
         is_searched=record["is_searched"],
+        radiomics=_numbers(record["radiomics"]),
+        crop=StoredArray.open(crop) if crop.exists() else None,
     )
+
+
+def _numbers(features: Mapping[str, float | None] | None) -> dict[str, float] | None:
+    if features is None:
+        return None
+    return {name: math.nan if value is None else value for name, value in features.items()}
 
 
 def _record(evidence: Evidence) -> dict[str, JSON]:
@@ -149,8 +178,15 @@ def _record(evidence: Evidence) -> dict[str, JSON]:
         "tumor_volume_mm3": evidence.tumor_volume,
         "is_searched": evidence.is_searched,
         "nodes": [_node_record(node) for node in evidence.nodes],
-        "features": [[x if math.isfinite(x) else None for x in row] for row in evidence.features.tolist()],
+        "features": [[_finite(x) for x in row] for row in evidence.features.tolist()],
+        "radiomics": None
+        if evidence.radiomics is None
+        else {name: _finite(value) for name, value in evidence.radiomics.items()},
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _node_record(node: Node) -> dict[str, JSON]:

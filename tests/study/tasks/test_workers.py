@@ -11,15 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.study.tasks.toy_study import STEPS, ToyStudy, lay_study, open_toy
 
 from lymphct.core.errors import CohortPartlyFailedError, EnvironmentProblemError, UsageError
 from lymphct.io.results.store import TIMINGS_FILE
 from lymphct.study.tasks.board import TASKS, UNFINISHED, Board, State, board_record
-from lymphct.study.tasks.workers import Hands, attempt, do_task, run_here, take_next
+from lymphct.study.tasks.workers import Hands, _next, attempt, do_task, run_here, take_next
 
 ROOT = Path(__file__).parents[3]
 HERE = Hands(devices=("cpu",))
+
+
+@pytest.fixture
+def _two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
 def digests(run: Path) -> dict[str, str]:
@@ -32,7 +39,7 @@ def digests(run: Path) -> dict[str, str]:
 
 
 def start(*words: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.study.tasks.toy_study", *map(str, words)]
+    command = [sys.executable, "-m", "tests.study.tasks.toy_study", "crossval", *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
 
 
@@ -69,18 +76,18 @@ def test_a_job_array_of_identical_lines_makes_the_same_bytes(
 ) -> None:
     run = lay_study(tmp_path, pause=0.02)
     lines = len(open_toy(run).graph)
-    waiting = [start(run, "next") for _ in range(3)]
+    waiting = [start(run, "--next") for _ in range(3)]
     for _ in range(lines - 3):  # three at a time, as an array with a limit
         waiting.pop(0).wait()
-        waiting.append(start(run, "next"))
+        waiting.append(start(run, "--next"))
     assert [line.wait() for line in waiting] == [0, 0, 0]
     assert digests(run) == expected
 
 
-@pytest.mark.parametrize("how", ["1", "2", "next"])
+@pytest.mark.parametrize("how", ["1", "2", "--next"])
 def test_kills_at_any_moment_change_no_byte(tmp_path: Path, expected: dict[str, str], how: str) -> None:
     run = lay_study(tmp_path, pause=0.02)
-    moments = np.random.default_rng(len(how) + ord(how[0]))
+    moments = np.random.default_rng(len(how) + ord(how[-1]))
     for _ in range(4):
         process = start(run, how)
         time.sleep(moments.uniform(0.3, 1.3))
@@ -101,6 +108,22 @@ def test_a_kill_costs_the_step_under_way_alone(tmp_path: Path) -> None:
     run_here(run, open_toy, HERE)
     steps = (run / "steps.log").read_text().splitlines()
     assert len(steps) <= STEPS + 1
+
+
+@pytest.mark.usefixtures("_two_gpus")
+def test_a_gpu_takes_one_task_and_others_are_left_for_later(tmp_path: Path) -> None:
+    run = lay_study(tmp_path, chains=3)
+    board = Board(run, open_toy(run))
+    for chain in range(3):
+        do_task(board, f"draw.{chain}", ("cpu",))
+    with _next(board, ("cuda:0", "cuda:1")) as first, _next(board, ("cuda:0", "cuda:1")) as second:
+        assert first is not None
+        assert second is not None
+        assert (first.task.id, first.device) == ("walk.0", "cuda:0")
+        assert (second.task.id, second.device) == ("walk.1", "cuda:1")
+        with _next(board, ("cuda:0", "cuda:1")) as third:
+            assert third is None
+    assert board.states()["walk.0"] is State.READY  # held, and let go of
 
 
 def test_one_who_holds_a_task_is_seen_by_others(tmp_path: Path) -> None:
@@ -163,13 +186,13 @@ def test_a_task_is_done_by_its_id_once_those_before_it_are(tmp_path: Path) -> No
     run = lay_study(tmp_path, chains=1)
     board = Board(run, open_toy(run))
     with pytest.raises(UsageError, match=r"walk\.0 comes after draw\.0, which is not done"):
-        do_task(board, "walk.0", "cpu")
+        do_task(board, "walk.0", ("cpu",))
     with pytest.raises(UsageError, match="no task 'nobody'"):
-        do_task(board, "nobody", "cpu")
+        do_task(board, "nobody", ("cpu",))
     for name in board.graph:
-        do_task(board, name, "cpu")
+        do_task(board, name, ("cpu",))
     assert set(board.states().values()) == {State.DONE}
-    do_task(board, "total", "cpu")
+    do_task(board, "total", ("cpu",))
 
 
 class _FullDisk(ToyStudy):

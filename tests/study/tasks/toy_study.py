@@ -1,7 +1,5 @@
 """A study of numbers: chains of steps that keep a checkpoint, and their sum."""
 
-import os
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe
 from lymphct.study.tasks.board import TASKS, Board, Doing
 from lymphct.study.tasks.graph import Graph, Study, Task
-from lymphct.study.tasks.workers import Hands, run_here, take_next
+from lymphct.study.tasks.workers import Hands, do_task, run_here, take_next
 
 FORMAT = "toy-1"
 STEPS = 5
@@ -88,20 +86,14 @@ def open_toy(run: Path) -> ToyStudy:
     return ToyStudy(run, Study.read(run, FORMAT))
 
 
-def killed_in(run: Path, seconds: float) -> ToyStudy:
-    """Open the study in a process that kills itself after a while."""
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    return open_toy(run)
-
-
 def main(words: list[str]) -> None:
-    run, how = Path(words[0]), words[1]
-    seconds = float(words[2]) if len(words) > 2 else 0.0
-    if seconds:
-        killed_in(run, seconds)
-    if how == "next":
-        take_next(Board(run, open_toy(run)), ("cpu",))
+    """Take what a plan calls, `crossval RUN --next` or `--task ID`, or a number of processes."""
+    run, how = Path(words[1]), words[2]
+    board = Board(run, open_toy(run))
+    if how == "--next":
+        take_next(board, ("cpu",))
+    elif how == "--task":
+        do_task(board, words[3], ("cpu",))
     else:
         run_here(run, open_toy, Hands(jobs=int(how), devices=("cpu",)))
 

@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from scipy.ndimage import map_coordinates, spline_filter
-from scipy.stats import kurtosis
 
 from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray, Index3
 
@@ -49,6 +48,8 @@ def binary_patterns(
 
 def _patterns(image: AnyArray, spline: DoubleArray, voxels: AnyArray, start: AnyArray) -> DoubleArray:
     """Return both levels and the kurtosis of the spheres around voxels (n, 3), shape (3, n)."""
+    from scipy.stats import kurtosis  # noqa: PLC0415 - a slow import only radiomics needs
+
     places = ((voxels + start)[:, None] + _SPHERE) - start
     sampled = map_coordinates(
         spline, np.moveaxis(places, -1, 0), output=image.dtype, order=3, prefilter=False

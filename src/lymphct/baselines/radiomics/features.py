@@ -17,6 +17,8 @@ from lymphct.learning.tensors import to_network
 
 FEATURES_OF_A_PHASE: Final = 1688
 """18 image types × 93, and 14 of the shape."""
+TOO_SMALL: Final = "E_TUMOR_SIZE"
+"""Code of the refusal of a tumor without two dimensions."""
 
 
 def radiomics_features(ct: Multiphase, tumor: Volume, settings: RadiomicsSettings) -> dict[str, float]:
@@ -64,7 +66,7 @@ def _bounding_box(mask: BoolArray) -> tuple[slice, slice, slice]:
     i, j, k = sides
     if sum(side.stop - side.start > 1 for side in sides) < 2:
         msg = f"the tumor has {int(mask.sum())} voxels in a line or none: radiomics needs two dimensions"
-        raise InputError(msg, code="E_TUMOR_SIZE", cure="leave the patient out of radiomics")
+        raise InputError(msg, code=TOO_SMALL, cure="leave the patient out of radiomics")
     return (i, j, k)
 
 

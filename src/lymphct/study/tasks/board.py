@@ -13,7 +13,7 @@ from lymphct.core.errors import InputError
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.locks import exclusive_lock, holder_of
 from lymphct.io.results.made import Recipe, key_of, made
-from lymphct.io.results.store import TIMINGS_FILE, is_current
+from lymphct.io.results.store import DONE_FILE, TIMINGS_FILE, is_current
 from lymphct.study.tasks.graph import Graph, Task
 
 TASKS: Final = "tasks"
@@ -122,6 +122,8 @@ class Board:
         task = self.graph[name]
         if not all(self.is_done(other) for other in task.after):
             return False
+        if not (self.place(name) / DONE_FILE).exists():  # no recipe is asked for, which may cost time
+            return False
         try:
             there = is_current(self.place(name), self.recipe(task).fingerprint())
         except InputError:  # a file it is made from is gone: whoever does the task says so
@@ -149,10 +151,13 @@ class Board:
         """Return the line a task failed with; empty where it did not, or would now be made otherwise."""
         try:
             record: Any = read_json(self._failure_file(name))
+        except InputError:
+            return ""
+        try:
             key = self.recipe(self.graph[name]).key
-        except InputError as error:
-            return "" if error.code == "E_MISSING" else str(error)
-        return str(record["error"]) if record["key"] in {key, ""} else ""
+        except InputError:
+            key = ""
+        return str(record["error"]) if record["key"] == key else ""
 
     def fail(self, name: str, error: str) -> None:
         """Keep the one line a task failed with."""
@@ -177,10 +182,6 @@ class Board:
         except (InputError, KeyError, TypeError, ValueError):
             return None
 
-    def scratch(self, task: Task) -> Path:
-        """Return where a task keeps what outlives a kill; another recipe has another place."""
-        return self.run / UNFINISHED / task.id / self.recipe(task).key[:16]
-
     def do(self, task: Task, device: str) -> None:
         """Do a task that is claimed, unless its result is there.
 
@@ -188,7 +189,8 @@ class Board:
             LymphctError: the task fails.
 
         """
-        scratch = self.scratch(task)
+        recipe = self.recipe(task)
+        scratch = self.run / UNFINISHED / task.id / recipe.key[:16]  # another recipe goes on with nothing
 
         def make(folder: Path) -> None:
             began = perf_counter()
@@ -197,7 +199,7 @@ class Board:
 
         if not self.work.holds(task, self.place(task.id)):
             shutil.rmtree(self.place(task.id), ignore_errors=True)
-        made(self.place(task.id), self.recipe(task), make)
+        made(self.place(task.id), recipe, make)
         shutil.rmtree(scratch.parent, ignore_errors=True)
         self._failure_file(task.id).unlink(missing_ok=True)
         with suppress(OSError):

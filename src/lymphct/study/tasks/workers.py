@@ -1,6 +1,9 @@
 """Who does the tasks of a study: this process, several here, or any number anywhere that share the disk."""
 
 import logging
+import os
+import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -90,13 +93,19 @@ def _free_device(run: Path, devices: Sequence[str], held: ExitStack) -> str:
         return devices[0]
     for number, device in enumerate(devices):
         try:
-            lock = run / f".device{number}-{device.replace(':', '')}.lock"
-            held.enter_context(exclusive_lock(lock, wait=0.0))
+            held.enter_context(exclusive_lock(run / _device_lock(number, device), wait=0.0))
         except OutputInUseError:
             continue
         return device
     msg = f"all of {', '.join(devices)} are taken"
     raise HeldError(msg, cure="wait")
+
+
+def _device_lock(number: int, device: str) -> str:
+    """Return the name of the lock of a device: another host, or job with GPUs of its own, has others."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    named = f"{number}-{socket.gethostname()}-{visible}-{device}"
+    return f".device{re.sub('[^A-Za-z0-9-]', '_', named)}.lock"
 
 
 def attempt(board: Board, task: Task, device: str) -> State:
@@ -135,8 +144,8 @@ def take_next(board: Board, devices: Sequence[str]) -> str | None:
         time.sleep(PAUSE)
 
 
-def do_task(board: Board, name: str, device: str) -> None:
-    """Do one task by its id, whoever else may try the same; a task that is done is not done again.
+def do_task(board: Board, name: str, devices: Sequence[str]) -> None:
+    """Do one task by its id, waiting for a device; a task that is done is not done again.
 
     Raises:
         UsageError: there is no such task, or one before it is not done.
@@ -154,7 +163,9 @@ def do_task(board: Board, name: str, device: str) -> None:
             msg = f"the task {name} comes after {missing[0]}, which is not done"
             raise UsageError(msg, code="E_TASK_ORDER", cure=f"do {missing[0]} first")
         try:
-            with board.claimed(name):
+            with ExitStack() as held:
+                device = _free_device(board.run, devices, held) if task.needs_device else devices[0]
+                held.enter_context(board.claimed(name))
                 if attempt(board, task, device) is State.FAILED:
                     raise partly_failed(board)
         except HeldError:
