@@ -87,8 +87,8 @@ HOOKS = {
     "lymphct.patients.prediction.models_in": "read the models",
     "lymphct.io.results.made.digest_input": "digest the files",
     "lymphct.patients.prediction.read_patient": "read and check the images",
-    "lymphct.patients.prediction.write_volume": "write the images",
-    "lymphct.patients.prediction.write_patient_page": "report",
+    "lymphct.patients.prediction_files.write_volume": "write the images",
+    "lymphct.patients.prediction_files.write_patient_page": "report",
 }
 """Functions by the name they are called by, and what the profile calls them."""
 

@@ -64,6 +64,25 @@ def test_compare_prints_each_pair_with_the_warning_beside_the_papers_test(
     assert json.loads(lymphct("compare", *paths, "--json").out) == record
 
 
+def test_compare_prints_the_folds_where_there_are_any_and_why_they_are_not_used(
+    lymphct: Program, tmp_path: Path
+) -> None:
+    paths = [write(tmp_path / "a.csv", 1, 3.0), write(tmp_path / "b.csv", 2, 0.2)]
+    for folds, path in ((3, paths[0]), (15, paths[1])):
+        heading, *lines = path.read_text().splitlines()
+        of_lines = [f"{line},{row // 2 % folds}" for row, line in enumerate(lines)]
+        path.write_text("\n".join([f"{heading},fold", *of_lines, ""]))
+    other = write(tmp_path / "c.csv", 3)
+    out = lymphct("compare", paths[0], other).out
+    assert "\na:\n  AUC 0." in out
+    assert "  AUC over 3 folds 0." in out
+    assert "  over the folds 0." in out
+    assert out.index("  calibration: slope") < out.index("  balanced accuracy")
+    assert "conclude on AUC from crossvalidated" in out
+    told = "folds are not used: fold 0 tests 1 N+ and 1 N-, two of each are needed"
+    assert told in lymphct("compare", paths[1], other).out
+
+
 def test_equal_methods_have_nothing_to_claim(lymphct: Program, tmp_path: Path) -> None:
     paths = [write(tmp_path / "a.csv", 1), write(tmp_path / "b.csv", 1)]
     assert "equal balanced accuracy: nothing to claim" in lymphct("compare", *paths).out

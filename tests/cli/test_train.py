@@ -244,8 +244,8 @@ def test_a_teacher_is_handed_on_with_its_rounds(
         ("tumor", ("--teacher", "masks"), "--teacher teaches structures, not tumor"),
         ("structures", ("--rounds", "2"), "there is no --teacher"),
         ("structures", ("--set", "self_learning.confidence=0.7"), "has no effect here: nobody teaches"),
-        ("structures", ("--teacher", "tea:cher"), "'tea' is no kind of source"),
-        ("structures", ("--teacher", "nowhere"), "is no folder"),
+        ("structures", ("--teacher", "tea:cher"), "'tea' is neither a source of structures nor a file"),
+        ("structures", ("--teacher", "nowhere"), "'nowhere' is neither a source of structures nor a file"),
     ],
 )
 def test_a_teacher_that_makes_no_sense_is_refused(
@@ -254,5 +254,41 @@ def test_a_teacher_that_makes_no_sense_is_refused(
     out = manifest.parent / "run"
     result = lymphct("train", stage, "--cohort", manifest, "--out", out, "--random-init", *given)
     assert result.code == 2
+    assert words in result.err
+    assert not out.exists()
+
+
+def test_a_harvest_is_handed_on(lymphct: Program, tmp_path: Path, asked: list[tuple[Any, ...]]) -> None:
+    rows: list[dict[str, object]] = []
+    for number in range(14):
+        masks = ("venous", "arterial", "tumor") if number < 6 else ("venous", "arterial")
+        files = {mask: tmp_path / f"{mask}{number}.nii.gz" for mask in masks}
+        for name, file in files.items():
+            file.write_text(f"{name} of {number}")
+        rows.append({"patient_id": f"p{number:02}", **files})
+    write_manifest(tmp_path / "few.csv", rows)
+    result = lymphct("train", "tumor", "--few", "--cohort", tmp_path / "few.csv", "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    ((name, request, stage),) = asked
+    assert (name, stage, request.few) == ("train_one", StageName.TUMOR, True)
+    aside = [record.patient_id for record in request.records if record.split == "test"]
+    assert len(aside) == 1
+    assert f"1 patient of 6 with one are kept for the scores: {aside[0]}" in result.err
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "words"),
+    [
+        ("nodes", ("--few",), "--few is how tumors are learned, not nodes"),
+        ("tumor", ("--set", "tumor_harvest.confidence=0.9"), "has no effect here: nothing is harvested"),
+        ("tumor", ("--few",), "all of 10 patients who may teach have a drawn tumor: nobody to harvest"),
+    ],
+)
+def test_a_harvest_that_makes_no_sense_is_refused(
+    stage: str, given: tuple[str, ...], words: str, lymphct: Program, manifest: Path
+) -> None:
+    out = manifest.parent / "run"
+    result = lymphct("train", stage, "--cohort", manifest, "--out", out, *given)
+    assert result.code in {2, 3}
     assert words in result.err
     assert not out.exists()

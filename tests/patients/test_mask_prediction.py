@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -12,12 +13,14 @@ from lymphct.cascade.partial_examination import examine_until, networks_needed, 
 from lymphct.config import Config
 from lymphct.core.errors import ModelError
 from lymphct.core.patient import Multiphase
-from lymphct.core.terms import StageName
-from lymphct.io.images.reading import read_labels
-from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.core.terms import StageName, Structure
+from lymphct.io.images.reading import read_labels, write_volume
+from lymphct.io.manifest import Manifest, PatientRecord, read_manifest
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.patients import prediction
+from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
+from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.mask_sources import named_sources
 from lymphct.patients.masks import MASKS
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
@@ -159,3 +162,45 @@ def test_a_patient_without_the_file_of_a_source_fails_alone(
     assert list(outcome.results) == [first.patient_id]
     (error,) = outcome.failures.values()
     assert error.code == "E_MISSING"
+
+
+def test_a_cohort_needs_no_later_network_and_its_masks_come_as_a_manifest(
+    cohort: Manifest, asking: Make, config: Config, tmp_path: Path
+) -> None:
+    two = replace(cohort, patients=cohort.patients[:2])
+    out, store = tmp_path / "out", tmp_path / "store"
+    masks = named_sources(f"{masks_of(two, tmp_path)}/{{patient}}.nii.gz")
+    request = replace(asking(StageName.STRUCTURES, StageName.STRUCTURES), sources=masks)
+    assert not predict_cohort(two, request, out).failures
+    again = read_manifest(out / "cohort.csv")
+    (first, second) = again.patients
+    assert first.structures == out / first.patient_id / "seg" / "structures.nii.gz"
+    assert first.labelled is not None
+    assert Structure.SPLEEN in first.labelled
+    assert Structure.LEFT_GASTRIC_ARTERY not in first.labelled  # nobody gave it
+    assert first.venous.samefile(two.patients[0].venous)
+    assert first.tumor is not None  # what was drawn stays
+    assert second.n_status == two.patients[1].n_status
+    asked = PreparationRequest(out=store, config=config)
+    outcome = prepare_cohort(again, asked)
+    (told, _) = outcome.results.values()
+    assert set(told["structure_sources"].values()) == {"files"}
+    (images,) = (store / first.patient_id).glob("images-*")
+    kept = StoredPatient(first.patient_id, images)
+    assert set(kept.structure_sources) == set(first.labelled)
+    assert kept.labelled == first.labelled
+    before = images.stat().st_mtime_ns
+    prepare_cohort(again, asked)
+    assert images.stat().st_mtime_ns == before
+
+
+def masks_of(cohort: Manifest, folder: Path) -> Path:
+    """Lay the drawn structures without the left gastric artery."""
+    place = folder / "masks"
+    place.mkdir()
+    for record in cohort.patients:
+        assert record.structures is not None
+        labels = read_labels(record.structures)
+        lacking = np.where(labels.array == Structure.LEFT_GASTRIC_ARTERY, 0, labels.array)
+        write_volume(place / f"{record.patient_id}.nii.gz", labels.with_array(lacking))
+    return place

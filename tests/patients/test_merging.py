@@ -159,6 +159,7 @@ def test_voxels_nobody_looked_at_are_left_to_the_next_source(
 class FakeTraced:
     structures: Volume
     withheld: dict[Structure, str] = field(default_factory=dict)
+    confidence: dict[Structure, float] = field(default_factory=dict)
 
 
 def test_trace_sees_the_arterial_phase_and_the_organs_before_it(
@@ -169,11 +170,13 @@ def test_trace_sees_the_arterial_phase_and_the_organs_before_it(
     def trace_arteries(arterial: Volume, structures: Volume, _settings: object) -> FakeTraced:
         seen.extend([arterial, structures])
         why = {Structure.HEPATIC_ARTERY_COMMON_AND_PROPER: "no contrast"}
-        return FakeTraced(labels(superior_mesenteric_artery=(9, 10)), why)
+        sure = {Structure.SUPERIOR_MESENTERIC_ARTERY: 0.875}
+        return FakeTraced(labels(superior_mesenteric_artery=(9, 10)), why, sure)
 
     monkeypatch.setattr(merging, "trace_arteries", trace_arteries)
     found = with_sources(patient, bringing(("files", labels(aorta=(0, 2))), more="trace"))
     assert found.structure_sources[Structure.SUPERIOR_MESENTERIC_ARTERY] == "trace"
+    assert found.structure_confidence == {Structure.SUPERIOR_MESENTERIC_ARTERY: 0.875}
     assert float(seen[0].array.mean()) == pytest.approx(100, abs=1)
     assert seen[1].array.max() == Structure.AORTA
     assert [(n.code, n.value) for n in found.notices] == [

@@ -26,7 +26,7 @@ from lymphct.core.terms import Phase
 from lymphct.io.images.reading import CT, read_ct
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle, write_bundle
-from lymphct.patients import prediction, reading
+from lymphct.patients import prediction_files, reading
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
 from lymphct.report.context import ReportContext
 from lymphct.report.page import write_patient_page
@@ -371,7 +371,7 @@ def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
         shown.append(ct)
         return original(folder, found, ct, context)
 
-    monkeypatch.setattr(prediction, "write_patient_page", watch)
+    monkeypatch.setattr(prediction_files, "write_patient_page", watch)
     for method in ("none", "deeds"):
         predict_single(record, replace(how, registration=method), tmp_path / method)
     unregistered, registered = (ct.arterial for ct in shown)

@@ -36,6 +36,7 @@ RESULT_KEYS = {
     "checks",
     "sources",
     "structure_sources",
+    "structure_confidence",
     "nodes_implausible",
     "tumor",
     "bundle",

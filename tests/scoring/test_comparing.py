@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from lymphct.core.errors import InputError, UsageError
+from lymphct.evaluation.calibration import calibration
 from lymphct.evaluation.claims import agreement, false_claim
+from lymphct.evaluation.classification import balanced_accuracy
+from lymphct.evaluation.crossvalidated import OutOfFold, crossvalidated_auc, crossvalidated_difference
+from lymphct.evaluation.net_benefit import net_benefit
 from lymphct.evaluation.paired_tests import PAPER_WILCOXON_WARNING
 from lymphct.evaluation.statistics import delong, holm, mcnemar
 from lymphct.scoring.comparing import CompareRequest, compare_files
@@ -170,3 +174,106 @@ def test_the_same_seed_gives_the_same_record(tmp_path: Path) -> None:
     assert compare_files(paths, QUICK) == compare_files(paths, QUICK)
     other = CompareRequest(resamples=60, seed=5)
     assert compare_files(paths, QUICK)["comparisons"] != compare_files(paths, other)["comparisons"]
+
+
+FOLDS = np.arange(N) // 2 % 3
+"""Twenty patients a fold, ten of each class."""
+
+
+def with_folds(folds: Any = FOLDS) -> Any:
+    """Return a change of the lines that adds a fold; `write` gives it a heading of its own."""
+
+    def change(lines: dict[str, list[Any]]) -> None:
+        for line, fold in zip(lines.values(), folds, strict=True):
+            line.append(fold)
+
+    return change
+
+
+def write_folds(folder: Path, name: str, values: Any, folds: Any = FOLDS) -> Path:
+    path = write(folder, name, values, change=with_folds(folds))
+    path.write_text(path.read_text().replace("score,call\n", "score,call,fold\n"))
+    return path
+
+
+def test_with_folds_the_auc_is_also_averaged_over_them(tmp_path: Path) -> None:
+    ours, weak, fair = scores(1, 2.0), scores(2, 0.2), scores(3, 1.5)
+    paths = [
+        write_folds(tmp_path, "ours", ours + 10 * FOLDS),  # scales of its own in each fold
+        write_folds(tmp_path, "weak", weak),
+        write(tmp_path, "fair", fair),  # without folds: it shares those of the others
+    ]
+    record: Any = compare_files(paths, QUICK)
+    assert record["folds"] == {"patients": {"0": 20, "1": 20, "2": 20}, "used": True, "why_not": None}
+    assert record["folds_note"].startswith("crossvalidated: mean of the folds' AUC")
+    tested = {
+        name: OutOfFold(LABELS, FOLDS, values)
+        for name, values in {"ours": ours, "weak": weak, "fair": fair}.items()
+    }
+    own = record["methods"]["ours"]["crossvalidated"]
+    expected = crossvalidated_auc(tested["ours"])
+    assert (own["estimate"], own["low"]) == pytest.approx((expected.mean, expected.interval[0]))
+    assert [fold["auc"] for fold in own["folds"]] == pytest.approx([fold.auc for fold in expected.folds])
+    assert own["folds"][0] == {"fold": "0", "patients": 20, "positives": 10, "auc": own["folds"][0]["auc"]}
+    # Pooled, the scales of the folds hide what the method can do.
+    assert record["methods"]["ours"]["auc"]["estimate"] == pytest.approx(own["pooled"])
+    assert own["pooled"] < own["estimate"] - 0.1
+    tests = [crossvalidated_difference(tested["ours"], tested[name]) for name in ("weak", "fair")]
+    found = [pair["scores"]["crossvalidated"] for pair in record["comparisons"]]
+    assert [pair["difference"] for pair in found] == pytest.approx([test.difference for test in tests])
+    assert [pair["p_holm"] for pair in found] == pytest.approx(holm([test.p for test in tests]))
+    assert found[0]["by_fold"] == pytest.approx(tests[0].by_fold)
+    calls = [balanced_accuracy(LABELS[f == FOLDS], (weak > 0.5)[f == FOLDS]) for f in range(3)]
+    over_folds = record["methods"]["weak"]["classification_over_folds"]
+    assert over_folds["balanced_accuracy"] == pytest.approx(np.mean(calls))
+
+
+def test_without_folds_nothing_is_said_of_them(tmp_path: Path) -> None:
+    record: Any = compare_files(
+        [write(tmp_path, "a", scores(1, 1)), write(tmp_path, "b", scores(2, 1))], QUICK
+    )
+    assert record["folds"] is record["folds_note"] is None
+    assert record["methods"]["a"]["crossvalidated"] is None
+    assert record["methods"]["a"]["classification_over_folds"] is None
+    assert record["comparisons"][0]["scores"]["crossvalidated"] is None
+
+
+def test_folds_of_one_class_are_not_used_and_it_is_said_why(tmp_path: Path) -> None:
+    folds = np.where(np.arange(N) < 2, "small", "large")
+    paths = [write_folds(tmp_path, name, scores(seed, 1), folds) for seed, name in enumerate("ab")]
+    record: Any = compare_files(paths, QUICK)
+    assert record["folds"]["used"] is False
+    assert record["folds"]["why_not"] == "fold small tests 1 N+ and 1 N-, two of each are needed"
+    assert record["folds_note"] is None
+    assert record["methods"]["a"]["crossvalidated"] is None
+    assert record["comparisons"][0]["scores"]["delong_p"] is not None
+
+
+def test_different_folds_or_a_blank_one_are_refused(tmp_path: Path) -> None:
+    first = write_folds(tmp_path, "a", scores(1, 1))
+    with pytest.raises(InputError, match="a and b tested 60 patients in different folds") as refused:
+        compare_files([first, write_folds(tmp_path, "b", scores(2, 1), FOLDS + 1)], QUICK)
+    assert refused.value.code == "E_FOLDS"
+    blank = ["" if row == 4 else str(fold) for row, fold in enumerate(FOLDS)]
+    with pytest.raises(InputError, match=r"p04: b\.csv: line 6: the fold is blank"):
+        compare_files([first, write_folds(tmp_path, "b", scores(2, 1), blank)], QUICK)
+
+
+def test_the_four_measures_of_the_risk_come_before_the_calls(tmp_path: Path) -> None:
+    probabilities, volumes = 1 / (1 + np.exp(-scores(1, 2.0))), 100 * np.exp(scores(2, 1.0))
+    paths = [write(tmp_path, "ours", probabilities), write(tmp_path, "volume", volumes)]
+    record: Any = compare_files(paths, QUICK)
+    ours, volume = record["methods"]["ours"], record["methods"]["volume"]
+    keys = list(ours)
+    assert keys.index("classification") > max(map(keys.index, ("auc", "calibration", "net_benefit", "risk")))
+    assert (ours["delong"]["low"], ours["delong"]["high"]) == delong(LABELS, probabilities).interval
+    curve = ours["calibration_curve"]
+    assert len(curve["predicted"]) == len(curve["low"]) == len(curve["high"]) == 51
+    known = [(low, high) for low, high in zip(curve["low"], curve["high"], strict=True) if low is not None]
+    assert known
+    assert all(low <= high for low, high in known)
+    assert ours["calibration"]["slope"] == pytest.approx(calibration(LABELS, probabilities).slope)
+    assert ours["net_benefit"]["model"] == net_benefit(LABELS, probabilities).model.tolist()
+    # A volume is no probability: its distribution is told, calibration and net benefit are not.
+    assert volume["calibration"] is volume["calibration_curve"] is volume["net_benefit"] is None
+    assert volume["risk"]["N+"]["mean"] == pytest.approx(volumes[LABELS == 1].mean())

@@ -19,8 +19,9 @@ from lymphct.io.manifest import Manifest, PatientRecord, read_manifest
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.results.volumes import load_volumes
+from lymphct.patients.named_teachers import teachers_named
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.teachers import BundleSource, FileSource, mask_sources
+from lymphct.patients.teachers import BundleSource, FileSource
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.outlook import foresee_training
@@ -277,14 +278,19 @@ def test_a_bundle_that_learned_from_patients_kept_for_a_test_does_not_teach(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("pants:somewhere", "is no kind of source"),
-        ("masks,,others", "is no folder"),
+        ("tea:cher", "'tea' is neither a source of structures nor a file"),
+        ("pant:masks/{patient}", "did you mean pants?"),
+        ("pants", "the source pants needs a path"),
+        ("pants:somewhere", "is no folder and does not say where the masks of each patient lie"),
+        ("masks/{patient},,others/{patient}", "holds an empty one"),
         ("nowhere.nii.gz", "is no folder and does not say where the masks of each patient lie"),
+        ("bundle", "needs the folder of a bundle here"),
+        ("trace", "needs the aorta, which no source before it gives"),
     ],
 )
 def test_a_source_that_is_none_is_refused(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        mask_sources(text)
+        teachers_named(text)
 
 
 def test_a_source_named_twice_is_refused(anew: TrainingRequest, masks: Path) -> None:
@@ -294,7 +300,7 @@ def test_a_source_named_twice_is_refused(anew: TrainingRequest, masks: Path) -> 
 
 
 def test_sources_are_read_in_their_order(bundle: Path, masks: Path, tmp_path: Path) -> None:
-    first, second, third = mask_sources(
+    first, second, third = teachers_named(
         f"bundle:{bundle}, {masks},{tmp_path}/{{patient}}/seg.nii.gz", device="cpu"
     )
     assert isinstance(first, BundleSource)

@@ -30,12 +30,14 @@ class TeacherMap:
         labels: uint8, numbers of `Structure`, 0 for none of `structures`, 255 where it does not say.
         structures: those it tells apart at all; where it found nothing of one, the patient has none.
         confidence: probability of each voxel's class, 0 to 1, on the same grid; None where it gives none.
+        inside: structures of more trusted maps in which those of this one run: it has the voxels they share.
 
     """
 
     labels: Volume
     structures: tuple[Structure, ...]
     confidence: Volume | None = None
+    inside: tuple[Structure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,8 @@ class StudentLabels:
 def combined(maps: Sequence[TeacherMap]) -> TeacherMap:
     """Merge maps of one patient in an order of trust: each structure comes from the first that tells it.
 
-    Where two claim a voxel for different structures, the one that comes first has it. Confidences are taken
-    where every map gives them.
+    Where two claim a voxel for different structures, the one that comes first has it, but for structures in
+    which the other's run (`inside`). Confidences are taken where every map gives them.
 
     Raises:
         GeometryMismatchError: a map lies on another grid than the first.
@@ -104,7 +106,8 @@ def combined(maps: Sequence[TeacherMap]) -> TeacherMap:
         new = [structure for structure in one.structures if structure not in told]
         if not new:
             continue
-        taken = (labels == 0) & np.isin(one.labels.array, new)
+        free = np.isin(labels, [0, *one.inside])
+        taken = free & np.isin(one.labels.array, new)
         labels[taken] = one.labels.array[taken]
         if one.confidence is not None:  # of nothing the least sure one speaks
             least = np.minimum(confidence, one.confidence.array)

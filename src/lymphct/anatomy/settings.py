@@ -12,6 +12,7 @@ from lymphct.learning.settings import (
     LossSettings,
     Probability,
     SegmentationTrainingSettings,
+    Share,
 )
 
 
@@ -97,3 +98,29 @@ class SelfLearningSettings(Settings):
     """Patients with drawn masks are repeated until they are at least this share of those that patches are
     drawn from: what is drawn in them alone would else be seen that much less often. 0 repeats nobody. Not
     stated in the paper; ours."""
+
+
+class TumorHarvestSettings(Settings):
+    """How tumors are learned from few drawn masks, with `train tumor --few` (Sec. IV-B, decision 0041)."""
+
+    confidence: Probability = 0.7
+    """Voxels in which the class the network gives is less probable teach nothing; 0 keeps all. Not stated in
+    the paper; ours: the rim that the network hesitates about is left out."""
+    least_volume: NonNegativeFloat = 500.0
+    """Where the network finds a smaller tumor the patient teaches nothing, mm³ (a sphere of 10 mm): every
+    patient has one. Not stated in the paper; ours."""
+    largest_volume: PositiveFloat = 300_000.0
+    """Where it finds a larger one, neither, mm³ (a sphere of 83 mm). Not stated in the paper; ours."""
+    drawn_share: Fraction = 0.3
+    """Patients with drawn masks are repeated until they are at least this share of those that patches are
+    drawn from. 0 repeats nobody. Not stated in the paper; ours."""
+    tuning_share: Share = 0.5
+    """Epochs in which the teacher is fine-tuned, as a share of `tumor.training.epochs`. Not stated in the
+    paper; ours."""
+    tuning_rate: Share = 0.1
+    """Learning rate of the fine-tuning, as a share of `tumor.training.learning_rate`. Not stated in the
+    paper; ours."""
+    kept_aside: Fraction = 0.2
+    """Share of the patients with drawn masks who are kept for the scores where the manifest keeps nobody
+    (column `split`, test). 0 keeps nobody, and nothing is scored. Not stated in the paper, whose 163 drawn
+    masks were all kept (Sec. IV-B); ours."""

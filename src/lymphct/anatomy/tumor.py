@@ -62,6 +62,26 @@ def segment_tumor(
     return venous.with_array(pasted(mask, box, shape))
 
 
+def tumor_probability(network: SegmentationNetwork, image: Multiphase, settings: TumorSettings) -> Volume:
+    """Return the probability of tumor, 0 to 1, float32; 0 outside the box of the body.
+
+    Args:
+        network: trained on tumors.
+        image: normalised CT; a missing phase, and one the network does not see, is zero for it.
+        settings: patch size, inference, body.
+
+    """
+    venous, patch_size = image.venous, settings.sampling.patch_size
+    box = body_region(venous, settings.body_margin) if settings.body_only else whole(venous)
+    box = widened(box, venous.geometry.shape, patch_size)
+    part = network_image(image, box, settings.phases)
+    found = np.zeros(venous.geometry.shape, np.float32)
+    found[box] = from_network(
+        sliding_window_probability(network, part, None, patch_size, settings.inference).numpy()
+    )
+    return venous.with_array(found)
+
+
 def _candidates_at(
     pancreas: BoolArray, network: SegmentationNetwork, image: Multiphase, settings: TumorSettings
 ) -> tuple[Box, BoolArray]:

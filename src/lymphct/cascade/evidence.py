@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from lymphct.metastasis.slices import tumor_patches
 from lymphct.nodes.features import node_features
 
 logger = logging.getLogger(__name__)
+
+NOTHING: Final = Given()
+"""As for a new patient of whom there are images alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +64,16 @@ class EvidenceSettings:
         )
 
 
-def examined(patient: Prepared, models: Models, settings: EvidenceSettings) -> Evidence:
-    """Let the models examine a patient; nothing that was drawn is used, as for a new patient.
+def examined(
+    patient: Prepared, models: Models, settings: EvidenceSettings, given: Given = NOTHING
+) -> Evidence:
+    """Let the models examine a patient; nothing that was drawn is used but what is given.
+
+    Args:
+        patient: who.
+        models: by whom.
+        settings: how.
+        given: masks that stand for those of the networks; a new patient must bring them, too.
 
     Raises:
         InputError: the arterial phase is missing and the networks cannot do without, as for a new patient.
@@ -69,7 +81,7 @@ def examined(patient: Prepared, models: Models, settings: EvidenceSettings) -> E
 
     """
     require_phases(patient.patient_id, patient.ct.arterial, models)
-    found = examine(patient.ct, Given(), models, settings.attention, Stopwatch())
+    found = examine(patient.ct, given, models, settings.attention, Stopwatch())
     evidence = replace(
         evidence_of(found, models, settings.patches), patient=patient.patient_id, clinical=patient.clinical
     )

@@ -107,6 +107,7 @@ def as_acquired(  # noqa: PLR0913 - the last names its role
     if patient.nodes is not None:
         nodes = replace(nodes, instances=patient.nodes.instances)
     structures = _drawn_or(patient.structures, found.structures, grid, filled=filled)
+    whose = structure_sources(patient, structures)
     return Prediction(
         probability=score.probability,
         threshold=score.threshold,
@@ -119,7 +120,8 @@ def as_acquired(  # noqa: PLR0913 - the last names its role
         notices=tuple(notices),
         seconds=watch.seconds,
         sources=sources(patient, found, filled=filled),
-        structure_sources=structure_sources(patient, structures),
+        structure_sources=whose,
+        structure_confidence={s: sure for s, sure in patient.structure_confidence.items() if s in whose},
         arterial=None if seen is None else resample(seen, grid, fill=AIR),
     )
 

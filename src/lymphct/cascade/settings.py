@@ -4,7 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from lymphct.anatomy.settings import SelfLearningSettings, StructureSettings, TumorSettings
+from lymphct.anatomy.settings import (
+    SelfLearningSettings,
+    StructureSettings,
+    TumorHarvestSettings,
+    TumorSettings,
+)
 from lymphct.anatomy.tracing.settings import TracingSettings
 from lymphct.attention.settings import AttentionSettings
 from lymphct.baselines.settings import BaselineSettings
@@ -60,6 +65,8 @@ class Config(Settings):
     """How structures are learned from a teacher's masks, with `train structures --teacher` (Sec. III-A.1)."""
     tumor: TumorSettings = TumorSettings()
     """Segmentation of the tumor (Sec. IV-B)."""
+    tumor_harvest: TumorHarvestSettings = TumorHarvestSettings()
+    """How tumors are learned from few drawn masks, with `train tumor --few` (Sec. IV-B)."""
     nodes: NodeSegmentationSettings = NodeSegmentationSettings()
     """Stage 1, segmentation of lymph nodes (Sec. III-A.1)."""
     identification: IdentificationSettings = IdentificationSettings()

@@ -16,6 +16,7 @@ _EVERYTHING: Final = ("",)
 
 ACTING: Final[Mapping[str, Sequence[str]]] = {
     "train": _EVERYTHING,
+    "crossval": _EVERYTHING,
     "predict": (*_ATTENTION, "registration", "tracing", *_NOT_WHILE_TRAINING),
     "prepare": (*_ATTENTION, "registration", "imaging"),
     "register": ("registration",),
@@ -24,6 +25,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "config": _EVERYTHING,
     "check": (),
     "compare": (),
+    "consistency": (),
     "doctor": (),
     "evaluate": (),
     "export": (*_ATTENTION, "registration", "imaging"),
@@ -31,11 +33,13 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "models": (),
     "phantom": (),
     "structures": (),
+    "study": (),
 }
 """Settings by command, as beginnings of their names; for a command that is not listed nothing is judged."""
 
 EXCEPT: Final[Mapping[str, Sequence[str]]] = {
     "train": (*_NOT_WHILE_TRAINING, "tracing"),
+    "crossval": (*_NOT_WHILE_TRAINING, "tracing", "self_learning"),
     "predict": ("registration.method",),
 }
 """Those among them that do nothing there."""

@@ -17,7 +17,14 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --dry-run",
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",
         "lymphct train structures --cohort cohort.csv --out runs/first --teacher masks --rounds 2",
+        "lymphct train tumor --cohort cohort.csv --out runs/first --few",
     ),
+    "crossval": (
+        "lymphct crossval cohort.csv --out study --external other.csv --given structures,tumor --jobs 4",
+        "lymphct crossval study --next",
+        "lymphct crossval study --plan sbatch",
+    ),
+    "study show": ("lymphct study show study", "lymphct study show study --json"),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
     "import folder": (
         "lymphct import Task07_Pancreas --dataset msd-pancreas --out cohorts/msd --jobs 4",
@@ -33,6 +40,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "evaluate status": ("lymphct evaluate status scores.csv --out scores/status",),
     "evaluate cohort": ("lymphct evaluate cohort --results results --cohort cohort.csv --out scores/cohort",),
     "compare": ("lymphct compare combined.csv radiomics.csv --out comparison.json",),
+    "consistency": ("lymphct consistency", "lymphct consistency table.csv --strict --json"),
     "attention": ("lymphct attention --structures total.nii.gz --labels totalsegmentator --out att.nii.gz",),
     "trace": ("lymphct trace --venous v.nii.gz --arterial a.nii.gz --structures total.nii.gz --out traced",),
     "structures": ("lymphct structures --list", "lymphct structures --list --json"),

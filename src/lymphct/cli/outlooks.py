@@ -1,7 +1,7 @@
 """How an outlook is printed, and how a command ends for what stands in its way."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lymphct.io.manifest import Manifest
     from lymphct.patients.checking import CheckedCohort
     from lymphct.patients.outlook import Lesson, Need, Outlook, Share
+    from lymphct.patients.problems import Problem
 
 _GIGABYTE = 1e9
 
@@ -53,7 +54,17 @@ def settle(outlook: "Outlook") -> None:
     """
     for notice in outlook.notices:
         typer.echo(f"WARNING {notice.text}", err=True)
-    stopping = outlook.stopping
+    end_for(outlook.stopping)
+
+
+def end_for(stopping: "Sequence[Problem]") -> None:
+    """End the command if anything stops it, all of it told at once; the exit code is the smallest.
+
+    Raises:
+        LymphctError: the only problem there is.
+        typer.Exit: there are several.
+
+    """
     if len(stopping) == 1:
         raise stopping[0].error()
     for problem in stopping:

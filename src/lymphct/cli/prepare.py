@@ -79,6 +79,8 @@ def prepared_line(result: "Mapping[str, Any]") -> str:
     else:
         phases = "not registered" if result["has_arterial"] else "no arterial phase"
     used, source = len(result["structures_used"]), result["structures"]
+    if result["structure_sources"]:
+        source = ", ".join(dict.fromkeys(result["structure_sources"].values()))
     attention = f"attention from {used} structures ({source})" if source else "no structures, no attention"
     lines = [f"{result['patient_id']}: {phases}; {attention}"]
     lines += [f"  notice: {notice['text']}" for notice in result["notices"]]

@@ -95,6 +95,19 @@ def _group_lines(title: str, group: Mapping[str, Any]) -> list[str]:
     if auc is not None:
         exact = "" if auc["delong"] is None else f", DeLong {_limits(auc['delong'])}"
         lines.append(f"  AUC {number(auc['estimate'])}{exact}, bootstrap {_limits(auc['bootstrap'])}")
+    lines += _risk_lines(group)
+    calls = group["classification"]
+    if calls is not None:
+        lines += [
+            f"  {title} {number(calls[key]['estimate'])} {_limits(calls[key])}"
+            for key, title in CALLS.items()
+        ]
+    return lines
+
+
+def _risk_lines(group: Mapping[str, Any]) -> list[str]:
+    """Return calibration, net benefit and the distribution of the score."""
+    lines = []
     if group["calibration"] is not None:
         shown = [f"{title} {number(group['calibration'][key])}" for key, title in CALIBRATION.items()]
         lines.append(f"  calibration: {', '.join(shown)}")
@@ -107,19 +120,13 @@ def _group_lines(title: str, group: Mapping[str, Any]) -> list[str]:
         if risk["patients"]:
             quartiles = f"{number(middle['0.25'])} to {number(middle['0.75'])}"
             lines.append(f"  score of {outcome}: median {number(middle['0.5'])}, quartiles {quartiles}")
-    calls = group["classification"]
-    if calls is not None:
-        lines += [
-            f"  {title} {number(calls[key]['estimate'])} {_limits(calls[key])}"
-            for key, title in CALLS.items()
-        ]
     return lines
 
 
 def compare(
     scores: Annotated[
         list[Path],
-        typer.Argument(help="Two CSV files or more: patient_id, label (0/1), score, call (0/1)."),
+        typer.Argument(help="Two CSV files or more: patient_id, label (0/1), score, call (0/1), fold."),
     ],
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
     all_pairs: Annotated[
@@ -147,14 +154,31 @@ def _compare_lines(record: Mapping[str, Any]) -> list[str]:
         for name, patients in record[f"without_{what}"].items():
             if patients:
                 lines.append(f"without {what} in {name}: {counted_patients(patients)}")
+    if record["folds"] is not None and not record["folds"]["used"]:
+        lines.append(f"folds are not used: {record['folds']['why_not']}")
     for name, method in record["methods"].items():
-        balanced = (method["classification"] or {}).get("balanced_accuracy")
-        figures = {"AUC": method["auc"], "balanced accuracy": balanced}
-        shown = [f"{what} {number(f['estimate'])} {_limits(f)}" for what, f in figures.items() if f]
-        lines.append(f"{name}: {', '.join(shown)}")
+        lines += _method_lines(name, method)
     for pair in record["comparisons"]:
         lines += _pair_lines(pair)
-    return [*lines, record["classification_note"], record["false_claim_note"]]
+    notes = (record["classification_note"], record["folds_note"], record["false_claim_note"])
+    return [*lines, *(note for note in notes if note)]
+
+
+def _method_lines(name: str, method: Mapping[str, Any]) -> list[str]:
+    """Return a method's own figures, the four of the risk before the balanced accuracy."""
+    lines = [f"{name}:"]
+    auc, exact, by_fold = method["auc"], method["delong"], method["crossvalidated"]
+    if auc is not None:
+        shown = "" if exact is None else f", DeLong {_limits(exact)}"
+        lines.append(f"  AUC {number(auc['estimate'])}{shown}, bootstrap {_limits(auc)}")
+    if by_fold is not None:
+        folds = counted(len(by_fold["folds"]), "fold")
+        lines.append(f"  AUC over {folds} {number(by_fold['estimate'])} {_limits(by_fold)}")
+    lines += _risk_lines(method)
+    if method["classification"] is not None:
+        balanced = method["classification"]["balanced_accuracy"]
+        lines.append(f"  balanced accuracy {number(balanced['estimate'])} {_limits(balanced)}")
+    return lines
 
 
 def _pair_lines(pair: Mapping[str, Any]) -> list[str]:
@@ -164,6 +188,10 @@ def _pair_lines(pair: Mapping[str, Any]) -> list[str]:
         delong = f"DeLong p {_p(scores['delong_p'])} (Holm {_p(scores['delong_p_holm'])})"
         tests = f"{delong}, permutation p {_p(scores['permutation_p'])}"
         lines.append(f"  AUC difference {number(scores['difference'])} {_limits(scores)}, {tests}")
+        by_fold = scores["crossvalidated"]
+        if by_fold is not None:
+            exact_p = f"p {_p(by_fold['p'])} (Holm {_p(by_fold['p_holm'])})"
+            lines.append(f"  over the folds {number(by_fold['difference'])} {_limits(by_fold)}, {exact_p}")
     if calls is None:
         return lines
     balanced, exact, paper = calls["balanced_accuracy"], calls["mcnemar"], calls["paper_wilcoxon"]

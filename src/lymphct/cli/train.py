@@ -96,35 +96,48 @@ def train(
         str | None,
         typer.Option(
             help="Masks that structures are learned from besides drawn ones, the most trusted source first: "
-            "bundle:FOLDER, a folder of masks, a path with {patient}; separated by commas.",
+            "any of `lymphct structures --list` (bundle:FOLDER, nnunet:FOLDER, totalsegmentator, pants:PATH, "
+            "trace …), a folder of masks, a path with {patient}; separated by commas.",
             metavar="SOURCE[,SOURCE]",
         ),
     ] = None,
     rounds: Annotated[
         int, typer.Option(min=1, max=2, help="With --teacher: the first student teaches the second round.")
     ] = 1,
+    few: Annotated[
+        bool,
+        typer.Option(
+            "--few",
+            help="With tumor: a network of the arterial phase learns from the few drawn masks and draws "
+            "everybody else, and the tumor network learns from both; scored on split test.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train on your own cohort; prints the folder of the bundle."""
     _require_structures(stage, teacher, rounds)
+    _require_tumor(stage, few=few)
     config = _started(chosen_config(), imagenet, random_init=random_init)
     init, nnunet = _origins(init, stage)
     if stage in {StageName.METASTASIS, EVERYTHING} and start_from is None:
         from lymphct.metastasis.settings import require_start
 
         require_start(config.metastasis, given=imagenet is not None)
+    from lymphct.core.origin import united
     from lymphct.io.images.labels import label_scheme
     from lymphct.io.manifests import read_manifests
     from lymphct.io.source_record import origins_beside
+    from lymphct.io.structure_sources import mask_origins
 
     scheme = label_scheme(labels)
     manifest = read_manifests(cohort)
     from lymphct.io.models.loading import read_pretrained
     from lymphct.io.results.store import locked
+    from lymphct.study.few import with_some_kept_aside
     from lymphct.study.outlook import foresee_training
     from lymphct.study.places import named_devices
     from lymphct.study.plan import PLAN_FILE
-    from lymphct.study.request import SELF_LEARNING, Teaching, TrainingRequest
+    from lymphct.study.request import FEW, SELF_LEARNING, Teaching, TrainingRequest
     from lymphct.study.single_split import train_all, train_one
 
     request = TrainingRequest(
@@ -140,13 +153,17 @@ def train(
         jobs=GLOBALS.jobs,
         init=init,
         start_from=start_from,
-        origins=origins_beside(cohort),
+        origins=united(
+            origins_beside(cohort), mask_origins(record.structures for record in manifest.patients)
+        ),
         resume=resume,
         rehash=rehash,
         pretrained=None if imagenet is None else read_pretrained(imagenet),
         teaching=None if teacher is None else Teaching(sources=teacher, rounds=rounds),
         nnunet=nnunet,
+        few=few,
     )
+    request = with_some_kept_aside(request)
     only = None if stage == EVERYTHING else StageName(stage)
     outlook = foresee_training(manifest, request, only)
     if dry_run:
@@ -156,6 +173,7 @@ def train(
         logger.info(line)
     traces = [out / PLAN_FILE if only is None else out / "stages" / only]
     traces += [out / SELF_LEARNING] if teacher is not None else []
+    traces += [out / FEW] if few else []
     GLOBALS.go_on = lambda: (
         f"run the same command again{' with --resume' if any(trace.exists() for trace in traces) else ''}"
     )
@@ -180,6 +198,21 @@ def _require_structures(stage: str, teacher: str | None, rounds: int) -> None:
     if teacher is None and rounds != 1:
         msg = "--rounds counts rounds of self-learning, and there is no --teacher"
         raise UsageError(msg, cure="add --teacher, or leave out --rounds")
+
+
+def _require_tumor(stage: str, *, few: bool) -> None:
+    """Refuse what says how tumors are harvested where they are not."""
+    from lymphct.core.errors import UsageError
+
+    if few and stage != StageName.TUMOR:
+        msg = f"--few is how tumors are learned, not {stage}"
+        cure = "lymphct train tumor --few … first, then the other stages with the same --out"
+        raise UsageError(msg, cure=cure)
+    if not few and GLOBALS.overrides:
+        from lymphct.anatomy.settings import TumorHarvestSettings
+
+        names = [f"tumor_harvest.{name}" for name in TumorHarvestSettings.model_fields]
+        refuse_settings(GLOBALS.overrides, names, "nothing is harvested", "add --few, or leave it out")
 
 
 def _origins(init: Path | None, stage: str) -> tuple[Path | None, Path | None]:

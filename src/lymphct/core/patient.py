@@ -155,6 +155,7 @@ class PatientInput:
             for all.
         structure_sources: who gave each structure of the label map, by the names of sources; empty where a
             single file did.
+        structure_confidence: 0 to 1 of each structure whose source says how sure it is, such as `trace`.
 
     """
 
@@ -168,6 +169,7 @@ class PatientInput:
     unjudged: Volume | None = None
     labelled: tuple[Structure, ...] | None = None
     structure_sources: Mapping[Structure, str] = field(default_factory=dict)
+    structure_confidence: Mapping[Structure, float] = field(default_factory=dict)
 
 
 class SearchState(Enum):
@@ -196,6 +198,7 @@ class Prediction:
         sources: where structures, tumor and nodes come from, by stage.
         structure_sources: where each structure of the label map comes from: a named source, `given` or
             `network`.
+        structure_confidence: 0 to 1 of each structure whose source says how sure it is.
         arterial: the arterial phase as the networks saw it, registered where it was; None without one.
         writer: writes it into the folder it is given; None where nobody knows the images it came from.
 
@@ -214,6 +217,7 @@ class Prediction:
     checks: tuple[Check, ...] = ()
     sources: Mapping[StageName, Source] = field(default_factory=dict)
     structure_sources: Mapping[Structure, str] = field(default_factory=dict)
+    structure_confidence: Mapping[Structure, float] = field(default_factory=dict)
     arterial: Volume | None = None
     writer: Callable[["Prediction", str], None] | None = field(default=None, compare=False)
 

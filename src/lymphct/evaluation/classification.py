@@ -86,7 +86,7 @@ def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike) -> RocCurve:
     from sklearn import metrics  # noqa: PLC0415 - a slow import only curves need
 
     positive, values = checked(labels, scores)
-    _require_both_classes(positive)
+    require_both_classes(positive)
     false_positive_rate, found, thresholds = metrics.roc_curve(positive, values, drop_intermediate=False)
     return RocCurve(false_positive_rate=false_positive_rate, sensitivity=found, thresholds=thresholds)
 
@@ -155,7 +155,7 @@ def fit_threshold(scores: npt.ArrayLike, labels: npt.ArrayLike, patients: Iterab
 
     """
     positive, values = checked(labels, scores)
-    _require_both_classes(positive)
+    require_both_classes(positive)
     distinct, tp, fp = _counts_at_thresholds(positive, values)
     # In whole numbers, so that equal balanced accuracies are equal: m·n·(sensitivity - false positive rate).
     gain = tp * fp[-1] - fp * tp[-1]
@@ -184,7 +184,8 @@ def checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, Do
     return (truth.astype(np.bool_), values)
 
 
-def _require_both_classes(positive: BoolArray) -> None:
+def require_both_classes(positive: BoolArray) -> None:
+    """Raise `InputError` when all labels are equal."""
     if positive.all() or not positive.any():
         msg = f"all {positive.size} labels are {int(positive[0])}: both classes are needed"
         raise InputError(msg, code="E_SCORES")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lymphct.core.arrays import AnyArray
 from lymphct.evaluation.claims import FalseClaim, agreement, false_claim
 from lymphct.evaluation.classification import (
     accuracy,
@@ -13,6 +14,11 @@ from lymphct.evaluation.classification import (
     balanced_accuracy,
     sensitivity,
     specificity,
+)
+from lymphct.evaluation.crossvalidated import (
+    CrossValidatedDifference,
+    OutOfFold,
+    crossvalidated_difference,
 )
 from lymphct.evaluation.paired_tests import (
     Difference,
@@ -51,12 +57,16 @@ class ScoreComparison:
         auc: DeLong's test.
         p_holm: its p value, corrected for the number of comparisons.
         permutation_p: of the difference in AUC, exchanging ranks, so that the methods may have other scales.
+        crossvalidated: the difference in the mean of the folds' AUC; None without folds.
+        crossvalidated_p_holm: its p value, corrected likewise.
 
     """
 
     auc: DeLong
     p_holm: float
     permutation_p: float
+    crossvalidated: CrossValidatedDifference | None = None
+    crossvalidated_p_holm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,25 +110,40 @@ def call_intervals(
 
 
 def compare_scores(
-    pairs: Sequence[PairedScores], rng: np.random.Generator, *, n: int = 1000
+    pairs: Sequence[PairedScores], rng: np.random.Generator, *, n: int = 1000, folds: AnyArray | None = None
 ) -> tuple[ScoreComparison, ...]:
     """Compare the scores of each pair of methods; p values are corrected by Holm over the pairs.
 
+    Args:
+        pairs: all of the same patients in one order.
+        rng: source of the exchanges.
+        n: number of exchanges.
+        folds: in which fold each patient was tested; None when the scores come from one model.
+
     Raises:
-        InputError: fewer than two patients of a class.
+        InputError: fewer than two patients of a class, in a fold where there are folds.
         UsageError: no exchanges.
 
     """
     tests = [delong(pair.labels, pair.first, pair.second) for pair in pairs]
     corrected = holm([test.p for test in tests])
+    by_fold = [] if folds is None else [_by_fold(pair, folds) for pair in pairs]
+    by_fold_corrected = holm([test.p for test in by_fold])
     return tuple(
         ScoreComparison(
-            auc=test,
-            p_holm=p,
+            auc=tests[place],
+            p_holm=corrected[place],
             permutation_p=permutation_test(auc, pair, rng, n=n, exchange_ranks=True),
+            crossvalidated=by_fold[place] if by_fold else None,
+            crossvalidated_p_holm=by_fold_corrected[place] if by_fold else None,
         )
-        for pair, test, p in zip(pairs, tests, corrected, strict=True)
+        for place, pair in enumerate(pairs)
     )
+
+
+def _by_fold(pair: PairedScores, folds: AnyArray) -> CrossValidatedDifference:
+    first, second = (OutOfFold(pair.labels, folds, scores) for scores in (pair.first, pair.second))
+    return crossvalidated_difference(first, second)
 
 
 def compare_calls(

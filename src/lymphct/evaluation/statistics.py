@@ -95,7 +95,7 @@ def delong(
         UsageError: the level is not between 0 and 1.
 
     """
-    _require_level(level)
+    require_level(level)
     columns = [checked(labels, scores) for scores in (scores_a, scores_b) if scores is not None]
     positive = columns[0][0]
     m, n = int(positive.sum()), int((~positive).sum())
@@ -122,7 +122,7 @@ def delong(
         covariance=float(covariance[0, 1]) if two else None,
         difference=difference,
         difference_interval=(float(difference - spread), float(difference + spread)),
-        p=_two_sided(difference, variance),
+        p=two_sided_p(difference, variance),
     )
 
 
@@ -135,7 +135,8 @@ def _placements(positive: npt.NDArray[np.bool_], scores: DoubleArray) -> tuple[D
     return (below, above)
 
 
-def _two_sided(difference: float, variance: float) -> float:
+def two_sided_p(difference: float, variance: float) -> float:
+    """Return the p value of a normal difference being 0; NaN when its variance is 0 but it is not."""
     # Equal scores leave rounding errors of the order 1e-17 in both.
     if variance < 1e-15:
         return 1.0 if abs(difference) < 1e-12 else float("nan")
@@ -219,7 +220,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted.tolist())
 
 
-def _require_level(level: float) -> None:
+def require_level(level: float) -> None:
+    """Raise `UsageError` unless `level` is between 0 and 1."""
     if not 0 < level < 1:
         msg = f"an interval cannot cover a share of {level}"
         raise UsageError(msg, cure="give a level between 0 and 1, such as 0.95")
@@ -227,7 +229,7 @@ def _require_level(level: float) -> None:
 
 def require_resampling(columns: Sequence[AnyArray], n: int, level: float) -> None:
     """Raise unless `columns` have one length above 0, `n` is positive and `level` between 0 and 1."""
-    _require_level(level)
+    require_level(level)
     if n < 1:
         msg = f"{n} resamples are none"
         raise UsageError(msg)

@@ -28,7 +28,7 @@ def read_manifests(paths: Sequence[Path]) -> Manifest:
         _require_distinct_ids(manifests)
     columns = tuple(dict.fromkeys(column for manifest in manifests for column in manifest.columns))
     merged = Manifest(path=manifests[0].path, columns=columns, patients=patients)
-    _require_distinct_images(merged)
+    require_distinct_images(merged)
     return merged
 
 
@@ -48,8 +48,13 @@ def _shown(path: Path) -> str:
     return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
 
 
-def _require_distinct_images(manifest: Manifest) -> None:
-    """Refuse two patients with one CT: whoever is in two parts of a split leaks from one to the other."""
+def require_distinct_images(manifest: Manifest) -> None:
+    """Refuse two patients with one CT: whoever is in two parts of a split leaks from one to the other.
+
+    Raises:
+        LeakageError: that is so, by the column `image_digest`.
+
+    """
     seen: dict[str, str] = {}
     for patient in manifest.patients:
         digest = "" if patient.is_excluded else patient.cells.get(IMAGE_DIGEST, "")

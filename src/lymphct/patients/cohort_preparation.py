@@ -122,7 +122,9 @@ class _Preparer:
         self.course(record.patient_id, "attention")
         patient = StoredPatient(record.patient_id, images)
         used = guide_patient(patient, self.guidance, rehash=self.preparation.rehash)
-        return {"patient_id": record.patient_id, **load_alignment(images), **used}
+        sources = {s.label: source for s, source in patient.structure_sources.items()}
+        told = {"patient_id": record.patient_id, "structure_sources": sources}
+        return {**told, **load_alignment(images), **used}
 
 
 def _told(result: Result) -> dict[str, JSON]:
@@ -133,6 +135,7 @@ def _told(result: Result) -> dict[str, JSON]:
         "registration": None if found is None else found["method"],
         "flags": [] if found is None else found["flags"],
         "structures": result["structures"],
+        "structure_sources": result["structure_sources"],
         "structures_used": len(result["structures_used"]),
         "tumor": result["tumor"],
     }

@@ -26,7 +26,7 @@ from lymphct.io.results.made import key_of
 from lymphct.io.results.volumes import GRID_FILE, Crop, StoredImages
 from lymphct.nodes.measurement import measure_nodes
 from lymphct.patients.guidance import Guidance, StoredGuidance, guidances, stored_guidance
-from lymphct.patients.preparation import LABELLED_FILE, NODES_FILE, Preparation, Store
+from lymphct.patients.preparation import LABELLED_FILE, NODES_FILE, SOURCES_FILE, Preparation, Store
 
 OPEN_PATIENTS: Final = 1024
 """How many patients are remembered, each by the tables of its files: about 50 kB, no voxel, no open file."""
@@ -93,6 +93,12 @@ class StoredPatient:
         """Structures that were drawn; None for all."""
         names: Any = read_json(path) if (path := self.images / LABELLED_FILE).exists() else None
         return None if names is None else tuple(STRUCTURES_BY_NAME[name] for name in names)
+
+    @property
+    def structure_sources(self) -> Mapping[Structure, str]:
+        """Who gave each structure, by the names of sources; empty where the masks do not say so."""
+        told: Any = read_json(path) if (path := self.images / SOURCES_FILE).exists() else {}
+        return {STRUCTURES_BY_NAME[name]: source for name, source in told.items()}
 
     @property
     def nodes(self) -> NodeMap | None:

@@ -21,7 +21,7 @@ from lymphct.io.models.loading import models_in
 from lymphct.io.results.fingerprints import code_version, fingerprint
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import committed_folder
-from lymphct.patients.prediction import write_prediction
+from lymphct.patients.prediction_files import write_prediction
 from lymphct.patients.reading import read_patient
 
 Image = str | PathLike[str] | Volume

@@ -22,7 +22,7 @@ from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
 from lymphct.io.images.known_sources import known_sources
-from lymphct.io.images.label_names import DATASET_FILE
+from lymphct.io.images.label_names import DATASET_FILE, names_in_dataset, structure_named
 from lymphct.io.images.reading import read_labels, read_partial_labels, write_volume
 from lymphct.io.models.loading import models_in
 from lymphct.io.nnunet_child import NnunetLimits, predict_by_nnunet
@@ -122,6 +122,7 @@ def with_sources(patient: PatientInput, how: Sourcing) -> PatientInput:
         patient,
         structures=merged.labels,
         structure_sources={structure: merged.sources[structure] for structure in sorted(merged.sources)},
+        structure_confidence={s: sure for s, sure in case.confidence.items() if "trace" in merged.sources[s]},
         notices=(*patient.notices, *case.notices, *merged.notices),
         labelled=labelled,
     )
@@ -182,6 +183,7 @@ class _Case:
     def __init__(self, patient: PatientInput, how: Sourcing) -> None:
         self.patient, self.how = patient, how
         self.notices: list[Notice] = []
+        self.confidence: dict[Structure, float] = {}
 
     def structures(self, source: NamedSource, merged: Merged) -> Volume | None:
         """Return what a source gives, on the venous grid; None where that is nothing."""
@@ -230,6 +232,7 @@ class _Case:
         for structure, why in sorted(traced.withheld.items()):
             text = f"the {structure.title} was not traced: {why}"
             self.notices.append(Notice(code="trace_withheld", text=text, value=structure.label))
+        self.confidence = dict(sorted(traced.confidence.items()))
         return traced.structures
 
     def _by_nnunet(self, source: NamedSource) -> Volume:
@@ -237,7 +240,7 @@ class _Case:
         with tempfile.TemporaryDirectory(prefix="lymphct-source-") as name:
             images = []
             described = _description(folder)
-            phases = [ct.arterial, ct.venous] if _channels(described) > 1 else [ct.venous]
+            phases = [ct.arterial, ct.venous] if nnunet_channels(folder) > 1 else [ct.venous]
             for number, phase in enumerate(phases):
                 if phase is None:
                     msg = "the nnU-Net takes both phases and this patient has no arterial one"
@@ -280,10 +283,27 @@ def _description(folder: Path) -> Path:
     return found
 
 
-def _channels(path: Path) -> int:
-    content: Any = read_json(path)
+def nnunet_channels(folder: Path) -> int:
+    """Return how many images an nnU-Net takes: one, the venous phase, or arterial and venous.
+
+    Raises:
+        InputError: the folder holds no `dataset.json`.
+
+    """
+    content: Any = read_json(_description(folder))
     channels: Mapping[str, Any] = content.get("channel_names", {}) if isinstance(content, dict) else {}
     return max(len(channels), 1)
+
+
+def nnunet_structures(folder: Path) -> tuple[Structure, ...]:
+    """Return the structures that the labels of an nnU-Net are named after.
+
+    Raises:
+        InputError: the folder holds no `dataset.json`.
+
+    """
+    named = {structure_named(name) for name in names_in_dataset(_description(folder)).values()}
+    return tuple(sorted(structure for structure in named if structure is not None))
 
 
 def sourcing_key(sources: Sequence[NamedSource]) -> list[str]:

@@ -1,24 +1,20 @@
 """Predictions on disk: one patient, or a cohort in which a bad patient never stops the others."""
 
-import importlib.metadata
-import importlib.util
 import logging
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from lymphct.cascade.models import Models
-from lymphct.cascade.operating_points import moved, moved_points, require_stages
+from lymphct.cascade.operating_points import moved, require_stages
 from lymphct.cascade.partial_examination import networks_needed, require_networks
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
 from lymphct.core.errors import UsageError
-from lymphct.core.patient import Multiphase, PatientInput, Prediction
 from lymphct.core.terms import RegistrationMethod, StageName
-from lymphct.io.images.reading import Scheme, write_volume
+from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import require_usable
 from lymphct.io.models.bundles import read_bundle
@@ -28,26 +24,22 @@ from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import locked
 from lymphct.learning.devices import chosen_device, resolved_backend, resolved_precision
-from lymphct.nodes.instances import class_map
 from lymphct.patients.course import Begun, Course, watched_course
 from lymphct.patients.mask_sources import NamedSource
 from lymphct.patients.masks import write_masks
 from lymphct.patients.merging import Sourcing, source_files, sourcing_key, with_sources
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
+from lymphct.patients.prediction_files import report_context, write_mask_manifest, write_prediction
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.report.cohort import COHORT_FILE, Fate, cohort_page
-from lymphct.report.colors import write_color_tables
-from lymphct.report.context import ReportContext
-from lymphct.report.page import write_patient_page
-from lymphct.report.tables import write_nodes, write_result, write_timings
 
 logger = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"
+MASK_MANIFEST: Final = "cohort.csv"
+"""The manifest of masks alone, beside them."""
 MASKS: Final = ("structures", "tumor", "nodes")
 """Columns of a manifest that hold what somebody drew."""
-LIBRARIES = ("lymphct", "torch", "numpy", "scipy", "numba", "SimpleITK", "nibabel", "pydicom")
-WHOLE: Final = "its files are whole and its values are HU"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +110,8 @@ def predict_cohort(  # noqa: PLR0913 - the last three are options
 ) -> CohortOutcome:
     """Predict every patient of a manifest into `out/<patient_id>/`, then write summary, failures and page.
 
+    Masks of structures or tumors alone (`only`) come with a manifest that names them, `cohort.csv`.
+
     Images alone are used, and the masks of the columns `request.given` names: what a manifest holds is truth
     to measure against, and would come back as if it had been found.
 
@@ -128,7 +122,7 @@ def predict_cohort(  # noqa: PLR0913 - the last three are options
         OutputInUseError: another process works in `out`.
 
     """
-    cohort = images_of(cohort, request.given)
+    whole, cohort = cohort, images_of(cohort, request.given)
     broken = require_usable(cohort)
     info = read_bundle(request.bundle).info  # a bundle that is refused is no patient's failure
     require_stages(info.parts, request.operating_points)
@@ -138,6 +132,8 @@ def predict_cohort(  # noqa: PLR0913 - the last three are options
         work = _CohortPredictor(request, out, course)
         outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
         write_outcome(out, cohort, outcome, _told)
+        if request.only in {StageName.STRUCTURES, StageName.TUMOR} and outcome.results:
+            write_mask_manifest(out / MASK_MANIFEST, whole, outcome.results, request.only)
         page = cohort_page([fate_of(record, outcome) for record in cohort.patients])
         replace_file(out / COHORT_FILE, page.encode("utf-8", errors="backslashreplace"))
     return outcome
@@ -262,77 +258,6 @@ def _sourcing(request: PredictionRequest, models: Models) -> Sourcing:
         agreement=request.config.cascade.source_agreement,
         threads=request.threads,
     )
-
-
-def write_prediction(folder: Path, prediction: Prediction, patient: PatientInput, models: Models) -> None:
-    """Write everything that is known of a predicted patient into an existing folder."""
-    masks = folder / "seg"
-    masks.mkdir()
-    for name, volume in (
-        ("structures", prediction.structures),
-        ("tumor", prediction.tumor),
-        ("nodes", class_map(prediction.nodes)),
-        ("node_instances", prediction.nodes.instances),
-        ("attention", prediction.attention),
-    ):
-        write_volume(masks / f"{name}.nii.gz", volume)
-    write_color_tables(masks, prediction.nodes)
-    context = report_context(patient, prediction, models)
-    write_result(folder, prediction, context)
-    write_nodes(folder, prediction)
-    write_timings(folder, prediction)
-    phases = Multiphase(venous=patient.venous, arterial=prediction.arterial)
-    write_patient_page(folder, prediction, phases, context)
-
-
-def report_context(patient: PatientInput, prediction: Prediction, models: Models) -> ReportContext:
-    """Collect what the report says besides the prediction."""
-    codes = {notice.code: notice for notice in prediction.notices}
-    checks: list[Mapping[str, JSON]] = [
-        {"name": "venous phase", "passed": True, "value": None, "text": WHOLE},
-    ]
-    if patient.arterial is not None:
-        swapped = codes.get("phases_swapped") or codes.get("weak_arterial_contrast")
-        doubts = [
-            codes[code] for code in ("patient_ids_differ", "frames_differ", "little_overlap") if code in codes
-        ]
-        checks += [
-            {"name": "arterial phase", "passed": True, "value": None, "text": WHOLE},
-            {
-                "name": "both phases of one patient and region",
-                "passed": not doubts,
-                "value": doubts[0].value if len(doubts) == 1 else None,
-                "text": "; ".join(doubt.text for doubt in doubts) or "two different images, of one region",
-            },
-            {
-                "name": "arterial phase brighter in the arteries",
-                "passed": swapped is None,
-                "value": None if swapped is None else swapped.value,
-                "text": "no sign that the phases are exchanged" if swapped is None else swapped.text,
-            },
-        ]
-    checks += [asdict(check) for check in prediction.checks]
-    info = models.info
-    return ReportContext(
-        patient_id=patient.patient_id,
-        bundle={
-            "name": info.name,
-            "sha256": models.digest,
-            "is_phantom": info.is_phantom,
-            "notice": info.notice,
-            **({"overrides": dict(moved_points(models))} if models.moved_from else {}),
-        },
-        versions=installed_versions(),
-        checks=checks,
-    )
-
-
-@cache
-def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that shape a result."""
-    names = (*LIBRARIES, "openvino") if importlib.util.find_spec("openvino") else LIBRARIES
-    versions = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **versions}
 
 
 def _told(result: Result) -> dict[str, JSON]:

@@ -13,6 +13,7 @@ from lymphct.anatomy.regions import region_around, whole
 from lymphct.cascade.alignment import Aligned, align, nodes_on_grid
 from lymphct.cascade.registration_check import registration_record
 from lymphct.core.arrays import Vector3
+from lymphct.core.errors import InputError
 from lymphct.core.patient import Multiphase, NodeMap, PatientInput
 from lymphct.core.volume import Volume
 from lymphct.imaging.body import body_mask
@@ -26,7 +27,9 @@ from lymphct.io.results.fingerprints import digest_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.known import Known
 from lymphct.io.results.made import SHARED, Recipe, made
+from lymphct.io.results.store import DONE_FILE, is_current
 from lymphct.io.results.volumes import Crop, save_volumes, smallest_unsigned
+from lymphct.io.structure_sources import record_beside, structure_sources
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.registration.settings import RegistrationSettings
 
@@ -41,6 +44,8 @@ IMAGES: Final = "images"
 NODES_FILE: Final = "nodes.json"
 LABELLED_FILE: Final = "labelled.json"
 """Names of the structures that were drawn; not there when all were."""
+SOURCES_FILE: Final = "structure_sources.json"
+"""Who gave each structure, where the masks say so; not there otherwise."""
 ALIGNMENT_FILE: Final = "alignment.json"
 """How the phases were brought together, and what a reader of the files must know."""
 
@@ -127,13 +132,33 @@ def prepare_patient(record: PatientRecord, preparation: Preparation) -> Path:
     """
     place = preparation.store.place(record.patient_id)
     known = Known.beside(place, trusts=not preparation.rehash)
-    files = files_of(record)
+    recipe = _recipe(record, preparation, known)
+    write = partial(_write_images, record=record, preparation=preparation)
+    return made(place, recipe, write, known=known, patience=SHARED)
+
+
+def _recipe(record: PatientRecord, preparation: Preparation, known: Known) -> Recipe:
+    files = files_of(record) | _provenance(record)
     settings = preparation.settings
     if record.labelled is not None:  # a cell of the manifest that says what is in the file
         settings["labelled"] = [structure.label for structure in record.labelled]
-    recipe = Recipe(inputs=known.digests(files), settings=settings, code=CODE, files=files)
-    write = partial(_write_images, record=record, preparation=preparation)
-    return made(place, recipe, write, known=known, patience=SHARED)
+    return Recipe(inputs=known.digests(files), settings=settings, code=CODE, files=files)
+
+
+def is_prepared(record: PatientRecord, preparation: Preparation) -> bool:
+    """Tell whether a patient's images are there, from these files, settings and code; nothing is made."""
+    place = preparation.store.place(record.patient_id)
+    if not (place / DONE_FILE).exists():  # no file is hashed for nothing
+        return False
+    try:
+        return is_current(place, _recipe(record, preparation, Known.beside(place)).fingerprint())
+    except InputError:  # a file is gone
+        return False
+
+
+def _provenance(record: PatientRecord) -> dict[str, Path]:
+    found = None if record.structures is None else record_beside(record.structures)
+    return {} if found is None else {"structure_sources": found}
 
 
 def _write_images(folder: Path, *, record: PatientRecord, preparation: Preparation) -> None:
@@ -147,6 +172,9 @@ def _write_images(folder: Path, *, record: PatientRecord, preparation: Preparati
     write_json(folder / NODES_FILE, _node_records(prepared.nodes))
     if prepared.labelled is not None:
         write_json(folder / LABELLED_FILE, [structure.label for structure in prepared.labelled])
+    sources = {} if record.structures is None else structure_sources(record.structures)
+    if sources:
+        write_json(folder / SOURCES_FILE, {s.label: source for s, source in sorted(sources.items())})
     write_json(folder / ALIGNMENT_FILE, _alignment_record(patient, aligned))
     full, shape = crop.full.shape, volumes["venous"].geometry.shape
     logger.info("%s: prepared on a grid of %s voxels, %s kept", record.patient_id, full, shape)

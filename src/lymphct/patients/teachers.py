@@ -1,6 +1,9 @@
-"""Whose masks teach a student of structures: networks of a bundle, or files (Sec. III-A.1, decision 0040)."""
+"""Whose masks teach a student of structures: networks of a bundle, or files (Sec. III-A.1, decision 0040).
 
-from collections.abc import Sequence
+Programs and traced arteries are in `patients.named_teachers`, which also reads what a user names.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,12 +11,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from lymphct.anatomy.self_learning import TeacherMap
+from lymphct.anatomy.self_learning import TeacherMap, without
 from lymphct.anatomy.structures import segment_surely
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.prepared import Prepared
-from lymphct.core.errors import InputError, ModelError, UsageError
+from lymphct.core.errors import InputError, ModelError
 from lymphct.core.geometry import Geometry
+from lymphct.core.origin import Origin
 from lymphct.core.patient import Multiphase
 from lymphct.core.terms import Phase, StageName, Structure
 from lymphct.core.unjudged import UNJUDGED
@@ -24,9 +28,11 @@ from lymphct.io.images.reading import read_ct
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
-from lymphct.io.patient_files import PATIENT, patient_file
+from lymphct.io.patient_files import patient_file
 from lymphct.io.results.fingerprints import digest_input, fingerprint_key
+from lymphct.io.structure_sources import origins_named
 from lymphct.patients.guided import network_key
+from lymphct.patients.mask_sources import FILES
 
 BUNDLE: Final = "bundle"
 
@@ -38,49 +44,29 @@ class MaskSource(Protocol):
     def name(self) -> str:
         """What it is called in records and cards; no path of this machine."""
 
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Whose data and tools are behind the masks, for the card of what learns from them."""
+
     def key(self, record: PatientRecord) -> str:
         """Return a digest of what the masks of a patient depend on besides his images; "" without any."""
 
-    def told(self, record: PatientRecord, patient: Prepared) -> TeacherMap | None:
+    def told(
+        self, record: PatientRecord, patient: Prepared, before: Mapping[str, TeacherMap]
+    ) -> TeacherMap | None:
         """Return the masks of a patient on any grid, numbers of ours, 255 where they do not say.
 
         None where there are none.
+
+        Args:
+            record: line of the manifest.
+            patient: prepared.
+            before: what more trusted sources say of him, on the grid of his prepared images.
 
         Raises:
             InputError: there are, and they cannot be used.
 
         """
-
-
-def mask_sources(text: str, *, labels: Scheme = "auto", device: str = "auto") -> tuple[MaskSource, ...]:
-    """Return the sources that a text names, in their order of trust.
-
-    Args:
-        text: `bundle:FOLDER`, a folder, or a path with `{patient}`; several are separated by commas.
-        labels: numbering of the files.
-        device: on which the networks run.
-
-    Raises:
-        UsageError: a source that is none, or a path that is the same for everybody.
-
-    """
-    return tuple(_source(word.strip(), labels, device) for word in text.split(","))
-
-
-def _source(word: str, labels: Scheme, device: str) -> MaskSource:
-    kind, mark, rest = word.partition(":")
-    if mark and kind == BUNDLE and rest:
-        return BundleSource(Path(rest), device)
-    if mark and len(kind) > 1 and kind.isalnum() and not Path(word).exists():
-        msg = f"{kind[:40]!r} is no kind of source"
-        raise UsageError(msg, code="E_SOURCE", cure=f"give bundle:FOLDER, a folder, or a path with {PATIENT}")
-    if not word:
-        msg = "the list of sources holds an empty one"
-        raise UsageError(msg, code="E_SOURCE", cure="--teacher bundle:FOLDER,masks")
-    if PATIENT not in word and not Path(word).is_dir():
-        msg = f"{Path(word).name!r} is no folder and does not say where the masks of each patient lie"
-        raise UsageError(msg, code="E_SOURCE", cure=f"give a folder, or a path with {PATIENT}")
-    return FileSource(word, labels)
 
 
 @dataclass(frozen=True)
@@ -115,6 +101,11 @@ class BundleSource:
         """Kind and name of the bundle."""
         return f"{BUNDLE}:{self.info.name}"
 
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Data sets behind the bundle."""
+        return self.info.origins
+
     def key(self, record: PatientRecord) -> str:
         """Return a digest of the network; "" for a patient it cannot look at."""
         if record.arterial is None and self._needs_arterial:
@@ -126,8 +117,11 @@ class BundleSource:
         phases = self.info.parts[StageName.STRUCTURES].architecture.get("phases", "both")
         return phases == "arterial" or (phases == "both" and not self.info.phase_dropout)
 
-    def told(self, record: PatientRecord, patient: Prepared) -> TeacherMap | None:
+    def told(
+        self, record: PatientRecord, patient: Prepared, before: Mapping[str, TeacherMap]
+    ) -> TeacherMap | None:
         """Let the network draw a patient, with the probability of each voxel's class."""
+        del before
         ct = patient.ct
         if not self.key(record):
             return None
@@ -160,16 +154,26 @@ class FileSource:
     Attributes:
         pattern: a folder, or a path with `{patient}`.
         labels: numbering of the files.
+        kind: whose they are, by the table of sources.
+        partly: structures of which they show a part alone; the rest of such a one is no background, so they
+            do not tell it.
 
     """
 
     pattern: str
     labels: Scheme = "auto"
+    kind: str = FILES
+    partly: tuple[Structure, ...] = ()
 
     @property
     def name(self) -> str:
         """Kind and the last words of the path."""
-        return "files:" + "/".join(Path(self.pattern).parts[-2:])
+        return f"{self.kind}:" + "/".join(Path(self.pattern).parts[-2:])
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The tool or data set, where it is known."""
+        return origins_named([self.kind])
 
     def path(self, patient_id: str) -> Path | None:
         """Return where the mask of a patient lies; None where there is none."""
@@ -180,9 +184,11 @@ class FileSource:
         path = self.path(record.patient_id)
         return "" if path is None else digest_input(path)
 
-    def told(self, record: PatientRecord, patient: Prepared) -> TeacherMap | None:
+    def told(
+        self, record: PatientRecord, patient: Prepared, before: Mapping[str, TeacherMap]
+    ) -> TeacherMap | None:
         """Read the masks of a patient, which lie on the grid of the venous phase."""
-        del patient
+        del patient, before
         path = self.path(record.patient_id)
         if path is None:
             return None
@@ -192,7 +198,7 @@ class FileSource:
         if found.unjudged is not None:
             array = np.where(found.unjudged, UNJUDGED, array).astype(np.uint8)
         structures = tuple(Structure) if found.labelled is None else found.labelled
-        return TeacherMap(labels=found.volume.with_array(array), structures=structures)
+        return without(TeacherMap(labels=found.volume.with_array(array), structures=structures), self.partly)
 
 
 def on_grid(told: TeacherMap, grid: Geometry) -> TeacherMap:
@@ -212,10 +218,10 @@ def maps_of(
         InputError: the masks of one cannot be used; names patient and source.
 
     """
-    found = {}
+    found: dict[str, TeacherMap] = {}
     for source in sources:
         try:
-            told = source.told(record, patient)
+            told = source.told(record, patient, found)
         except InputError as error:
             raise error.at(patient=record.patient_id) from error.__cause__
         if told is not None:

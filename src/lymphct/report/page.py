@@ -116,7 +116,9 @@ def _structure_sources(prediction: Prediction) -> list[tuple[str, str]]:
     """Return each source with its structures; nothing where one file or one network gave them all."""
     found: dict[str, list[str]] = {}
     for structure, source in prediction.structure_sources.items():
-        found.setdefault(source, []).append(structure.title)
+        sure = prediction.structure_confidence.get(structure)
+        name = structure.title if sure is None else f"{structure.title} (confidence {sure:.2f})"
+        found.setdefault(source, []).append(name)
     if set(found) <= {Source.GIVEN.value, Source.NETWORK.value}:
         return []
     return [(source, ", ".join(names)) for source, names in found.items()]

@@ -66,6 +66,7 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "patient_id": context.patient_id,
         "sources": {name.value: source.value for name, source in prediction.sources.items()},
         "structure_sources": {s.label: source for s, source in prediction.structure_sources.items()},
+        "structure_confidence": {s.label: sure for s, sure in prediction.structure_confidence.items()},
         "probability": prediction.probability,
         "threshold": prediction.threshold,
         "predicted_n_status": predicted_n_status(prediction),

@@ -10,23 +10,22 @@ import numpy as np
 
 from lymphct.core.arrays import AnyArray, BoolArray
 from lymphct.core.errors import InputError, UsageError
-from lymphct.evaluation.classification import auc
-from lymphct.evaluation.comparison import (
-    CallComparison,
-    ScoreComparison,
-    call_intervals,
-    compare_calls,
-    compare_scores,
-)
+from lymphct.evaluation.comparison import compare_calls, compare_scores
 from lymphct.evaluation.paired_tests import PairedScores
-from lymphct.evaluation.statistics import bootstrap_interval
 from lymphct.evaluation.status import IMPROPER, StatusColumns
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.results.made import Recipe
+from lymphct.scoring.compared import (
+    FOLDS_NOTE,
+    call_record,
+    common_folds,
+    fold_record,
+    method_record,
+    score_record,
+)
 from lymphct.scoring.score_table import ScoreTable, read_scores, require_both_classes
 from lymphct.scoring.status import RESAMPLES
-from lymphct.scoring.status_tables import calls_record, interval_record
-from lymphct.scoring.stored import finite, origin_of
+from lymphct.scoring.stored import origin_of
 
 SCHEMA: Final = "lymphct-compare-1"
 
@@ -63,7 +62,8 @@ def compare_files(paths: Sequence[Path], request: CompareRequest, out: Path | No
     """Compare tables of scores and return the record; write it when a file is named.
 
     A patient without a score (call) in a table that has any is left out of all comparisons of scores
-    (calls), counted and listed. p values are corrected by Holm over all comparisons.
+    (calls), counted and listed. p values are corrected by Holm over all comparisons. Where a table has a
+    column `fold`, AUC are also averaged over the folds, with intervals that know them.
 
     Args:
         paths: two tables at least, of the same patients with the same labels, each under its own file name.
@@ -71,8 +71,8 @@ def compare_files(paths: Sequence[Path], request: CompareRequest, out: Path | No
         out: JSON file.
 
     Raises:
-        InputError: a table is refused, patients or labels differ, all labels are equal, or fewer than two
-            patients of a class are left.
+        InputError: a table is refused, patients, labels or folds differ, all labels are equal, or fewer than
+            two patients of a class are left.
         UsageError: fewer than two tables, or two of one name.
 
     """
@@ -116,7 +116,8 @@ def _aligned(tables: Mapping[str, ScoreTable]) -> dict[str, ScoreTable]:
             shown = _shown([first.patients[row] for row in unlike])
             msg = f"{first.name} and {name} have different labels for {unlike.size} patients: {shown}"
             raise InputError(msg, code="E_PATIENTS", cure="correct the labels: there is one truth")
-        aligned[name] = ScoreTable(name=name, patients=first.patients, columns=columns)
+        folds = tuple(table.folds[place[patient]] for patient in first.patients) if table.folds else ()
+        aligned[name] = ScoreTable(name=name, patients=first.patients, columns=columns, folds=folds)
     require_both_classes(first.columns.labels)
     return aligned
 
@@ -152,8 +153,13 @@ def comparison_record(tables: Mapping[str, ScoreTable], request: CompareRequest)
     scored = _common({name: table.columns.scored for name, table in tables.items()})
     called = _common({name: table.columns.called for name, table in tables.items()})
     by_score, by_call = _paired(tables, pairs, scored, "score"), _paired(tables, pairs, called, "call")
+    folds = common_folds(tables)
+    told = None if folds is None else fold_record(first.columns.labels, folds, scored)
+    used = folds if told is not None and told["used"] else None
     rng = np.random.default_rng(request.seed)
-    scores = compare_scores([*by_score.values()], rng, n=request.resamples)
+    scores = compare_scores(
+        [*by_score.values()], rng, n=request.resamples, folds=None if used is None else used[scored]
+    )
     calls = compare_calls([*by_call.values()], rng, n=request.resamples)
     of_scores = dict(zip(by_score, scores, strict=True))
     of_calls = dict(zip(by_call, calls, strict=True))
@@ -166,17 +172,27 @@ def comparison_record(tables: Mapping[str, ScoreTable], request: CompareRequest)
         "compared_by_call": int(called.sum()),
         "without_score": {name: list(table.without_score) for name, table in tables.items()},
         "without_call": {name: list(table.without_call) for name, table in tables.items()},
-        "methods": {name: _method(table.columns, scored, called, request) for name, table in tables.items()},
+        "folds": told,
+        "methods": {
+            name: method_record(
+                _left(table.columns, scored, called),
+                used,
+                np.random.default_rng(request.seed),
+                request.resamples,
+            )
+            for name, table in tables.items()
+        },
         "comparisons": [
             {
                 "first": pair[0],
                 "second": pair[1],
-                "scores": None if pair not in of_scores else _score_record(of_scores[pair]),
-                "calls": None if pair not in of_calls else _call_record(of_calls[pair], pair),
+                "scores": None if pair not in of_scores else score_record(of_scores[pair]),
+                "calls": None if pair not in of_calls else call_record(of_calls[pair], pair),
             }
             for pair in pairs
         ],
         "classification_note": IMPROPER,
+        "folds_note": FOLDS_NOTE if used is not None else None,
         "false_claim_note": FALSE_CLAIM_NOTE,
     }
 
@@ -213,55 +229,7 @@ def _require_enough(labels: AnyArray, kind: Kind) -> None:
         raise InputError(msg, code="E_SCORES", cure="two of each class at least are needed")
 
 
-def _method(
-    columns: StatusColumns, scored: BoolArray, called: BoolArray, request: CompareRequest
-) -> dict[str, JSON]:
-    """Return a method's own figures on the patients that are compared; null where it has no values."""
-    rng = np.random.default_rng(request.seed)
-    record: dict[str, JSON] = {"auc": None, "classification": None}
-    if columns.scored.any():
-        labels, scores = columns.labels[scored], columns.scores[scored]
-        interval = bootstrap_interval(auc, labels, scores, rng=rng, strata=labels, n=request.resamples)
-        record["auc"] = interval_record(interval)
-    if columns.called.any():
-        intervals = call_intervals(columns.labels[called], columns.calls[called], rng, n=request.resamples)
-        record["classification"] = calls_record(intervals)
-    return record
-
-
-def _score_record(result: ScoreComparison) -> dict[str, JSON]:
-    test = result.auc
-    return {
-        "auc_first": test.auc,
-        "auc_second": test.other_auc,
-        "difference": test.difference,
-        "low": test.difference_interval[0],
-        "high": test.difference_interval[1],
-        "delong_p": finite(test.p),
-        "delong_p_holm": finite(result.p_holm),
-        "permutation_p": result.permutation_p,
-    }
-
-
-def _call_record(result: CallComparison, pair: Pair) -> dict[str, JSON]:
-    difference, claim = result.balanced_accuracy, result.false_claim
-    claimed = {"first": pair[0], "second": pair[1], "neither": None}[claim.claimed]
-    return {
-        "balanced_accuracy": {
-            "difference": difference.interval.estimate,
-            "low": finite(difference.interval.low),
-            "high": finite(difference.interval.high),
-            "bootstrap_p": difference.p,
-            "bootstrap_p_holm": result.p_holm,
-            "permutation_p": result.permutation_p,
-        },
-        "mcnemar": {
-            "only_first_right": result.mcnemar.only_first,
-            "only_second_right": result.mcnemar.only_second,
-            "p": result.mcnemar.p,
-            "p_holm": result.mcnemar_p_holm,
-        },
-        "claimed_better": claimed,
-        "probability_of_false_claim": claim.probability,
-        "paper_wilcoxon": {"p": result.paper_wilcoxon.p, "warning": result.paper_wilcoxon.warning},
-    }
+def _left(columns: StatusColumns, scored: BoolArray, called: BoolArray) -> StatusColumns:
+    """Leave out scores and calls of patients who are not compared by them."""
+    scores, calls = np.where(scored, columns.scores, np.nan), np.where(called, columns.calls, np.nan)
+    return StatusColumns(columns.labels, scores, calls)

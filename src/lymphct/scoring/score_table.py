@@ -17,6 +17,8 @@ from lymphct.io.table import Row, read_table
 COLUMNS: Final = ("patient_id", "label", "score", "call")
 CENTER: Final = "center"
 """Column that may be there: where the patient comes from."""
+FOLD: Final = "fold"
+"""Column that may be there: the fold of a cross-validation in which the patient was tested."""
 
 _LONGEST_NAME: Final = 200
 
@@ -30,6 +32,7 @@ class ScoreTable:
         patients: ids, each once, in the order of the file.
         columns: labels, scores and calls in that order; NaN where a score or call is blank.
         centers: one per patient, empty where unknown; no entries when no patient has one.
+        folds: one per patient, in which the patient was tested; no entries without a cross-validation.
 
     """
 
@@ -37,6 +40,7 @@ class ScoreTable:
     patients: tuple[str, ...]
     columns: StatusColumns
     centers: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
 
     @property
     def without_score(self) -> list[str]:
@@ -50,14 +54,15 @@ class ScoreTable:
 
 
 def read_scores(path: Path) -> ScoreTable:
-    """Read a table with the columns patient_id, label (0 or 1), score, call (0 or 1) and perhaps center.
+    """Read a table with the columns patient_id, label (0 or 1), score, call (0 or 1), perhaps center, fold.
 
     A score is any finite number, higher meaning rather N+. A blank score or call means that the method gave
     none; other columns are left alone.
 
     Raises:
         InputError: no table, a column missing, no patients, an id blank or given twice, a label that is not
-            0 or 1, a score that is no finite number, a call that is not 0, 1 or blank, or nothing to judge.
+            0 or 1, a score that is no finite number, a call that is not 0, 1 or blank, a fold given for
+            some patients alone, or nothing to judge.
 
     """
     rows = read_table(path, COLUMNS)
@@ -80,6 +85,7 @@ def _table(rows: Sequence[Row], name: str) -> ScoreTable:
             np.array([_call(row) for row in rows], dtype=np.float64),
         ),
         centers=_centers(rows),
+        folds=_folds(rows),
     )
     if not (table.columns.scored.any() or table.columns.called.any()):
         msg = f"none of {len(rows)} patients has a score or a call"
@@ -149,6 +155,13 @@ def _bad_cell(row: Row, column: str, cure: str) -> InputError:
 def _centers(rows: Sequence[Row]) -> tuple[str, ...]:
     centers = tuple(row.cells.get(CENTER, "") for row in rows)
     return centers if any(centers) else ()
+
+
+def _folds(rows: Sequence[Row]) -> tuple[str, ...]:
+    folds = tuple(row.cells.get(FOLD, "") for row in rows)
+    if any(folds) and not all(folds):
+        raise _bad_cell(rows[folds.index("")], FOLD, "give the fold of every patient, or of none")
+    return folds if any(folds) else ()
 
 
 def values_or_nan(values: Sequence[float | int | None]) -> DoubleArray:

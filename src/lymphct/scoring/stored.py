@@ -72,7 +72,7 @@ def stored(folder: Path, name: str, recipe: Recipe, work: Callable[[], Measured]
         record = {"schema": f"lymphct-{measured.schema or name}-1", **origin_of(recipe), **measured.record}
         write_json(staging / f"{name}.json", record)
         for table_name, table in measured.tables.items():
-            replace_file(staging / f"{table_name}.csv", _csv(table))
+            replace_file(staging / f"{table_name}.csv", csv_bytes(table))
         for page, content in measured.pages.items():
             replace_file(staging / page, content)
 
@@ -87,7 +87,8 @@ def origin_of(recipe: Recipe) -> dict[str, JSON]:
     return {name: fingerprint[name] for name in ("settings", "code", "inputs")}
 
 
-def _csv(table: Table) -> bytes:
+def csv_bytes(table: Table) -> bytes:
+    """Return a table as the content of a CSV file."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.heading)

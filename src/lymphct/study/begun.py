@@ -17,6 +17,7 @@ from lymphct.patients.preparation import labels_key
 from lymphct.patients.registration_table import TABLE_FILE
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Run
 from lymphct.study.request import (
+    FEW,
     SELF_LEARNING,
     TrainingRequest,
     require_begun,
@@ -24,7 +25,9 @@ from lymphct.study.request import (
 )
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing
 
-OURS: Final = frozenset({PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages", SELF_LEARNING})
+OURS: Final = frozenset(
+    {PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages", SELF_LEARNING, FEW}
+)
 """What a run lays into its folder."""
 NAMED: Final = 3
 """Settings that a refusal names."""

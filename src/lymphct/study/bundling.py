@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lymphct.cascade.description import BundleInfo
@@ -82,6 +83,25 @@ def add_part(run: Run, part: Part, origins: Sequence[Origin] = ()) -> None:
     logger.info(
         "%s: added to the bundle (%s)", part.stage, ", ".join(f"{k} {v:.3f}" for k, v in part.scores.items())
     )
+
+
+def write_part_alone(run: Run, bundle: Path, name: str, part: Part) -> None:
+    """Write a trained part as a bundle of its own, such as the teacher of a further step.
+
+    Args:
+        run: whose plan and key of ids the bundle shares.
+        bundle: folder that is made.
+        name: of the step.
+        part: the part.
+
+    """
+    plan, salt = run.plan, read_bundle(run.bundle).info.salt
+    info = new_description(
+        f"{plan.name}-{name}"[-64:], plan.learned, plan.config, salt=salt, is_phantom=plan.is_phantom
+    )
+    described = {part.stage: part.described(salt)}
+    info = info.model_copy(update={"code_version": code_version(), "parts": described})
+    write_bundle(bundle, info, {part.stage: part.weights}, model_card(plan, info, run.patients.drawn_nodes))
 
 
 def parts_in(bundle: Bundle, names: Iterable[StageName]) -> dict[StageName, Part]:

@@ -15,7 +15,8 @@ from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.stages import CASCADE
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
-from lymphct.core.patient import Node
+from lymphct.core.leakage import FittedOn
+from lymphct.core.patient import Clinical, Node
 from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source, counted
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
@@ -75,14 +76,18 @@ class Examination:
 
     def _write(self, patient_id: str, folder: Path) -> None:
         models = models_in(self.bundle, self.device)
-        evidence = examined(self.patients[patient_id], models, self.settings)
-        write_json(folder / EVIDENCE_FILE, _record(evidence))
-        if evidence.patches is not None:
-            save_array(folder / PATCHES_FILE, np.asarray(evidence.patches))
-        if evidence.crop is not None:  # half the digits are more than CT has
-            save_array(folder / CROP_FILE, np.asarray(evidence.crop).astype(np.float16))
-        found = "no tumor" if evidence.patches is None else "a tumor"
-        logger.info("%s: examined: %s, %s", patient_id, found, counted(len(evidence.nodes), "lymph node"))
+        write_evidence(folder, examined(self.patients[patient_id], models, self.settings))
+
+
+def write_evidence(folder: Path, evidence: Evidence) -> None:
+    """Write what was seen in a patient into a folder that is there; who taught the models is not written."""
+    write_json(folder / EVIDENCE_FILE, _record(evidence))
+    if evidence.patches is not None:
+        save_array(folder / PATCHES_FILE, np.asarray(evidence.patches))
+    if evidence.crop is not None:  # half the digits are more than CT has
+        save_array(folder / CROP_FILE, np.asarray(evidence.crop).astype(np.float16))
+    found = "no tumor" if evidence.patches is None else "a tumor"
+    logger.info("%s: examined: %s, %s", evidence.patient, found, counted(len(evidence.nodes), "lymph node"))
 
 
 def _described(info: BundleInfo) -> dict[str, JSON]:
@@ -124,7 +129,22 @@ def examined_patients(examination: Examination, ids: Sequence[str], *, jobs: int
 
 
 def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> Evidence:
-    """Read back the evidence of a patient; patches stay on the disk.
+    """Read back the evidence of a patient by the models of a bundle; patches stay on the disk.
+
+    Raises:
+        InputError: damaged.
+
+    """
+    return stored_evidence(folder, patients.clinical[folder.name], info.fitted_on_anybody)
+
+
+def stored_evidence(folder: Path, clinical: Clinical, fitted_on: FittedOn) -> Evidence:
+    """Read back the evidence of the patient after whom the folder is named; patches stay on the disk.
+
+    Args:
+        folder: as `write_evidence` left it.
+        clinical: what the manifest says of the patient.
+        fitted_on: whoever taught the models that examined the patient.
 
     Raises:
         InputError: damaged.
@@ -139,8 +159,8 @@ def read_evidence(folder: Path, patients: PreparedCohort, info: BundleInfo) -> E
         tumor_volume=record["tumor_volume_mm3"],
         nodes=tuple(_node(entry) for entry in record["nodes"]),
         features=np.array(features, dtype=np.float64).reshape(-1, len(FEATURES)),
-        clinical=patients.clinical[folder.name],
-        fitted_on=info.fitted_on_anybody,
+        clinical=clinical,
+        fitted_on=fitted_on,
         is_searched=record["is_searched"],
         radiomics=_numbers(record["radiomics"]),
         crop=StoredArray.open(crop) if crop.exists() else None,

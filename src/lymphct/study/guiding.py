@@ -19,6 +19,7 @@ from lymphct.io.models.loading import load_models, models_in
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.devices import chosen_device
+from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.guidance import Guidance
 from lymphct.patients.guided import Drawing, GuidedCohort, network_key, network_masks
 from lymphct.patients.memory import drawing_jobs
@@ -77,11 +78,25 @@ def guided_patients(run: Run, *, init: Path | None = None, device: str = "auto",
         device=device,
         prepared=_prepared_by(run, init, stages, device),
     )
-    cohort = GuidedCohort(run.patients, drawing)
-    known = [name for name in roles.everybody if run.patients[name].view("nodes") is not None]
+    return guided_by(run.patients, drawing, roles, jobs=jobs)
+
+
+def guided_by(patients: PreparedCohort, drawing: Drawing, roles: Roles, *, jobs: int = 1) -> Guided:
+    """Let networks draw everybody with a role who has drawn lymph nodes; leave out whom they refuse.
+
+    Args:
+        patients: prepared.
+        drawing: which masks are drawn, by which networks.
+        roles: who teaches stage 1, and who chooses.
+        jobs: processes side by side.
+
+    """
+    stages = drawing.stages
+    cohort = GuidedCohort(patients, drawing)
+    known = [name for name in roles.everybody if patients[name].view("nodes") is not None]
     counts: dict[str, Counter[str]] = {stage.value: Counter() for stage in stages}
     lost = set()
-    fitting = drawing_jobs(run.patients, known, jobs)
+    fitting = drawing_jobs(patients, known, jobs)
     for number, outcome in enumerate(map_patients(cohort.sources, known, jobs=fitting), start=1):
         try:
             for name, source in outcome.result().items():

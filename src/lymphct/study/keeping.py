@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Final, Self
 
 from lymphct.core.errors import UsageError
-from lymphct.io.models.checkpoints import load_checkpoint, save_checkpoint
-from lymphct.io.results.jsonfile import append_json_line
+from lymphct.io.models.checkpoints import has_checkpoint, load_checkpoint, save_checkpoint
+from lymphct.io.results.jsonfile import append_json_line, read_json, write_json
 from lymphct.learning.training import EpochRecord, TrainingState
 from lymphct.study.pulse import PulseWriter
 
 LOG_FILE: Final = "log.jsonl"
+LESSON_FILE: Final = "lesson.json"
+"""What a training in progress learns from, where labels are made for it: a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,25 @@ class Checkpoints:
                 "rejected_share": record.rejected_share,
             },
         )
+
+
+def lesson_checkpoints(folder: Path, key: str, *, resume: bool) -> Checkpoints:
+    """Open the checkpoints of a training; one that was begun with other labels does not go on.
+
+    Args:
+        folder: of the training.
+        key: of the labels it learns from.
+        resume: whether to go on with one that was begun.
+
+    Raises:
+        UsageError: it was begun and is not resumed, or its labels are others now.
+
+    """
+    keep = Checkpoints.open(folder, resume=resume)
+    file = folder / LESSON_FILE
+    if has_checkpoint(folder) and file.exists() and read_json(file) != {"key": key}:
+        msg = "the labels of the student are others than those its training was begun with"
+        raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out, or restore the teacher's masks")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"key": key})
+    return keep

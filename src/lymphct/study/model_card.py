@@ -19,8 +19,10 @@ from lymphct.core.leakage import FittedOn
 from lymphct.core.origin import licence_lines
 from lymphct.core.terms import PHANTOM_NOTICE, STRUCTURES_BY_NAME, NodeClass, StageName, counted
 from lymphct.io.settings import PAPER, load_config
+from lymphct.study.harvest_table import MEASURES, score_rows
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
+from lymphct.study.request import HARVEST
 from lymphct.study.starting import STARTED_FROM
 
 FEW_PATIENTS: Final = 60
@@ -119,7 +121,7 @@ def _learned_from(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         if name in info.parts
     ]
     table = _table(head, ["part", *_ROLES.values()], rows)
-    return "\n\n".join([table, *_guided_by(info), *_self_learned(info)])
+    return "\n\n".join([table, *_guided_by(info), *_self_learned(info), *_harvested(info)])
 
 
 def _guided_by(info: BundleInfo) -> Iterator[str]:
@@ -168,6 +170,27 @@ def _taught_by(told: Mapping[str, Any]) -> str:
         f"the teacher is {', '.join(told['teacher'])}. Labels are the teacher's in {teacher} patients, drawn "
         f"and the teacher's in {both}, drawn alone in {drawn}.{only}"
     )
+
+
+def _harvested(info: BundleInfo) -> Iterator[str]:
+    """Say from whose masks tumors were learned besides drawn ones, and what was reached (Sec. IV-B)."""
+    part = info.parts.get(StageName.TUMOR)
+    record = None if part is None else part.extra.get(HARVEST)
+    if not isinstance(record, dict):
+        return
+    counts: Any = record["patients"]
+    told: Any = record["taught_by"]
+    head = (
+        f"Tumors were drawn in {counts['few']} of the patients that taught the tumor network; the masks of "
+        f"another network in {told['pseudo-2']} of {counts['harvested']} others taught it, too."
+    )
+    scores: Any = record["scores"]
+    if not scores:
+        yield f"{head} No drawn mask was kept to score it."
+        return
+    rows = score_rows(scores)
+    columns = ["patients nothing learned from", "patients", "found", *MEASURES.values()]
+    yield _table(f"{head} Medians and quartiles:", columns, rows)
 
 
 def _decimals(value: object) -> str:

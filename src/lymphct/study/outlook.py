@@ -24,6 +24,7 @@ from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
 from lymphct.patients.space import require_room, room_to_prepare
 from lymphct.study.begun import begun_refusals, foreseen_sources, laid_bundle, planned_split
 from lymphct.study.bundling import init_refusals
+from lymphct.study.few import chosen_cast, few_refusals, with_some_kept_aside
 from lymphct.study.lessons import (
     foreseen_nodes,
     lesson,
@@ -66,6 +67,7 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         stage: the one to train; None for all.
 
     """
+    request = with_some_kept_aside(request)
     stages = tuple(STAGES) if stage is None else (stage,)
     init, problems = None, []
     if request.init is None:
@@ -96,6 +98,11 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
     )
     if request.teaching is not None and split:
         problems += found_by(lambda: chosen_teachers(request, roles[StageName.STRUCTURES].train))
+    if request.few:
+        hopeless = list(few_refusals(request))
+        problems += map(Problem.of, hopeless)
+        if split and not hopeless:
+            problems += found_by(lambda: chosen_cast(request, roles[StageName.TUMOR]))
     needy = tuple(name for name in stages if not is_taught(request, name))
     if split and not any(
         list(lesson_refusals(found)) for found in lessons

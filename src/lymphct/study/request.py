@@ -15,6 +15,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.metastasis.prediction import build_status_network
 from lymphct.metastasis.pretrained import Pretrained, fitting
 from lymphct.metastasis.settings import require_start
+from lymphct.patients.preparation import Preparation
 from lymphct.study.plan import PLAN_FILE
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,12 @@ logger = logging.getLogger(__name__)
 
 SELF_LEARNING: Final = "self_learning"
 """Folder of the rounds of self-learning in a run, and their record in a bundle's part."""
+
+
+FEW: Final = "few"
+"""Folder of the steps from few drawn tumors to masks for everybody in a run."""
+HARVEST: Final = "harvest"
+"""Their record in the part of a bundle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,7 @@ class TrainingRequest:
         pretrained: start weights of the status network, such as ImageNet's.
         teaching: masks of a teacher that the structures are learned from, besides drawn ones.
         nnunet: results folder of an nnU-Net whose encoder and decoder stage 1 starts from.
+        few: learn tumors from few drawn masks and those that networks draw in everybody else (Sec. IV-B).
 
     """
 
@@ -82,6 +90,18 @@ class TrainingRequest:
     pretrained: Pretrained | None = None
     teaching: Teaching | None = None
     nnunet: Path | None = None
+    few: bool = False
+
+    @property
+    def preparation(self) -> Preparation:
+        """How the patients are prepared, and where."""
+        return Preparation(
+            folder=self.work or self.folder / "prepared",
+            spacing=self.config.imaging.spacing,
+            registration=self.config.registration,
+            labels=self.labels,
+            rehash=self.rehash,
+        )
 
     @property
     def teachers(self) -> Sequence[PatientRecord]:
@@ -133,6 +153,7 @@ def require_begun(request: TrainingRequest, stage: StageName | None = None) -> N
     """
     trace = request.folder / PLAN_FILE if stage is None else request.folder / "stages" / stage
     is_taught = request.teaching is not None and (request.folder / SELF_LEARNING).exists()
-    if request.resume and not trace.exists() and not is_taught:
+    is_harvested = request.few and (request.folder / FEW).exists()
+    if request.resume and not (trace.exists() or is_taught or is_harvested):
         msg = f"there is nothing to resume in {request.folder.name}"
         raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")

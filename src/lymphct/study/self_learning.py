@@ -19,25 +19,23 @@ from lymphct.anatomy.structures import segment_structures
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.models import new_description
 from lymphct.cascade.sight import fit_sights
 from lymphct.cascade.stages import STAGES, Part, Start
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import Roles
+from lymphct.core.origin import united
 from lymphct.core.terms import STRUCTURES_BY_NAME, StageName, Structure
-from lymphct.io.models.bundles import read_bundle, write_bundle
-from lymphct.io.models.checkpoints import has_checkpoint
-from lymphct.io.processes import map_patients
-from lymphct.io.results.fingerprints import code_version, fingerprint_key
+from lymphct.io.models.bundles import read_bundle
+from lymphct.io.results.fingerprints import fingerprint_key
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.store import read_done
 from lymphct.learning.devices import chosen_device
 from lymphct.patients.taught import LABELS, TEACHER, Round, TaughtCohort, TaughtPatient, drawn_in
 from lymphct.patients.teachers import BundleSource, MaskSource
-from lymphct.study.bundling import add_part
-from lymphct.study.keeping import Checkpoints
-from lymphct.study.model_card import model_card
+from lymphct.study.bundling import add_part, write_part_alone
+from lymphct.study.in_turn import in_turn
+from lymphct.study.keeping import lesson_checkpoints
 from lymphct.study.places import free_device
 from lymphct.study.plan import Run
 from lymphct.study.progress import Progress, watched
@@ -54,8 +52,6 @@ STAGE: Final = StageName.STRUCTURES
 JUDGEMENT: Final = "judgement"
 """Folder of how the teacher agrees with what was drawn."""
 RECORD_FILE: Final = "record.json"
-LESSON_FILE: Final = "lesson.json"
-"""What a training in progress learns from: a key."""
 
 Scores = Mapping[Structure, tuple[float, int]]
 """Mean Dice over patients, and how many they are."""
@@ -82,19 +78,21 @@ def teach_structures(run: Run, request: TrainingRequest, progress: Progress | No
         msg = "nobody teaches"
         raise UsageError(msg, cure="give --teacher")
     sources: tuple[MaskSource, ...] = chosen_teachers(request, run.plan.roles(STAGE).train)
+    origins = united(*(source.origins for source in sources))
     history: list[JSON] = []
     for number in range(1, request.teaching.rounds + 1):
         folder = run.folder / SELF_LEARNING / f"round-{number}"
         if number == request.teaching.rounds:
             with watched(run.folder / "stages", progress):
                 part = _taught(run, request, _Step(number, folder, sources, run.stage(STAGE)), history)
-            add_part(run, part)
+            add_part(run, part, origins)
             return
         bundle = folder / "bundle"
         if not bundle.exists():
             with watched(folder / "stages", progress):
                 step = _Step(number, folder, sources, folder / "stages" / STAGE)
-                _write_student(run, bundle, number, _taught(run, request, step, history))
+                student = _taught(run, request, step, history)
+                write_part_alone(run, bundle, f"round-{number}", student)
         told = read_bundle(bundle).info.parts[STAGE].extra.get(SELF_LEARNING)
         history = list(told) if isinstance(told, list) else []
         sources = (BundleSource(bundle, request.device),)
@@ -124,7 +122,7 @@ class _Lesson:
 def _taught(run: Run, request: TrainingRequest, step: _Step, history: Sequence[JSON]) -> Part:
     """Let the teacher speak, train the student, and score both on validation patients."""
     lesson = _lesson(run, request, step)
-    keep = _checkpoints(step.training, lesson.key, resume=request.resume)
+    keep = lesson_checkpoints(step.training, lesson.key, resume=request.resume)
     with free_device(run.folder, request.places) as device:
         start = Start(config=run.plan.config, seed=run.plan.seed, device=chosen_device(device))
         learned = _learned(run, lesson)
@@ -150,12 +148,12 @@ def _lesson(run: Run, request: TrainingRequest, step: _Step) -> _Lesson:
         patients=run.patients,
     )
     judges = [name for name in roles.validation if run.patients[name].view("structures") is not None]
-    _in_turn(work.teacher, [*roles.train, *judges], request.jobs, f"round {step.number}: the teacher's masks")
+    in_turn(work.teacher, [*roles.train, *judges], request.jobs, f"round {step.number}: the teacher's masks")
     judgement = _judged(work, roles.train, judges)
     untold = tuple(
         s for s in Structure if s.label in judgement["drawn_alone"] or not judgement["told_in"].get(s.label)
     )
-    places = _in_turn(
+    places = in_turn(
         partial(work.labels, untold=untold), roles.train, request.jobs, f"round {step.number}: the labels"
     )
     cohort = TaughtCohort(run.patients, places)
@@ -172,25 +170,6 @@ def _lesson(run: Run, request: TrainingRequest, step: _Step) -> _Lesson:
             {LABELS: {name: (read_done(places[name]) or {}).get("outputs") for name in taught}}
         ),
     )
-
-
-def _in_turn(work: Any, names: Sequence[str], jobs: int, what: str) -> dict[str, Path]:  # noqa: ANN401 - a function of an id
-    """Make something of every patient; all must succeed, since the others would be another lesson."""
-    places, failures = {}, []
-    for outcome in map_patients(work, names, jobs=jobs):
-        if outcome.error is None:
-            places[outcome.item] = outcome.result()
-        elif isinstance(outcome.error, InputError):
-            failures.append(outcome.error.at(patient=outcome.item))
-        else:
-            raise outcome.error.at(patient=outcome.item)
-    if failures:
-        first = failures[0]
-        if len(failures) > 1:
-            first.cause += f" (and {len(failures) - 1} more patients)"
-        raise first
-    logger.info("%s of %d patients are there", what, len(places))
-    return places
 
 
 def _judged(work: Round, train: Sequence[str], judges: Sequence[str]) -> dict[str, Any]:
@@ -266,18 +245,6 @@ def _record(work: Round, taught: Sequence[str], judgement: Mapping[str, Any]) ->
     }
 
 
-def _checkpoints(folder: Path, key: str, *, resume: bool) -> Checkpoints:
-    """Open the checkpoints of a training; one that was begun with other labels does not go on."""
-    keep = Checkpoints.open(folder, resume=resume)
-    file = folder / LESSON_FILE
-    if has_checkpoint(folder) and file.exists() and read_json(file) != {"key": key}:
-        msg = "the labels of the student are others than those its training was begun with"
-        raise UsageError(msg, code="E_OTHER_RUN", cure="choose another --out, or restore the teacher's masks")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"key": key})
-    return keep
-
-
 def _sampled(run: Run, lesson: _Lesson) -> tuple[str, ...]:
     """Return the training patients as patches are drawn from them: some of them several times."""
     train = lesson.roles.train
@@ -340,13 +307,3 @@ def _tell(number: int, scores: Mapping[str, JSON]) -> None:
             "round %d: %s: Dice teacher %s, student %.3f (%d validation patients)",
             number, STRUCTURES_BY_NAME[name].title, teacher, values["student"], values["patients"],
         )  # fmt: skip
-
-
-def _write_student(run: Run, bundle: Path, number: int, part: Part) -> None:
-    """Write the student of a round as a bundle of its own, the teacher of the next."""
-    plan, salt = run.plan, read_bundle(run.bundle).info.salt
-    info = new_description(
-        f"{plan.name}-round-{number}"[-64:], plan.learned, plan.config, salt=salt, is_phantom=plan.is_phantom
-    )
-    info = info.model_copy(update={"code_version": code_version(), "parts": {STAGE: part.described(salt)}})
-    write_bundle(bundle, info, {STAGE: part.weights}, model_card(plan, info, run.patients.drawn_nodes))

@@ -24,12 +24,13 @@ from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import clean_leftovers
 from lymphct.learning.devices import chosen_device
 from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import Preparation, labels_key
+from lymphct.patients.preparation import labels_key
 from lymphct.patients.registration_table import write_registration_table
 from lymphct.patients.whole_cohort import whole_cohort
 from lymphct.study.begun import planned_split
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.evidence import Examination, examined_patients
+from lymphct.study.few import require_few, with_some_kept_aside
 from lymphct.study.guiding import Guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.needs import parts_needs, require_needs
@@ -55,6 +56,7 @@ from lymphct.study.request import (
 from lymphct.study.self_learning import teach_structures
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing, training_rounds
 from lymphct.study.starting import StartingPart, require_start_fits, start_refusals
+from lymphct.study.tumor_harvest import harvest_tumors
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +90,14 @@ def train_all(request: TrainingRequest, progress: Progress | None = None) -> Pat
 
 def train_one(request: TrainingRequest, stage: StageName, progress: Progress | None = None) -> Path:
     """Train one stage and return the folder of the bundle, which may hold other stages already."""
+    request = with_some_kept_aside(request)
     require_begun(request, stage)
     if request.start_from is not None:
         require_start_fits(request.start_from, stage, request.config)
     elif stage is StageName.METASTASIS:
         require_start_weights(request)
+    if request.few:
+        require_few(request)
     run = start_run(request, (stage,))
     if request.start_from is not None:
         _require_start(request.start_from, request, run, stage)
@@ -100,6 +105,10 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
         take_over(run, read_bundle(request.init), stage)
     if stage is StageName.STRUCTURES and request.teaching is not None:
         teach_structures(run, request, progress)
+        return run.bundle
+    if stage is StageName.TUMOR and request.few:
+        harvest_tumors(run, request, progress)
+        tell_tumors(run, device=request.device)
         return run.bundle
     with watched(run.folder / "stages", progress):
         train_stage(run, stage, request)
@@ -238,16 +247,9 @@ def _tell_sizes(config: Config) -> None:
 
 
 def _prepared(request: TrainingRequest) -> PreparedCohort:
-    preparation = Preparation(
-        folder=request.work or request.folder / "prepared",
-        spacing=request.config.imaging.spacing,
-        registration=request.config.registration,
-        labels=request.labels,
-        rehash=request.rehash,
-    )
     records = request.teachers
-    cohort = whole_cohort(records, preparation, jobs=request.jobs)
-    write_registration_table(request.folder, preparation, records)
+    cohort = whole_cohort(records, request.preparation, jobs=request.jobs)
+    write_registration_table(request.folder, request.preparation, records)
     return cohort
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from lymphct.cascade.settings import CascadeSettings, MaskSource
-from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import UsageError
 from lymphct.core.terms import GUIDING_STRUCTURES, StageName, Structure
 from lymphct.io.manifest import PatientRecord
@@ -29,6 +28,8 @@ class MaskSources:
 
     def needs(self, stage: StageName) -> tuple[StageName, ...]:
         """Return the stages that must be in the bundle before one is trained."""
+        from lymphct.cascade.stages import STAGES  # noqa: PLC0415 - loads torch, which a plan can do without
+
         return (*STAGES[stage].needs, *(self.networks if stage is StageName.NODES else ()))
 
     @property

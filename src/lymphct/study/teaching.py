@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from lymphct.core.errors import InputError, LeakageError, UsageError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
-from lymphct.patients.teachers import BundleSource, FileSource, MaskSource, mask_sources
+from lymphct.patients.named_teachers import teachers_named
+from lymphct.patients.teachers import BundleSource, FileSource, MaskSource
 from lymphct.study.request import TrainingRequest
 
 
@@ -18,6 +19,7 @@ def chosen_teachers(request: TrainingRequest, train: Sequence[str]) -> tuple[Mas
 
     Raises:
         UsageError: no source, or one that is none.
+        EnvironmentProblemError: a program that would draw the masks is missing.
         ModelError: a bundle is refused, or has no structures network.
         LeakageError: a bundle learned structures from patients who choose or are kept for a test.
         InputError: a source of files has none of any training patient.
@@ -26,7 +28,12 @@ def chosen_teachers(request: TrainingRequest, train: Sequence[str]) -> tuple[Mas
     if request.teaching is None:
         msg = "nobody teaches"
         raise UsageError(msg, cure="give --teacher")
-    sources = mask_sources(request.teaching.sources, labels=request.labels, device=request.device)
+    sources = teachers_named(
+        request.teaching.sources,
+        labels=request.labels,
+        device=request.device,
+        tracing=request.config.tracing,
+    )
     names = [source.name for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

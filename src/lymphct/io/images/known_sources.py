@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from lymphct.core.origin import Origin
 from lymphct.core.terms import GUIDING_STRUCTURES, STRUCTURES_BY_NAME, Structure
 
 TABLE: Final = "mask_sources.yaml"
@@ -65,6 +66,19 @@ class KnownSource:
         ('6 of 10', 'any')
         """
         return "any" if self.guiding is None else f"{self.guiding} of {len(GUIDING_STRUCTURES)}"
+
+    @property
+    def origin(self) -> Origin | None:
+        """Whose work its masks are, for the card of what learns from them; None where no tool is meant."""
+        if self.covers is None or not self.numbers:
+            return None
+        return Origin(
+            name=self.name,
+            title=f"masks by {self.what}",
+            licence=self.licence,
+            non_commercial=bool(self.non_commercial),
+            citation=self.citation,
+        )
 
     def record(self) -> dict[str, Any]:
         """Return the row as `lymphct structures --list --json` prints it."""

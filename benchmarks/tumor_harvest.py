@@ -1,0 +1,248 @@
+"""Dice of a tumor network from few drawn masks, with a harvest and without (Sec. IV-B, decision 0041).
+
+`python benchmarks/tumor_harvest.py [--size tiny] [--drawn 10] [--harvested 50] [--test 40] [--iterations
+400] [--phases venous] [--seed 0] [--folder FOLDER] [--json FILE] [--markdown FILE] [--page FILE]`. Phantoms
+that breathe between the phases go through `train tumor --few` as patients do: registered by DEEDS, a
+teacher of the arterial phase as acquired, its masks, the tuned teacher, its masks on the venous phase, the
+network. Beside it stands a network of the same kind that learned from the same drawn masks alone, in as
+many iterations as all three together. Both are scored on test phantoms that nothing learned from: medians
+and quartiles, and the paired difference of Dice with its 95 % interval over patients (bootstrap). With
+`--folder` what is there is not made again; `--page` writes the table into a page between its two marks. One
+thread.
+"""
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
+
+from benchmarks.side_by_side import write_record
+
+from lymphct.cascade.settings import Config
+from lymphct.core.terms import StageName
+from lymphct.io.manifest import PatientRecord, read_manifest
+from lymphct.io.settings import load_config
+from lymphct.patients.harvested import Finding
+from lymphct.patients.phantoms import PhantomCohort, write_phantoms
+from lymphct.patients.whole_cohort import whole_cohort
+from lymphct.phantom.settings import PhantomSettings
+from lymphct.study.harvest_scores import TABLE_FILE, scored_networks
+from lymphct.study.harvest_table import MEASURES
+from lymphct.study.plan import Run
+from lymphct.study.request import TrainingRequest
+from lymphct.study.single_split import train_one
+
+SEED = 2203
+EPOCHS = 4
+"""Of teacher and network; the tuning has half, the few alone as many as all three."""
+TOGETHER = 2.5
+DRAWS = 10_000
+BEGIN, END = "<!-- measured:begin -->", "<!-- measured:end -->"
+SMALL = (
+    "tumor.unet.features=[16,32,64]",
+    "tumor.unet.strides=[[1,1,1],[2,2,2],[2,2,2]]",
+    "tumor.sampling.patch_size=[48,48,32]",
+)
+"""Smaller than the networks of the shipped bundle, so that four trainings take minutes."""
+ALONE, TEACHER, TUNED, FINAL = "alone", "teacher", "tuned", "final"
+NAMES = {
+    ALONE: "few drawn masks alone",
+    TEACHER: "teacher (arterial, warped)",
+    TUNED: "tuned teacher (arterial, warped)",
+    FINAL: "after the harvest",
+}
+
+Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Arm → patient → measure; NaN where nothing was found."""
+
+
+def main() -> None:
+    given = arguments()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as spare:
+        folder = given.folder or Path(spare)
+        records = cohort(given, folder / "cohort")
+        scores, counts = arms(given, records, folder)
+    text = told(scores, counts)
+    print(text)
+    if given.markdown is not None:
+        given.markdown.write_text(text, encoding="utf-8")
+    if given.page is not None:
+        given.page.write_text(with_table(given.page.read_text("utf-8"), text), encoding="utf-8")
+    if given.json is not None:
+        options = {n: v for n, v in vars(given).items() if n not in {"json", "markdown", "folder", "page"}}
+        low, middle, high = difference(scores)
+        rows: list[dict[str, object]] = [
+            {"arm": arm, "patient": patient, **{m: finite(v) for m, v in values.items()}}
+            for arm, found in scores.items()
+            for patient, values in found.items()
+        ]
+        rows.append({"difference": middle, "low": low, "high": high, **counts})
+        write_record(given.json, options=options, rows=rows)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", choices=("nano", "tiny"), default="tiny")
+    parser.add_argument("--drawn", type=int, default=10, help="phantoms with a drawn tumor; some choose")
+    parser.add_argument("--harvested", type=int, default=50, help="phantoms without; some have no role")
+    parser.add_argument("--test", type=int, default=40)
+    parser.add_argument("--iterations", type=int, default=400, help="of teacher and network")
+    parser.add_argument("--phases", choices=("both", "venous"), default="venous", help="of the network")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="receives phantoms and runs; default: one that goes")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--page", type=Path)
+    return parser.parse_args()
+
+
+def cohort(given: argparse.Namespace, folder: Path) -> list[PatientRecord]:
+    """Return phantoms of unknown status: drawn ones, others without a drawn tumor, test ones."""
+    began = time.process_time()
+    patients = given.drawn + given.harvested + given.test
+    settings = PhantomSettings(size=given.size)
+    made = PhantomCohort(folder=folder, settings=settings, seed=SEED, patients=patients)
+    records = read_manifest(write_phantoms(made)).patients
+    print(f"{patients} phantoms: {time.process_time() - began:.0f} CPU-s", flush=True)
+    found = []
+    for number, record in enumerate(records):
+        is_blank = given.drawn <= number < given.drawn + given.harvested
+        split = "test" if number >= given.drawn + given.harvested else "train"
+        kept = ("structures", "nodes", "n_status", *(("tumor",) if is_blank else ()))
+        cells = {name: cell for name, cell in record.cells.items() if name not in kept}
+        blank: dict[str, Any] = dict.fromkeys(kept)
+        found.append(replace(record, **blank, cells={**cells, "split": split}))
+    return found
+
+
+def settings_of(given: argparse.Namespace, epochs: int) -> Config:
+    small = SMALL if given.size == "tiny" else ()
+    return load_config(
+        f"phantom_{given.size}",
+        [
+            f"tumor.training.epochs={epochs}",
+            f"tumor.training.iterations_per_epoch={given.iterations // EPOCHS}",
+            "tumor.training.validate_every=1",
+            "tumor.sampling.phase_dropout=0",
+            f"tumor.phases={given.phases}",
+            "registration.method=deeds",
+            *small,
+        ],
+    )
+
+
+def arms(
+    given: argparse.Namespace, records: Sequence[PatientRecord], folder: Path
+) -> tuple[Scores, dict[str, int]]:
+    """Return every measure of each test phantom, of every way to learn, and who learned from whom."""
+    request = TrainingRequest(
+        folder=folder / "few",
+        name="few",
+        records=records,
+        config=settings_of(given, EPOCHS),
+        seed=given.seed,
+        device="cpu",
+        work=folder / "store",
+        few=True,
+        resume=(folder / "few" / "few").exists(),
+    )
+    began = time.process_time()
+    bundle = train_one(request, StageName.TUMOR)
+    print(f"harvest: {time.process_time() - began:.0f} CPU-s", flush=True)
+    scores = read_scores(bundle.parent / "few")
+    began, epochs = time.process_time(), round(TOGETHER * EPOCHS)
+    resume = (folder / "alone" / "stages").exists()
+    alone = replace(
+        request, folder=folder / "alone", few=False, config=settings_of(given, epochs), resume=resume
+    )
+    network = train_one(alone, StageName.TUMOR)
+    test = [record for record in records if record.split == "test"]
+    patients = whole_cohort(test, request.preparation)
+    finding = Finding(folder=folder / "found", bundle=network, patients=patients, device="cpu")
+    scored_networks({ALONE: (finding, [record.patient_id for record in test])}, folder)
+    print(f"few alone: {time.process_time() - began:.0f} CPU-s", flush=True)
+    roles = Run.open(bundle.parent, request.work).plan.roles(StageName.TUMOR)
+    drawn = {record.patient_id for record in records if record.tumor is not None}
+    counts = {
+        "drawn": len(drawn.intersection(roles.train)),
+        "harvested": len(set(roles.train) - drawn),
+        "chosen_by": len(drawn.intersection(roles.validation)),
+        "test": len(test),
+    }
+    return {**read_scores(folder), **scores}, counts
+
+
+def read_scores(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    with (folder / TABLE_FILE).open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            values = {m: float(row[m]) if row[m] else float("nan") for m in MEASURES}
+            found.setdefault(row["network"], {})[row["patient_id"]] = values
+    return found
+
+
+def told(scores: Scores, counts: Mapping[str, int]) -> str:
+    """Return a Markdown table of medians and quartiles, and the paired difference."""
+    lines = [
+        "| network | found | " + " | ".join(MEASURES.values()) + " |",
+        "|-|-|" + "-|" * len(MEASURES),
+    ]
+    for arm, name in NAMES.items():
+        if arm not in scores:
+            continue
+        cells = [cell([values[m] for values in scores[arm].values()]) for m in MEASURES]
+        found = sum(np.isfinite(values["hd"]) for values in scores[arm].values())
+        lines.append(f"| {name} | {found} of {len(scores[arm])} | {' | '.join(cells)} |")
+    low, middle, high = difference(scores)
+    sentence = (
+        f"{counts['drawn']} drawn masks teach, {counts['harvested']} phantoms are harvested, "
+        f"{counts['chosen_by']} choose the epoch, {counts['test']} are scored. Mean difference of Dice, "
+        f"after the harvest − few alone: {middle:+.3f} ({low:+.3f} to {high:+.3f}). "
+        f"Better with the harvest: {'yes' if low > 0 else 'no'}."
+    )
+    return "\n".join([*lines, "", sentence, ""])
+
+
+def with_table(page: str, table: str) -> str:
+    """Return the page with a table between its two marks."""
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
+
+
+def cell(values: Sequence[float]) -> str:
+    there = np.array([value for value in values if np.isfinite(value)])
+    if not len(there):
+        return "-"
+    low, median, high = np.percentile(there, (25, 50, 75))
+    return f"{median:.3f} ({low:.3f} to {high:.3f})"
+
+
+def difference(scores: Scores) -> tuple[float, float, float]:
+    """Return lower limit, mean and upper limit of the difference of Dice in the same patients (bootstrap)."""
+    apart = np.array([scores[FINAL][name]["dice"] - scores[ALONE][name]["dice"] for name in scores[ALONE]])
+    rng = np.random.default_rng(SEED)
+    means = apart[rng.integers(len(apart), size=(DRAWS, len(apart)))].mean(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(apart.mean()), float(high)
+
+
+def finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""`lymphct crossval` and `lymphct study show`: a nested cross-validation, here, on a cluster, by jobs."""
+
+import json
+import logging
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lymphct.cli.context import GLOBALS, chosen_config, counted, duration
+from lymphct.cli.options import AsJson, Labels
+from lymphct.core.terms import StageName
+
+if TYPE_CHECKING:
+    from lymphct.study.nested.request import CrossvalRequest
+    from lymphct.study.tasks.workers import Hands
+
+logger = logging.getLogger(__name__)
+
+
+class Folds(StrEnum):
+    """How outer folds are drawn."""
+
+    STRICT = "strict"
+    PAPER = "paper"
+
+
+class Features(StrEnum):
+    """What status methods learn from."""
+
+    OOF = "oof"
+    PAPER = "paper"
+
+
+class Plan(StrEnum):
+    """Batch systems a study is written for."""
+
+    SBATCH = "sbatch"
+    SNAKEMAKE = "snakemake"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("crossval")(crossval)
+    group = typer.Typer(help="A study under way.", no_args_is_help=True)
+    group.command("show")(show)
+    app.add_typer(group, name="study")
+
+
+def crossval(
+    target: Annotated[
+        Path, typer.Argument(help="Manifest, cohort.csv, to begin; the folder of a study to go on with it.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; needed to begin one.")] = None,
+    external: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Manifest of another cohort, predicted by the mean of the fold models; repeatable."
+        ),
+    ] = None,
+    folds: Annotated[
+        Folds,
+        typer.Option(help="strict: stratified by N status and tumor site; paper: drawn without strata."),
+    ] = Folds.STRICT,
+    features: Annotated[
+        Features | None,
+        typer.Option(
+            help="What status methods learn from: oof, nodes found by networks that never saw the patient; "
+            "paper, in-sample, which leaks. Default: as the folds."
+        ),
+    ] = None,
+    inner: Annotated[int, typer.Option(min=2, max=5, help="Inner folds for out-of-fold features.")] = 5,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, separated by commas; default: all whose columns are there.")
+    ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(help="Masks taken from the manifest in all patients: structures, tumor or both."),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Bundle whose structures and tumor networks are taken over, of other patients."),
+    ] = None,
+    labels: Labels = "auto",
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of prepared patients that runs share; default: in the study.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the study.")] = "study",
+    devices: Annotated[
+        str | None, typer.Option(help="Several devices, cuda:0,cuda:1: tasks take one each.")
+    ] = None,
+    do_next: Annotated[
+        bool, typer.Option("--next", help="Do the next ready task of the study, and leave: for job arrays.")
+    ] = False,
+    task: Annotated[
+        str | None, typer.Option(help="Do this task of the study, and leave: for workflow systems.")
+    ] = None,
+    plan: Annotated[
+        Plan | None, typer.Option(help="Write the file of a batch system, print its name, and leave.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT."),
+    ] = None,
+) -> None:
+    """Cross-validate the cascade and the methods it is compared with; prints the folder of the tables."""
+    config = chosen_config()
+    run = target
+    if not target.is_dir():
+        if out is None:
+            msg = "a new study needs --out, its folder"
+            raise typer.BadParameter(msg)
+        from lymphct.io.manifest import read_manifest
+        from lymphct.io.threads import usable_threads
+        from lymphct.study.nested.request import CrossvalRequest
+
+        cohorts = {
+            "cohort": target,
+            **{f"external{n}": path for n, path in enumerate(external or [], start=1)},
+        }
+        request = CrossvalRequest(
+            folder=out,
+            name=name,
+            manifests={cohort: read_manifest(path) for cohort, path in cohorts.items()},
+            config=config,
+            seed=GLOBALS.seed,
+            labels=labels,
+            work=work,
+            folds=folds.value,
+            features=_features(folds, features),
+            inner=inner,
+            methods=_words(methods),
+            given=_stages(given),
+            init=init,
+            threads=max(1, usable_threads() // GLOBALS.jobs),
+        )
+        _begin(request)
+        run = out
+    elif out is not None:
+        msg = "--out names the folder of a new study, and a study is given already"
+        raise typer.BadParameter(msg)
+    GLOBALS.go_on = lambda: f"go on with: lymphct crossval {run}"
+    ways = {"--next": do_next or None, "--task": task, "--plan": plan, "--cluster": cluster}
+    asked = [way for way, value in ways.items() if value is not None]
+    if len(asked) > 1:
+        msg = f"{asked[0]} and {asked[1]} exclude each other"
+        raise typer.BadParameter(msg)
+    hands = _hands(devices)
+    if do_next:
+        _do_next(run, hands)
+    elif task is not None:
+        _do_one(run, task, hands)
+    elif plan is not None:
+        _write_plan(run, plan)
+    else:
+        _do_all(run, hands, cluster)
+
+
+def _features(folds: Folds, features: Features | None) -> Literal["oof", "paper"]:
+    if features is not None:
+        return features.value
+    return "paper" if folds is Folds.PAPER else "oof"
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def _stages(text: str | None) -> tuple[StageName, ...]:
+    found = []
+    for word in _words(text):
+        if word not in {StageName.STRUCTURES, StageName.TUMOR}:
+            msg = f"{word[:40]!r} is not one of structures, tumor"
+            raise typer.BadParameter(msg)
+        found.append(StageName(word))
+    return tuple(found)
+
+
+def _begin(request: "CrossvalRequest") -> None:
+    """Refuse what cannot be done, all of it at once; lay the study into its folder."""
+    from lymphct.cli.outlooks import end_for
+    from lymphct.study.nested.beginning import begin_study
+    from lymphct.study.nested.request import foresee_study
+
+    outlook = foresee_study(request)
+    end_for(outlook.problems)
+    for method, why in outlook.left_out.items():
+        logger.warning("method %s is left out: %s", method, why)
+    begin_study(request, outlook)
+
+
+def _hands(devices: str | None) -> "Hands":
+    from lymphct.study.tasks.workers import Hands
+
+    if devices is None:
+        return Hands(jobs=GLOBALS.jobs, devices=(GLOBALS.device,))
+    from lymphct.study.places import named_devices
+
+    return Hands(jobs=GLOBALS.jobs, devices=named_devices(devices))
+
+
+def _do_all(run: Path, hands: "Hands", cluster: str | None) -> None:
+    """Do what is left of a study here or on a cluster, and lay out its tables."""
+    from lymphct.study.nested.publishing import published
+    from lymphct.study.nested.work import open_nested
+
+    if cluster is None:
+        from lymphct.study.tasks.workers import run_here
+
+        run_here(run, open_nested, hands, _told)
+    else:
+        from lymphct.study.tasks.dask_cluster import run_on_dask
+
+        run_on_dask(run, open_nested, cluster, hands.devices, _told)
+    published(run)
+    typer.echo(str(run / "tables"))
+
+
+def _do_next(run: Path, hands: "Hands") -> None:
+    """Do one task, waiting for one as long as others are under way; the last one lays out the tables."""
+    from lymphct.study.nested.work import open_nested
+    from lymphct.study.tasks.board import Board, State
+    from lymphct.study.tasks.workers import partly_failed, take_next
+
+    board = Board(run, open_nested(run))
+    name = take_next(board, hands.devices)
+    is_over = all(map(board.is_done, board.graph))
+    if (name is None and not is_over) or (name is not None and board.state(name) is State.FAILED):
+        raise partly_failed(board)
+    typer.echo("nothing is left" if name is None else name)
+    _publish_if(run, is_over=is_over)
+
+
+def _do_one(run: Path, name: str, hands: "Hands") -> None:
+    """Do a task by its id."""
+    from lymphct.study.nested.work import open_nested
+    from lymphct.study.tasks.board import Board
+    from lymphct.study.tasks.workers import do_task
+
+    board = Board(run, open_nested(run))
+    do_task(board, name, hands.devices)
+    typer.echo(name)
+    _publish_if(run, is_over=all(map(board.is_done, board.graph)))
+
+
+def _publish_if(run: Path, *, is_over: bool) -> None:
+    from lymphct.study.nested.publishing import published
+
+    if is_over:
+        published(run)
+
+
+def _write_plan(run: Path, plan: Plan) -> None:
+    """Write the file of a batch system, in which this very program is called."""
+    from lymphct.study.nested.work import open_nested
+    from lymphct.study.tasks.board import Board
+    from lymphct.study.tasks.exporting import write_plan
+
+    words = [sys.executable, "-c", "from lymphct.cli.main import run; run()"]
+    typer.echo(str(write_plan(Board(run, open_nested(run)), plan.value, shlex.join(words))))
+
+
+def _told(name: str, state: str) -> None:
+    if not GLOBALS.quiet:
+        typer.echo(f"{name}: {state}", err=True)
+
+
+def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_json: AsJson = False) -> None:
+    """The tasks of a study, their states, hours spent and to go."""
+    from lymphct.study.nested.work import open_nested
+    from lymphct.study.tasks.board import Board, board_record
+
+    record: dict[str, Any] = board_record(Board(run, open_nested(run)))
+    if as_json:
+        typer.echo(json.dumps(record))
+        return
+    kinds: dict[str, dict[str, int]] = {}
+    for task in record["tasks"]:
+        counts = kinds.setdefault(task["kind"], {})
+        counts[task["state"]] = counts.get(task["state"], 0) + 1
+    for kind, counts in kinds.items():
+        typer.echo(f"{kind}: {', '.join(f'{count} {state}' for state, count in counts.items())}")
+    for task in record["tasks"]:
+        if task["state"] == "failed":
+            typer.echo(f"{task['id']} failed: {task['error']}")
+        elif task["state"] == "running":
+            typer.echo(f"{task['id']} is running")
+    left = record["hours_to_go"]
+    to_go = "not known yet" if left is None else duration(left * 3600)
+    spent = duration(record["hours_spent"] * 3600)
+    typer.echo(f"{counted(len(record['tasks']), 'task')}; spent {spent}, to go {to_go}")

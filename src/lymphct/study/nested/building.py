@@ -1,0 +1,136 @@
+"""The tasks of a nested cross-validation and what each waits for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from lymphct.core.terms import StageName
+from lymphct.io.results.jsonfile import JSON
+from lymphct.study.nested.plan import ATTENTION, COHORT, CascadeRole, NestedPlan, cascades_of
+from lymphct.study.tasks.graph import Graph, Task
+
+CHUNKS: Final = 40
+"""Tasks that prepare a cohort, at most: a program that starts for each patient would cost more."""
+LEAST: Final = 5
+"""Patients in such a task, at least."""
+
+PREDICTIONS: Final = "predictions"
+TABLES: Final = "tables"
+"""Ids of the last two tasks."""
+
+NOTHING: Final = "nothing"
+"""Stands for the cascade of methods that need none."""
+
+Variants = Mapping[str, str]
+"""Short name of each method → the cascade whose evidence it judges."""
+
+
+def nested_graph(plan: NestedPlan, variants: Variants) -> Graph:
+    """Return the tasks of a study.
+
+    Args:
+        plan: its facts.
+        variants: of each of its methods.
+
+    """
+    return Graph(_tasks(plan, variants))
+
+
+def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
+    needed = [name for name in dict.fromkeys(variants.values()) if name != NOTHING]
+    prepared: dict[str, tuple[str, ...]] = {}
+    if needed:
+        for cohort in plan.cohorts:
+            chunks = list(preparations(plan, cohort))
+            prepared[cohort] = tuple(task.id for task in chunks)
+            yield from chunks
+    for fold in range(1, len(plan.nested) + 1):
+        seen: dict[str, list[str]] = {variant: [] for variant in (*needed, NOTHING)}
+        for variant in needed:
+            for cascade in cascades_of(plan, fold, variant):
+                is_first = variant == needed[0]
+                yield from _cascade(plan, cascade, prepared, with_shared=is_first)
+                seen[variant] += [f"examine.{cascade.name}.{cohort}" for cohort in plan.cohorts]
+        for method, variant in variants.items():
+            yield Task(
+                id=f"judge.fold{fold}.{method}",
+                kind="judge",
+                arguments={"fold": fold, "method": method, "variant": variant},
+                after=tuple(seen[variant]),
+            )
+    judged = tuple(
+        f"judge.fold{fold}.{method}" for fold in range(1, len(plan.nested) + 1) for method in variants
+    )
+    yield Task(id=PREDICTIONS, kind="predictions", after=judged)
+    yield Task(id=TABLES, kind="tables", after=(PREDICTIONS,))
+
+
+def preparations(plan: NestedPlan, cohort: str) -> Iterator[Task]:
+    """Yield the tasks that prepare a cohort, a few patients each."""
+    ids = plan.ids(cohort)
+    size = max(LEAST, -(-len(ids) // CHUNKS))
+    for number, start in enumerate(range(0, len(ids), size), start=1):
+        patients: list[JSON] = [*ids[start : start + size]]
+        yield Task(
+            id=f"prepare.{cohort}.{number:02d}",
+            kind="prepare",
+            arguments={"cohort": cohort, "patients": patients},
+        )
+
+
+def _cascade(
+    plan: NestedPlan, cascade: CascadeRole, prepared: Mapping[str, Sequence[str]], *, with_shared: bool
+) -> Iterator[Task]:
+    """Yield what one cascade takes, from statistics to the patients it examines."""
+    shared, ready = cascade.shared, tuple(prepared[COHORT])
+    learned = f"learned.{shared}"
+    networks = tuple(
+        f"{stage}.{shared}"
+        for stage in (StageName.STRUCTURES, StageName.TUMOR)
+        if stage in plan.learned_stages
+    )
+    arguments = _arguments(cascade)
+    common = _arguments(CascadeRole(fold=cascade.fold, inner=cascade.inner))
+    if with_shared:
+        yield Task(id=learned, kind="learned", arguments=common, after=ready)
+        for name in networks:
+            stage = {"stage": name.partition(".")[0]}
+            yield Task(
+                id=name,
+                kind="train",
+                arguments={**common, **stage},
+                after=(*ready, learned),
+                needs_device=True,
+            )
+        if plan.sources.networks:
+            yield Task(id=f"networks.{shared}", kind="networks", arguments=common, after=(learned, *networks))
+    guides = (f"networks.{shared}",) if plan.sources.networks else ()
+    nodes, calls = f"nodes.{cascade.name}", f"identification.{cascade.name}"
+    yield Task(
+        id=nodes,
+        kind="train",
+        arguments={**arguments, "stage": "nodes"},
+        after=(*ready, learned, *guides),
+        needs_device=True,
+    )
+    yield Task(
+        id=calls,
+        kind="train",
+        arguments={**arguments, "stage": "identification"},
+        after=(*ready, learned, nodes),
+        needs_device=True,
+    )
+    bundle = f"bundle.{cascade.name}"
+    yield Task(id=bundle, kind="bundle", arguments=arguments, after=(learned, *networks, nodes, calls))
+    for cohort in plan.cohorts:
+        yield Task(
+            id=f"examine.{cascade.name}.{cohort}",
+            kind="examine",
+            arguments={**arguments, "cohort": cohort},
+            after=(bundle, *prepared[cohort]),
+            needs_device=True,
+        )
+
+
+def _arguments(cascade: CascadeRole) -> dict[str, JSON]:
+    fields: dict[str, JSON] = {"fold": cascade.fold, "inner": cascade.inner}
+    return fields if cascade.variant == ATTENTION else {**fields, "variant": cascade.variant}

@@ -1,0 +1,221 @@
+"""What a nested cross-validation is, as `study.json` keeps it: who is in which fold, with which settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lymphct.cascade.settings import Config, MaskSource
+from lymphct.core.errors import InputError
+from lymphct.core.leakage import Roles
+from lymphct.core.patient import Clinical
+from lymphct.core.terms import StageName
+from lymphct.evaluation.folds import Fold
+from lymphct.io.results.jsonfile import JSON
+from lymphct.study.nested.folds import FeaturesKind, FoldsKind, NestedFold
+from lymphct.study.sources import MaskSources
+
+FORMAT: Final = "lymphct-crossval-1"
+COHORT: Final = "cohort"
+"""Name of the cohort that is cross-validated; external ones are `external1`, `external2`, …"""
+ATTENTION: Final = "attention"
+"""The cascade whose stage 1 is guided by attention; `none` has the same code without."""
+
+
+class StoredFold(BaseModel):
+    """Ids of the parts of a fold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @classmethod
+    def of(cls, fold: Fold) -> Self:
+        """Return what is stored of a fold."""
+        return cls(train=fold.train, validation=fold.validation, test=fold.test)
+
+    @property
+    def fold(self) -> Fold:
+        """The fold."""
+        return Fold(train=self.train, validation=self.validation, test=self.test)
+
+
+class StoredNestedFold(BaseModel):
+    """An outer fold and its inner ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    outer: StoredFold
+    inner: tuple[StoredFold, ...] = ()
+
+
+class StudyPatient(BaseModel):
+    """What the manifest says of a patient besides the files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cohort: str
+    n_status: int | None
+    ct_reported_n: int | None = None
+    center: str = ""
+    tumor_location: str = ""
+
+    @property
+    def clinical(self) -> Clinical:
+        """The same for methods."""
+        return Clinical(
+            n_status=self.n_status,
+            ct_reported_n=self.ct_reported_n,
+            tumor_location=self.tumor_location,
+            center=self.center,
+        )
+
+
+class NestedPlan(BaseModel):
+    """The facts of the study; its settings hold sizes of the working grid.
+
+    Attributes:
+        name: of the study.
+        seed: of folds, weights and patches.
+        salt: key of the hashes of patient ids in everything that was fitted.
+        threads: of each task.
+        is_phantom: whether patients are synthetic.
+        folds: how the outer folds were drawn.
+        features: what the status methods learn from.
+        methods: short names, in the order of the tables.
+        labels: numbering of the structures in the files; a path where a file says it.
+        work: store of the prepared patients, where it is not the run's own.
+        config: settings.
+        given: stages whose masks the manifest gives instead of the networks, also for tested patients.
+        init: bundle whose networks of structures and tumor are taken over; with the digest it had.
+        structures_source: whose structures guide stage 1; likewise `tumor_source`.
+        manifests: file of each cohort, by its name.
+        patients: everybody by id.
+        nested: the folds.
+
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    seed: int
+    salt: str
+    threads: int
+    is_phantom: bool
+    folds: FoldsKind
+    features: FeaturesKind
+    methods: tuple[str, ...]
+    labels: str = "auto"
+    work: str | None = None
+    config: Config
+    given: tuple[StageName, ...] = ()
+    init: str | None = None
+    init_digest: str = ""
+    taken: tuple[StageName, ...] = ()
+    structures_source: MaskSource = "given"
+    tumor_source: MaskSource = "given"
+    manifests: dict[str, str]
+    patients: dict[str, StudyPatient]
+    nested: tuple[StoredNestedFold, ...]
+
+    @classmethod
+    def of(cls, facts: Mapping[str, JSON]) -> Self:
+        """Return the plan that a study keeps.
+
+        Raises:
+            InputError: it is not valid.
+
+        """
+        try:
+            return cls.model_validate(dict(facts))
+        except ValidationError as error:
+            msg = f"not a plan of ours: {error.errors()[0]['msg']}"
+            raise InputError(msg, code="E_PLAN", cure="begin a new study") from error
+
+    @property
+    def outer_folds(self) -> tuple[NestedFold, ...]:
+        """The folds, outer and inner."""
+        return tuple(
+            NestedFold(outer=stored.outer.fold, inner=tuple(inner.fold for inner in stored.inner))
+            for stored in self.nested
+        )
+
+    @property
+    def sources(self) -> MaskSources:
+        """Whose masks guide stage 1."""
+        return MaskSources(structures=self.structures_source, tumor=self.tumor_source)
+
+    @property
+    def learned_stages(self) -> tuple[StageName, ...]:
+        """The stages of a cascade that are trained here, in their order."""
+        elsewhere = {*self.given, *self.taken}
+        stages = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES, StageName.IDENTIFICATION)
+        return tuple(stage for stage in stages if stage not in elsewhere)
+
+    @property
+    def cohorts(self) -> tuple[str, ...]:
+        """Names of the cohorts, the one that is cross-validated first."""
+        return (COHORT, *sorted(name for name in self.manifests if name != COHORT))
+
+    def ids(self, cohort: str) -> tuple[str, ...]:
+        """Return the patients of a cohort, sorted."""
+        return tuple(sorted(name for name, entry in self.patients.items() if entry.cohort == cohort))
+
+    def store(self, run: Path) -> Path:
+        """Return the folder of the prepared patients."""
+        return run / "prepared" if self.work is None else Path(self.work)
+
+    def settings(self, variant: str) -> Config:
+        """Return the settings of a cascade: without attention, nothing else is different."""
+        if variant == ATTENTION:
+            return self.config
+        heads = self.config.nodes.heads.model_copy(update={"use_attention": False})
+        nodes = self.config.nodes.model_copy(update={"heads": heads, "hard_gate": False})
+        return self.config.model_copy(update={"nodes": nodes})
+
+
+class CascadeRole(BaseModel):
+    """One cascade that is trained: arguments of its tasks.
+
+    Attributes:
+        fold: outer fold, from 1.
+        inner: inner fold, from 1; 0 where there are none.
+        variant: with attention or without.
+
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    fold: int
+    inner: int
+    variant: str = ATTENTION
+
+    @property
+    def shared(self) -> str:
+        """Name of what cascades of all variants share."""
+        return f"fold{self.fold}" + (f".inner{self.inner}" if self.inner else "")
+
+    @property
+    def name(self) -> str:
+        """Name of the cascade."""
+        return self.shared + ("" if self.variant == ATTENTION else f".{self.variant}")
+
+    def part(self, plan: NestedPlan) -> Fold:
+        """Return whose images it learns from, and whom it examines for the status methods."""
+        return plan.outer_folds[self.fold - 1].cascades[max(self.inner - 1, 0)]
+
+    def roles(self, plan: NestedPlan) -> Roles:
+        """Return who teaches it, and who chooses."""
+        part = self.part(plan)
+        return Roles(train=part.train, validation=part.validation)
+
+    def examined(self, plan: NestedPlan) -> tuple[str, ...]:
+        """Return whom it examines of its own cohort, sorted: those it never saw, and in-sample its own."""
+        fold = plan.outer_folds[self.fold - 1]
+        own = self.part(plan).test if fold.inner else fold.roles.everybody
+        return tuple(sorted((*own, *fold.outer.test)))
+
+
+def cascades_of(plan: NestedPlan, fold: int, variant: str) -> tuple[CascadeRole, ...]:
+    """Return the cascades that are trained in an outer fold, from 1."""
+    count = len(plan.nested[fold - 1].inner)
+    numbers = range(1, count + 1) if count else (0,)
+    return tuple(CascadeRole(fold=fold, inner=number, variant=variant) for number in numbers)

@@ -1,0 +1,151 @@
+"""A nested cross-validation in its folder: what each task is made from, and who does it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lymphct.core.errors import InputError
+from lymphct.core.terms import StageName
+from lymphct.io.images.labels import label_scheme
+from lymphct.io.manifest import PatientRecord
+from lymphct.io.manifests import read_manifests
+from lymphct.io.results.jsonfile import JSON, read_json
+from lymphct.io.results.made import Recipe, key_of
+from lymphct.patients.preparation import Preparation, is_prepared
+from lymphct.study.nested.plan import COHORT, FORMAT, CascadeRole, NestedPlan
+from lymphct.study.tasks.board import Doing
+from lymphct.study.tasks.graph import Graph, Study, Task
+
+_CODE: Final = {
+    "prepare": ("patients.preparation",),
+    "learned": ("cascade.learned",),
+    "train": ("cascade.fitting", "study.nested.guard"),
+    "networks": ("cascade.models", "study.nested.guard"),
+    "bundle": ("cascade.models", "study.nested.guard"),
+    "examine": ("cascade.evidence", "study.evidence"),
+    "judge": ("baselines.table", "study.nested.judging"),
+    "predictions": ("study.nested.tables",),
+    "tables": ("study.nested.tables",),
+}
+"""Kind → whose code its result depends on, closed over imports."""
+
+_SHARED: Final = ("imaging", "registration", "attention", "cascade")
+"""Groups of settings on which every network depends."""
+
+
+@dataclass(frozen=True, slots=True)
+class NestedWork:
+    """What the tasks of a study mean; nothing that computes is loaded before a task is done."""
+
+    run: Path
+    study: Study
+    plan: NestedPlan
+    records: dict[str, PatientRecord] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        """The tasks."""
+        return self.study.graph
+
+    @property
+    def threads(self) -> int:
+        """Threads of each task."""
+        return self.plan.threads
+
+    @property
+    def preparation(self) -> Preparation:
+        """How patients are prepared, and where."""
+        return Preparation(
+            folder=self.plan.store(self.run),
+            spacing=self.plan.config.imaging.spacing,
+            registration=self.plan.config.registration,
+            labels=label_scheme(self.plan.labels),
+        )
+
+    def recipe(self, task: Task) -> Recipe:
+        """Return what a task is made from, besides the results before it."""
+        return Recipe(settings=self._settings(task), code=_CODE[task.kind])
+
+    def _settings(self, task: Task) -> dict[str, JSON]:
+        plan, arguments = self.plan, dict(task.arguments)
+        fields: Any = plan.model_dump(mode="json")
+        if task.kind == "prepare":  # the files count, too: `holds`
+            return {**arguments, **self.preparation.settings}
+        if task.kind == "predictions":
+            return {"patients": fields["patients"], "methods": list(plan.methods)}
+        if task.kind == "tables":
+            names = ("seed", "methods", "features", "is_phantom")
+            return {name: fields[name] for name in names}
+        if task.kind == "judge":
+            who = fields["nested"][int(str(task.arguments["fold"])) - 1]
+            return {
+                **arguments,
+                "seed": plan.seed,
+                "folds": who,
+                "patients": fields["patients"],
+                "metastasis": fields["config"]["metastasis"],
+            }
+        return {**arguments, "salt": plan.salt, **self._of_cascade(task, fields)}
+
+    def _of_cascade(self, task: Task, fields: dict[str, Any]) -> dict[str, JSON]:
+        """Return who teaches a cascade, whom it examines, and the settings that count."""
+        plan = self.plan
+        cascade = CascadeRole.model_validate(
+            {name: task.arguments[name] for name in CascadeRole.model_fields if name in task.arguments}
+        )
+        roles = cascade.roles(plan)
+        config: Any = plan.settings(cascade.variant).model_dump(mode="json")
+        groups = {name: config[name] for name in _SHARED}
+        found: dict[str, JSON] = {
+            "train": list(roles.train),
+            "validation": list(roles.validation),
+            "seed": plan.seed,
+            "init": plan.init_digest,
+            **{name: fields[name] for name in ("structures_source", "tumor_source", "given")},
+        }
+        if task.kind == "train":
+            groups |= {name: config[name] for name in _groups(str(task.arguments["stage"]))}
+        if task.kind == "examine":
+            cohort = str(task.arguments["cohort"])
+            found["asked"] = [*(cascade.examined(plan) if cohort == COHORT else plan.ids(cohort))]
+            found["features"] = plan.features
+            groups["patches"] = config["metastasis"]["patches"]
+        return {**found, "settings": groups}
+
+    def holds(self, task: Task, folder: Path) -> bool:
+        """Tell whether the prepared images are still those a task made, of files that did not change."""
+        if task.kind != "prepare":
+            return True
+        try:
+            keys: Any = read_json(folder / "prepared.json")
+            return all(
+                key == key_of(self.preparation.store.place(name))
+                and is_prepared(self.records[name], self.preparation)
+                for name, key in keys.items()
+            )
+        except (InputError, KeyError):
+            return False
+
+    def make(self, task: Task, doing: Doing) -> None:
+        """Do a task."""
+        from lymphct.study.nested.doing import Materials, do_kind  # noqa: PLC0415 - loads torch
+
+        do_kind(Materials(self.run, self.plan, self.preparation, self.records), task, doing)
+
+
+def _groups(stage: str) -> tuple[str, ...]:
+    """Return the groups of settings a stage depends on: stage 2 goes on from stage 1."""
+    return (stage, "nodes") if stage == StageName.IDENTIFICATION else (stage,)
+
+
+def open_nested(run: Path) -> NestedWork:
+    """Open the study in a folder.
+
+    Raises:
+        InputError: there is none, or its manifests are gone.
+
+    """
+    study = Study.read(run, FORMAT)
+    plan = NestedPlan.of(study.facts)
+    manifest = read_manifests([Path(plan.manifests[name]) for name in plan.cohorts])
+    return NestedWork(run, study, plan, {record.patient_id: record for record in manifest.patients})

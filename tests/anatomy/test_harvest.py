@@ -1,0 +1,46 @@
+"""What of a network's tumor may teach: sure voxels of one component of a size that can be."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from lymphct.anatomy.harvest import harvested
+from lymphct.anatomy.settings import TumorHarvestSettings, TumorSettings
+from lymphct.core.arrays import AnyArray
+from lymphct.core.geometry import Geometry
+from lymphct.core.volume import Volume
+
+SETTINGS = TumorHarvestSettings(confidence=0.7, least_volume=20, largest_volume=1000)
+
+
+def told(row: AnyArray | list[float], spacing: float = 2.0) -> Volume:
+    array = np.array([[row]], dtype=np.float32)
+    return Volume(array=array, geometry=Geometry(shape=array.shape, spacing=(spacing,) * 3))
+
+
+def test_unsure_voxels_and_small_components_teach_nothing() -> None:
+    found = harvested(told([0.1, 0.4, 0.6, 0.9, 0.8, 0.1, 0.95, 0.2]), TumorSettings(), SETTINGS)
+    # 0.4 and 0.6 are not sure enough to be either; the lone 0.95 is the smaller component.
+    assert found.labels.array.ravel().tolist() == [0, 255, 255, 1, 1, 0, 255, 0]
+    assert found.refused == ""
+    assert found.volume == 3 * 8.0
+    assert found.confidence == pytest.approx((0.6 + 0.9 + 0.8) / 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ([0.1, 0.2, 0.3], "no tumor was found"),
+        ([0.1, 0.9, 0.9], "a tumor of 16 mm³ is too small (limit 20)"),
+        ([0.9] * 200, "a tumor of 1600 mm³ is too large (limit 1000)"),
+        ([0.6] * 4, "no voxel of it is sure enough"),
+    ],
+)
+def test_a_tumor_that_cannot_be_is_refused_with_the_measured_value(row: list[float], words: str) -> None:
+    assert harvested(told(row), TumorSettings(), SETTINGS).refused == words
+
+
+def test_without_a_limit_every_voxel_speaks() -> None:
+    trusting = TumorHarvestSettings(confidence=0, least_volume=0)
+    found = harvested(told([0.45, 0.55, 0.9]), TumorSettings(), trusting)
+    assert_array_equal(found.labels.array.ravel(), [0, 1, 1])

@@ -1,0 +1,174 @@
+"""`lymphct crossval` from the manifest to the tables."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import FINDING, SHORT
+from tests.study.nested.cohorts import write_cohort
+
+from lymphct.cli import commands
+from lymphct.cli.main import exit_code, new_app
+from lymphct.io.results.jsonfile import read_json
+from lymphct.io.results.store import TIMINGS_FILE
+from lymphct.io.table import read_table
+from lymphct.patients.phantoms import PhantomCohort, write_phantoms
+from lymphct.phantom.settings import PhantomSettings
+from lymphct.scoring.score_table import read_scores
+from lymphct.study.nested.guard import BUNDLE
+from lymphct.study.nested.tables import COLUMNS
+
+METHODS = "ct_reported"
+
+
+def lymphct(*words: object) -> int:
+    app = new_app()
+    commands.register(app)
+    return exit_code(app, [str(word) for word in words])
+
+
+def digests(run: Path) -> dict[str, str]:
+    places = [run / "tasks", run / "tables", run / "predictions"]
+    files = [file for place in places for file in place.rglob("*") if file.is_file()]
+    return {
+        file.relative_to(run).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in (*sorted(files), run / "predictions.csv")
+        if file.name != TIMINGS_FILE
+    }
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("cohorts")
+    return (
+        write_cohort(folder / "c", 40).path,
+        write_cohort(folder / "e", 6, prefix="ext").path,
+    )
+
+
+def test_a_study_of_reports_from_manifest_to_tables(
+    tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, (cohort, external) = tmp_path / "run", cohorts
+    begin = ["crossval", cohort, "--out", run, "--external", external, "--methods", METHODS]
+    assert lymphct(*begin) == 0
+    rows = read_table(run / "predictions.csv", COLUMNS)
+    own = [row.cells for row in rows if row.cells["cohort"] == "cohort"]
+    assert len(own) == 40
+    assert {cells["fold"] for cells in own} == set("12345")
+    others = [row.cells for row in rows if row.cells["cohort"] == "external1"]
+    assert [cells["fold"] for cells in others] == [""] * 6
+    scores = read_scores(run / "predictions" / "cohort" / "ct_reported.csv")
+    assert len(scores.patients) == 40
+    assert "| ct_reported | 40 (20) |" in (run / "tables" / "table6.md").read_text()
+    assert "| ct_reported | 6 (3) |" in (run / "tables" / "table7_external1.md").read_text()
+    before = digests(run)
+    capsys.readouterr()
+    assert lymphct("crossval", run) == 0  # nothing is left
+    assert lymphct(*begin) == 0
+    assert digests(run) == before
+    assert lymphct("study", "show", run, "--json") == 0
+    states = json.loads(capsys.readouterr().out.splitlines()[-1])["states"]
+    assert states == {"done": 7, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
+
+
+def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path, Path]) -> None:
+    words = ["crossval", cohorts[0], "--methods", METHODS, "--threads", "1"]
+    assert lymphct(*words, "--out", tmp_path / "here") == 0
+    assert lymphct(*words, "--out", tmp_path / "jobs", "--plan", "sbatch") == 0
+    plan = tmp_path / "jobs" / "study.json"
+    here = json.loads((tmp_path / "here" / "study.json").read_text())
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "study": here["study"]}))  # the same salt
+    assert "--array=1-7%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
+    for _ in range(8):  # one more than there are tasks
+        assert lymphct("crossval", tmp_path / "jobs", "--next") == 0
+    assert digests(tmp_path / "jobs") == digests(tmp_path / "here")
+
+
+def test_what_does_not_go_together_is_refused(
+    tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, (cohort, _) = tmp_path / "run", cohorts
+    assert lymphct("crossval", cohort) == 2
+    assert "a new study needs --out" in capsys.readouterr().err
+    assert lymphct("crossval", cohort, "--out", run, "--next", "--plan", "sbatch") == 2
+    assert "--next and --plan exclude each other" in capsys.readouterr().err
+    assert lymphct("crossval", cohort, "--out", run, "--given", "nodes") == 2
+    assert "'nodes' is not one of structures, tumor" in capsys.readouterr().err
+    assert lymphct("crossval", cohort, "--out", run, "--methods", METHODS) == 0
+    assert lymphct("crossval", cohort, "--out", run, "--methods", METHODS, "--seed", "1") == 2
+    assert "a study with other seed, nested" in capsys.readouterr().err
+    assert lymphct("crossval", run, "--out", run) == 2
+    assert lymphct("crossval", tmp_path) == 3  # no study there
+    assert "study.json: no such file" in capsys.readouterr().err
+    assert lymphct("crossval", run, "--task", "nothing") == 2
+    assert "the study has no task 'nothing'" in capsys.readouterr().err
+
+
+def test_a_folder_with_something_else_is_left_alone(
+    tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    assert lymphct("crossval", cohorts[0], "--out", tmp_path, "--methods", METHODS) == 5
+    assert "holds no study of ours, but for example letter.txt" in capsys.readouterr().err
+
+
+def test_settings_on_which_nothing_depends_leave_what_is_there(
+    tmp_path: Path, cohorts: tuple[Path, Path]
+) -> None:
+    run = tmp_path / "run"
+    words = ["crossval", cohorts[0], "--out", run, "--methods", METHODS]
+    assert lymphct(*words) == 0
+    before = digests(run)
+    assert lymphct(*words, "--set", "nodes.threshold=0.4") == 0
+    assert digests(run) == before
+    assert lymphct(*words, "--set", "metastasis.volume=total") == 0
+    assert digests(run) != before
+
+
+SETTINGS = [word for setting in (*SHORT, *FINDING) for word in ("--set", setting)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_study_of_phantoms_survives_kills(tmp_path: Path) -> None:
+    manifests = []
+    for name, patients, seed in (("c", 24, 4), ("e", 4, 11)):
+        settings = PhantomSettings(size="nano", mode="unbiased", phase_shift=False)
+        phantoms = PhantomCohort(folder=tmp_path / name, settings=settings, seed=seed, patients=patients)
+        manifests.append(write_phantoms(phantoms))
+    words = [
+        "crossval",
+        manifests[0],
+        "--external",
+        manifests[1],
+        "--given",
+        "structures,tumor",
+        "--inner",
+        "2",
+    ]
+    words += ["--methods", "combined,nodes,tumor,ct_reported", "--config", "phantom_nano", *SETTINGS]
+    words += ["--threads", "1", "--device", "cpu", "--work", tmp_path / "prepared"]
+    assert lymphct(*words, "--out", tmp_path / "quiet") == 0
+    command = [sys.executable, "-c", "from lymphct.cli.main import run; run()", *map(str, words)]
+    moments = np.random.default_rng(0)
+    for jobs in ("1", "2", "2", "1"):
+        process = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "killed"), "--jobs", jobs], start_new_session=True
+        )
+        time.sleep(moments.uniform(20, 60))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert lymphct(*words, "--out", tmp_path / "killed") == 0
+    assert digests(tmp_path / "killed") == digests(tmp_path / "quiet")
+    table = (tmp_path / "quiet" / "tables" / "table6.md").read_text()
+    assert all(f"| {method} | " in table for method in ("combined", "nodes", "tumor", "ct_reported"))
+    info = read_json(tmp_path / "quiet" / "tasks" / "bundle.fold1.inner1" / BUNDLE / "bundle.json")
+    assert set(info["parts"]) == {"nodes", "identification"}  # type: ignore[call-overload, index, arg-type]
