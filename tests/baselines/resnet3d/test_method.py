@@ -154,7 +154,9 @@ def test_without_changes_a_box_stays_as_it_is() -> None:
 
 def test_mirroring_moves_both_phases_and_the_mask_together() -> None:
     mirrored = augmented(box_of(1), STILL.model_copy(update={"mirror_axes": (True, True, True)}), rng(4))
-    flips = [np.flip(box_of(1), [axis + 1 for axis in range(3) if number >> axis & 1]) for number in range(8)]
+    flips = [
+        np.flip(box_of(1), tuple(axis + 1 for axis in range(3) if number >> axis & 1)) for number in range(8)
+    ]
     matches = [np.allclose(mirrored, flip, atol=1e-6) for flip in flips]
     assert sum(matches) == 1
 
