@@ -36,6 +36,7 @@ from lymphct.study.bundling import add_part, parts_in, write_part_alone
 from lymphct.study.few import Cast, chosen_cast, scored_records
 from lymphct.study.guiding import tell_tumors
 from lymphct.study.harvest_scores import scored_networks, tell_scores
+from lymphct.study.harvest_table import FINAL, TEACHER, TUNED
 from lymphct.study.in_turn import in_turn
 from lymphct.study.keeping import lesson_checkpoints
 from lymphct.study.places import free_device
@@ -46,8 +47,6 @@ from lymphct.study.request import FEW, HARVEST, TrainingRequest
 logger = logging.getLogger(__name__)
 
 STAGE: Final = StageName.TUMOR
-TEACHER, TUNED, FINAL = "teacher", "tuned", "final"
-"""The three networks, and their folders."""
 RECORD_FILE: Final = "record.json"
 LESSON: Final = "lesson"
 """Key of what a network learned from, in its own bundle."""
