@@ -72,9 +72,9 @@ class NestedWork:
         if task.kind == "prepare":  # the files count, too: `holds`
             return {**arguments, **self.preparation.settings}
         if task.kind == "predictions":
-            return {"patients": fields["patients"], "methods": list(plan.methods)}
+            return {"patients": fields["patients"], "methods": [*plan.methods]}
         if task.kind == "tables":
-            names = ("seed", "methods", "features", "is_phantom")
+            names = ("seed", "methods", "features", "is_phantom", "patients")
             return {name: fields[name] for name in names}
         if task.kind == "judge":
             who = fields["nested"][int(str(task.arguments["fold"])) - 1]
@@ -84,6 +84,8 @@ class NestedWork:
                 "folds": who,
                 "patients": fields["patients"],
                 "metastasis": fields["config"]["metastasis"],
+                "baselines": fields["config"]["baselines"],
+                "kinetics": plan.kinetics_digest if task.arguments["method"] == "resnet3d" else "",
             }
         return {**arguments, "salt": plan.salt, **self._of_cascade(task, fields)}
 
@@ -109,7 +111,10 @@ class NestedWork:
             cohort = str(task.arguments["cohort"])
             found["asked"] = [*(cascade.examined(plan) if cohort == COHORT else plan.ids(cohort))]
             found["features"] = plan.features
+            found["extras"] = [*plan.extras.get(cascade.variant, ())]
             groups["patches"] = config["metastasis"]["patches"]
+            if found["extras"]:
+                groups["baselines"] = config["baselines"]
         return {**found, "settings": groups}
 
     def holds(self, task: Task, folder: Path) -> bool:
