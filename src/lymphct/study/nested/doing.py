@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lymphct.baselines.table import METHODS
+from lymphct.baselines.table import methods
 from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.examination import Given
 from lymphct.cascade.fitting import fit_stage
@@ -24,6 +24,7 @@ from lymphct.core.leakage import NOBODY, FittedOn, Roles
 from lymphct.core.terms import PHANTOM_NOTICE, StageName
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import Bundle, PartInfo, read_bundle, write_bundle
+from lymphct.io.models.loading import read_pretrained
 from lymphct.io.results.fingerprints import code_version
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.results.made import Recipe, key_of, made
@@ -225,7 +226,8 @@ def _examine(materials: Materials, task: Task, doing: Doing) -> None:
     plan, cascade, cohort = materials.plan, _cascade(task), str(task.arguments["cohort"])
     names = cascade.examined(plan) if cohort == COHORT else plan.ids(cohort)
     models = materials.artefacts.models(cascade, names, doing.device)
-    settings = EvidenceSettings.of(plan.settings(cascade.variant))
+    asked: Any = plan.extras.get(cascade.variant, ())  # needs of methods, as the table of methods has them
+    settings = EvidenceSettings.of(plan.settings(cascade.variant), asked)
     patients, lost = materials.patients, {}
     for name in names:
 
@@ -270,7 +272,8 @@ def _judge(materials: Materials, task: Task, doing: Doing) -> None:
     )
     others = [patient for cohort in plan.cohorts if cohort != COHORT for patient in plan.ids(cohort)]
     asked = {patient: views.asked(patient) for patient in (*nested.outer.test, *others)}
-    method = METHODS[name](plan.config.metastasis)
+    kinetics = None if plan.kinetics is None else read_pretrained(Path(plan.kinetics)).tensors
+    method = methods(plan.config.baselines, kinetics)[name](plan.config.metastasis)
     found = judged_in_fold(method, train, validation, asked, seed=plan.seed)
     write_json(doing.folder / JUDGED_FILE, _judged_record(found, plan, method.name))
 

@@ -1,4 +1,4 @@
-"""Table I of a study: from the cells of its manifests, and the lymph nodes that were drawn."""
+"""Tab. I of a study: from the cells of its manifests, and the lymph nodes that were drawn."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def first_table(
     prepared: Mapping[str, StoredPatient],
     notes: tuple[str, ...] = (),
 ) -> PrintedTable:
-    """Return Table I of the cohorts of a study.
+    """Return Tab. I of the cohorts of a study.
 
     Args:
         plan: of the study.
@@ -41,7 +41,7 @@ def first_table(
 
 
 def characteristics(record: PatientRecord, stored: StoredPatient | None) -> Characteristics:
-    """Return what Table I tells of a patient; a cell it cannot read counts as missing.
+    """Return what Tab. I tells of a patient; a cell it cannot read counts as missing.
 
     >>> from pathlib import Path
     >>> cells = {"sex": "female", "pT": "T3", "pN": "pN1b", "age": "61", "tumor_location": "head/uncinate"}

@@ -14,6 +14,7 @@ from lymphct.report.studies.checklists import SHEETS, answers, sheet
 from lymphct.report.studies.printed import PrintedTable
 from lymphct.scoring.score_table import ScoreTable
 from lymphct.scoring.status import StatusEvaluation, StatusRequest, measure_status
+from lymphct.scoring.status_tables import OUTCOMES
 
 SHEETS_FOLDER: Final = "checklists"
 ABLATION: Final = ("tumor", "nodes_without_attention", "nodes", "combined")
@@ -68,9 +69,7 @@ def _risk_table(found: Mapping[str, StatusEvaluation], names: Mapping[str, str])
         area, calibration = record["auc"] or {}, record["calibration"] or {}
         delong = area.get("delong") or {}
         limits = f" [{shown(delong.get('low'))}–{shown(delong.get('high'))}]" if delong else ""
-        means = [
-            (record["risk"] or {}).get(outcome, {}).get("mean") for outcome in ("n_positive", "n_negative")
-        ]
+        means = [(record["risk"] or {}).get(outcome, {}).get("mean") for outcome in OUTCOMES]
         rows.append(
             [
                 names[method],
@@ -86,7 +85,7 @@ def _risk_table(found: Mapping[str, StatusEvaluation], names: Mapping[str, str])
         caption="Discrimination, calibration and risk of every method",
         heading=("method", "scored of patients (N+)", "AUROC over the folds [95 %]",
                  "AUROC, pooled [DeLong 95 %]", "calibration slope", "Brier score",
-                 "mean score N+ / N−"),
+                 "mean score N− / N+"),
         rows=rows,
     )  # fmt: skip
 

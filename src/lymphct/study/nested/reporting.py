@@ -52,7 +52,7 @@ class Source:
         plan: of the study.
         predicted: folder of `tables.write_predictions`.
         tables: folder of `tables.write_tables`.
-        first: Table I.
+        first: Tab. I.
         versions: of Python and libraries.
 
     """
@@ -124,7 +124,7 @@ def write_report(folder: Path, source: Source) -> None:
         checklist_section(facts),
     ]
     page = EvaluationPage(
-        title=f"Study {source.plan.name}",
+        title=f"Cross-validation: {source.plan.name}",
         bundles=[],
         stamps=source.stamps,
         sections=sections,

@@ -34,6 +34,7 @@ def study_facts(plan: NestedPlan, versions: Mapping[str, str], lacking: Mapping[
     known = [plan.patients[name].n_status for name in plan.ids(COHORT)]
     centers = sorted({entry.center for entry in plan.patients.values() if entry.center})
     others = [method for method in plan.methods if method not in CONTROLS]
+    of_images = _of_images(plan) if _looks_at_images(plan) else {}
     facts = {
         "goal": "development and nested cross-validation of models that predict the N status from CT"
         + (", with an external evaluation" if len(plan.cohorts) > 1 else ""),
@@ -44,15 +45,9 @@ def study_facts(plan: NestedPlan, versions: Mapping[str, str], lacking: Mapping[
         "negatives": str(sum(status == 0 for status in known)),
         "excluded": "patients with an exclude_reason in the manifest were left out beforehand",
         "folds": _folds(plan),
-        "model": _model(plan),
-        "preprocessing": _preprocessing(plan.config),
-        "patches": _patches(plan.config),
-        "training": _training(plan),
-        "chosen": _chosen(plan.config),
+        **of_images,
         "ensemble": _ensemble(plan),
         "thresholds": "thresholds maximise the balanced accuracy of validation patients",
-        "balance": "batches of the status network hold as many N+ as N−; scores are not recalibrated",
-        "masks": _masks(plan),
         "metrics": METRICS,
         "statistics": STATISTICS,
         "comparators": ", ".join(name for name in others if name != "combined"),
@@ -64,6 +59,24 @@ def study_facts(plan: NestedPlan, versions: Mapping[str, str], lacking: Mapping[
         "version": versions.get("lymphct", ""),
     }
     return {name: text for name, text in facts.items() if text}
+
+
+def _looks_at_images(plan: NestedPlan) -> bool:
+    """Tell whether any method judges more than what the manifest says."""
+    needs = {need for name in plan.methods for need in METHODS[name](plan.config.metastasis).needs}
+    return bool(needs - {"ct_reported_n", "center"})
+
+
+def _of_images(plan: NestedPlan) -> dict[str, str]:
+    return {
+        "model": _model(plan),
+        "preprocessing": _preprocessing(plan.config),
+        "patches": _patches(plan.config),
+        "training": _training(plan),
+        "chosen": "the epoch that is best on validation patients is kept, operating points are chosen on them",
+        "balance": "batches of the status network hold as many N+ as N−; scores are not recalibrated",
+        "masks": _masks(plan),
+    }
 
 
 def place_facts() -> dict[str, str]:
@@ -87,19 +100,24 @@ def methods_paragraph(plan: NestedPlan, facts: Mapping[str, str]) -> str:
     )
     counts = f"{facts['positives']} N+ and {facts['negatives']} N− in the cohort that was cross-validated"
     sentences = [
-        f"{facts['cohorts'].capitalize()} ({counts}).",
-        f"{facts['preprocessing'].capitalize()}.",
-        f"{facts['masks'].capitalize()}.",
-        f"{facts['model'].capitalize()}.",
-        f"{facts['training'].capitalize()}.",
-        f"{facts['folds'].capitalize()}.{leak}",
-        f"{facts['ensemble'].capitalize()}; {facts['thresholds']}.",
+        f"{_sentence(facts['cohorts'])} ({counts}).",
+        *(
+            f"{_sentence(facts[name])}."
+            for name in ("preprocessing", "masks", "model", "training")
+            if name in facts
+        ),
+        f"{_sentence(facts['folds'])}.{leak}",
+        f"{_sentence(facts['ensemble'])}; {facts['thresholds']}.",
         f"Methods compared: {', '.join(plan.methods)}.",
         f"Measures: {METRICS}. Uncertainty: {STATISTICS}.",
         f"Seed {plan.seed}; {facts['versions']}.",
         f"{PHANTOM_NOTICE}." if plan.is_phantom else "",
     ]
     return " ".join(filter(None, sentences))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _folds(plan: NestedPlan) -> str:
@@ -161,15 +179,14 @@ def _training(plan: NestedPlan) -> str:
     return "networks were trained for " + ", ".join(told)
 
 
-def _chosen(config: Config) -> str:
-    del config
-    return "the epoch that is best on validation patients is kept, operating points are chosen on them"
-
-
 def _ensemble(plan: NestedPlan) -> str:
-    patches = "a patient's probability is the mean over nine tumor patches"
+    inner = (
+        "the mean over the inner folds' views and nine tumor patches"
+        if plan.nested[0].inner
+        else ("the mean over nine tumor patches")
+    )
     external = ", for external cohorts over the models of all folds" if len(plan.cohorts) > 1 else ""
-    return patches + external
+    return f"a patient's score is {inner if _looks_at_images(plan) else 'that of the fold in test'}{external}"
 
 
 def _masks(plan: NestedPlan) -> str:
