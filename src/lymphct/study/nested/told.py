@@ -1,6 +1,6 @@
 """A study in words: the facts that checklists ask for, and a paragraph of methods."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from lymphct.baselines.table import METHODS
@@ -73,7 +73,7 @@ def _of_images(plan: NestedPlan) -> dict[str, str]:
         "preprocessing": _preprocessing(plan.config),
         "patches": _patches(plan.config),
         "training": _training(plan),
-        "chosen": "the epoch that is best on validation patients is kept, operating points are chosen on them",
+        "chosen": "the epoch that is best on validation patients is kept; operating points are chosen there",
         "balance": "batches of the status network hold as many N+ as N−; scores are not recalibrated",
         "masks": _masks(plan),
     }
@@ -216,6 +216,6 @@ def _lacking(lacking: Mapping[str, int]) -> str:
     return f"patients a method could not judge stay in the table without a score ({', '.join(told)})"
 
 
-def titles(methods: Sequence[str], config: Config) -> dict[str, str]:
-    """Return the name of each method as tables print it."""
-    return {method: METHODS[method](config.metastasis).name for method in methods}
+def titles(methods: Collection[str], config: Config) -> dict[str, str]:
+    """Return the name of each method as tables print it, in the order of Tab. VI."""
+    return {name: method(config.metastasis).name for name, method in METHODS.items() if name in methods}
