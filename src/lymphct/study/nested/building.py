@@ -16,6 +16,8 @@ LEAST: Final = 5
 PREDICTIONS: Final = "predictions"
 TABLES: Final = "tables"
 """Ids of the last two tasks."""
+VOLUMES: Final = "volumes"
+"""Id of the task that measures the drawn lymph nodes for Tab. I."""
 
 NOTHING: Final = "nothing"
 """Stands for the cascade of methods that need none."""
@@ -61,7 +63,10 @@ def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
         f"judge.fold{fold}.{method}" for fold in range(1, len(plan.nested) + 1) for method in variants
     )
     yield Task(id=PREDICTIONS, kind="predictions", after=judged)
-    yield Task(id=TABLES, kind="tables", after=(PREDICTIONS,))
+    everybody = tuple(name for ids in prepared.values() for name in ids)
+    if everybody:
+        yield Task(id=VOLUMES, kind="volumes", after=everybody)
+    yield Task(id=TABLES, kind="tables", after=(PREDICTIONS, *((VOLUMES,) if everybody else ())))
 
 
 def preparations(plan: NestedPlan, cohort: str) -> Iterator[Task]:

@@ -24,7 +24,8 @@ _CODE: Final = {
     "bundle": ("cascade.models", "study.nested.guard"),
     "examine": ("cascade.evidence", "study.evidence"),
     "judge": ("baselines.table", "study.nested.judging"),
-    "predictions": ("study.nested.tables",),
+    "predictions": ("study.nested.predictions",),
+    "volumes": ("patients.dataset",),
     "tables": ("study.nested.tables",),
 }
 """Kind → whose code its result depends on, closed over imports."""
@@ -74,8 +75,10 @@ class NestedWork:
         if task.kind == "predictions":
             return {"patients": fields["patients"], "methods": [*plan.methods]}
         if task.kind == "tables":
-            names = ("seed", "methods", "features", "is_phantom", "patients")
+            names = ("seed", "methods", "features", "is_phantom", "patients", "characteristics")
             return {name: fields[name] for name in names}
+        if task.kind == "volumes":
+            return {"patients": [*plan.patients]}
         if task.kind == "judge":
             who = fields["nested"][int(str(task.arguments["fold"])) - 1]
             return {
