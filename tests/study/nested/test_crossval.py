@@ -23,7 +23,7 @@ from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.scoring.score_table import read_scores
 from lymphct.study.nested.guard import BUNDLE
-from lymphct.study.nested.tables import COLUMNS
+from lymphct.study.nested.predictions import COLUMNS
 
 METHODS = "ct_reported"
 
@@ -67,8 +67,8 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert [cells["fold"] for cells in others] == [""] * 6
     scores = read_scores(run / "predictions" / "cohort" / "ct_reported.csv")
     assert len(scores.patients) == 40
-    assert "| ct_reported | 40 (20) |" in (run / "tables" / "table6.md").read_text()
-    assert "| ct_reported | 6 (3) |" in (run / "tables" / "table7_external1.md").read_text()
+    assert "| CT-reported LN status | 40 (20) |" in (run / "tables" / "table_6.md").read_text()
+    assert "| CT-reported LN status | 6 (3) |" in (run / "tables" / "table_7_external1.md").read_text()
     before = digests(run)
     capsys.readouterr()
     assert lymphct("crossval", run) == 0  # nothing is left
@@ -168,7 +168,7 @@ def test_a_study_of_phantoms_survives_kills(tmp_path: Path) -> None:
         process.wait()
     assert lymphct(*words, "--out", tmp_path / "killed") == 0
     assert digests(tmp_path / "killed") == digests(tmp_path / "quiet")
-    table = (tmp_path / "quiet" / "tables" / "table6.md").read_text()
-    assert all(f"| {method} | " in table for method in ("combined", "nodes", "tumor", "ct_reported"))
+    table = (tmp_path / "quiet" / "tables" / "table_6.md").read_text()
+    assert all(f"| {method} | " in table for method in ("combined", "ClsbyLNSeg", "ClsfromPDAC"))
     info = read_json(tmp_path / "quiet" / "tasks" / "bundle.fold1.inner1" / BUNDLE / "bundle.json")
     assert set(info["parts"]) == {"nodes", "identification"}  # type: ignore[call-overload, index, arg-type]

@@ -19,8 +19,8 @@ from lymphct.study.nested.plan import (
     StoredNestedFold,
     StudyPatient,
 )
+from lymphct.study.nested.predictions import PREDICTIONS_FILE
 from lymphct.study.nested.request import CrossvalRequest, StudyOutlook
-from lymphct.study.nested.tables import PREDICTIONS_FILE
 from lymphct.study.tasks.board import FAILURES, TASKS, UNFINISHED
 from lymphct.study.tasks.graph import STUDY_FILE, Study
 
@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 _WHO: Final = ("seed", "is_phantom", "folds", "features", "nested")
 """What makes a study another one; settings, methods and further cohorts may change: what depends on them is
 done again."""
+
+
+_OF_TABLE_1: Final = ("sex", "age", "pT", "pN", "tumor_size_cm")
+"""Columns that Tab. I tells of besides N status and tumor site."""
 
 
 def begin_study(request: CrossvalRequest, outlook: StudyOutlook) -> NestedPlan:
@@ -114,6 +118,10 @@ def _plan(request: CrossvalRequest, outlook: StudyOutlook, before: NestedPlan | 
         tumor_source=outlook.sources.tumor,
         manifests={name: str(manifest.path.absolute()) for name, manifest in request.manifests.items()},
         patients=dict(sorted(patients.items())),
+        characteristics={
+            record.patient_id: {name: record.cells[name] for name in _OF_TABLE_1 if record.cells.get(name)}
+            for record in request.everybody
+        },
         nested=tuple(
             StoredNestedFold(
                 outer=StoredFold.of(fold.outer), inner=tuple(StoredFold.of(inner) for inner in fold.inner)

@@ -17,6 +17,8 @@ PREDICTIONS: Final = "predictions"
 TABLES: Final = "tables"
 REPORT: Final = "report"
 """Ids of the last three tasks."""
+VOLUMES: Final = "volumes"
+"""Id of the task that measures the drawn lymph nodes for Tab. I."""
 
 NOTHING: Final = "nothing"
 """Stands for the cascade of methods that need none."""
@@ -62,9 +64,11 @@ def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
         f"judge.fold{fold}.{method}" for fold in range(1, len(plan.nested) + 1) for method in variants
     )
     yield Task(id=PREDICTIONS, kind="predictions", after=judged)
-    yield Task(id=TABLES, kind="tables", after=(PREDICTIONS,))
-    ready = tuple(name for tasks in prepared.values() for name in tasks)  # for the nodes of Table I
-    yield Task(id=REPORT, kind="report", after=(PREDICTIONS, TABLES, *ready))
+    everybody = tuple(name for ids in prepared.values() for name in ids)
+    if everybody:
+        yield Task(id=VOLUMES, kind="volumes", after=everybody)
+    yield Task(id=TABLES, kind="tables", after=(PREDICTIONS, *((VOLUMES,) if everybody else ())))
+    yield Task(id=REPORT, kind="report", after=(PREDICTIONS, TABLES))
 
 
 def preparations(plan: NestedPlan, cohort: str) -> Iterator[Task]:

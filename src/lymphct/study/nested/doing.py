@@ -21,12 +21,12 @@ from lymphct.cascade.stages import CASCADE, STAGES, Part, Start, Weights
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import NOBODY, FittedOn, Roles
-from lymphct.core.terms import PHANTOM_NOTICE, StageName
+from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import Bundle, PartInfo, read_bundle, write_bundle
 from lymphct.io.models.loading import read_pretrained
 from lymphct.io.results.fingerprints import code_version
-from lymphct.io.results.jsonfile import JSON, write_json
+from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.store import DONE_FILE
 from lymphct.learning.devices import chosen_device
@@ -38,13 +38,14 @@ from lymphct.patients.preparation import Preparation, prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.guiding import Guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
-from lymphct.study.nested.building import NOTHING
-from lymphct.study.nested.first_table import first_table
+from lymphct.study.nested.building import NOTHING, PREDICTIONS, TABLES, VOLUMES
+from lymphct.study.nested.first_table import node_volumes
 from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, Artefacts, write_learned
 from lymphct.study.nested.judging import Judged, judged_in_fold
 from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan, cascades_of
+from lymphct.study.nested.predictions import write_predictions
 from lymphct.study.nested.reporting import Source, write_report
-from lymphct.study.nested.tables import write_predictions, write_tables
+from lymphct.study.nested.tables import write_tables
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
 
@@ -52,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 PREPARED_FILE: Final = "prepared.json"
 JUDGED_FILE: Final = "judged.json"
+VOLUMES_FILE: Final = "volumes.json"
 LOST_FILE: Final = "lost.json"
 """Patients who could not be examined, with the reason."""
 LOGS: Final = "logs"
@@ -346,24 +348,31 @@ def _predict(materials: Materials, task: Task, doing: Doing) -> None:
 
 
 def _tabulate(materials: Materials, task: Task, doing: Doing) -> None:
-    write_tables(doing.folder, materials.plan, materials.artefacts.place(task.after[0]))
+    artefacts = materials.artefacts
+    volumes: Any = read_json(artefacts.place(VOLUMES) / VOLUMES_FILE) if VOLUMES in task.after else {}
+    write_tables(doing.folder, materials.plan, artefacts.place(PREDICTIONS), volumes)
 
 
-def _report(materials: Materials, task: Task, doing: Doing) -> None:
-    plan, predicted, tables = materials.plan, *map(materials.artefacts.place, task.after[:2])
-    is_prepared = len(task.after) > 2
-    patients = materials.patients if is_prepared else {}
-    notes = (PHANTOM_NOTICE,) if plan.is_phantom else ()
-    write_report(
-        doing.folder,
-        Source(
-            plan=plan,
-            predicted=predicted,
-            tables=tables,
-            first=first_table(plan, materials.records, patients, notes),
-            versions=installed_versions(),
-        ),
+def _measure(materials: Materials, _task: Task, doing: Doing) -> None:
+    """Measure the drawn lymph nodes of everybody, for Tab. I."""
+    found: dict[str, JSON] = {}
+    for name, patient in materials.patients.items():
+        volumes = node_volumes(patient)
+        found[name] = {
+            kind.label: list(volumes.get(kind, ())) for kind in (NodeClass.POSITIVE, NodeClass.NEGATIVE)
+        }
+    write_json(doing.folder / VOLUMES_FILE, found)
+
+
+def _report(materials: Materials, _task: Task, doing: Doing) -> None:
+    artefacts = materials.artefacts
+    source = Source(
+        plan=materials.plan,
+        predicted=artefacts.place(PREDICTIONS),
+        tables=artefacts.place(TABLES),
+        versions=installed_versions(),
     )
+    write_report(doing.folder, source)
 
 
 _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
@@ -375,6 +384,7 @@ _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
     "examine": _examine,
     "judge": _judge,
     "predictions": _predict,
+    "volumes": _measure,
     "tables": _tabulate,
     "report": _report,
 }

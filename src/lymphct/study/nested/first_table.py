@@ -1,65 +1,49 @@
-"""Tab. I of a study: from the cells of its manifests, and the lymph nodes that were drawn."""
+"""Patients as Tab. I tells of them: from the cells of its manifests, and the lymph nodes that were drawn."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from lymphct.core.terms import NodeClass
-from lymphct.io.manifest import PatientRecord
 from lymphct.patients.dataset import StoredPatient
-from lymphct.report.studies.cohort_table import PN, PT, SITES, Characteristics, cohort_table
-from lymphct.report.studies.printed import PrintedTable
-from lymphct.study.nested.plan import NestedPlan
+from lymphct.report.studies.cohort_table import PN, PT, SITES, Characteristics
 
 _SEXES: Final = {"f": "F", "female": "F", "w": "F", "m": "M", "male": "M"}
 _HEAD: Final = ("head", "uncinate")
 _BODY: Final = ("body", "tail")
 
 
-def first_table(
-    plan: NestedPlan,
-    records: Mapping[str, PatientRecord],
-    prepared: Mapping[str, StoredPatient],
-    notes: tuple[str, ...] = (),
-) -> PrintedTable:
-    """Return Tab. I of the cohorts of a study.
-
-    Args:
-        plan: of the study.
-        records: lines of its manifests, by id.
-        prepared: patients whose drawn lymph nodes are measured, by id; of others none is counted.
-        notes: sentences that stand under it.
-
-    """
-    cohorts = {
-        cohort: [characteristics(records[name], prepared.get(name)) for name in plan.ids(cohort)]
-        for cohort in plan.cohorts
-    }
-    return cohort_table(cohorts, notes)
-
-
-def characteristics(record: PatientRecord, stored: StoredPatient | None) -> Characteristics:
+def characteristics(
+    cells: Mapping[str, str],
+    n_status: int | None,
+    location: str,
+    volumes: Mapping[str, Sequence[float]],
+) -> Characteristics:
     """Return what Tab. I tells of a patient; a cell it cannot read counts as missing.
 
-    >>> from pathlib import Path
-    >>> cells = {"sex": "female", "pT": "T3", "pN": "pN1b", "age": "61", "tumor_location": "head/uncinate"}
-    >>> found = characteristics(PatientRecord(patient_id="a", venous=Path("v"), cells=cells), None)
+    Args:
+        cells: of the manifest: `sex`, `age`, `pT`, `pN`, `tumor_size_cm`.
+        n_status: 1 for N+, 0 for N-, None when unknown.
+        location: of the tumor, as the manifest has it.
+        volumes: mm³ of each drawn lymph node, under `positive` and `negative`.
+
+    >>> cells = {"sex": "female", "pT": "T3", "pN": "pN1b", "age": "61"}
+    >>> found = characteristics(cells, 1, "head/uncinate", {})
     >>> found.sex, found.pt, found.pn, found.age, found.site
     ('F', 'pT3', 'pN1', 61.0, 'head')
     """
-    volumes = {} if stored is None else node_volumes(stored)
     return Characteristics(
-        sex=_SEXES.get(record.cells.get("sex", "").strip().casefold(), ""),
-        age=_number(record.cells.get("age", "")),
-        pt=_stage(record.cells.get("pT", ""), PT),
-        pn=_stage(record.cells.get("pN", ""), PN),
-        n_status=record.n_status,
-        tumor_size=_number(record.cells.get("tumor_size_cm", "")),
-        site=_site(record.tumor_location),
-        positive_volumes=volumes.get(NodeClass.POSITIVE, ()),
-        negative_volumes=volumes.get(NodeClass.NEGATIVE, ()),
+        sex=_SEXES.get(cells.get("sex", "").strip().casefold(), ""),
+        age=_number(cells.get("age", "")),
+        pt=_stage(cells.get("pT", ""), PT),
+        pn=_stage(cells.get("pN", ""), PN),
+        n_status=n_status,
+        tumor_size=_number(cells.get("tumor_size_cm", "")),
+        site=_site(location),
+        positive_volumes=tuple(volumes.get("positive", ())),
+        negative_volumes=tuple(volumes.get("negative", ())),
     )
 
 

@@ -93,6 +93,7 @@ class NestedPlan(BaseModel):
         kinetics: start weights of ResNet3D-18; with the digest they had.
         structures_source: whose structures guide stage 1; likewise `tumor_source`.
         manifests: file of each cohort, by its name.
+        characteristics: of Tab. I, cells of the manifest by id and column.
         patients: everybody by id.
         nested: the folds.
 
@@ -121,6 +122,7 @@ class NestedPlan(BaseModel):
     tumor_source: MaskSource = "given"
     manifests: dict[str, str]
     patients: dict[str, StudyPatient]
+    characteristics: dict[str, dict[str, str]] = {}
     nested: tuple[StoredNestedFold, ...]
 
     @classmethod

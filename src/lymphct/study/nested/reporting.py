@@ -17,14 +17,13 @@ from lymphct.report.evaluation_page import (
     EvaluationPage,
     PagePicture,
     PageSection,
+    PageTable,
     evaluation_page,
-    shown,
 )
 from lymphct.report.studies.checklists import SHEETS, answers, markdown, sheet
 from lymphct.report.studies.pictures import Drawing, attention_drawing, roc_drawing
 from lymphct.report.studies.printed import PrintedTable
 from lymphct.scoring.score_table import ScoreTable, read_scores
-from lymphct.scoring.status_tables import CALL_FIGURES
 from lymphct.study.nested.page import (
     ABLATION,
     SHEETS_FOLDER,
@@ -32,13 +31,14 @@ from lymphct.study.nested.page import (
     checklist_section,
     comparison_section,
     failure_section,
-    page_table,
     risk_sections,
 )
 from lymphct.study.nested.plan import COHORT, NestedPlan
-from lymphct.study.nested.tables import COMPARED, LEAKS
-from lymphct.study.nested.told import CONTROLS, methods_paragraph, place_facts, study_facts, titles
+from lymphct.study.nested.predictions import COMPARED
+from lymphct.study.nested.tables import LEAKS
+from lymphct.study.nested.told import CONTROLS, methods_paragraph, place_facts, study_facts
 
+_NUMBERS: Final = {"1": "I", "6": "VI", "7": "VII"}
 PAGE_FILE: Final = "report.html"
 METHODS_FILE: Final = "methods.md"
 FIGURES: Final = "figures"
@@ -52,7 +52,6 @@ class Source:
         plan: of the study.
         predicted: folder of `tables.write_predictions`.
         tables: folder of `tables.write_tables`.
-        first: Tab. I.
         versions: of Python and libraries.
 
     """
@@ -60,7 +59,6 @@ class Source:
     plan: NestedPlan
     predicted: Path
     tables: Path
-    first: PrintedTable
     versions: Mapping[str, str]
 
     def scores(self, cohort: str) -> dict[str, ScoreTable]:
@@ -92,28 +90,27 @@ def write_report(folder: Path, source: Source) -> None:
 
     """
     compared: Any = read_json(source.tables / f"comparison_{COHORT}.json")
-    names = titles(source.plan.methods, source.plan.config)
+    names = source.plan.methods
     scores = {cohort: source.scores(cohort) for cohort in source.plan.cohorts}
     drawings = [*_roc_drawings(scores, names), attention_drawing(PAPER_BANDS, _border(source), "Tab. II")]
-    printed = [source.first, *_printed(source, names)]
+    first, *printed = _printed(source)
     lacking = {names[method]: len(table.without_score) for method, table in scores[COHORT].items()}
     facts = study_facts(source.plan, source.versions, lacking) | place_facts()
     facts |= {"performance": _performance(scores[COHORT], names)} if scores[COHORT] else {}
     facts |= {"failures": f"the {WORST} most wrong scores of each kind are on the page"}
     _write_forms(folder / FIGURES, drawings)
-    _write_forms(folder, printed)
     for name in SHEETS:
         text = markdown(sheet(name), answers(sheet(name), facts))
         _write(folder / SHEETS_FOLDER / f"{name}.md", text.encode())
     paragraph = methods_paragraph(source.plan, facts)
     _write(folder / METHODS_FILE, f"{paragraph}\n".encode())
     sections = [
-        PageSection(title="What was studied", texts=[paragraph], tables=[page_table(source.first)]),
+        PageSection(title="What was studied", texts=[paragraph], tables=[first]),
         *risk_sections(scores, names, source.plan.seed),
         PageSection(
             title="The calls",
             texts=[IMPROPER],
-            tables=[page_table(table) for table in printed[1:]],
+            tables=printed,
         ),
         comparison_section(compared, names),
         PageSection(
@@ -170,33 +167,21 @@ def _curve(table: ScoreTable) -> tuple[Any, str]:
     return roc_curve(known.labels, known.scores), f"AUC {area:.3f} (n = {known.labels.size})"
 
 
-def _printed(source: Source, names: Mapping[str, str]) -> Iterator[PrintedTable]:
-    """Yield Tab. VI and VII as papers print them, from the tables of numbers."""
-    for cohort in source.plan.cohorts:
-        name, number = ("table6", "VI") if cohort == COHORT else (f"table7_{cohort}", "VII")
-        rows = []
-        for row in read_table(source.tables / f"{name}.csv", ("method",)):
-            cells = row.cells
-            counts = f"{cells['judged']} of {cells['patients']} ({cells['positives']})"
-            figures = [_limits(cells, column) for column in ("auc", *CALL_FIGURES)]
-            rows.append([names[cells["method"]], counts, *figures])
-        yield PrintedTable(
-            name=name,
-            title=f"Tab. {number}: methods on {cohort}",
-            heading=["Method", "Judged of patients (N+)", "AUC", *map(_title, CALL_FIGURES)],
-            rows=rows,
-            notes=[*source.stamps, "In brackets: 95 % intervals, stratified bootstrap."],
-        )
+def _printed(source: Source) -> list[PageTable]:
+    """Return Tab. I, VI and VII as they were printed."""
+    places = [source.tables / f"table_{number}.csv" for number in ("1", "6")]
+    places += [source.tables / f"table_7_{cohort}.csv" for cohort in source.plan.cohorts if cohort != COHORT]
+    return [_page_table(place) for place in places]
 
 
-def _title(column: str) -> str:
-    return column.replace("_", " ").capitalize()
-
-
-def _limits(cells: Mapping[str, str], column: str) -> str:
-    values = [cells.get(f"{column}{ending}", "") for ending in ("", "_low", "_high")]
-    estimate, low, high = (shown(float(value)) if value else "" for value in values)
-    return f"{estimate} [{low}–{high}]" if low and high else estimate or shown(None)
+def _page_table(place: Path) -> PageTable:
+    rows = read_table(place, ())
+    heading = [name for name in rows[0].cells if name != "notes"]
+    number = place.stem.removeprefix("table_").partition("_")[0]
+    caption = f"Tab. {_NUMBERS[number]}. {rows[0].cells.get('notes', '')}".strip()
+    return PageTable(
+        caption=caption, heading=heading, rows=[[r.cells[name] for name in heading] for r in rows]
+    )
 
 
 def _performance(scores: Mapping[str, ScoreTable], names: Mapping[str, str]) -> str:

@@ -24,12 +24,19 @@ _CODE: Final = {
     "bundle": ("cascade.models", "study.nested.guard"),
     "examine": ("cascade.evidence", "study.evidence"),
     "judge": ("baselines.table", "study.nested.judging"),
-    "predictions": ("study.nested.tables",),
+    "predictions": ("study.nested.predictions",),
+    "volumes": ("patients.dataset",),
     "tables": ("study.nested.tables",),
     "report": ("study.nested.reporting",),
 }
 """Kind → whose code its result depends on, closed over imports."""
 
+_FACTS: Final = {
+    "predictions": ("patients", "methods"),
+    "volumes": ("patients",),
+    "tables": ("seed", "methods", "features", "is_phantom", "patients", "characteristics"),
+}
+"""Kind → facts of the plan that its result depends on."""
 _PLACES: Final = frozenset({"manifests", "work", "init", "salt"})
 """Facts that say where something lies or how it is hashed: no report shows them."""
 _SHARED: Final = ("imaging", "registration", "attention", "cascade")
@@ -74,14 +81,10 @@ class NestedWork:
         fields: Any = plan.model_dump(mode="json")
         if task.kind == "prepare":  # the files count, too: `holds`
             return {**arguments, **self.preparation.settings}
-        if task.kind == "predictions":
-            return {"patients": fields["patients"], "methods": list(plan.methods)}
         if task.kind == "report":
-            cells: JSON = {name: dict(record.cells) for name, record in sorted(self.records.items())}
-            return {**{name: value for name, value in fields.items() if name not in _PLACES}, "cells": cells}
-        if task.kind == "tables":
-            names = ("seed", "methods", "features", "is_phantom", "patients")
-            return {name: fields[name] for name in names}
+            return {name: value for name, value in fields.items() if name not in _PLACES}
+        if task.kind in _FACTS:
+            return {name: fields[name] for name in _FACTS[task.kind]}
         if task.kind == "judge":
             who = fields["nested"][int(str(task.arguments["fold"])) - 1]
             return {
