@@ -69,6 +69,12 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert len(scores.patients) == 40
     assert "| CT-reported LN status | 40 (20) |" in (run / "tables" / "table_6.md").read_text()
     assert "| CT-reported LN status | 6 (3) |" in (run / "tables" / "table_7_external1.md").read_text()
+    page = (run / "report.html").read_text()
+    assert all(f"<h2>{title}</h2>" in page for title in ("What was studied", "Checklists", "Failures"))
+    assert "40 of 40 (20)" in page
+    assert "☐ authors" in (run / "checklists" / "claim.md").read_text()
+    assert "A 3-D U-Net" not in (run / "methods.md").read_text()  # no network was run
+    assert {file.suffix for file in (run / "figures").iterdir()} == {".svg", ".png"}
     before = digests(run)
     capsys.readouterr()
     assert lymphct("crossval", run) == 0  # nothing is left
@@ -76,7 +82,7 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert digests(run) == before
     assert lymphct("study", "show", run, "--json") == 0
     states = json.loads(capsys.readouterr().out.splitlines()[-1])["states"]
-    assert states == {"done": 7, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
+    assert states == {"done": 8, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
 
 
 def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path, Path]) -> None:
@@ -86,8 +92,8 @@ def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path,
     plan = tmp_path / "jobs" / "study.json"
     here = json.loads((tmp_path / "here" / "study.json").read_text())
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "study": here["study"]}))  # the same salt
-    assert "--array=1-7%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
-    for _ in range(8):  # one more than there are tasks
+    assert "--array=1-8%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
+    for _ in range(9):  # one more than there are tasks
         assert lymphct("crossval", tmp_path / "jobs", "--next") == 0
     assert digests(tmp_path / "jobs") == digests(tmp_path / "here")
 

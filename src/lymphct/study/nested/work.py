@@ -82,7 +82,9 @@ class NestedWork:
         if task.kind == "prepare":  # the files count, too: `holds`
             return {**arguments, **self.preparation.settings}
         if task.kind == "report":
-            return {name: value for name, value in fields.items() if name not in _PLACES}
+            told = {name: value for name, value in fields.items() if name not in _PLACES}
+            has_images = any(other.kind == "prepare" for other in self.graph.values())
+            return told if has_images else {**told, "config": fields["config"]["attention"]}
         if task.kind in _FACTS:
             return {name: fields[name] for name in _FACTS[task.kind]}
         if task.kind == "judge":
