@@ -119,7 +119,11 @@ def test_networks_from_elsewhere_must_not_know_anybody(tmp_path: Path) -> None:
         architecture={}, patients={"train": FittedOn.of(["x", "b"]).hashed(SALT), "validation": ()}
     )
     info = new_description("x", learned_from(), Config(), salt=SALT, is_phantom=True)
-    bundle = Bundle(info=info.model_copy(update={"parts": {StageName.TUMOR: part}}), weights=PartWeights(tmp_path, {}), digest="")
+    bundle = Bundle(
+        info=info.model_copy(update={"parts": {StageName.TUMOR: part}}),
+        weights=PartWeights(tmp_path, {}),
+        digest="",
+    )
     require_foreign(bundle, [StageName.TUMOR], ["a", "c"])
     with pytest.raises(
         LeakageError, match="b: the tumor network given with --init learned from this patient"

@@ -1,10 +1,11 @@
 """ResNet3D-18 as a method of the table (Sec. IV-E, Tab. VI)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
+from lymphct.baselines.cascade_methods import Weights
 from lymphct.baselines.method import StatusMethod
 from lymphct.baselines.resnet3d.network import build_resnet3d
 from lymphct.baselines.resnet3d.training import (
@@ -36,7 +37,7 @@ class BoxHead:
     """
 
     settings: MetastasisSettings
-    kinetics: Mapping[str, Tensor] | None = None
+    kinetics: Weights | None = None
     device: str = "auto"
 
     def fit(self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int) -> Fitted[Judge]:
@@ -68,7 +69,7 @@ class BoxHead:
 
 
 def resnet3d(
-    settings: MetastasisSettings, kinetics: Mapping[str, Tensor] | None = None, *, device: str = "auto"
+    settings: MetastasisSettings, kinetics: Weights | None = None, *, device: str = "auto"
 ) -> StatusMethod:
     """Return ResNet3D-18; a random start is said in its name, and so in every table."""
     start = "" if kinetics is not None else " (random start)"
