@@ -25,7 +25,7 @@ NAMES = [name for name, *_ in described(Config())]
         (
             "predict",
             "nodes.threshold=0.4",
-            "no effect on lymphct predict; it works in lymphct train [E_NO_EFFECT] - predict --oper",
+            "no effect on lymphct predict; it works in lymphct train, lymphct crossval [E_NO_EFFECT]",
         ),
         ("predict", "registration.method=none", "predict --registration HOW"),
         ("predict", "imaging={spacing: [2, 2, 2]}", "imaging has no effect on lymphct predict; it works in"),
@@ -38,7 +38,7 @@ NAMES = [name for name, *_ in described(Config())]
         (
             "register",
             "attention.border=2",
-            "works in lymphct train, lymphct predict, lymphct prepare, lymphct att",
+            "works in lymphct train, lymphct crossval, lymphct predict, lymphct prepare, lymphct att",
         ),
         (
             "attention",
@@ -99,7 +99,7 @@ def test_predict_refuses_before_any_work(lymphct: Program, monkeypatch: pytest.M
     given = ("--venous", "v.nii.gz", "--out", "results")
     result = lymphct("predict", *given, "--set", "nodes.threshold=0.4")
     assert result.code == 2
-    assert "lymphct train [E_NO_EFFECT] - predict --operating-point node_voxel=VALUE" in result.err
+    assert "lymphct crossval [E_NO_EFFECT] - predict --operating-point node_voxel=VALUE" in result.err
     assert result.err.count("\n") == 1
 
 

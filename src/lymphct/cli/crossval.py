@@ -84,6 +84,9 @@ def crossval(
         Path | None,
         typer.Option(help="Bundle whose structures and tumor networks are taken over, of other patients."),
     ] = None,
+    kinetics: Annotated[
+        Path | None, typer.Option(help="Start weights of ResNet3D-18 (safetensors); default: a random start.")
+    ] = None,
     labels: Labels = "auto",
     work: Annotated[
         Path | None, typer.Option(help="Folder of prepared patients that runs share; default: in the study.")
@@ -114,6 +117,7 @@ def crossval(
             msg = "a new study needs --out, its folder"
             raise typer.BadParameter(msg)
         from lymphct.io.manifest import read_manifest
+        from lymphct.io.models.loading import read_pretrained
         from lymphct.io.threads import usable_threads
         from lymphct.study.nested.request import CrossvalRequest
 
@@ -135,6 +139,7 @@ def crossval(
             methods=_words(methods),
             given=_stages(given),
             init=init,
+            kinetics=None if kinetics is None else (kinetics, read_pretrained(kinetics)),
             threads=max(1, usable_threads() // GLOBALS.jobs),
         )
         _begin(request)

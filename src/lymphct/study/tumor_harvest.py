@@ -30,10 +30,13 @@ from lymphct.learning.devices import chosen_device
 from lymphct.patients.arterial_phase import ArterialPhases
 from lymphct.patients.dataset import PreparedCohort, prepared_cohort
 from lymphct.patients.harvested import Drawing, Finding, HarvestedCohort, Warping
+from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.whole_cohort import whole_cohort
 from lymphct.study.bundling import add_part, parts_in, write_part_alone
 from lymphct.study.few import Cast, chosen_cast, scored_records
+from lymphct.study.guiding import tell_tumors
 from lymphct.study.harvest_scores import scored_networks, tell_scores
+from lymphct.study.harvest_table import FINAL, TEACHER, TUNED
 from lymphct.study.in_turn import in_turn
 from lymphct.study.keeping import lesson_checkpoints
 from lymphct.study.places import free_device
@@ -44,8 +47,6 @@ from lymphct.study.request import FEW, HARVEST, TrainingRequest
 logger = logging.getLogger(__name__)
 
 STAGE: Final = StageName.TUMOR
-TEACHER, TUNED, FINAL = "teacher", "tuned", "final"
-"""The three networks, and their folders."""
 RECORD_FILE: Final = "record.json"
 LESSON: Final = "lesson"
 """Key of what a network learned from, in its own bundle."""
@@ -91,6 +92,7 @@ def harvest_tumors(run: Run, request: TrainingRequest, progress: Progress | None
     part = parts_in(read_bundle(final), (STAGE,))[STAGE]
     kept = {name: value for name, value in part.extra.items() if name != LESSON}
     add_part(run, replace(part, extra={**kept, HARVEST: record}))
+    tell_tumors(run, device=request.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,9 @@ def _begun(run: Run, request: TrainingRequest, progress: Progress | None) -> _Wo
     """Settle who does what, say so, and prepare those who are scored."""
     cast = chosen_cast(request, run.plan.roles(STAGE))
     scored = scored_records(request)
+    if request.jobs > 1:
+        memory = worker_memory(request.records, request.preparation, with_networks=True)
+        request = replace(request, jobs=affordable_jobs(request.jobs, memory))
     if scored:
         whole_cohort(scored, request.preparation, jobs=request.jobs)
     records = [r for r in request.records if r.patient_id in run.plan.patients or r in scored]

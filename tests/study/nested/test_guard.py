@@ -43,7 +43,7 @@ def plan_of(features: FeaturesKind = "oof") -> NestedPlan:
         is_phantom=True,
         folds="strict",
         features=features,
-        methods=("nodes",),
+        methods={"nodes": "ClsbyLNSeg"},
         config=Config(),
         manifests={COHORT: "cohort.csv"},
         patients={name: StudyPatient(cohort=COHORT, n_status=0) for name in "abcd"},
@@ -121,7 +121,7 @@ def test_networks_from_elsewhere_must_not_know_anybody(tmp_path: Path) -> None:
     info = new_description("x", learned_from(), Config(), salt=SALT, is_phantom=True)
     bundle = Bundle(
         info=info.model_copy(update={"parts": {StageName.TUMOR: part}}),
-        weights=PartWeights(tmp_path, {}),
+        weights=PartWeights(tmp_path, info),
         digest="",
     )
     require_foreign(bundle, [StageName.TUMOR], ["a", "c"])

@@ -34,6 +34,8 @@ def test_a_cohort_with_everything_has_no_problem(tmp_path: Path) -> None:
     assert [str(problem) for problem in outlook.problems] == []
     assert outlook.methods["combined"] == "attention"
     assert outlook.methods["ct_reported"] == "nothing"
+    assert outlook.methods["nodes_without_attention"] == "none"
+    assert "crop" in outlook.extras(request)["attention"]
     assert len(outlook.folds) == 5
 
 

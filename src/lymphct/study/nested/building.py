@@ -15,7 +15,8 @@ LEAST: Final = 5
 
 PREDICTIONS: Final = "predictions"
 TABLES: Final = "tables"
-"""Ids of the last two tasks."""
+REPORT: Final = "report"
+"""Ids of the last three tasks."""
 
 NOTHING: Final = "nothing"
 """Stands for the cascade of methods that need none."""
@@ -62,6 +63,8 @@ def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
     )
     yield Task(id=PREDICTIONS, kind="predictions", after=judged)
     yield Task(id=TABLES, kind="tables", after=(PREDICTIONS,))
+    ready = tuple(name for tasks in prepared.values() for name in tasks)  # for the nodes of Table I
+    yield Task(id=REPORT, kind="report", after=(PREDICTIONS, TABLES, *ready))
 
 
 def preparations(plan: NestedPlan, cohort: str) -> Iterator[Task]:

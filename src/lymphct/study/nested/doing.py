@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lymphct.baselines.table import METHODS
+from lymphct.baselines.table import methods
 from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.examination import Given
 from lymphct.cascade.fitting import fit_stage
@@ -21,9 +21,10 @@ from lymphct.cascade.stages import CASCADE, STAGES, Part, Start, Weights
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import NOBODY, FittedOn, Roles
-from lymphct.core.terms import StageName
+from lymphct.core.terms import PHANTOM_NOTICE, StageName
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import Bundle, PartInfo, read_bundle, write_bundle
+from lymphct.io.models.loading import read_pretrained
 from lymphct.io.results.fingerprints import code_version
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.results.made import Recipe, key_of, made
@@ -32,14 +33,17 @@ from lymphct.learning.devices import chosen_device
 from lymphct.nodes.features import FEATURES
 from lymphct.patients.dataset import PreparedCohort, StoredPatient
 from lymphct.patients.guided import Drawing, network_key
+from lymphct.patients.prediction_files import installed_versions
 from lymphct.patients.preparation import Preparation, prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.guiding import Guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
 from lymphct.study.nested.building import NOTHING
+from lymphct.study.nested.first_table import first_table
 from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, Artefacts, write_learned
 from lymphct.study.nested.judging import Judged, judged_in_fold
 from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan, cascades_of
+from lymphct.study.nested.reporting import Source, write_report
 from lymphct.study.nested.tables import write_predictions, write_tables
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
@@ -222,7 +226,8 @@ def _examine(materials: Materials, task: Task, doing: Doing) -> None:
     plan, cascade, cohort = materials.plan, _cascade(task), str(task.arguments["cohort"])
     names = cascade.examined(plan) if cohort == COHORT else plan.ids(cohort)
     models = materials.artefacts.models(cascade, names, doing.device)
-    settings = EvidenceSettings.of(plan.settings(cascade.variant))
+    asked: Any = plan.extras.get(cascade.variant, ())  # needs of methods, as the table of methods has them
+    settings = EvidenceSettings.of(plan.settings(cascade.variant), asked)
     patients, lost = materials.patients, {}
     for name in names:
 
@@ -267,7 +272,8 @@ def _judge(materials: Materials, task: Task, doing: Doing) -> None:
     )
     others = [patient for cohort in plan.cohorts if cohort != COHORT for patient in plan.ids(cohort)]
     asked = {patient: views.asked(patient) for patient in (*nested.outer.test, *others)}
-    method = METHODS[name](plan.config.metastasis)
+    kinetics = None if plan.kinetics is None else read_pretrained(Path(plan.kinetics)).tensors
+    method = methods(plan.config.baselines, kinetics)[name](plan.config.metastasis)
     found = judged_in_fold(method, train, validation, asked, seed=plan.seed)
     write_json(doing.folder / JUDGED_FILE, _judged_record(found, plan, method.name))
 
@@ -343,6 +349,23 @@ def _tabulate(materials: Materials, task: Task, doing: Doing) -> None:
     write_tables(doing.folder, materials.plan, materials.artefacts.place(task.after[0]))
 
 
+def _report(materials: Materials, task: Task, doing: Doing) -> None:
+    plan, predicted, tables = materials.plan, *map(materials.artefacts.place, task.after[:2])
+    is_prepared = len(task.after) > 2
+    patients = materials.patients if is_prepared else {}
+    notes = (PHANTOM_NOTICE,) if plan.is_phantom else ()
+    write_report(
+        doing.folder,
+        Source(
+            plan=plan,
+            predicted=predicted,
+            tables=tables,
+            first=first_table(plan, materials.records, patients, notes),
+            versions=installed_versions(),
+        ),
+    )
+
+
 _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
     "prepare": _prepare,
     "learned": _learn,
@@ -353,5 +376,6 @@ _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
     "judge": _judge,
     "predictions": _predict,
     "tables": _tabulate,
+    "report": _report,
 }
 """Kind → what is done; one more is one more line."""

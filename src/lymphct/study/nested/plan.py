@@ -82,12 +82,15 @@ class NestedPlan(BaseModel):
         is_phantom: whether patients are synthetic.
         folds: how the outer folds were drawn.
         features: what the status methods learn from.
-        methods: short names, in the order of the tables.
+        methods: short names, in the order of the tables → as tables print them.
+        extras: cascade → what its methods need of a patient besides tumor patches and nodes.
         labels: numbering of the structures in the files; a path where a file says it.
         work: store of the prepared patients, where it is not the run's own.
         config: settings.
         given: stages whose masks the manifest gives instead of the networks, also for tested patients.
         init: bundle whose networks of structures and tumor are taken over; with the digest it had.
+        taken: its parts that are.
+        kinetics: start weights of ResNet3D-18; with the digest they had.
         structures_source: whose structures guide stage 1; likewise `tumor_source`.
         manifests: file of each cohort, by its name.
         patients: everybody by id.
@@ -103,7 +106,8 @@ class NestedPlan(BaseModel):
     is_phantom: bool
     folds: FoldsKind
     features: FeaturesKind
-    methods: tuple[str, ...]
+    methods: dict[str, str]
+    extras: dict[str, tuple[str, ...]] = {}
     labels: str = "auto"
     work: str | None = None
     config: Config
@@ -111,6 +115,8 @@ class NestedPlan(BaseModel):
     init: str | None = None
     init_digest: str = ""
     taken: tuple[StageName, ...] = ()
+    kinetics: str | None = None
+    kinetics_digest: str = ""
     structures_source: MaskSource = "given"
     tumor_source: MaskSource = "given"
     manifests: dict[str, str]

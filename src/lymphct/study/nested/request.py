@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from lymphct.baselines.method import StatusMethod
-from lymphct.baselines.table import METHODS
+from lymphct.baselines.resnet3d.network import build_resnet3d
+from lymphct.baselines.table import Methods, methods
 from lymphct.cascade.settings import Config
 from lymphct.core.errors import InputError, LymphctError, ModelError, UsageError
 from lymphct.core.terms import NodeClass, StageName
@@ -16,6 +17,7 @@ from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifests import require_distinct_images
 from lymphct.io.models.bundles import Bundle, read_bundle
 from lymphct.io.results.usable import require_usable
+from lymphct.metastasis.pretrained import Pretrained
 from lymphct.patients.dataset import clinical_of
 from lymphct.patients.preparation import Preparation
 from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
@@ -31,7 +33,7 @@ from lymphct.study.nested.folds import (
     nested_folds,
 )
 from lymphct.study.nested.guard import require_foreign
-from lymphct.study.nested.plan import ATTENTION, COHORT
+from lymphct.study.nested.plan import COHORT
 from lymphct.study.sources import MaskSources, chosen_sources
 
 GIVEABLE: Final = (StageName.STRUCTURES, StageName.TUMOR)
@@ -56,6 +58,7 @@ class CrossvalRequest:
         methods: short names; empty for all whose columns the cohort has.
         given: stages whose masks the manifest gives.
         init: bundle whose networks of structures and tumor are taken over.
+        kinetics: start weights of ResNet3D-18, and the file they are in; None for a random start.
         threads: of each task.
 
     """
@@ -73,7 +76,17 @@ class CrossvalRequest:
     methods: tuple[str, ...] = ()
     given: tuple[StageName, ...] = ()
     init: Path | None = None
+    kinetics: tuple[Path, Pretrained] | None = None
     threads: int = 1
+
+    @property
+    def table(self) -> Methods:
+        """Return the methods there are, with the settings and start weights that were asked for."""
+        return methods(self.config.baselines, None if self.kinetics is None else self.kinetics[1].tensors)
+
+    def method(self, name: str) -> StatusMethod:
+        """Return a method of the table."""
+        return self.table[name](self.config.metastasis)
 
     @property
     def learners(self) -> list[PatientRecord]:
@@ -118,6 +131,13 @@ class StudyOutlook:
     taken: tuple[StageName, ...] = ()
     problems: tuple[Problem, ...] = ()
 
+    def extras(self, request: CrossvalRequest) -> dict[str, tuple[str, ...]]:
+        """Return what the methods of each cascade need of a patient besides tumor patches and nodes."""
+        found: dict[str, set[str]] = {}
+        for name, variant in self.methods.items():
+            found.setdefault(variant, set()).update({"radiomics", "crop"} & set(request.method(name).needs))
+        return {variant: tuple(sorted(needs)) for variant, needs in found.items() if needs}
+
     @property
     def has_cascades(self) -> bool:
         """Tell whether a method needs what a cascade sees."""
@@ -132,6 +152,7 @@ def foresee_study(request: CrossvalRequest) -> StudyOutlook:
     problems += found_by(partial(require_distinct_images, merged))
     methods, left_out, refused = chosen_methods(request)
     problems += map(Problem.of, refused)
+    problems += found_by(partial(_require_kinetics, request))
     init: Bundle | None = None
     taken: tuple[StageName, ...] = ()
     try:
@@ -180,15 +201,24 @@ def chosen_methods(
     found: dict[str, str] = {}
     left_out: dict[str, str] = {}
     refused: list[LymphctError] = []
-    for name in dict.fromkeys(request.methods or METHODS):
-        if name not in METHODS:
-            near = get_close_matches(name, METHODS, n=1)
+    table = request.table
+    for name in dict.fromkeys(request.methods or table):
+        if name not in table:
+            near = get_close_matches(name, table, n=1)
             meant = f"did you mean {near[0]}? " if near else ""
             msg = f"there is no method {name[:40]!r}"
-            cure = f"{meant}the methods are {', '.join(METHODS)}"
+            cure = f"{meant}the methods are {', '.join(table)}"
             refused.append(UsageError(msg, code="E_METHOD", cure=cure))
             continue
-        method = METHODS[name](request.config.metastasis)
+        method = request.method(name)
+        try:
+            method.require()
+        except LymphctError as error:
+            if request.methods:
+                refused.append(error)
+            else:
+                left_out[name] = error.cause
+            continue
         lacking = _lacking_column(method, request.learners)
         if lacking and request.methods:
             msg = f"the method {name} needs the column {lacking}, which no patient has filled"
@@ -211,7 +241,18 @@ def _lacking_column(method: StatusMethod, records: Sequence[PatientRecord]) -> s
 def _variant(method: StatusMethod) -> str:
     if not {str(need) for need in method.needs} - {"ct_reported_n", "center"}:
         return NOTHING
-    return str(getattr(method, "cascade", ATTENTION))
+    return method.cascade
+
+
+def _require_kinetics(request: CrossvalRequest) -> None:
+    """Refuse start weights of another architecture.
+
+    Raises:
+        ModelError: they do not fit.
+
+    """
+    if request.kinetics is not None:
+        build_resnet3d(request.config.metastasis.network, request.kinetics[1].tensors, seed=0)
 
 
 def _merged(request: CrossvalRequest) -> Manifest:

@@ -26,9 +26,12 @@ _CODE: Final = {
     "judge": ("baselines.table", "study.nested.judging"),
     "predictions": ("study.nested.tables",),
     "tables": ("study.nested.tables",),
+    "report": ("study.nested.reporting",),
 }
 """Kind → whose code its result depends on, closed over imports."""
 
+_PLACES: Final = frozenset({"manifests", "work", "init", "salt"})
+"""Facts that say where something lies or how it is hashed: no report shows them."""
 _SHARED: Final = ("imaging", "registration", "attention", "cascade")
 """Groups of settings on which every network depends."""
 
@@ -73,8 +76,11 @@ class NestedWork:
             return {**arguments, **self.preparation.settings}
         if task.kind == "predictions":
             return {"patients": fields["patients"], "methods": list(plan.methods)}
+        if task.kind == "report":
+            cells: JSON = {name: dict(record.cells) for name, record in sorted(self.records.items())}
+            return {**{name: value for name, value in fields.items() if name not in _PLACES}, "cells": cells}
         if task.kind == "tables":
-            names = ("seed", "methods", "features", "is_phantom")
+            names = ("seed", "methods", "features", "is_phantom", "patients")
             return {name: fields[name] for name in names}
         if task.kind == "judge":
             who = fields["nested"][int(str(task.arguments["fold"])) - 1]
@@ -84,6 +90,8 @@ class NestedWork:
                 "folds": who,
                 "patients": fields["patients"],
                 "metastasis": fields["config"]["metastasis"],
+                "baselines": fields["config"]["baselines"],
+                "kinetics": plan.kinetics_digest if task.arguments["method"] == "resnet3d" else "",
             }
         return {**arguments, "salt": plan.salt, **self._of_cascade(task, fields)}
 
@@ -109,7 +117,10 @@ class NestedWork:
             cohort = str(task.arguments["cohort"])
             found["asked"] = [*(cascade.examined(plan) if cohort == COHORT else plan.ids(cohort))]
             found["features"] = plan.features
+            found["extras"] = [*plan.extras.get(cascade.variant, ())]
             groups["patches"] = config["metastasis"]["patches"]
+            if found["extras"]:
+                groups["baselines"] = config["baselines"]
         return {**found, "settings": groups}
 
     def holds(self, task: Task, folder: Path) -> bool:
