@@ -17,7 +17,8 @@ def status_network(
     settings: MetastasisSettings, imagenet: Weights | None, *, name: str, needs: tuple[Need, ...]
 ) -> StatusMethod:
     """Return the method that judges by the status network of some settings."""
-    return StatusMethod(name=name, needs=needs, fit=StatusHead(settings, imagenet).fit)
+    head = StatusHead(settings, imagenet)
+    return StatusMethod(name=name, needs=needs, fit=head.fit, require=head.require_weights_that_fit)
 
 
 def combined(settings: MetastasisSettings, imagenet: Weights | None = None) -> StatusMethod:

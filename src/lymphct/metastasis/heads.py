@@ -114,6 +114,16 @@ class StatusHead:
     settings: MetastasisSettings
     start: Mapping[str, Tensor] | None = field(default=None, compare=False, repr=False)
 
+    def require_weights_that_fit(self) -> None:
+        """Refuse start weights of another architecture.
+
+        Raises:
+            ModelError: they do not fit.
+
+        """
+        if self.start is not None:
+            initialize(build_status_network(self.settings), self.start)
+
     def fit(
         self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int = 0
     ) -> Fitted[Judge]:

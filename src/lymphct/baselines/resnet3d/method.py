@@ -40,6 +40,16 @@ class BoxHead:
     kinetics: Weights | None = None
     device: str = "auto"
 
+    def require_weights_that_fit(self) -> None:
+        """Refuse start weights of another architecture.
+
+        Raises:
+            ModelError: they do not fit.
+
+        """
+        if self.kinetics is not None:
+            build_resnet3d(self.settings.network, self.kinetics, seed=0)
+
     def fit(self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int) -> Fitted[Judge]:
         """Train the network; validation patients choose the epoch, then the threshold.
 
@@ -73,10 +83,9 @@ def resnet3d(
 ) -> StatusMethod:
     """Return ResNet3D-18; a random start is said in its name, and so in every table."""
     start = "" if kinetics is not None else " (random start)"
+    head = BoxHead(settings=settings, kinetics=kinetics, device=device)
     return StatusMethod(
-        name=f"ResNet3D-18{start}",
-        needs=("crop",),
-        fit=BoxHead(settings=settings, kinetics=kinetics, device=device).fit,
+        name=f"ResNet3D-18{start}", needs=("crop",), fit=head.fit, require=head.require_weights_that_fit
     )
 
 
