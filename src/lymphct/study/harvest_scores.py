@@ -18,7 +18,7 @@ from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.patients.arterial_phase import MASK_FILE
 from lymphct.patients.dataset import StoredPatient
-from lymphct.patients.harvested import Finding
+from lymphct.patients.harvest_steps import Finding
 from lymphct.study.harvest_table import MEASURES, score_rows
 from lymphct.study.in_turn import in_turn
 
