@@ -47,7 +47,7 @@ def scored_networks(
     told: dict[str, JSON] = {}
     for name, (finding, ids) in findings.items():
         places = in_turn(finding.place, ids, jobs, f"tumors as {name} finds them")
-        scores = {patient: _score(places[patient], finding.patients[patient]) for patient in ids}
+        scores = {patient: drawn_score(places[patient], finding.patients[patient]) for patient in ids}
         rows += [
             {"patient_id": patient, "network": name, **{m: getattr(score, m) for m in MEASURES}}
             for patient, score in scores.items()
@@ -58,7 +58,7 @@ def scored_networks(
     return told
 
 
-def _score(place: Path, patient: StoredPatient) -> SegmentationScores:
+def drawn_score(place: Path, patient: StoredPatient) -> SegmentationScores:
     """Compare a mask with the drawn one where somebody looked."""
     drawn, found = patient.tumor, read_volume(place / MASK_FILE)
     if drawn is None:
