@@ -32,7 +32,7 @@ from lymphct.cascade.settings import Config
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.settings import load_config
-from lymphct.patients.harvested import Finding
+from lymphct.patients.harvest_steps import Finding
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.whole_cohort import whole_cohort
 from lymphct.phantom.settings import PhantomSettings
