@@ -222,7 +222,7 @@ def _printed(cohort: str, found: Mapping[str, Figures], plan: NestedPlan) -> Pri
         calls = row.calls
         shown = [None if calls is None else calls.balanced_accuracy, row.shown_auc]
         shown += [None if calls is None else getattr(calls, what) for what in CALL_FIGURES[1:]]
-        rows.append([plan.methods[method], f"{of} ({row.positives})", *map(_interval, shown)])
+        rows.append([plan.titles[method], f"{of} ({row.positives})", *map(_interval, shown)])
     is_own = cohort == COHORT
     return PrintedTable(
         name="table_6" if is_own else f"table_7_{cohort}",
@@ -255,7 +255,7 @@ def _draw(folder: Path, cohort: str, own: Mapping[str, Sequence[Row]], plan: Nes
         if len(set(labels.tolist())) == 2:
             scores = np.array([float(cells["score"]) for cells in judged])
             said = f"AUC {auc(labels, scores):.2f} (n = {len(judged)})"
-            curves[plan.methods[method]] = (roc_curve(labels, scores), said)
+            curves[plan.titles[method]] = (roc_curve(labels, scores), said)
     if curves:
         caption = f"ROC curves of all scores together on {cohort}. {' '.join(_notes(plan))}".strip()
         for name, content in roc_drawing(f"figure_5_{cohort}", caption, curves).forms().items():

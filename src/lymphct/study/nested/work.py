@@ -75,7 +75,7 @@ class NestedWork:
         if task.kind == "predictions":
             return {"patients": fields["patients"], "methods": [*plan.methods]}
         if task.kind == "tables":
-            names = ("seed", "methods", "features", "is_phantom", "patients", "characteristics")
+            names = ("seed", "methods", "titles", "features", "is_phantom", "patients", "characteristics")
             return {name: fields[name] for name in names}
         if task.kind == "volumes":
             return {"patients": [*plan.patients]}
