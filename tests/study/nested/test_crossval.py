@@ -25,7 +25,7 @@ from lymphct.scoring.score_table import read_scores
 from lymphct.study.nested.guard import BUNDLE
 from lymphct.study.nested.predictions import COLUMNS
 
-METHODS = "ct_reported"
+METHODS = "ct_reported,center"
 
 
 def lymphct(*words: object) -> int:
@@ -59,7 +59,9 @@ def test_a_study_of_reports_from_manifest_to_tables(
     run, (cohort, external) = tmp_path / "run", cohorts
     begin = ["crossval", cohort, "--out", run, "--external", external, "--methods", METHODS]
     assert lymphct(*begin) == 0
-    rows = read_table(run / "predictions.csv", COLUMNS)
+    rows = [
+        row for row in read_table(run / "predictions.csv", COLUMNS) if row.cells["method"] == "ct_reported"
+    ]
     own = [row.cells for row in rows if row.cells["cohort"] == "cohort"]
     assert len(own) == 40
     assert {cells["fold"] for cells in own} == set("12345")
@@ -67,7 +69,13 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert [cells["fold"] for cells in others] == [""] * 6
     scores = read_scores(run / "predictions" / "cohort" / "ct_reported.csv")
     assert len(scores.patients) == 40
-    assert "| CT-reported LN status | 40 (20) |" in (run / "tables" / "table_6.md").read_text()
+    table = (run / "tables" / "table_6.md").read_text()
+    assert "| CT-reported LN status | 40 (20) |" in table
+    assert table.index("CT-reported") < table.index("control: center")  # as they were asked for
+    assert "| Patients | 40 | 6 |" in (run / "tables" / "table_1.md").read_text()
+    assert "CT-reported LN status" in (run / "figures" / "figure_5b.svg").read_text()
+    compared = json.loads((run / "tables" / "comparison_cohort.json").read_text())
+    assert [pair["second"] for pair in compared["comparisons"]] == ["center"]
     assert "| CT-reported LN status | 6 (3) |" in (run / "tables" / "table_7_external1.md").read_text()
     page = (run / "report.html").read_text()
     assert all(f"<h2>{title}</h2>" in page for title in ("What was studied", "Checklists", "Failures"))
@@ -82,7 +90,7 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert digests(run) == before
     assert lymphct("study", "show", run, "--json") == 0
     states = json.loads(capsys.readouterr().out.splitlines()[-1])["states"]
-    assert states == {"done": 8, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
+    assert states == {"done": 13, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
 
 
 def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path, Path]) -> None:
@@ -92,8 +100,8 @@ def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path,
     plan = tmp_path / "jobs" / "study.json"
     here = json.loads((tmp_path / "here" / "study.json").read_text())
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "study": here["study"]}))  # the same salt
-    assert "--array=1-8%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
-    for _ in range(9):  # one more than there are tasks
+    assert "--array=1-13%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
+    for _ in range(14):  # one more than there are tasks
         assert lymphct("crossval", tmp_path / "jobs", "--next") == 0
     assert digests(tmp_path / "jobs") == digests(tmp_path / "here")
 

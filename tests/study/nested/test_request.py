@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.study.nested.cohorts import write_cohort
 
+from lymphct.baselines.table import METHODS
 from lymphct.config import Config
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import Manifest
@@ -36,6 +37,7 @@ def test_a_cohort_with_everything_has_no_problem(tmp_path: Path) -> None:
     assert outlook.methods["ct_reported"] == "nothing"
     assert outlook.methods["nodes_without_attention"] == "none"
     assert "crop" in outlook.extras(request)["attention"]
+    assert list(outlook.methods) == [name for name in METHODS if name in outlook.methods]
     assert len(outlook.folds) == 5
 
 

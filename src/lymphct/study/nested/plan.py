@@ -82,7 +82,8 @@ class NestedPlan(BaseModel):
         is_phantom: whether patients are synthetic.
         folds: how the outer folds were drawn.
         features: what the status methods learn from.
-        methods: short names, in the order of the tables → as tables print them.
+        methods: short names, in the order of the tables.
+        titles: of the methods, as tables print them.
         extras: cascade → what its methods need of a patient besides tumor patches and nodes.
         labels: numbering of the structures in the files; a path where a file says it.
         work: store of the prepared patients, where it is not the run's own.
@@ -107,7 +108,8 @@ class NestedPlan(BaseModel):
     is_phantom: bool
     folds: FoldsKind
     features: FeaturesKind
-    methods: dict[str, str]
+    methods: tuple[str, ...]
+    titles: dict[str, str]
     extras: dict[str, tuple[str, ...]] = {}
     labels: str = "auto"
     work: str | None = None

@@ -90,7 +90,7 @@ def write_report(folder: Path, source: Source) -> None:
 
     """
     compared: Any = read_json(source.tables / f"comparison_{COHORT}.json")
-    names = source.plan.methods
+    names = source.plan.titles
     scores = {cohort: source.scores(cohort) for cohort in source.plan.cohorts}
     drawings = [*_roc_drawings(scores, names), attention_drawing(PAPER_BANDS, _border(source), "Tab. II")]
     first, *printed = _printed(source)

@@ -195,7 +195,7 @@ def _printed(cohort: str, found: Mapping[str, Figures], plan: NestedPlan) -> Pri
         calls = row.calls
         shown = [None if calls is None else calls.balanced_accuracy, row.shown_auc]
         shown += [None if calls is None else getattr(calls, what) for what in CALL_FIGURES[1:]]
-        rows.append([plan.methods[method], f"{of} ({row.positives})", *map(_interval, shown)])
+        rows.append([plan.titles[method], f"{of} ({row.positives})", *map(_interval, shown)])
     is_own = cohort == COHORT
     return PrintedTable(
         name="table_6" if is_own else f"table_7_{cohort}",

@@ -1,6 +1,6 @@
 """A study in words: the facts that checklists ask for, and a paragraph of methods."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from lymphct.baselines.table import METHODS
@@ -214,8 +214,3 @@ def _lacking(lacking: Mapping[str, int]) -> str:
         return "every method could judge every patient of the cohort"
     told = [f"{name}: {number}" for name, number in lacking.items() if number]
     return f"patients a method could not judge stay in the table without a score ({', '.join(told)})"
-
-
-def titles(methods: Collection[str], config: Config) -> dict[str, str]:
-    """Return the name of each method as tables print it, in the order of Tab. VI."""
-    return {name: method(config.metastasis).name for name, method in METHODS.items() if name in methods}

@@ -34,7 +34,7 @@ _CODE: Final = {
 _FACTS: Final = {
     "predictions": ("patients", "methods"),
     "volumes": ("patients",),
-    "tables": ("seed", "methods", "features", "is_phantom", "patients", "characteristics"),
+    "tables": ("seed", "methods", "titles", "features", "is_phantom", "patients", "characteristics"),
 }
 """Kind → facts of the plan that its result depends on."""
 _PLACES: Final = frozenset({"manifests", "work", "init", "salt"})
