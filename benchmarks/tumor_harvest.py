@@ -32,12 +32,12 @@ from lymphct.cascade.settings import Config
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.settings import load_config
-from lymphct.patients.harvested import Finding
+from lymphct.patients.harvest_steps import Finding
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.whole_cohort import whole_cohort
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.harvest_scores import TABLE_FILE, scored_networks
-from lymphct.study.harvest_table import MEASURES
+from lymphct.study.harvest_table import FINAL, MEASURES, TEACHER, TUNED
 from lymphct.study.plan import Run
 from lymphct.study.request import TrainingRequest
 from lymphct.study.single_split import train_one
@@ -54,7 +54,7 @@ SMALL = (
     "tumor.sampling.patch_size=[48,48,32]",
 )
 """Smaller than the networks of the shipped bundle, so that four trainings take minutes."""
-ALONE, TEACHER, TUNED, FINAL = "alone", "teacher", "tuned", "final"
+ALONE = "alone"
 NAMES = {
     ALONE: "few drawn masks alone",
     TEACHER: "teacher (arterial, warped)",

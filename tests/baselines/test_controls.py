@@ -105,4 +105,4 @@ def test_the_control_differs_from_the_method_in_name_and_labels_only() -> None:
     control, method = permuted_labels(MetastasisSettings()), combined(MetastasisSettings())
     assert isinstance(control.fit, OnPermutedLabels)
     assert control.fit.fit.__self__ == method.fit.__self__  # type: ignore[attr-defined]
-    assert replace(control, name=method.name, fit=method.fit) == method
+    assert replace(control, name=method.name, fit=method.fit, require=method.require) == method

@@ -8,12 +8,14 @@ import torch
 
 from lymphct.baselines.method import StatusMethod
 from lymphct.baselines.rules import CT_REPORTED, NODE_COUNT, TUMOR_VOLUME
-from lymphct.baselines.table import METHODS
-from lymphct.core.errors import InputError, LeakageError
+from lymphct.baselines.settings import BaselineSettings
+from lymphct.baselines.table import METHODS, methods
+from lymphct.core.errors import InputError, LeakageError, ModelError
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.patient import Clinical, Node
 from lymphct.core.terms import NodeClass
+from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.settings import (
     MetastasisSettings,
     StatusNetworkSettings,
@@ -165,6 +167,31 @@ def test_a_network_of_the_tumor_does_not_see_the_nodes() -> None:
         assert judge.score(evidence(13)) == judge.score(
             replace(evidence(13), nodes=(), features=np.zeros((0, 7)))
         )
+
+
+def test_imagenet_weights_start_every_network_of_the_patches() -> None:
+    torch.manual_seed(5)
+    weights = StatusNetwork(QUICK.network).resnet.state_dict()
+    networks = {"resnet2d", "deepten", "tumor", "combined", "permuted_labels"}
+    everybody = list(cohort().values())
+    started, plain = methods(BaselineSettings(), imagenet=weights), METHODS
+    changed = {
+        name
+        for name in networks | {"nodes", "node_count", "resnet3d"}
+        if len(
+            {
+                table[name](QUICK).fit(everybody[:8], everybody[8:12], seed=0).value.score(everybody[13])
+                for table in (started, plain)
+            }
+        )
+        == 2
+    }
+    assert changed == networks
+    for name in networks:
+        started[name](QUICK).require()
+        plain[name](QUICK).require()
+        with pytest.raises(ModelError, match="start weights"):
+            methods(BaselineSettings(), imagenet={})[name](QUICK).require()
 
 
 def test_nodes_without_attention_ask_for_the_other_cascade() -> None:

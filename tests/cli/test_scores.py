@@ -67,7 +67,7 @@ def test_compare_prints_each_pair_with_the_warning_beside_the_papers_test(
 def test_compare_prints_the_folds_where_there_are_any_and_why_they_are_not_used(
     lymphct: Program, tmp_path: Path
 ) -> None:
-    paths = [write(tmp_path / "a.csv", 1, 3.0), write(tmp_path / "b.csv", 2, 0.2)]
+    paths = [write(tmp_path / "a.csv", 1), write(tmp_path / "b.csv", 2, 0.2)]
     for folds, path in ((3, paths[0]), (15, paths[1])):
         heading, *lines = path.read_text().splitlines()
         of_lines = [f"{line},{row // 2 % folds}" for row, line in enumerate(lines)]
@@ -81,6 +81,8 @@ def test_compare_prints_the_folds_where_there_are_any_and_why_they_are_not_used(
     assert "conclude on AUC from crossvalidated" in out
     told = "folds are not used: fold 0 tests 1 N+ and 1 N-, two of each are needed"
     assert told in lymphct("compare", paths[1], other).out
+    assert told in lymphct("evaluate", "status", paths[1], "--out", tmp_path / "few").out
+    assert "  AUC over 3 folds 0." in lymphct("evaluate", "status", paths[0], "--out", tmp_path / "r").out
 
 
 def test_equal_methods_have_nothing_to_claim(lymphct: Program, tmp_path: Path) -> None:

@@ -271,6 +271,7 @@ def test_a_harvest_is_handed_on(lymphct: Program, tmp_path: Path, asked: list[tu
     assert result.code == 0, result.err
     ((name, request, stage),) = asked
     assert (name, stage, request.few) == ("train_one", StageName.TUMOR, True)
+    assert " are harvested, 1 are scored, " in result.err
     aside = [record.patient_id for record in request.records if record.split == "test"]
     assert len(aside) == 1
     assert f"1 patient of 6 with one are kept for the scores: {aside[0]}" in result.err

@@ -84,7 +84,7 @@ def test_the_intervals_hold_the_truth_in_95_of_100_studies(n: int, positives: in
     strengths = [np.array([0.5, 0.6, 0.7, 0.8, 0.9]), np.array([0.4, 0.5, 0.5, 0.6, 0.6])]
     truths = [norm.cdf(strength / np.sqrt(2)).mean() for strength in strengths]
     rng = np.random.default_rng(20151583)
-    studies, held, held_difference = 800, 0, 0
+    studies, held, held_difference = 500, 0, 0
     for _ in range(studies):
         common = rng.normal(size=n)
         first, second = (
@@ -141,10 +141,11 @@ def test_a_paired_difference_is_narrower_than_two_intervals_and_equal_methods_do
     assert (same.difference, same.p) == (0.0, 1.0)
 
 
-def test_perfect_scores_have_no_variance() -> None:
+def test_perfect_scores_have_no_variance_and_no_interval() -> None:
     labels, folds = stratified(40, 20)
     result = crossvalidated_auc(OutOfFold(labels, folds, labels.astype(float)))
-    assert (result.mean, result.variance, result.interval) == (1.0, 0.0, (1.0, 1.0))
+    assert (result.mean, result.variance) == (1.0, 0.0)
+    assert np.isnan(result.interval).all()
 
 
 def test_a_fold_without_two_of_each_class_is_refused_by_name() -> None:

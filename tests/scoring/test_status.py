@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lymphct.core.errors import InputError, OutputInUseError
+from lymphct.evaluation.crossvalidated import OutOfFold, crossvalidated_auc
 from lymphct.scoring.score_table import read_scores, values_or_nan
 from lymphct.scoring.status import StatusRequest, evaluate_status, measure_status
 
@@ -170,3 +171,18 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
 
 def test_missing_values_are_nan() -> None:
     assert np.isnan(values_or_nan([None, 1])).tolist() == [True, False]
+
+
+def test_with_folds_the_auc_is_averaged_over_them_too(tmp_path: Path) -> None:
+    lines = [(*row, place // 2 % 4) for place, row in enumerate(rows())]
+    record: Any = evaluate_status(
+        write(tmp_path, lines, HEADING.replace("center", "center,fold")), QUICK, tmp_path / "o"
+    )
+    labels, scores, folds = (np.array([line[column] for line in lines]) for column in (1, 2, 5))
+    expected = crossvalidated_auc(OutOfFold(labels, folds, scores))
+    assert record["folds"]["patients"] == {"0": 10, "1": 10, "2": 10, "3": 10}
+    assert record["crossvalidated"]["estimate"] == pytest.approx(expected.mean)
+    assert record["crossvalidated"]["high"] == pytest.approx(expected.interval[1])
+    plain: Any = evaluate_status(write(tmp_path, rows()), QUICK, tmp_path / "plain")
+    assert plain["folds"] is plain["crossvalidated"] is None
+    assert {**record, "folds": None, "crossvalidated": None, "inputs": None} == {**plain, "inputs": None}

@@ -114,6 +114,7 @@ def test_each_patient_has_one_role() -> None:
 @pytest.mark.parametrize(
     ("train", "words"),
     [
+        (("b0", "b1"), "no training patient has a drawn tumor"),
         (("flat_drawn", "b0"), "none of 1 training patient with a drawn tumor has an arterial phase"),
         (("d0", "flat"), "no training patient without a drawn tumor has an arterial phase"),
     ],

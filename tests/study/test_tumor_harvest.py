@@ -231,7 +231,11 @@ def test_a_teacher_that_finds_nothing_that_can_be_is_said(
 
 def test_what_stands_in_the_way_is_foreseen(asked: TrainingRequest, few: Manifest, tmp_path: Path) -> None:
     fresh = replace(asked, folder=tmp_path / "run", work=tmp_path / "store")
-    assert foresee_training(few, fresh, StageName.TUMOR).problems == ()
+    outlook = foresee_training(few, fresh, StageName.TUMOR)
+    assert outlook.problems == ()
+    (lesson,) = outlook.lessons
+    assert (lesson.train + lesson.validation, lesson.scored) == (DRAWN, SCORED)
+    assert lesson.harvested >= 4
     nobody = tuple(without(record, "tumor") for record in few.patients)
     outlook = foresee_training(replace(few, patients=nobody), replace(fresh, records=nobody), StageName.TUMOR)
     assert any("has a drawn tumor" in str(problem) for problem in outlook.problems)

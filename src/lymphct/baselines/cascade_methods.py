@@ -1,34 +1,41 @@
 """The heads of the cascade as methods beside the baselines (Tab. VI)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from torch import Tensor
+
 from lymphct.baselines.method import Need, StatusMethod
-from lymphct.metastasis.heads import HEADS
+from lymphct.metastasis.heads import HEADS, StatusHead
 from lymphct.metastasis.settings import MetastasisSettings
 
+Weights = Mapping[str, Tensor]
+"""Start weights of a network, by the names of their file."""
 
-def head_method(
-    head: str, settings: MetastasisSettings, *, name: str, needs: tuple[Need, ...]
+
+def status_network(
+    settings: MetastasisSettings, imagenet: Weights | None, *, name: str, needs: tuple[Need, ...]
 ) -> StatusMethod:
-    """Return the method that judges by a head of the table."""
-    return StatusMethod(name=name, needs=needs, fit=HEADS[head](settings).fit)
+    """Return the method that judges by the status network of some settings."""
+    head = StatusHead(settings, imagenet)
+    return StatusMethod(name=name, needs=needs, fit=head.fit, require=head.require_weights_that_fit)
 
 
-def combined(settings: MetastasisSettings) -> StatusMethod:
+def combined(settings: MetastasisSettings, imagenet: Weights | None = None) -> StatusMethod:
     """Return the paper's method: tumor and lymph nodes in one network (Sec. III-B)."""
-    return head_method("status_network", settings, name="combined", needs=("tumor", "nodes"))
+    return status_network(settings, imagenet, name="combined", needs=("tumor", "nodes"))
 
 
-def tumor_alone(settings: MetastasisSettings) -> StatusMethod:
+def tumor_alone(settings: MetastasisSettings, imagenet: Weights | None = None) -> StatusMethod:
     """Return ClsfromPDAC: the same network without the volume of the nodes (Sec. IV-E)."""
     without = settings.network.model_copy(update={"volume_fusion": False})
     blind = settings.model_copy(update={"network": without})
-    return head_method("status_network", blind, name="ClsfromPDAC", needs=("tumor",))
+    return status_network(blind, imagenet, name="ClsfromPDAC", needs=("tumor",))
 
 
 def nodes_alone(settings: MetastasisSettings) -> StatusMethod:
     """Return ClsbyLNSeg: the volume of the largest positive node (Sec. IV-E)."""
-    return head_method("largest_volume", settings, name="ClsbyLNSeg", needs=("nodes",))
+    return StatusMethod(name="ClsbyLNSeg", needs=("nodes",), fit=HEADS["largest_volume"](settings).fit)
 
 
 def nodes_without_attention(settings: MetastasisSettings) -> StatusMethod:

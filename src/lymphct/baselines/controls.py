@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from lymphct.baselines.cascade_methods import combined
+from lymphct.baselines.cascade_methods import Weights, combined
 from lymphct.baselines.method import Fit, StatusMethod
 from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence, require_out_of_fold
@@ -44,9 +44,9 @@ def permuted(patients: Sequence[Evidence], rng: np.random.Generator) -> list[Evi
     return found
 
 
-def permuted_labels(settings: MetastasisSettings) -> StatusMethod:
+def permuted_labels(settings: MetastasisSettings, imagenet: Weights | None = None) -> StatusMethod:
     """Return the control that learns as `combined` does, from permuted labels: its AUC is 0.5 on average."""
-    method = combined(settings)
+    method = combined(settings, imagenet)
     return replace(method, name="control: permuted labels", fit=OnPermutedLabels(method.fit))
 
 

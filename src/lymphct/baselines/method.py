@@ -39,7 +39,8 @@ class StatusMethod:
         needs: what a patient must have to be scored.
         fit: how it learns.
         cascade: whose evidence it judges; methods of one table share the patients, not always the nodes.
-        require: raises where an optional part of the program is missing; called before any work.
+        require: raises where an optional part of the program is missing, or start weights do not fit; called
+            before any work.
 
     """
 

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from torch import Tensor
-
-from lymphct.baselines.cascade_methods import combined, nodes_alone, nodes_without_attention, tumor_alone
+from lymphct.baselines.cascade_methods import (
+    Weights,
+    combined,
+    nodes_alone,
+    nodes_without_attention,
+    tumor_alone,
+)
 from lymphct.baselines.controls import CENTER, permuted_labels
 from lymphct.baselines.image_networks import deepten, resnet2d
 from lymphct.baselines.method import StatusMethod
@@ -20,12 +24,15 @@ Methods = Mapping[str, Callable[[MetastasisSettings], StatusMethod]]
 then the controls."""
 
 
-def methods(settings: BaselineSettings, kinetics: Mapping[str, Tensor] | None = None) -> Methods:
+def methods(
+    settings: BaselineSettings, kinetics: Weights | None = None, imagenet: Weights | None = None
+) -> Methods:
     """Return every method, those with settings or start weights of their own with these.
 
     Args:
         settings: of the baselines.
         kinetics: start weights of ResNet3D-18; None for a random start.
+        imagenet: start weights of the networks of the tumor patches; None likewise.
 
     """
     return {
@@ -33,13 +40,13 @@ def methods(settings: BaselineSettings, kinetics: Mapping[str, Tensor] | None = 
         "radiomics": lambda _: radiomics_method(settings.radiomics),
         "radiomics_ct_reported": lambda _: radiomics_method(settings.radiomics, with_report=True),
         "resnet3d": lambda status: resnet3d(status, kinetics),
-        "resnet2d": resnet2d,
-        "deepten": deepten,
-        "tumor": tumor_alone,
+        "resnet2d": lambda status: resnet2d(status, imagenet),
+        "deepten": lambda status: deepten(status, imagenet),
+        "tumor": lambda status: tumor_alone(status, imagenet),
         "nodes_without_attention": nodes_without_attention,
         "nodes": nodes_alone,
-        "combined": combined,
-        "permuted_labels": permuted_labels,
+        "combined": lambda status: combined(status, imagenet),
+        "permuted_labels": lambda status: permuted_labels(status, imagenet),
         "node_count": lambda _: NODE_COUNT,
         "tumor_volume": lambda _: TUMOR_VOLUME,
         "center": lambda _: CENTER,

@@ -38,7 +38,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
 """Settings by command, as beginnings of their names; for a command that is not listed nothing is judged."""
 
 EXCEPT: Final[Mapping[str, Sequence[str]]] = {
-    "train": (*_NOT_WHILE_TRAINING, "tracing"),
+    "train": (*_NOT_WHILE_TRAINING, "tracing", "baselines"),
     "crossval": (*_NOT_WHILE_TRAINING, "tracing", "self_learning"),
     "predict": ("registration.method",),
 }

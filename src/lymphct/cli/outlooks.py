@@ -113,10 +113,11 @@ def lesson_line(lesson: "Lesson") -> str:
     """Say in one line what a stage learns from, and how long: epochs and iterations."""
     classes = f" ({_counts(lesson.classes)})" if lesson.classes else ""
     guided = f"; {lesson.guided_by}" if lesson.guided_by else ""
+    others = f", {lesson.harvested} are harvested, {lesson.scored} are scored" if lesson.harvested else ""
     length = f"{counted(lesson.epochs, 'epoch')} of {counted(lesson.iterations, 'iteration')}"
     return (
         f"stage {lesson.stage}: {counted(lesson.train, 'training patient')}{classes}, {lesson.validation} "
-        f"for validation, {length}{guided}"
+        f"for validation{others}, {length}{guided}"
     )
 
 

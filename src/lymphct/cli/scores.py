@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def status(
     scores: Annotated[
         Path,
-        typer.Argument(help="CSV: patient_id, label (0/1), score (higher: rather N+), call (0/1), center."),
+        typer.Argument(help="CSV: patient_id, label, score (higher: rather N+), call (0/1), center, fold."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the result; an older one there is replaced.")],
     scale: Annotated[
@@ -75,7 +75,9 @@ def status_lines(record: Mapping[str, Any]) -> list[str]:
         without = record[f"without_{what}"]
         if without:
             lines.append(f"without {what}, left out of what needs one: {counted_patients(without)}")
-    lines += _group_lines("all", record["all"])
+    lines += _group_lines("all", record["all"], record["crossvalidated"])
+    if record["folds"] is not None and not record["folds"]["used"]:
+        lines.append(f"folds are not used: {record['folds']['why_not']}")
     if len(record["centers"]) > 1:
         for name, group in record["centers"].items():
             lines += _group_lines(f"center {name}", group)
@@ -88,14 +90,14 @@ def counted_patients(patients: list[str]) -> str:
     return f"{counted(len(patients), 'patient')} ({shown})"
 
 
-def _group_lines(title: str, group: Mapping[str, Any]) -> list[str]:
+def _group_lines(title: str, group: Mapping[str, Any], by_fold: Mapping[str, Any] | None = None) -> list[str]:
     size = counted(group["patients"], "patient")
     lines = [f"{title}: {size}, {group['positives']} N+, {group['negatives']} N-"]
     auc = group["auc"]
     if auc is not None:
         exact = "" if auc["delong"] is None else f", DeLong {_limits(auc['delong'])}"
         lines.append(f"  AUC {number(auc['estimate'])}{exact}, bootstrap {_limits(auc['bootstrap'])}")
-    lines += _risk_lines(group)
+    lines += [*_fold_lines(by_fold), *_risk_lines(group)]
     calls = group["classification"]
     if calls is not None:
         lines += [
@@ -103,6 +105,13 @@ def _group_lines(title: str, group: Mapping[str, Any]) -> list[str]:
             for key, title in CALLS.items()
         ]
     return lines
+
+
+def _fold_lines(by_fold: Mapping[str, Any] | None) -> list[str]:
+    if by_fold is None:
+        return []
+    folds = counted(len(by_fold["folds"]), "fold")
+    return [f"  AUC over {folds} {number(by_fold['estimate'])} {_limits(by_fold)}"]
 
 
 def _risk_lines(group: Mapping[str, Any]) -> list[str]:
@@ -171,10 +180,7 @@ def _method_lines(name: str, method: Mapping[str, Any]) -> list[str]:
     if auc is not None:
         shown = "" if exact is None else f", DeLong {_limits(exact)}"
         lines.append(f"  AUC {number(auc['estimate'])}{shown}, bootstrap {_limits(auc)}")
-    if by_fold is not None:
-        folds = counted(len(by_fold["folds"]), "fold")
-        lines.append(f"  AUC over {folds} {number(by_fold['estimate'])} {_limits(by_fold)}")
-    lines += _risk_lines(method)
+    lines += [*_fold_lines(by_fold), *_risk_lines(method)]
     if method["classification"] is not None:
         balanced = method["classification"]["balanced_accuracy"]
         lines.append(f"  balanced accuracy {number(balanced['estimate'])} {_limits(balanced)}")

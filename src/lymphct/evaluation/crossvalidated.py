@@ -62,7 +62,7 @@ class CrossValidatedAUC:
         folds: each fold's, in the order of their names.
         mean: mean of the folds' AUC: the cross-validated AUC.
         variance: of the mean, given the trained models.
-        interval: of the mean, by its logit, so that it stays within 0 to 1.
+        interval: of the mean, by its logit, so that it stays within 0 to 1; NaN when every fold is perfect.
         pooled: AUC of all scores together, which also counts pairs of two folds; it suffers when the models'
             scales differ.
         pooled_interval: DeLong's interval of it.
@@ -211,8 +211,8 @@ def _of_difference(test: DeLong) -> float:
 
 
 def _by_logit(auc: float, variance: float, level: float) -> tuple[float, float]:
-    """Return a Wald interval on the logit, which keeps within 0 to 1; a perfect AUC has no variance."""
+    """Return a Wald interval on the logit, which keeps within 0 to 1; of a perfect AUC it says nothing."""
     if not 0 < auc < 1:
-        return (auc, auc)
+        return (float("nan"), float("nan"))
     half = float(norm.ppf((1 + level) / 2)) * float(np.sqrt(variance)) / (auc * (1 - auc))
     return (float(expit(logit(auc) - half)), float(expit(logit(auc) + half)))

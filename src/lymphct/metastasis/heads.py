@@ -5,10 +5,10 @@ A head is one function of the evidence and one line in `HEADS`.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence, require_out_of_fold
@@ -103,26 +103,44 @@ def largest_volume(evidence: Evidence) -> float:
 
 @dataclass(frozen=True, slots=True)
 class StatusHead:
-    """The status network: tumor texture and the volume of the positive nodes (Eq. 6, Eq. 7)."""
+    """The status network: tumor texture and the volume of the positive nodes (Eq. 6, Eq. 7).
+
+    Attributes:
+        settings: of the network and its training.
+        start: weights it starts from, such as ImageNet's; None for random ones.
+
+    """
 
     settings: MetastasisSettings
+    start: Mapping[str, Tensor] | None = field(default=None, compare=False, repr=False)
+
+    def require_weights_that_fit(self) -> None:
+        """Refuse start weights of another architecture.
+
+        Raises:
+            ModelError: they do not fit.
+
+        """
+        if self.start is not None:
+            initialize(build_status_network(self.settings), self.start)
 
     def fit(
         self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int = 0
     ) -> Fitted[Judge]:
-        """Train the network from random weights; validation patients choose the epoch, then the threshold.
+        """Train the network; validation patients choose the epoch, then the threshold.
 
         Patients without an N status, or in whom no tumor is found, take no part.
 
         Raises:
             InputError: training or validation patients are not of both classes.
             LeakageError: models behind the evidence learned from the patient, or one has two roles.
+            ModelError: the start weights do not fit.
 
         """
         require_out_of_fold([*train, *validation])
         require_unseen([item.patient for item in train], [item.patient for item in validation])
         network = build_status_network(self.settings, seed=seed)
-        initialize(network, None)
+        initialize(network, self.start)
         kind = self.settings.volume
         cases, judged = status_cases(train, kind), status_cases(validation, kind)
         for record in fit_status(network, cases, judged, self.settings, seed=seed):

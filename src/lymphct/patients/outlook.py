@@ -46,6 +46,8 @@ class Lesson:
         epochs: of the training.
         iterations: of an epoch.
         guided_by: whose structures and tumor guide the search for lymph nodes; empty for other stages.
+        harvested: training patients without it in whom a network draws it.
+        scored: patients with it who are kept for the scores of such a training.
 
     """
 
@@ -57,6 +59,8 @@ class Lesson:
     epochs: int
     iterations: int
     guided_by: str = ""
+    harvested: int = 0
+    scored: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

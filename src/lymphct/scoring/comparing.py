@@ -15,14 +15,8 @@ from lymphct.evaluation.paired_tests import PairedScores
 from lymphct.evaluation.status import IMPROPER, StatusColumns
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.results.made import Recipe
-from lymphct.scoring.compared import (
-    FOLDS_NOTE,
-    call_record,
-    common_folds,
-    fold_record,
-    method_record,
-    score_record,
-)
+from lymphct.scoring.compared import call_record, method_record, score_record
+from lymphct.scoring.over_folds import FOLDS_NOTE, usable_folds
 from lymphct.scoring.score_table import ScoreTable, read_scores, require_both_classes
 from lymphct.scoring.status import RESAMPLES
 from lymphct.scoring.stored import origin_of
@@ -153,12 +147,10 @@ def comparison_record(tables: Mapping[str, ScoreTable], request: CompareRequest)
     scored = _common({name: table.columns.scored for name, table in tables.items()})
     called = _common({name: table.columns.called for name, table in tables.items()})
     by_score, by_call = _paired(tables, pairs, scored, "score"), _paired(tables, pairs, called, "call")
-    folds = common_folds(tables)
-    told = None if folds is None else fold_record(first.columns.labels, folds, scored)
-    used = folds if told is not None and told["used"] else None
+    folds, told = usable_folds(tables, scored)
     rng = np.random.default_rng(request.seed)
     scores = compare_scores(
-        [*by_score.values()], rng, n=request.resamples, folds=None if used is None else used[scored]
+        [*by_score.values()], rng, n=request.resamples, folds=None if folds is None else folds[scored]
     )
     calls = compare_calls([*by_call.values()], rng, n=request.resamples)
     of_scores = dict(zip(by_score, scores, strict=True))
@@ -176,7 +168,7 @@ def comparison_record(tables: Mapping[str, ScoreTable], request: CompareRequest)
         "methods": {
             name: method_record(
                 _left(table.columns, scored, called),
-                used,
+                folds,
                 np.random.default_rng(request.seed),
                 request.resamples,
             )
@@ -192,7 +184,7 @@ def comparison_record(tables: Mapping[str, ScoreTable], request: CompareRequest)
             for pair in pairs
         ],
         "classification_note": IMPROPER,
-        "folds_note": FOLDS_NOTE if used is not None else None,
+        "folds_note": FOLDS_NOTE if folds is not None else None,
         "false_claim_note": FALSE_CLAIM_NOTE,
     }
 

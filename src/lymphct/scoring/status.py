@@ -18,6 +18,7 @@ from lymphct.evaluation.status import (
 )
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.made import Recipe
+from lymphct.scoring.over_folds import crossvalidated_record, usable_folds
 from lymphct.scoring.score_table import ScoreTable, read_scores, require_both_classes
 from lymphct.scoring.status_tables import group_record, status_tables
 from lymphct.scoring.stored import Measured, stored
@@ -74,10 +75,13 @@ class StatusEvaluation:
 
     def record(self) -> dict[str, JSON]:
         """Return what the JSON says."""
+        folds, told = usable_folds({self.table.name: self.table}, self.table.columns.scored)
         return {
             "scores_are_probabilities": self.as_probabilities,
             "without_score": list(self.table.without_score),
             "without_call": list(self.table.without_call),
+            "folds": told,
+            "crossvalidated": crossvalidated_record(self.table.columns, folds),
             "all": group_record(self.everybody),
             "centers": {name: group_record(figures) for name, figures in self.centers.items()},
             "classification_note": IMPROPER,

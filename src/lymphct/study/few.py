@@ -131,6 +131,9 @@ def chosen_cast(request: TrainingRequest, roles: Roles) -> Cast:
         arterial=arterial,
         left_out=tuple(name for name in others if name not in arterial),
     )
+    if not few:
+        msg = "no training patient has a drawn tumor"
+        raise InputError(msg, code="E_NO_LABELS", cure="draw more, or take another --seed")
     if not cast.seen(few):
         msg = f"none of {counted(len(few), 'training patient')} with a drawn tumor has an arterial phase"
         raise InputError(msg, code="E_ARTERIAL", cure="fill the column arterial, or take another --seed")

@@ -18,7 +18,7 @@ from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.patients.arterial_phase import MASK_FILE
 from lymphct.patients.dataset import StoredPatient
-from lymphct.patients.harvested import Finding
+from lymphct.patients.harvest_steps import Finding
 from lymphct.study.harvest_table import MEASURES, score_rows
 from lymphct.study.in_turn import in_turn
 
@@ -47,7 +47,7 @@ def scored_networks(
     told: dict[str, JSON] = {}
     for name, (finding, ids) in findings.items():
         places = in_turn(finding.place, ids, jobs, f"tumors as {name} finds them")
-        scores = {patient: _score(places[patient], finding.patients[patient]) for patient in ids}
+        scores = {patient: drawn_score(places[patient], finding.patients[patient]) for patient in ids}
         rows += [
             {"patient_id": patient, "network": name, **{m: getattr(score, m) for m in MEASURES}}
             for patient, score in scores.items()
@@ -58,7 +58,7 @@ def scored_networks(
     return told
 
 
-def _score(place: Path, patient: StoredPatient) -> SegmentationScores:
+def drawn_score(place: Path, patient: StoredPatient) -> SegmentationScores:
     """Compare a mask with the drawn one where somebody looked."""
     drawn, found = patient.tumor, read_volume(place / MASK_FILE)
     if drawn is None:

@@ -6,12 +6,23 @@ from typing import Any, Final
 MEASURES: Final[Mapping[str, str]] = {"dice": "Dice", "asd": "ASD (mm)", "hd": "HD (mm)"}
 """What is told of each network, as the paper does (Sec. IV-B), and its heading."""
 
+TEACHER, TUNED, FINAL = "teacher", "tuned", "final"
+"""The three networks in the order they are trained."""
+
 
 def score_rows(told: Mapping[str, Any]) -> list[list[str]]:
     """Return a row of words for each network: name, patients, found, median (quartiles) of each measure."""
+    # As read from JSON they stand in the order of the alphabet.
+    known = [name for name in (TEACHER, TUNED, FINAL) if name in told]
+    others = [name for name in told if name not in known]
     return [
-        [name, str(found["patients"]), str(found["found"]), *(_cell(found[m]) for m in MEASURES)]
-        for name, found in told.items()
+        [
+            name,
+            str(told[name]["patients"]),
+            str(told[name]["found"]),
+            *(_cell(told[name][m]) for m in MEASURES),
+        ]
+        for name in (*known, *others)
     ]
 
 

@@ -189,8 +189,8 @@ def _harvested(info: BundleInfo) -> Iterator[str]:
         yield f"{head} No drawn mask was kept to score it."
         return
     rows = score_rows(scores)
-    columns = ["patients nothing learned from", "patients", "found", *MEASURES.values()]
-    yield _table(f"{head} Medians and quartiles:", columns, rows)
+    columns = ["network", "patients", "found", *MEASURES.values()]
+    yield _table(f"{head} Medians and quartiles in patients that nothing learned from:", columns, rows)
 
 
 def _decimals(value: object) -> str:

@@ -1,7 +1,7 @@
 """What a training or a cross-validation would do and what stands in its way, before anything is computed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -99,10 +99,8 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
     if request.teaching is not None and split:
         problems += found_by(lambda: chosen_teachers(request, roles[StageName.STRUCTURES].train))
     if request.few:
-        hopeless = list(few_refusals(request))
-        problems += map(Problem.of, hopeless)
-        if split and not hopeless:
-            problems += found_by(lambda: chosen_cast(request, roles[StageName.TUMOR]))
+        lessons, refused = _harvest(request, roles[StageName.TUMOR], lessons)
+        problems += refused
     needy = tuple(name for name in stages if not is_taught(request, name))
     if split and not any(
         list(lesson_refusals(found)) for found in lessons
@@ -118,6 +116,21 @@ def foresee_training(manifest: Manifest, request: TrainingRequest, stage: StageN
         problems=problems,
     )
     return _outlook(manifest, request, course)
+
+
+def _harvest(
+    request: TrainingRequest, roles: Roles, lessons: list[Lesson]
+) -> tuple[list[Lesson], list[Problem]]:
+    """Return the lesson of the tumor network with who is harvested and scored, or why nobody can be."""
+    hopeless = list(few_refusals(request))
+    if hopeless or not lessons:
+        return lessons, list(map(Problem.of, hopeless))
+    try:
+        cast = chosen_cast(request, roles)
+    except InputError as error:
+        return lessons, [Problem.of(error)]
+    harvested, scored = len(cast.harvested), len(cast.scored)
+    return [replace(found, harvested=harvested, scored=scored) for found in lessons], []
 
 
 def is_taught(request: TrainingRequest, stage: StageName) -> bool:

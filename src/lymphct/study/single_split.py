@@ -108,7 +108,6 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
         return run.bundle
     if stage is StageName.TUMOR and request.few:
         harvest_tumors(run, request, progress)
-        tell_tumors(run, device=request.device)
         return run.bundle
     with watched(run.folder / "stages", progress):
         train_stage(run, stage, request)

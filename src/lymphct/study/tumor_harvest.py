@@ -7,48 +7,41 @@ draws, the teacher tuned on it, what that draws, the same on the venous phase, t
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from lymphct.anatomy.self_learning import repeated
-from lymphct.anatomy.settings import TumorSettings
-from lymphct.cascade.fitting import fit_stage
-from lymphct.cascade.learned import Learned
-from lymphct.cascade.settings import Config
-from lymphct.cascade.sight import FIXED, Sight, fit_sights
-from lymphct.cascade.stages import STAGES, Start, Weights
-from lymphct.core.errors import InputError, UsageError
+from lymphct.core.errors import InputError
 from lymphct.core.leakage import Roles
-from lymphct.core.terms import Phase, StageName, counted
+from lymphct.core.terms import counted
 from lymphct.io.models.bundles import read_bundle
-from lymphct.io.results.fingerprints import fingerprint_key
 from lymphct.io.results.jsonfile import JSON, write_json
-from lymphct.io.results.store import read_done
-from lymphct.learning.devices import chosen_device
-from lymphct.patients.arterial_phase import ArterialPhases
-from lymphct.patients.dataset import PreparedCohort, prepared_cohort
-from lymphct.patients.harvested import Drawing, Finding, HarvestedCohort, Warping
+from lymphct.patients.dataset import prepared_cohort
+from lymphct.patients.harvest_steps import Finding, Warping
+from lymphct.patients.harvested import HarvestedCohort
+from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.whole_cohort import whole_cohort
-from lymphct.study.bundling import add_part, parts_in, write_part_alone
-from lymphct.study.few import Cast, chosen_cast, scored_records
+from lymphct.study.bundling import add_part, parts_in
+from lymphct.study.few import chosen_cast, scored_records
+from lymphct.study.guiding import tell_tumors
+from lymphct.study.harvest_lessons import (
+    LESSON,
+    STAGE,
+    HarvestLesson,
+    HarvestWork,
+    arterial_lesson,
+    trained_network,
+)
 from lymphct.study.harvest_scores import scored_networks, tell_scores
+from lymphct.study.harvest_table import FINAL, TEACHER, TUNED
 from lymphct.study.in_turn import in_turn
-from lymphct.study.keeping import lesson_checkpoints
-from lymphct.study.places import free_device
 from lymphct.study.plan import Run
-from lymphct.study.progress import Progress, watched
+from lymphct.study.progress import Progress
 from lymphct.study.request import FEW, HARVEST, TrainingRequest
 
 logger = logging.getLogger(__name__)
 
-STAGE: Final = StageName.TUMOR
-TEACHER, TUNED, FINAL = "teacher", "tuned", "final"
-"""The three networks, and their folders."""
 RECORD_FILE: Final = "record.json"
-LESSON: Final = "lesson"
-"""Key of what a network learned from, in its own bundle."""
 
 
 def harvest_tumors(run: Run, request: TrainingRequest, progress: Progress | None = None) -> None:
@@ -69,13 +62,13 @@ def harvest_tumors(run: Run, request: TrainingRequest, progress: Progress | None
         return
     work = _begun(run, request, progress)
     cast = work.cast
-    teacher = _network(work, _arterial_lesson(work, TEACHER, {}))
+    teacher = trained_network(work, arterial_lesson(work, TEACHER, {}))
     first = _harvest(work, "pseudo-1", teacher)
-    tuned = _network(work, _arterial_lesson(work, TUNED, first, start=teacher))
+    tuned = trained_network(work, arterial_lesson(work, TUNED, first, start=teacher))
     second = _harvest(work, "pseudo-2", tuned)
     warping = Warping(folder=work.folder / "warped", drawing=work.drawing("pseudo-2", tuned))
     warped = in_turn(warping.place, list(second), request.jobs, "few: masks on the venous phase")
-    lesson = _Lesson(
+    lesson = HarvestLesson(
         name=FINAL,
         patients=HarvestedCohort(work.patients, warped),
         roles=Roles(train=(*cast.few, *warped), validation=cast.judges),
@@ -84,71 +77,23 @@ def harvest_tumors(run: Run, request: TrainingRequest, progress: Progress | None
         labels=warped,
         training=run.stage(STAGE),
     )
-    final = _network(work, lesson)
+    final = trained_network(work, lesson)
     scores = _scores(work, {TEACHER: teacher, TUNED: tuned, FINAL: final})
     record = _record(work, {"pseudo-1": first, "pseudo-2": second}, scores)
     write_json(work.folder / RECORD_FILE, record)
     part = parts_in(read_bundle(final), (STAGE,))[STAGE]
     kept = {name: value for name, value in part.extra.items() if name != LESSON}
     add_part(run, replace(part, extra={**kept, HARVEST: record}))
+    tell_tumors(run, device=request.device)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """A harvest in progress.
-
-    Attributes:
-        run: its run.
-        request: what was asked for.
-        cast: who does what.
-        patients: everybody of the cast, prepared.
-        progress: is told of epochs.
-
-    """
-
-    run: Run
-    request: TrainingRequest
-    cast: Cast
-    patients: PreparedCohort
-    progress: Progress | None
-
-    @property
-    def folder(self) -> Path:
-        """Folder of all steps."""
-        return self.run.folder / FEW
-
-    @cached_property
-    def phases(self) -> ArterialPhases:
-        """Arterial phases as acquired."""
-        return ArterialPhases(
-            folder=self.folder / "arterial",
-            preparation=self.request.preparation,
-            records={record.patient_id: record for record in self.request.records},
-            patients=self.patients,
-        )
-
-    @cached_property
-    def arterial(self) -> dict[str, Path]:
-        """Where they lie, of everybody who has one."""
-        return in_turn(
-            self.phases.place,
-            sorted(self.cast.arterial),
-            self.request.jobs,
-            "few: arterial phases as acquired",
-        )
-
-    def drawing(self, name: str, bundle: Path) -> Drawing:
-        """Return how a network draws."""
-        settings, device = self.run.plan.config.tumor_harvest, self.request.device
-        return Drawing(
-            folder=self.folder / name, bundle=bundle, phases=self.phases, settings=settings, device=device
-        )
-
-
-def _begun(run: Run, request: TrainingRequest, progress: Progress | None) -> _Work:
+def _begun(run: Run, request: TrainingRequest, progress: Progress | None) -> HarvestWork:
     """Settle who does what, say so, and prepare those who are scored."""
     cast = chosen_cast(request, run.plan.roles(STAGE))
     scored = scored_records(request)
+    if request.jobs > 1:
+        memory = worker_memory(request.records, request.preparation, with_networks=True)
+        request = replace(request, jobs=affordable_jobs(request.jobs, memory))
     if scored:
         whole_cohort(scored, request.preparation, jobs=request.jobs)
     records = [r for r in request.records if r.patient_id in run.plan.patients or r in scored]
@@ -162,132 +107,10 @@ def _begun(run: Run, request: TrainingRequest, progress: Progress | None) -> _Wo
     if not cast.scored:
         logger.warning("few: no drawn tumor is kept from the training: nothing will be scored")
     patients = prepared_cohort(request.preparation, records)
-    return _Work(run=run, request=request, cast=cast, patients=patients, progress=progress)
+    return HarvestWork(run=run, request=request, cast=cast, patients=patients, progress=progress)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Lesson:
-    """What one of the three networks learns from.
-
-    Attributes:
-        name: of the step, and of its folder.
-        patients: as the network sees them.
-        roles: who teaches and who chooses.
-        config: settings, those of the step.
-        learned: how the network sees images; None as the one it starts from.
-        labels: folders of the masks that another network drew, by id.
-        training: folder of the checkpoints.
-        start: bundle of the network it goes on from; None begins anew.
-
-    """
-
-    name: str
-    patients: HarvestedCohort
-    roles: Roles
-    config: Config
-    learned: Learned
-    labels: Mapping[str, Path]
-    training: Path
-    start: Path | None = None
-
-    @property
-    def key(self) -> str:
-        """Digest of patients, masks and the network it starts from; settings are those of the run."""
-        patients: dict[str, JSON] = {
-            name: self.patients.patients[name].digest for name in self.roles.everybody
-        }
-        masks: dict[str, JSON] = {
-            name: (read_done(place) or {}).get("outputs") for name, place in self.labels.items()
-        }
-        start = "" if self.start is None else read_bundle(self.start).digest
-        return fingerprint_key({"patients": patients, "labels": masks, "start": start})
-
-
-def _arterial_lesson(
-    work: _Work, name: str, labels: Mapping[str, Path], start: Path | None = None
-) -> _Lesson:
-    """Return the lesson of a network that sees the arterial phase as acquired, and no other."""
-    config, cast = work.run.plan.config, work.cast
-    few, judges = cast.seen(cast.few), cast.seen(cast.judges)
-    if not judges:
-        logger.warning("few: nobody who chooses has an arterial phase: the last epoch of %s counts", name)
-    patients = HarvestedCohort(work.patients, labels, work.arterial)
-    learned = work.run.plan.learned
-    sight = _arterial_sight(patients, few, config) if start is None else _sight_of(start)
-    return _Lesson(
-        name=name,
-        patients=patients,
-        roles=Roles(train=(*few, *labels), validation=judges),
-        config=config.model_copy(update={STAGE.value: _seeing_one_phase(config, is_tuned=start is not None)}),
-        learned=replace(learned, sights={**learned.sights, STAGE: sight}),
-        labels=labels,
-        training=work.folder / name / "stages" / STAGE,
-        start=start,
-    )
-
-
-def _seeing_one_phase(config: Config, *, is_tuned: bool) -> TumorSettings:
-    tumor, harvest = config.tumor, config.tumor_harvest
-    training = tumor.training
-    if is_tuned:
-        changes = {
-            "epochs": max(round(harvest.tuning_share * training.epochs), 1),
-            "learning_rate": harvest.tuning_rate * training.learning_rate,
-        }
-        training = training.model_copy(update=changes)
-    sampling = tumor.sampling.model_copy(update={"phase_dropout": 0.0})
-    return tumor.model_copy(update={"phases": "arterial", "sampling": sampling, "training": training})
-
-
-def _arterial_sight(patients: HarvestedCohort, few: Sequence[str], config: Config) -> Sight:
-    if not config.cascade.fit_intensity:
-        return FIXED
-    sight = fit_sights(patients, few)[STAGE]
-    # Of the venous phase it was told nothing.
-    return replace(sight, phases={p: s for p, s in sight.phases.items() if p is Phase.ARTERIAL})
-
-
-def _sight_of(bundle: Path) -> Sight:
-    return Learned.of_bundle(read_bundle(bundle).info).sight(STAGE)
-
-
-def _network(work: _Work, lesson: _Lesson) -> Path:
-    """Train a network unless it is there; return its bundle.
-
-    Raises:
-        UsageError: it is there and learned from other masks than there are now.
-
-    """
-    run, request = work.run, work.request
-    bundle, key = work.folder / lesson.name / "bundle", lesson.key
-    if bundle.exists():
-        if read_bundle(bundle).info.parts[STAGE].extra.get(LESSON) != key:
-            msg = f"the network of {FEW}/{lesson.name} learned from other masks than there are now"
-            cure = f"remove {FEW}/{lesson.name} to train it anew, or choose another --out"
-            raise UsageError(msg, code="E_OTHER_RUN", cure=cure)
-        return bundle
-    keep = lesson_checkpoints(lesson.training, key, resume=request.resume)
-    drawn = [name for name in lesson.roles.train if name not in lesson.labels]
-    sampled = repeated(drawn, list(lesson.labels), lesson.config.tumor_harvest.drawn_share)
-    roles = Roles(train=sampled, validation=lesson.roles.validation)
-    logger.info(
-        "few: %s learns from %d drawn and %d other masks", lesson.name, len(drawn), len(lesson.labels)
-    )
-    with (
-        watched(lesson.training.parent, work.progress),
-        free_device(run.folder, request.places) as device,
-    ):
-        weights: Weights | None = None if lesson.start is None else read_bundle(lesson.start).weights[STAGE]
-        start = Start(config=lesson.config, seed=run.plan.seed, device=chosen_device(device), weights=weights)
-        part = fit_stage(STAGES[STAGE], lesson.patients, roles, lesson.learned, start, keep)
-    counts: dict[str, JSON] = {"train": len(part.train.ids), "validation": len(part.validation.ids)}
-    write_part_alone(
-        run, bundle, lesson.name, replace(part, extra={**part.extra, "patients": counts, LESSON: key})
-    )
-    return bundle
-
-
-def _harvest(work: _Work, name: str, bundle: Path) -> dict[str, Path]:
+def _harvest(work: HarvestWork, name: str, bundle: Path) -> dict[str, Path]:
     """Let a network draw everybody who is harvested; return the folders of the masks that may teach."""
     drawing = work.drawing(name, bundle)
     places = in_turn(drawing.place, work.cast.harvested, work.request.jobs, f"few: the masks of {name}")
@@ -304,7 +127,7 @@ def _harvest(work: _Work, name: str, bundle: Path) -> dict[str, Path]:
     return kept
 
 
-def _scores(work: _Work, networks: Mapping[str, Path]) -> dict[str, JSON]:
+def _scores(work: HarvestWork, networks: Mapping[str, Path]) -> dict[str, JSON]:
     """Score the three networks on whoever nothing learned from."""
     cast = work.cast
     if not cast.scored:
@@ -331,7 +154,7 @@ def _scores(work: _Work, networks: Mapping[str, Path]) -> dict[str, JSON]:
 
 
 def _record(
-    work: _Work, masks: Mapping[str, Mapping[str, Path]], scores: Mapping[str, JSON]
+    work: HarvestWork, masks: Mapping[str, Mapping[str, Path]], scores: Mapping[str, JSON]
 ) -> dict[str, JSON]:
     """Return what the bundle says of the steps; no id of a patient."""
     cast = work.cast

@@ -90,6 +90,19 @@ def test_the_report_helps_where_the_features_tell_nothing() -> None:
     assert areas[1] > 0.7
 
 
+def test_features_that_tell_nothing_give_one_half_on_average() -> None:
+    """60 features and 40 patients: what was selected on anybody but them would show."""
+    areas = []
+    for number in range(12):
+        parts = [cohort(40, prefix, signal=0) for prefix in (chr(200 + number), chr(300 + number))]
+        test = cohort(60, chr(400 + number), signal=0)
+        judge = fit_radiomics(*parts, seed=number, settings=SETTINGS).value
+        areas.append(auc([item.clinical.n_status or 0 for item in test], scores_of(judge, test)))
+    error = float(np.std(areas)) / np.sqrt(len(areas))
+    assert error < 0.04
+    assert abs(np.mean(areas) - 0.5) < 2 * error
+
+
 def test_two_methods_of_the_table_differ_in_the_report() -> None:
     alone, both = radiomics_method(SETTINGS), radiomics_method(SETTINGS, with_report=True)
     assert (alone.name, alone.needs) == ("Radiomics", ("radiomics",))

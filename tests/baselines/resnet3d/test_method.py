@@ -110,8 +110,10 @@ def test_a_random_start_is_said_in_the_name_and_kinetics_weights_are_used() -> N
         for method in (started, resnet3d(SETTINGS, device="cpu"))
     ]
     assert scores[0] != scores[1]
+    started.require()
+    resnet3d(SETTINGS).require()
     with pytest.raises(ModelError, match="the Kinetics weights lack tensor"):
-        resnet3d(SETTINGS, {}).fit(TRAIN, VALIDATION, seed=0)
+        resnet3d(SETTINGS, {}).require()
 
 
 def test_a_batch_is_half_positive_and_depends_on_seed_and_number_alone() -> None:
@@ -154,7 +156,9 @@ def test_without_changes_a_box_stays_as_it_is() -> None:
 
 def test_mirroring_moves_both_phases_and_the_mask_together() -> None:
     mirrored = augmented(box_of(1), STILL.model_copy(update={"mirror_axes": (True, True, True)}), rng(4))
-    flips = [np.flip(box_of(1), [axis + 1 for axis in range(3) if number >> axis & 1]) for number in range(8)]
+    flips = [
+        np.flip(box_of(1), tuple(axis + 1 for axis in range(3) if number >> axis & 1)) for number in range(8)
+    ]
     matches = [np.allclose(mirrored, flip, atol=1e-6) for flip in flips]
     assert sum(matches) == 1
 

@@ -1,4 +1,4 @@
-"""Table I: counts, medians, what is missing."""
+"""Tab. I: counts, medians, what is missing."""
 
 from lymphct.report.studies.cohort_table import Characteristics, cohort_table
 

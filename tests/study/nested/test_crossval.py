@@ -75,12 +75,16 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert "| CT-reported LN status | 40 (20) |" in table
     assert table.index("CT-reported") < table.index("control: center")  # as they were asked for
     assert "| Patients | 40 | 6 |" in (run / "tables" / "table_1.md").read_text()
-    assert (run / "tables" / "figures" / "figure_5_cohort.svg").read_text().count(
-        "CT-reported LN status"
-    ) == 1
+    assert "CT-reported LN status" in (run / "figures" / "figure_5b.svg").read_text()
     compared = json.loads((run / "tables" / "comparison_cohort.json").read_text())
     assert [pair["second"] for pair in compared["comparisons"]] == ["center"]
     assert "| CT-reported LN status | 6 (3) |" in (run / "tables" / "table_7_external1.md").read_text()
+    page = (run / "report.html").read_text()
+    assert all(f"<h2>{title}</h2>" in page for title in ("What was studied", "Checklists", "Failures"))
+    assert "40 of 40 (20)" in page
+    assert "☐ authors" in (run / "checklists" / "claim.md").read_text()
+    assert "A 3-D U-Net" not in (run / "methods.md").read_text()  # no network was run
+    assert {file.suffix for file in (run / "figures").iterdir()} == {".svg", ".png"}
     before = digests(run)
     capsys.readouterr()
     assert lymphct("crossval", run) == 0  # nothing is left
@@ -88,7 +92,7 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert digests(run) == before
     assert lymphct("study", "show", run, "--json") == 0
     states = json.loads(capsys.readouterr().out.splitlines()[-1])["states"]
-    assert states == {"done": 12, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
+    assert states == {"done": 13, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
 
 
 def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path, Path]) -> None:
@@ -98,8 +102,8 @@ def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path,
     plan = tmp_path / "jobs" / "study.json"
     here = json.loads((tmp_path / "here" / "study.json").read_text())
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "study": here["study"]}))  # the same salt
-    assert "--array=1-12%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
-    for _ in range(13):  # one more than there are tasks
+    assert "--array=1-13%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
+    for _ in range(14):  # one more than there are tasks
         assert lymphct("crossval", tmp_path / "jobs", "--next") == 0
     assert digests(tmp_path / "jobs") == digests(tmp_path / "here")
 

@@ -57,8 +57,11 @@ def _patterns(image: AnyArray, spline: DoubleArray, voxels: AnyArray, start: Any
     is_above = sampled >= image[tuple(voxels.T)][:, None]
     count = is_above.sum(axis=1)
     first = np.sqrt(len(_SPHERE)) / (4 * np.pi) * count
-    reflected = is_above @ (_DIRECTIONS * (1.0, -1.0, 1.0))  # cos(a + b) in place of cos(a - b)
-    second = 3 / (4 * np.pi) * np.sqrt(np.square(reflected @ _DIRECTIONS.T).sum(axis=1))
+    # Sums of directions, cos(a + b) in place of cos(a - b). Not by BLAS: its sums depend on threads.
+    x, y, z = np.einsum("nu,ud->dn", is_above.astype(np.float64), _DIRECTIONS * (1.0, -1.0, 1.0))
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = np.einsum("vd,ve->de", _DIRECTIONS, _DIRECTIONS)
+    square = xx * x * x + yy * y * y + zz * z * z + 2 * (xy * x * y + xz * x * z + yz * y * z)
+    second = 3 / (4 * np.pi) * np.sqrt(np.maximum(square, 0.0))
     return np.stack([first, second, kurtosis(sampled, axis=1)])
 
 

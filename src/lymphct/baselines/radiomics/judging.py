@@ -129,7 +129,9 @@ def selected(
     from sklearn.linear_model import LassoCV  # noqa: PLC0415 - the same
 
     status = truth.astype(np.float64)
-    largest = float(np.abs(standard.T @ (status - status.mean())).max(initial=0.0)) / len(status)
+    # Not by BLAS: its sums depend on the number of threads.
+    slopes = np.einsum("pf,p->f", standard, status - status.mean())
+    largest = float(np.abs(slopes).max(initial=0.0)) / len(status)
     if largest <= 0:
         return []
     tried = np.geomspace(largest, _LEAST_PENALTY * largest, penalties)

@@ -43,6 +43,7 @@ def extractor(bin_width: float) -> Any:  # noqa: ANN401 - a class without types
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep warnings of pyradiomics that name no fault (LBP2D of a 3-D image) off the terminal."""
+    importlib.import_module("radiomics")  # which sets up its log
     log = logging.getLogger("radiomics")
     before = log.level
     log.setLevel(logging.ERROR)

@@ -1,10 +1,11 @@
 """ResNet3D-18 as a method of the table (Sec. IV-E, Tab. VI)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
+from lymphct.baselines.cascade_methods import Weights
 from lymphct.baselines.method import StatusMethod
 from lymphct.baselines.resnet3d.network import build_resnet3d
 from lymphct.baselines.resnet3d.training import (
@@ -36,8 +37,18 @@ class BoxHead:
     """
 
     settings: MetastasisSettings
-    kinetics: Mapping[str, Tensor] | None = None
+    kinetics: Weights | None = None
     device: str = "auto"
+
+    def require_weights_that_fit(self) -> None:
+        """Refuse start weights of another architecture.
+
+        Raises:
+            ModelError: they do not fit.
+
+        """
+        if self.kinetics is not None:
+            build_resnet3d(self.settings.network, self.kinetics, seed=0)
 
     def fit(self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int) -> Fitted[Judge]:
         """Train the network; validation patients choose the epoch, then the threshold.
@@ -68,14 +79,13 @@ class BoxHead:
 
 
 def resnet3d(
-    settings: MetastasisSettings, kinetics: Mapping[str, Tensor] | None = None, *, device: str = "auto"
+    settings: MetastasisSettings, kinetics: Weights | None = None, *, device: str = "auto"
 ) -> StatusMethod:
     """Return ResNet3D-18; a random start is said in its name, and so in every table."""
     start = "" if kinetics is not None else " (random start)"
+    head = BoxHead(settings=settings, kinetics=kinetics, device=device)
     return StatusMethod(
-        name=f"ResNet3D-18{start}",
-        needs=("crop",),
-        fit=BoxHead(settings=settings, kinetics=kinetics, device=device).fit,
+        name=f"ResNet3D-18{start}", needs=("crop",), fit=head.fit, require=head.require_weights_that_fit
     )
 
 

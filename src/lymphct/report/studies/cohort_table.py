@@ -1,4 +1,4 @@
-"""Table I: who the patients are, cohort by cohort."""
+"""Tab. I: who the patients are, cohort by cohort."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SITES: Final = {"head": "Head / uncinate", "body_tail": "Body / tail"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Characteristics:
-    """What Table I tells of one patient; None or empty where nobody said.
+    """What Tab. I tells of one patient; None or empty where nobody said.
 
     Attributes:
         sex: `F` or `M`.
@@ -46,7 +46,7 @@ Group = Sequence[Characteristics]
 
 
 def cohort_table(cohorts: Mapping[str, Group], notes: Sequence[str] = ()) -> PrintedTable:
-    """Return Table I: n (%) of what is counted, median [interquartile range] of what is measured.
+    """Return Tab. I: n (%) of what is counted, median [interquartile range] of what is measured.
 
     Args:
         cohorts: title → its patients.
@@ -78,7 +78,7 @@ def cohort_table(cohorts: Mapping[str, Group], notes: Sequence[str] = ()) -> Pri
     ):
         add(name, lambda group, of=volumes: _spread([v for p in group for v in of(p)]))  # type: ignore[misc]
     heading = ["Characteristic", *(f"{title} (n = {len(group)})" for title, group in cohorts.items())]
-    title = "Table I. Patients: n (%) or median [interquartile range]"
+    title = "Tab. I: patients: n (%) or median [interquartile range]"
     return PrintedTable(name="table_1", title=title, heading=heading, rows=rows, notes=notes)
 
 

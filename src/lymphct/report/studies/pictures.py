@@ -69,7 +69,7 @@ def roc_drawing(name: str, caption: str, curves: Mapping[str, tuple[RocCurve, st
 
 
 def attention_drawing(bands: Bands, border: float, title: str = "") -> Drawing:
-    """Draw attention over the signed distance to each structure (Eq. 1, Fig. 3).
+    """Draw attention over the signed distance to each structure (Fig. 3).
 
     Args:
         bands: of the structures.

@@ -15,7 +15,8 @@ LEAST: Final = 5
 
 PREDICTIONS: Final = "predictions"
 TABLES: Final = "tables"
-"""Ids of the last two tasks."""
+REPORT: Final = "report"
+"""Ids of the last three tasks."""
 VOLUMES: Final = "volumes"
 """Id of the task that measures the drawn lymph nodes for Tab. I."""
 
@@ -67,6 +68,7 @@ def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
     if everybody:
         yield Task(id=VOLUMES, kind="volumes", after=everybody)
     yield Task(id=TABLES, kind="tables", after=(PREDICTIONS, *((VOLUMES,) if everybody else ())))
+    yield Task(id=REPORT, kind="report", after=(PREDICTIONS, TABLES))
 
 
 def preparations(plan: NestedPlan, cohort: str) -> Iterator[Task]:

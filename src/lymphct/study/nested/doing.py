@@ -33,15 +33,18 @@ from lymphct.learning.devices import chosen_device
 from lymphct.nodes.features import FEATURES
 from lymphct.patients.dataset import PreparedCohort, StoredPatient
 from lymphct.patients.guided import Drawing, network_key
+from lymphct.patients.prediction_files import installed_versions
 from lymphct.patients.preparation import Preparation, prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.guiding import Guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
-from lymphct.study.nested.building import NOTHING, PREDICTIONS, VOLUMES
+from lymphct.study.nested.building import NOTHING, PREDICTIONS, TABLES, VOLUMES
+from lymphct.study.nested.first_table import node_volumes
 from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, Artefacts, write_learned
 from lymphct.study.nested.judging import Judged, judged_in_fold
 from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan, cascades_of
 from lymphct.study.nested.predictions import write_predictions
+from lymphct.study.nested.reporting import Source, write_report
 from lymphct.study.nested.tables import write_tables
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
@@ -354,14 +357,22 @@ def _measure(materials: Materials, _task: Task, doing: Doing) -> None:
     """Measure the drawn lymph nodes of everybody, for Tab. I."""
     found: dict[str, JSON] = {}
     for name, patient in materials.patients.items():
-        nodes = patient.nodes
+        volumes = node_volumes(patient)
         found[name] = {
-            kind.label: [
-                node.volume for node in ([] if nodes is None else nodes.nodes) if node.node_class is kind
-            ]
-            for kind in (NodeClass.POSITIVE, NodeClass.NEGATIVE)
+            kind.label: list(volumes.get(kind, ())) for kind in (NodeClass.POSITIVE, NodeClass.NEGATIVE)
         }
     write_json(doing.folder / VOLUMES_FILE, found)
+
+
+def _report(materials: Materials, _task: Task, doing: Doing) -> None:
+    artefacts = materials.artefacts
+    source = Source(
+        plan=materials.plan,
+        predicted=artefacts.place(PREDICTIONS),
+        tables=artefacts.place(TABLES),
+        versions=installed_versions(),
+    )
+    write_report(doing.folder, source)
 
 
 _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
@@ -375,5 +386,6 @@ _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
     "predictions": _predict,
     "volumes": _measure,
     "tables": _tabulate,
+    "report": _report,
 }
 """Kind → what is done; one more is one more line."""

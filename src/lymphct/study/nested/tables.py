@@ -1,4 +1,4 @@
-"""The figures of a cross-validation in the form of Tab. I, VI and VII and of Fig. 5."""
+"""The figures of a cross-validation in the form of Tab. I, VI and VII."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +10,7 @@ import numpy as np
 
 from lymphct.core.errors import InputError
 from lymphct.core.terms import PHANTOM_NOTICE
-from lymphct.evaluation.classification import auc, roc_curve
+from lymphct.evaluation.classification import auc
 from lymphct.evaluation.comparison import CallIntervals, call_intervals
 from lymphct.evaluation.crossvalidated import CrossValidatedAUC, OutOfFold, crossvalidated_auc
 from lymphct.evaluation.statistics import Interval, bootstrap_interval
@@ -18,12 +18,12 @@ from lymphct.evaluation.status import IMPROPER
 from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.table import Row, read_table
-from lymphct.report.studies.cohort_table import Characteristics, cohort_table
-from lymphct.report.studies.pictures import roc_drawing
+from lymphct.report.studies.cohort_table import cohort_table
 from lymphct.report.studies.printed import PrintedTable
 from lymphct.scoring.comparing import CompareRequest, compare_files
 from lymphct.scoring.status_tables import CALL_FIGURES, interval_record
 from lymphct.scoring.stored import Table, csv_bytes, finite
+from lymphct.study.nested.first_table import characteristics
 from lymphct.study.nested.plan import COHORT, NestedPlan
 from lymphct.study.nested.predictions import COLUMNS, COMPARED, PREDICTIONS_FILE
 
@@ -34,6 +34,8 @@ LEAKS: Final = (
     "(--features paper): training saw better nodes than test patients have. The figures leak."
 )
 """What stands with every table of a study with in-sample features."""
+REFERENCE: Final = "combined"
+"""The method every other one is compared with, where it is there; else the first."""
 _OF_FOLDS: Final = (
     "AUC: mean of the folds' AUC, with its interval by influence curves where every fold has two patients of "
     "each class; else of all scores together. Other figures pool the folds, each at its own threshold."
@@ -101,11 +103,11 @@ def figures(rows: Sequence[Row], seed: int) -> Figures:
 
 
 def write_tables(folder: Path, plan: NestedPlan, predicted: Path, volumes: Mapping[str, Any]) -> None:
-    """Write Tab. I, Tab. VI of the cohort, Tab. VII of the others, comparisons with the first method, Fig. 5.
+    """Write Tab. I, Tab. VI of the cohort, Tab. VII of the others, comparisons with one method.
 
     Args:
         folder: receives every table as Markdown, CSV and LaTeX, the numbers of Tab. VI and VII as CSV, a JSON
-            of comparisons per cohort, and the folder `figures`.
+            of comparisons per cohort.
         plan: of the study.
         predicted: folder of `write_predictions`.
         volumes: id → mm³ of each drawn lymph node, under `positive` and `negative`.
@@ -123,7 +125,6 @@ def write_tables(folder: Path, plan: NestedPlan, predicted: Path, volumes: Mappi
         _write_printed(folder, printed)
         replace_file(folder / f"{printed.name}_numbers.csv", csv_bytes(_numbers(found, plan)))
         write_json(folder / f"comparison_{cohort}.json", _comparison(plan, predicted / COMPARED / cohort))
-        _draw(folder / "figures", cohort, own, plan)
 
 
 def _write_printed(folder: Path, table: PrintedTable) -> None:
@@ -140,7 +141,12 @@ def _patients(plan: NestedPlan, volumes: Mapping[str, Any]) -> PrintedTable:
     """Return Tab. I: who was cross-validated, and who is in the other cohorts."""
     groups = {
         cohort: [
-            _characteristics(plan, name, volumes.get(name, {"positive": [], "negative": []}))
+            characteristics(
+                plan.characteristics.get(name, {}),
+                plan.patients[name].n_status,
+                plan.patients[name].tumor_location,
+                volumes.get(name, {}),
+            )
             for name in plan.ids(cohort)
         ]
         for cohort in plan.cohorts
@@ -148,44 +154,11 @@ def _patients(plan: NestedPlan, volumes: Mapping[str, Any]) -> PrintedTable:
     return cohort_table(groups, _notes(plan))
 
 
-def _characteristics(plan: NestedPlan, name: str, volumes: Mapping[str, Any]) -> Characteristics:
-    cells, entry = plan.characteristics.get(name, {}), plan.patients[name]
-    site = entry.tumor_location.casefold()
-    return Characteristics(
-        sex=cells.get("sex", "").upper()[:1],
-        age=_number(cells.get("age", "")),
-        pt=_stage(cells.get("pT", "")),
-        pn=_stage(cells.get("pN", "")),
-        n_status=entry.n_status,
-        tumor_size=_number(cells.get("tumor_size_cm", "")),
-        site="head" if "head" in site else "body_tail" if "body" in site or "tail" in site else "",
-        positive_volumes=tuple(volumes["positive"]),
-        negative_volumes=tuple(volumes["negative"]),
-    )
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
-
-
-def _stage(text: str) -> str:
-    """Return a stage with its prefix: `T2` and `pT2` are one.
-
-    >>> _stage("T2"), _stage("pN1"), _stage("")
-    ('pT2', 'pN1', '')
-    """
-    return f"p{text.removeprefix('p')}" if text else ""
-
-
 def _comparison(plan: NestedPlan, folder: Path) -> dict[str, JSON]:
-    """Compare the first method with every other one on the patients whom all can judge."""
+    """Compare the method of most parts with every other one on the patients whom all can judge."""
     if len(plan.methods) < 2:
         return {"not_compared": "there is one method"}
-    paths = [folder / f"{method}.csv" for method in plan.methods]
+    paths = [folder / f"{method}.csv" for method in sorted(plan.methods, key=lambda name: name != REFERENCE)]
     try:
         return compare_files(paths, CompareRequest(seed=plan.seed))
     except InputError as error:  # nobody known, or one class: the tables say so, too
@@ -226,7 +199,7 @@ def _printed(cohort: str, found: Mapping[str, Figures], plan: NestedPlan) -> Pri
     is_own = cohort == COHORT
     return PrintedTable(
         name="table_6" if is_own else f"table_7_{cohort}",
-        title=f"Table {'VI' if is_own else 'VII'}. Methods on {cohort}"
+        title=f"Tab. {'VI' if is_own else 'VII'}: methods on {cohort}"
         + ("" if is_own else ", by the mean of the fold models"),
         heading=["Method", "Patients (N+)", *_TITLES],
         rows=rows,
@@ -244,19 +217,3 @@ def _interval(interval: Interval | None) -> str:
         return "-"
     limits = f" [{interval.low:.3f}–{interval.high:.3f}]" if np.isfinite(interval.low) else ""
     return f"{interval.estimate:.3f}{limits}"
-
-
-def _draw(folder: Path, cohort: str, own: Mapping[str, Sequence[Row]], plan: NestedPlan) -> None:
-    """Draw the ROC curves of all methods on a cohort (Fig. 5); none where one class is missing."""
-    curves = {}
-    for method, lines in own.items():
-        judged = [row.cells for row in lines if row.cells["n_status"] and row.cells["score"]]
-        labels = np.array([int(cells["n_status"]) for cells in judged])
-        if len(set(labels.tolist())) == 2:
-            scores = np.array([float(cells["score"]) for cells in judged])
-            said = f"AUC {auc(labels, scores):.2f} (n = {len(judged)})"
-            curves[plan.titles[method]] = (roc_curve(labels, scores), said)
-    if curves:
-        caption = f"ROC curves of all scores together on {cohort}. {' '.join(_notes(plan))}".strip()
-        for name, content in roc_drawing(f"figure_5_{cohort}", caption, curves).forms().items():
-            replace_file(folder / name, content)

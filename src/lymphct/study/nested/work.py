@@ -27,9 +27,18 @@ _CODE: Final = {
     "predictions": ("study.nested.predictions",),
     "volumes": ("patients.dataset",),
     "tables": ("study.nested.tables",),
+    "report": ("study.nested.reporting",),
 }
 """Kind → whose code its result depends on, closed over imports."""
 
+_FACTS: Final = {
+    "predictions": ("patients", "methods"),
+    "volumes": ("patients",),
+    "tables": ("seed", "methods", "titles", "features", "is_phantom", "patients", "characteristics"),
+}
+"""Kind → facts of the plan that its result depends on."""
+_PLACES: Final = frozenset({"manifests", "work", "init", "salt"})
+"""Facts that say where something lies or how it is hashed: no report shows them."""
 _SHARED: Final = ("imaging", "registration", "attention", "cascade")
 """Groups of settings on which every network depends."""
 
@@ -72,13 +81,12 @@ class NestedWork:
         fields: Any = plan.model_dump(mode="json")
         if task.kind == "prepare":  # the files count, too: `holds`
             return {**arguments, **self.preparation.settings}
-        if task.kind == "predictions":
-            return {"patients": fields["patients"], "methods": [*plan.methods]}
-        if task.kind == "tables":
-            names = ("seed", "methods", "titles", "features", "is_phantom", "patients", "characteristics")
-            return {name: fields[name] for name in names}
-        if task.kind == "volumes":
-            return {"patients": [*plan.patients]}
+        if task.kind == "report":
+            told = {name: value for name, value in fields.items() if name not in _PLACES}
+            has_images = any(other.kind == "prepare" for other in self.graph.values())
+            return told if has_images else {**told, "config": fields["config"]["attention"]}
+        if task.kind in _FACTS:
+            return {name: fields[name] for name in _FACTS[task.kind]}
         if task.kind == "judge":
             who = fields["nested"][int(str(task.arguments["fold"])) - 1]
             return {

@@ -1,0 +1,188 @@
+"""What is read of a study: one page without network, its figures, its checklists, tables for papers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lymphct.attention.bands import PAPER_BANDS
+from lymphct.core.errors import InputError
+from lymphct.core.terms import PHANTOM_NOTICE
+from lymphct.evaluation.classification import auc, roc_curve
+from lymphct.evaluation.status import IMPROPER
+from lymphct.io.results.disk import replace_file
+from lymphct.io.results.jsonfile import read_json
+from lymphct.io.table import read_table
+from lymphct.report.evaluation_page import (
+    EvaluationPage,
+    PagePicture,
+    PageSection,
+    PageTable,
+    evaluation_page,
+)
+from lymphct.report.studies.checklists import SHEETS, answers, markdown, sheet
+from lymphct.report.studies.pictures import Drawing, attention_drawing, roc_drawing
+from lymphct.report.studies.printed import PrintedTable
+from lymphct.scoring.score_table import ScoreTable, read_scores
+from lymphct.study.nested.page import (
+    ABLATION,
+    SHEETS_FOLDER,
+    WORST,
+    checklist_section,
+    comparison_section,
+    failure_section,
+    risk_sections,
+)
+from lymphct.study.nested.plan import COHORT, NestedPlan
+from lymphct.study.nested.predictions import COMPARED
+from lymphct.study.nested.tables import LEAKS
+from lymphct.study.nested.told import CONTROLS, methods_paragraph, place_facts, study_facts
+
+_NUMBERS: Final = {"1": "I", "6": "VI", "7": "VII"}
+PAGE_FILE: Final = "report.html"
+METHODS_FILE: Final = "methods.md"
+FIGURES: Final = "figures"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a report is made from.
+
+    Attributes:
+        plan: of the study.
+        predicted: folder of `tables.write_predictions`.
+        tables: folder of `tables.write_tables`.
+        versions: of Python and libraries.
+
+    """
+
+    plan: NestedPlan
+    predicted: Path
+    tables: Path
+    versions: Mapping[str, str]
+
+    def scores(self, cohort: str) -> dict[str, ScoreTable]:
+        """Return what each method says of a cohort, of methods with a score and patients of both classes."""
+        found = {}
+        for method in self.plan.methods:
+            try:
+                table = read_scores(self.predicted / COMPARED / cohort / f"{method}.csv")
+            except InputError:  # nobody's status is known: the tables say so
+                continue
+            known = table.columns.labels[table.columns.scored]
+            if 0 < known.sum() < known.size:
+                found[method] = table
+        return found
+
+    @property
+    def stamps(self) -> list[str]:
+        """Sentences that stand with every figure."""
+        leaks = [LEAKS] if self.plan.features == "paper" else []
+        return [*leaks, *([PHANTOM_NOTICE] if self.plan.is_phantom else [])]
+
+
+def write_report(folder: Path, source: Source) -> None:
+    """Write page, figures, checklists, paragraph of methods, and tables in LaTeX.
+
+    Args:
+        folder: receives them.
+        source: what they are made from.
+
+    """
+    compared: Any = read_json(source.tables / f"comparison_{COHORT}.json")
+    names = source.plan.titles
+    scores = {cohort: source.scores(cohort) for cohort in source.plan.cohorts}
+    drawings = [*_roc_drawings(scores, names), attention_drawing(PAPER_BANDS, _border(source), "Tab. II")]
+    first, *printed = _printed(source)
+    lacking = {names[method]: len(table.without_score) for method, table in scores[COHORT].items()}
+    facts = study_facts(source.plan, source.versions, lacking) | place_facts()
+    facts |= {"performance": _performance(scores[COHORT], names)} if scores[COHORT] else {}
+    facts |= {"failures": f"the {WORST} most wrong scores of each kind are on the page"}
+    _write_forms(folder / FIGURES, drawings)
+    for name in SHEETS:
+        text = markdown(sheet(name), answers(sheet(name), facts))
+        _write(folder / SHEETS_FOLDER / f"{name}.md", text.encode())
+    paragraph = methods_paragraph(source.plan, facts)
+    _write(folder / METHODS_FILE, f"{paragraph}\n".encode())
+    sections = [
+        PageSection(title="What was studied", texts=[paragraph], tables=[first]),
+        *risk_sections(scores, names, source.plan.seed),
+        PageSection(
+            title="The calls",
+            texts=[IMPROPER],
+            tables=printed,
+        ),
+        comparison_section(compared, names),
+        PageSection(
+            title="Figures",
+            pictures=[PagePicture(caption=drawing.caption, png=drawing.png) for drawing in drawings],
+        ),
+        failure_section(scores[COHORT], names),
+        checklist_section(facts),
+    ]
+    page = EvaluationPage(
+        title=f"Cross-validation: {source.plan.name}",
+        bundles=[],
+        stamps=source.stamps,
+        sections=sections,
+        facts={"seed": str(source.plan.seed), "folds": source.plan.folds, "features": source.plan.features,
+               "methods": ", ".join(source.plan.methods), "versions": facts["versions"]},
+    )  # fmt: skip
+    _write(folder / PAGE_FILE, evaluation_page(page).encode("utf-8", errors="backslashreplace"))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, content)
+
+
+def _write_forms(folder: Path, things: Sequence[Drawing] | Sequence[PrintedTable]) -> None:
+    for thing in things:
+        for name, content in thing.forms().items():
+            _write(folder / name, content)
+
+
+def _border(source: Source) -> float:
+    return source.plan.config.attention.border
+
+
+def _roc_drawings(
+    scores: Mapping[str, Mapping[str, ScoreTable]], names: Mapping[str, str]
+) -> Iterator[Drawing]:
+    """Yield Fig. 5a and 5b of the cohort, and of each other one where it has scores."""
+    for cohort, tables in scores.items():
+        of = "" if cohort == COHORT else f"_{cohort}"
+        ablation = [method for method in ABLATION if method in tables]
+        others = [method for method in tables if method not in {*ABLATION, *CONTROLS}]
+        ours = [method for method in ablation if method == ABLATION[-1]]
+        for letter, what, methods in (("a", "the ablation", ablation), ("b", "the baselines", others + ours)):
+            if methods:
+                curves = {names[method]: _curve(tables[method]) for method in methods}
+                yield roc_drawing(f"figure_5{letter}{of}", f"ROC of {what}, {cohort}", curves)
+
+
+def _curve(table: ScoreTable) -> tuple[Any, str]:
+    known = table.columns.rows(table.columns.scored)
+    area = auc(known.labels, known.scores)
+    return roc_curve(known.labels, known.scores), f"AUC {area:.3f} (n = {known.labels.size})"
+
+
+def _printed(source: Source) -> list[PageTable]:
+    """Return Tab. I, VI and VII as they were printed."""
+    places = [source.tables / f"table_{number}.csv" for number in ("1", "6")]
+    places += [source.tables / f"table_7_{cohort}.csv" for cohort in source.plan.cohorts if cohort != COHORT]
+    return [_page_table(place) for place in places]
+
+
+def _page_table(place: Path) -> PageTable:
+    rows = read_table(place, ())
+    heading = [name for name in rows[0].cells if name != "notes"]
+    number = place.stem.removeprefix("table_").partition("_")[0]
+    caption = f"Tab. {_NUMBERS[number]}. {rows[0].cells.get('notes', '')}".strip()
+    return PageTable(
+        caption=caption, heading=heading, rows=[[r.cells[name] for name in heading] for r in rows]
+    )
+
+
+def _performance(scores: Mapping[str, ScoreTable], names: Mapping[str, str]) -> str:
+    return "; ".join(f"{names[method]}: {_curve(table)[1]}" for method, table in scores.items())
