@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from lymphct.phantom.settings import PhantomSettings
 from lymphct.scoring.score_table import read_scores
 from lymphct.study.nested.guard import BUNDLE
 from lymphct.study.nested.predictions import COLUMNS
+from lymphct.study.nested.tables import LEAKS
 
 METHODS = "ct_reported,center"
 
@@ -151,6 +153,34 @@ SETTINGS = [word for setting in (*SHORT, *FINDING) for word in ("--set", setting
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_study_with_cascades_from_images_to_tables(tmp_path: Path) -> None:
+    settings = PhantomSettings(size="nano", mode="unbiased", phase_shift=False)
+    phantoms = PhantomCohort(folder=tmp_path / "c", settings=settings, seed=4, patients=20)
+    run = tmp_path / "run"
+    words = [
+        "crossval",
+        write_phantoms(phantoms),
+        "--out",
+        run,
+        "--features",
+        "paper",
+        "--config",
+        "phantom_nano",
+    ]
+    words += ["--given", "structures,tumor", "--methods", "nodes,tumor_volume,ct_reported", *SETTINGS]
+    assert lymphct(*words, "--device", "cpu", "--threads", "1") == 0
+    table = (run / "tables" / "table_6.md").read_text()
+    assert "| ClsbyLNSeg | 20 (" in table
+    assert "| control: tumor volume | 20 (" in table
+    assert LEAKS in table
+    info: Any = read_json(run / "tasks" / "bundle.fold1" / BUNDLE / "bundle.json")
+    assert set(info["parts"]) == {"nodes", "identification"}
+    assert "Positive LN volume" in (run / "tables" / "table_1.md").read_text()
+    assert not any((run / "unfinished").iterdir())
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_study_of_phantoms_survives_kills(tmp_path: Path) -> None:
     manifests = []
@@ -184,5 +214,3 @@ def test_a_study_of_phantoms_survives_kills(tmp_path: Path) -> None:
     assert digests(tmp_path / "killed") == digests(tmp_path / "quiet")
     table = (tmp_path / "quiet" / "tables" / "table_6.md").read_text()
     assert all(f"| {method} | " in table for method in ("combined", "ClsbyLNSeg", "ClsfromPDAC"))
-    info = read_json(tmp_path / "quiet" / "tasks" / "bundle.fold1.inner1" / BUNDLE / "bundle.json")
-    assert set(info["parts"]) == {"nodes", "identification"}  # type: ignore[call-overload, index, arg-type]

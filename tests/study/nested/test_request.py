@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.study.nested.cohorts import write_cohort
 
 from lymphct.baselines.table import METHODS
 from lymphct.config import Config
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import Manifest
+from lymphct.metastasis.pretrained import Pretrained
 from lymphct.study.nested.plan import COHORT
 from lymphct.study.nested.request import CrossvalRequest, foresee_study
 
@@ -105,3 +107,11 @@ def test_in_sample_features_take_no_inner_folds(tmp_path: Path, folds: str) -> N
     cohort = write_cohort(tmp_path / "c")
     outlook = foresee_study(request_of(tmp_path, cohort, folds=folds, features="paper"))
     assert [len(fold.inner) for fold in outlook.folds] == [0] * 5
+
+
+def test_start_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "c")
+    foreign = Pretrained({"layer.weight": torch.zeros(3, 3)}, "0" * 64)
+    told = problems_of(request_of(tmp_path, cohort, kinetics=(tmp_path / "k.safetensors", foreign)))
+    assert len(told) == 1
+    assert "E_" in told[0]

@@ -1,6 +1,11 @@
 """The tasks of a study on a dask cluster."""
 
+import os
+import signal
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +31,29 @@ def test_a_cluster_of_workers_makes_the_same_bytes(tmp_path: Path) -> None:
         told: list[str] = []
         run_on_dask(run, open_toy, cluster.scheduler_address, ("cpu",), lambda name, _: told.append(name))
     assert sorted(told) == ["total", "walk.1"]
+    assert digests(run) == digests(expected)
+
+
+def test_workers_that_are_killed_change_no_byte(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    expected = lay_study(tmp_path / "here", chains=4)
+    run_here(expected, open_toy, Hands(devices=("cpu",)))
+    run = lay_study(tmp_path / "dask", chains=4, pause=0.1)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+
+        def kill() -> None:
+            for _ in range(2):
+                time.sleep(1.0)
+                with suppress(OSError, KeyError, AttributeError):  # between two lives
+                    os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with suppress(CohortPartlyFailedError):
+            run_on_dask(run, open_toy, address, ("cpu",))
+        killer.join()
+        run_on_dask(run, open_toy, address, ("cpu",))
     assert digests(run) == digests(expected)
 
 
