@@ -111,7 +111,7 @@ def import_folder(
 
 def _chosen_layout(folder: Path, dataset: str | None, layout: Path | None) -> "Layout":
     from lymphct.core.errors import UsageError
-    from lymphct.patients.importing.layout import dataset_names, load_dataset, load_layout
+    from lymphct.patients.importing.known_layouts import dataset_names, load_dataset, load_layout
 
     if dataset is not None and layout is not None:
         msg = "--dataset and --layout exclude each other"

@@ -2,11 +2,11 @@
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -22,11 +22,11 @@ from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import resample, resample_labels
 from lymphct.io.images.known_sources import known_sources
-from lymphct.io.images.label_names import DATASET_FILE, names_in_dataset, structure_named
+from lymphct.io.images.label_names import DATASET_FILE
 from lymphct.io.images.reading import read_labels, read_partial_labels, write_volume
 from lymphct.io.models.loading import models_in
+from lymphct.io.nnunet.described import description_file, nnunet_channels
 from lymphct.io.nnunet_child import NnunetLimits, predict_by_nnunet
-from lymphct.io.results.jsonfile import read_json
 from lymphct.io.totalsegmentator_child import structures_by_totalsegmentator
 from lymphct.learning.devices import chosen_device
 from lymphct.patients.mask_sources import NamedSource
@@ -239,7 +239,7 @@ class _Case:
         folder, ct = Path(source.path), self._phases
         with tempfile.TemporaryDirectory(prefix="lymphct-source-") as name:
             images = []
-            described = _description(folder)
+            described = description_file(folder)
             phases = [ct.arterial, ct.venous] if nnunet_channels(folder) > 1 else [ct.venous]
             for number, phase in enumerate(phases):
                 if phase is None:
@@ -271,39 +271,6 @@ class _Case:
         grid = patient.venous.geometry
         early = None if seen is None else resample(seen, grid, fill=AIR)
         return Multiphase(venous=patient.venous, arterial=early)
-
-
-def _description(folder: Path) -> Path:
-    """Return the file that names labels and channels; of a fold's folder the one above it."""
-    found = next((p for p in (folder / DATASET_FILE, folder.parent / DATASET_FILE) if p.is_file()), None)
-    if found is None:
-        msg = "the folder of the nnU-Net holds no dataset.json, which names its labels and channels"
-        cure = "give the results folder, such as nnUNetTrainer__nnUNetPlans__3d_fullres"
-        raise InputError(msg, code="E_NNUNET", cure=cure).at(file=folder.name)
-    return found
-
-
-def nnunet_channels(folder: Path) -> int:
-    """Return how many images an nnU-Net takes: one, the venous phase, or arterial and venous.
-
-    Raises:
-        InputError: the folder holds no `dataset.json`.
-
-    """
-    content: Any = read_json(_description(folder))
-    channels: Mapping[str, Any] = content.get("channel_names", {}) if isinstance(content, dict) else {}
-    return max(len(channels), 1)
-
-
-def nnunet_structures(folder: Path) -> tuple[Structure, ...]:
-    """Return the structures that the labels of an nnU-Net are named after.
-
-    Raises:
-        InputError: the folder holds no `dataset.json`.
-
-    """
-    named = {structure_named(name) for name in names_in_dataset(_description(folder)).values()}
-    return tuple(sorted(structure for structure in named if structure is not None))
 
 
 def sourcing_key(sources: Sequence[NamedSource]) -> list[str]:

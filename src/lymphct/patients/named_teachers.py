@@ -25,13 +25,14 @@ from lymphct.core.unjudged import UNJUDGED
 from lymphct.io.images.known_sources import known_sources
 from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import PatientRecord
+from lymphct.io.nnunet.described import nnunet_channels, nnunet_structures
 from lymphct.io.nnunet_child import nnunet_program
 from lymphct.io.patient_files import PATIENT
 from lymphct.io.results.fingerprints import digest_input, fingerprint_key
 from lymphct.io.structure_sources import origins_named
 from lymphct.io.totalsegmentator_child import totalsegmentator_program
 from lymphct.patients.mask_sources import FILES, NamedSource, named_sources
-from lymphct.patients.merging import Sourcing, nnunet_channels, nnunet_structures, with_sources
+from lymphct.patients.merging import Sourcing, with_sources
 from lymphct.patients.teachers import BUNDLE, BundleSource, FileSource, MaskSource
 from lymphct.registration.settings import RegistrationSettings
 

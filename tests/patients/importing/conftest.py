@@ -18,7 +18,8 @@ from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.reading import read_image, write_volume
 from lymphct.io.manifest import Manifest, PatientRecord
-from lymphct.patients.importing.layout import Layout, load_dataset
+from lymphct.patients.importing.known_layouts import load_dataset
+from lymphct.patients.importing.layout import Layout
 
 Writer = Callable[[Path, list[PatientRecord]], None]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lymphct.core.errors import InputError, UsageError
-from lymphct.patients.importing.layout import load_dataset, parse_layout
+from lymphct.patients.importing.known_layouts import load_dataset, parse_layout
 
 HEAD = "name: mine\ntitle: Mine\nlicence: none\nnon_commercial: true\ncitation: none\n"
 IMAGES = 'images: "{patient}/ct.nii.gz"\n'
