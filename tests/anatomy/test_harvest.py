@@ -40,6 +40,21 @@ def test_a_tumor_that_cannot_be_is_refused_with_the_measured_value(row: list[flo
     assert harvested(told(row), TumorSettings(), SETTINGS).refused == words
 
 
+def test_a_tumor_away_from_the_pancreas_teaches_nothing() -> None:
+    row = [0.9, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.1]
+    pancreas = np.zeros(13)
+    pancreas[12] = 1
+    probability = told(row)
+    found = harvested(probability, TumorSettings(), SETTINGS, probability.with_array(pancreas[None, None]))
+    # The larger component begins 16 mm from the pancreas, the smaller one ends 2 mm from it.
+    assert found.labels.array.ravel().tolist() == [255] * 5 + [0] * 4 + [1] * 3 + [0]
+    elsewhere = told(row[:5] + [0.1] * 8)
+    lost = harvested(elsewhere, TumorSettings(), SETTINGS, elsewhere.with_array(pancreas[None, None]))
+    assert lost.refused == "no tumor was found"
+    unknown = harvested(probability, TumorSettings(), SETTINGS, probability.with_array(np.zeros((1, 1, 13))))
+    assert unknown.labels.array.ravel().tolist() == [1] * 5 + [0] * 4 + [255] * 3 + [0]
+
+
 def test_without_a_limit_every_voxel_speaks() -> None:
     trusting = TumorHarvestSettings(confidence=0, least_volume=0)
     found = harvested(told([0.45, 0.55, 0.9]), TumorSettings(), trusting)

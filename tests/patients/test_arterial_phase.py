@@ -9,11 +9,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
+from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 from lymphct.evaluation.segmentation import dice
 from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.manifest import Manifest, PatientRecord, read_manifest
 from lymphct.io.results.volumes import load_volumes
+from lymphct.patients.arterial_patient import ArterialPatient
 from lymphct.patients.arterial_phase import FIELD, ArterialPhases, carried, load_field, save_field
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.preparation import Preparation
@@ -68,6 +70,18 @@ def test_the_drawn_tumor_lies_where_the_tumor_is_in_the_arterial_phase(
     # Moved with the field, the mask holds tumor alone; unmoved, also fat and pancreas beside it.
     assert hu[moved].std() < hu[unmoved].std() - 5
     assert volumes["tumor"].geometry.spacing == SPACING
+
+
+def test_the_drawn_pancreas_lies_beside_the_tumor(phases: ArterialPhases, record: PatientRecord) -> None:
+    place = phases.place(record.patient_id)
+    patient = ArterialPatient(record.patient_id, place)
+    structures = phases.patients[record.patient_id].structures
+    assert patient.pancreas is not None
+    assert structures is not None
+    moved = resample_labels(patient.pancreas, structures.geometry).array > 0
+    assert 0.3 < dice(moved, structures.array == Structure.PANCREAS) < 0.95  # it moved with the breath
+    share = patient.pancreas.array.sum() / np.sum(structures.array == Structure.PANCREAS)
+    assert share == pytest.approx(1, abs=0.1)
 
 
 def test_a_mask_of_the_arterial_phase_comes_back_onto_the_drawn_one(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lymphct.anatomy.cleaning import keep_large_components
+from lymphct.anatomy.cleaning import keep_components_touching, keep_large_components
 from lymphct.anatomy.settings import TumorHarvestSettings, TumorSettings
 from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
+from lymphct.imaging.distance import signed_distance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,12 @@ class Harvest:
     refused: str = ""
 
 
-def harvested(probability: Volume, tumor: TumorSettings, settings: TumorHarvestSettings) -> Harvest:
+def harvested(
+    probability: Volume,
+    tumor: TumorSettings,
+    settings: TumorHarvestSettings,
+    pancreas: Volume | None = None,
+) -> Harvest:
     """Turn probabilities of tumor into labels.
 
     What is above the threshold is tumor, the rest none. Components that `tumor` removes from a prediction,
@@ -39,13 +45,22 @@ def harvested(probability: Volume, tumor: TumorSettings, settings: TumorHarvestS
 
     Args:
         probability: of tumor, 0 to 1.
-        tumor: threshold, share of the components that are kept.
+        tumor: threshold, reach of the pancreas, share of the components that are kept.
         settings: confidence, limits of the volume.
+        pancreas: mask on the same grid; None or empty where it is not known.
+
+    Raises:
+        GeometryMismatchError: the pancreas lies on another grid.
 
     """
     values = probability.array
     above = values > tumor.threshold
-    kept = keep_large_components(above, tumor.component_share) > 0
+    near = above
+    if pancreas is not None and np.any(pancreas.array):
+        pancreas.require_same_grid(probability, name="pancreas mask", reference="probability of tumor")
+        reached = signed_distance(pancreas.array != 0, probability.geometry.spacing) <= tumor.pancreas_reach
+        near = keep_components_touching(above, reached)
+    kept = keep_large_components(near, tumor.component_share) > 0
     labels = kept.astype(np.uint8)
     sure = np.where(above, values, 1 - values)
     labels[(above & ~kept) | (sure < settings.confidence)] = UNJUDGED

@@ -80,8 +80,24 @@ def examined(
         ModelError: a network that examines is missing.
 
     """
+    return evidence_from(patient, look_at(patient, models, settings, given), models, settings)
+
+
+def look_at(
+    patient: Prepared, models: Models, settings: EvidenceSettings, given: Given = NOTHING
+) -> Findings:
+    """Return what the models see in a patient.
+
+    Raises:
+        InputError, ModelError: as `examined`.
+
+    """
     require_phases(patient.patient_id, patient.ct.arterial, models)
-    found = examine(patient.ct, given, models, settings.attention, Stopwatch())
+    return examine(patient.ct, given, models, settings.attention, Stopwatch())
+
+
+def evidence_from(patient: Prepared, found: Findings, models: Models, settings: EvidenceSettings) -> Evidence:
+    """Return what the patient level may judge by, out of what was seen in a patient."""
     evidence = replace(
         evidence_of(found, models, settings.patches), patient=patient.patient_id, clinical=patient.clinical
     )

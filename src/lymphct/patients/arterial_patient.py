@@ -15,10 +15,11 @@ from lymphct.core.patient import UNKNOWN, Clinical, Multiphase, Node, NodeMap
 from lymphct.core.terms import Structure
 from lymphct.core.volume import StoredVolume, Volume
 from lymphct.io.results.volumes import StoredImages
+from lymphct.patients.arterial_phase import PANCREAS
 
 
 class ArterialPatient:
-    """A patient in the arterial phase as acquired, for networks that see no other; nothing but the tumor.
+    """A patient in the arterial phase as acquired, for networks that see no other, with tumor and pancreas.
 
     As reference of the grid the arterial phase also stands for the venous one in `ct`; `view` has none.
     """
@@ -60,6 +61,12 @@ class ArterialPatient:
     def tumor(self) -> Volume | None:
         """Mask of the tumor."""
         view = self.view("tumor")
+        return None if view is None else view.whole()
+
+    @property
+    def pancreas(self) -> Volume | None:
+        """Mask of the drawn pancreas."""
+        view = self._images.get(PANCREAS)
         return None if view is None else view.whole()
 
     @property

@@ -16,7 +16,7 @@ import numpy as np
 from lymphct.cascade.alignment import AIR
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
-from lymphct.core.terms import Phase
+from lymphct.core.terms import Phase, Structure
 from lymphct.core.unjudged import UNJUDGED
 from lymphct.core.volume import Volume
 from lymphct.imaging.locations import class_locations
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 MASK_FILE: Final = "tumor.nii.gz"
 """A mask to look at, in the coordinates of its phase."""
+PANCREAS: Final = "pancreas"
+"""Image of the pancreas, where the structures of a patient are known."""
 FIELD: Final = "field"
 """Folder of the control points of the field; not there where the coordinates of the scanner are trusted."""
 FIELD_FILE: Final = "field.json"
@@ -62,7 +64,7 @@ class ArterialPhases:
     patients: PreparedCohort
 
     def place(self, patient_id: str) -> Path:
-        """Return the folder of a patient's phase, field and drawn tumor, made first where it is not there.
+        """Return the folder of a patient's phase, field and drawn masks, made first where it is not there.
 
         Raises:
             InputError: the patient has no arterial phase, or an image cannot be read.
@@ -97,14 +99,11 @@ class ArterialPhases:
         early = resample(arterial, grid, fill=AIR)
         early = early.with_array(np.clip(np.rint(early.array), -1024, 32767).astype(np.int16))
         back = None if found is None else inverted(found)
-        drawn = {
-            name: carried(mask, back, grid)
-            for name, mask in (("tumor", stored.tumor), ("unjudged", stored.unjudged))
-            if mask is not None
-        }
+        masks = {"tumor": stored.tumor, "unjudged": stored.unjudged, PANCREAS: _pancreas(stored)}
+        drawn = {name: carried(mask, back, grid) for name, mask in masks.items() if mask is not None}
         cut, crop = cropped({"venous": early, **drawn})  # by that name the body is found in it
         volumes = {"arterial": cut.pop("venous"), **cut}
-        places = {name: class_locations(mask.array) for name, mask in cut.items()}
+        places = {name: class_locations(mask.array) for name, mask in cut.items() if name != PANCREAS}
         save_volumes(folder, volumes, crop=crop, locations=places)
         if "tumor" in cut:
             write_volume(folder / MASK_FILE, cut["tumor"])
@@ -137,6 +136,13 @@ class ArterialPhases:
         moved = carried(labels.with_array(counted), found, grid).array
         outside = (moved == 0) | (moved == UNJUDGED)
         return Volume(array=np.where(outside, UNJUDGED, moved - 1).astype(np.uint8), geometry=grid)
+
+
+def _pancreas(stored: StoredPatient) -> Volume | None:
+    structures = stored.structures
+    if structures is None or not (stored.labelled is None or Structure.PANCREAS in stored.labelled):
+        return None
+    return structures.with_array((structures.array == Structure.PANCREAS).astype(np.uint8))
 
 
 def carried(labels: Volume, registration: Registration | None, grid: Geometry) -> Volume:

@@ -77,9 +77,8 @@ class Drawing:
         trained = tumor_network(models)
         patient = ArterialPatient(patient_id, self.phases.place(patient_id))
         image = models.view(patient.ct, StageName.TUMOR)
-        found = harvested(
-            tumor_probability(trained.network, image, trained.settings), trained.settings, self.settings
-        )
+        probability = tumor_probability(trained.network, image, trained.settings)
+        found = harvested(probability, trained.settings, self.settings, patient.pancreas)
         write_mask(folder, found.labels)
         record: dict[str, JSON] = {
             "volume_mm3": found.volume,

@@ -15,8 +15,9 @@ LEAST: Final = 5
 
 PREDICTIONS: Final = "predictions"
 TABLES: Final = "tables"
+MASKS: Final = "masks"
 REPORT: Final = "report"
-"""Ids of the last three tasks."""
+"""Ids of the last tasks."""
 VOLUMES: Final = "volumes"
 """Id of the task that measures the drawn lymph nodes for Tab. I."""
 
@@ -68,7 +69,15 @@ def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
     if everybody:
         yield Task(id=VOLUMES, kind="volumes", after=everybody)
     yield Task(id=TABLES, kind="tables", after=(PREDICTIONS, *((VOLUMES,) if everybody else ())))
-    yield Task(id=REPORT, kind="report", after=(PREDICTIONS, TABLES))
+    examined: dict[str, JSON] = {
+        f"examine.{cascade.name}.{COHORT}": variant
+        for variant in needed
+        for fold in range(1, len(plan.nested) + 1)
+        for cascade in cascades_of(plan, fold, variant)
+    }
+    if examined:
+        yield Task(id=MASKS, kind="masks", arguments={"examined": examined}, after=tuple(examined))
+    yield Task(id=REPORT, kind="report", after=(PREDICTIONS, TABLES, *((MASKS,) if examined else ())))
 
 
 def preparations(plan: NestedPlan, cohort: str) -> Iterator[Task]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from lymphct.baselines.table import methods
-from lymphct.cascade.evidence import EvidenceSettings, examined
+from lymphct.cascade.evidence import EvidenceSettings, evidence_from, look_at
 from lymphct.cascade.examination import Given
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
@@ -21,10 +21,11 @@ from lymphct.cascade.stages import CASCADE, STAGES, Part, Start, Weights
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import NOBODY, FittedOn, Roles
-from lymphct.core.terms import NodeClass, StageName
+from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.models.bundles import Bundle, PartInfo, read_bundle, write_bundle
 from lymphct.io.models.loading import read_pretrained
+from lymphct.io.results.disk import replace_file
 from lymphct.io.results.fingerprints import code_version
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, key_of, made
@@ -38,10 +39,12 @@ from lymphct.patients.preparation import Preparation, prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.guiding import Guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
-from lymphct.study.nested.building import NOTHING, PREDICTIONS, TABLES, VOLUMES
+from lymphct.study.nested.building import MASKS, NOTHING, PREDICTIONS, TABLES, VOLUMES
 from lymphct.study.nested.first_table import node_volumes
 from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, Artefacts, write_learned
 from lymphct.study.nested.judging import Judged, judged_in_fold
+from lymphct.study.nested.mask_tables import mask_tables
+from lymphct.study.nested.measuring import measured
 from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan, cascades_of
 from lymphct.study.nested.predictions import write_predictions
 from lymphct.study.nested.reporting import Source, write_report
@@ -54,6 +57,8 @@ logger = logging.getLogger(__name__)
 PREPARED_FILE: Final = "prepared.json"
 JUDGED_FILE: Final = "judged.json"
 VOLUMES_FILE: Final = "volumes.json"
+MEASURED_FILE: Final = "measured.json"
+"""How what was found in a test patient agrees with what is drawn."""
 LOST_FILE: Final = "lost.json"
 """Patients who could not be examined, with the reason."""
 LOGS: Final = "logs"
@@ -231,13 +236,17 @@ def _examine(materials: Materials, task: Task, doing: Doing) -> None:
     asked: Any = plan.extras.get(cascade.variant, ())  # needs of methods, as the table of methods has them
     settings = EvidenceSettings.of(plan.settings(cascade.variant), asked)
     patients, lost = materials.patients, {}
+    tested = set(plan.outer_folds[cascade.fold - 1].outer.test) if cohort == COHORT else set()
     for name in names:
 
         def write(folder: Path, patient: StoredPatient) -> None:
-            write_evidence(folder, examined(patient, models, settings, _given(plan, patient)))
+            found = look_at(patient, models, settings, _given(plan, patient))
+            write_evidence(folder, evidence_from(patient, found, models, settings))
+            if patient.patient_id in tested:
+                write_json(folder / MEASURED_FILE, measured(patient, found, models, plan.given))
 
         try:
-            recipe = Recipe(settings={"patient": name}, code=("cascade.evidence",))
+            recipe = Recipe(settings={"patient": name}, code=("study.nested.measuring",))
             made(doing.scratch / name, recipe, partial(write, patient=patients[name]))
         except InputError as error:
             if error.code == DAMAGED:  # the next start mends it
@@ -353,6 +362,20 @@ def _tabulate(materials: Materials, task: Task, doing: Doing) -> None:
     write_tables(doing.folder, materials.plan, artefacts.place(PREDICTIONS), volumes)
 
 
+def _score_masks(materials: Materials, task: Task, doing: Doing) -> None:
+    """Put together what the cascades drew in test patients (Tab. III to Tab. V)."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    examined: Any = task.arguments["examined"]
+    for name, variant in examined.items():
+        for file in sorted(materials.artefacts.place(name).glob(f"*/{MEASURED_FILE}")):
+            record: Any = read_json(file)
+            found.setdefault(variant, {}).setdefault(file.parent.name, []).append(record)
+    notes = (PHANTOM_NOTICE,) if materials.plan.is_phantom else ()
+    for table in mask_tables(found, materials.plan.seed, notes):
+        for name, content in table.forms().items():
+            replace_file(doing.folder / name, content)
+
+
 def _measure(materials: Materials, _task: Task, doing: Doing) -> None:
     """Measure the drawn lymph nodes of everybody, for Tab. I."""
     found: dict[str, JSON] = {}
@@ -364,12 +387,13 @@ def _measure(materials: Materials, _task: Task, doing: Doing) -> None:
     write_json(doing.folder / VOLUMES_FILE, found)
 
 
-def _report(materials: Materials, _task: Task, doing: Doing) -> None:
+def _report(materials: Materials, task: Task, doing: Doing) -> None:
     artefacts = materials.artefacts
     source = Source(
         plan=materials.plan,
         predicted=artefacts.place(PREDICTIONS),
         tables=artefacts.place(TABLES),
+        masks=artefacts.place(MASKS) if MASKS in task.after else None,
         versions=installed_versions(),
     )
     write_report(doing.folder, source)
@@ -385,6 +409,7 @@ _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
     "judge": _judge,
     "predictions": _predict,
     "volumes": _measure,
+    "masks": _score_masks,
     "tables": _tabulate,
     "report": _report,
 }

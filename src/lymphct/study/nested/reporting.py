@@ -38,7 +38,7 @@ from lymphct.study.nested.predictions import COMPARED
 from lymphct.study.nested.tables import LEAKS
 from lymphct.study.nested.told import CONTROLS, methods_paragraph, place_facts, study_facts
 
-_NUMBERS: Final = {"1": "I", "6": "VI", "7": "VII"}
+_NUMBERS: Final = {"1": "I", "3": "III", "4": "IV", "5": "V", "6": "VI", "7": "VII"}
 PAGE_FILE: Final = "report.html"
 METHODS_FILE: Final = "methods.md"
 FIGURES: Final = "figures"
@@ -52,6 +52,7 @@ class Source:
         plan: of the study.
         predicted: folder of `tables.write_predictions`.
         tables: folder of `tables.write_tables`.
+        masks: folder of what was drawn in test patients; None where no method looks at images.
         versions: of Python and libraries.
 
     """
@@ -59,6 +60,7 @@ class Source:
     plan: NestedPlan
     predicted: Path
     tables: Path
+    masks: Path | None
     versions: Mapping[str, str]
 
     def scores(self, cohort: str) -> dict[str, ScoreTable]:
@@ -113,6 +115,7 @@ def write_report(folder: Path, source: Source) -> None:
             tables=printed,
         ),
         comparison_section(compared, names),
+        *_mask_section(source),
         PageSection(
             title="Figures",
             pictures=[PagePicture(caption=drawing.caption, png=drawing.png) for drawing in drawings],
@@ -167,6 +170,14 @@ def _curve(table: ScoreTable) -> tuple[Any, str]:
     return roc_curve(known.labels, known.scores), f"AUC {area:.3f} (n = {known.labels.size})"
 
 
+def _mask_section(source: Source) -> Iterator[PageSection]:
+    """Yield what the cascades drew in test patients, where they drew anything."""
+    places = [] if source.masks is None else sorted(source.masks.glob("*.csv"))
+    if places:
+        tables = [_page_table(place) for place in places]
+        yield PageSection(title="What the networks drew in test patients", tables=tables)
+
+
 def _printed(source: Source) -> list[PageTable]:
     """Return Tab. I, VI and VII as they were printed."""
     places = [source.tables / f"table_{number}.csv" for number in ("1", "6")]
@@ -177,8 +188,9 @@ def _printed(source: Source) -> list[PageTable]:
 def _page_table(place: Path) -> PageTable:
     rows = read_table(place, ())
     heading = [name for name in rows[0].cells if name != "notes"]
-    number = place.stem.removeprefix("table_").partition("_")[0]
-    caption = f"Tab. {_NUMBERS[number]}. {rows[0].cells.get('notes', '')}".strip()
+    number = _NUMBERS.get(place.stem.removeprefix("table_").partition("_")[0])
+    title = "Nodes found, by size" if number is None else f"Tab. {number}"
+    caption = f"{title}. {rows[0].cells.get('notes', '')}".strip()
     return PageTable(
         caption=caption, heading=heading, rows=[[r.cells[name] for name in heading] for r in rows]
     )

@@ -22,10 +22,11 @@ _CODE: Final = {
     "train": ("cascade.fitting", "study.nested.guard"),
     "networks": ("cascade.models", "study.nested.guard"),
     "bundle": ("cascade.models", "study.nested.guard"),
-    "examine": ("cascade.evidence", "study.evidence"),
+    "examine": ("cascade.evidence", "study.evidence", "study.nested.measuring"),
     "judge": ("baselines.table", "study.nested.judging"),
     "predictions": ("study.nested.predictions",),
     "volumes": ("patients.dataset",),
+    "masks": ("study.nested.mask_tables",),
     "tables": ("study.nested.tables",),
     "report": ("study.nested.reporting",),
 }
@@ -34,6 +35,7 @@ _CODE: Final = {
 _FACTS: Final = {
     "predictions": ("patients", "methods"),
     "volumes": ("patients",),
+    "masks": ("seed", "is_phantom"),
     "tables": ("seed", "methods", "titles", "features", "is_phantom", "patients", "characteristics"),
 }
 """Kind → facts of the plan that its result depends on."""
