@@ -106,7 +106,7 @@ def test_a_patient_who_cannot_be_read_is_named(tmp_path: Path, cohort: Manifest,
     lay_study(tmp_path, cohort, config)
     work = open_nested(tmp_path)
     first = next(iter(work.graph.values()))
-    name = str(first.arguments["patients"][0])  # type: ignore[index, call-overload]
+    name = str(first.arguments["patients"][0])  # type: ignore[index]
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(b"no image")
     records = {**work.records, name: replace(work.records[name], venous=broken)}
