@@ -82,10 +82,9 @@ def test_every_artefact_says_on_whom_it_was_fitted(run: Path) -> None:
 
 def test_test_patients_are_judged_by_both_methods(run: Path) -> None:
     rows = [row.cells for row in read_table(run / "tasks" / "predictions" / PREDICTIONS_FILE, COLUMNS)]
-    assert len(rows) == 2 * 12
-    judged = [cells for cells in rows if cells["fold"] == "1"]
-    assert [cells["method"] for cells in judged] == ["nodes"] * 3 + ["tumor_volume"] * 3
-    assert all(cells["score"] for cells in judged)
+    assert [cells["method"] for cells in rows] == ["nodes"] * 3 + ["tumor_volume"] * 3
+    assert {cells["fold"] for cells in rows} == {"1"}
+    assert all(cells["score"] for cells in rows)
 
 
 def test_an_image_that_changes_is_seen(run: Path, cohort: Manifest) -> None:
@@ -107,7 +106,7 @@ def test_a_patient_who_cannot_be_read_is_named(tmp_path: Path, cohort: Manifest,
     lay_study(tmp_path, cohort, config)
     work = open_nested(tmp_path)
     first = next(iter(work.graph.values()))
-    name = str(first.arguments["patients"][0])  # type: ignore[index, call-overload]
+    name = str(first.arguments["patients"][0])  # type: ignore[index]
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(b"no image")
     records = {**work.records, name: replace(work.records[name], venous=broken)}

@@ -152,7 +152,7 @@ def test_a_graph_trains_what_methods_need_and_nothing_twice() -> None:
     given = plan.model_copy(update={"given": (StageName.STRUCTURES, StageName.TUMOR)})
     kinds = {task.arguments.get("stage") for task in nested_graph(given, {"good": "attention"}).values()}
     assert kinds == {None, "nodes", "identification"}
-    assert len(nested_graph(plan, {"report": NOTHING})) == 5 + 2
+    assert len(nested_graph(plan, {"report": NOTHING})) == 5 + 3  # predictions, tables, report
 
 
 def test_stage_one_waits_for_the_networks_that_guide_it() -> None:

@@ -50,7 +50,15 @@ def test_the_snakefile_does_the_study(tmp_path: Path, expected: dict[str, str]) 
     pytest.importorskip("snakemake")
     run = lay_study(tmp_path / "run", chains=2)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(plan(run, "snakemake")), "--cores", "2"]
-    done = subprocess.run([*command, "--quiet"], cwd=ROOT, check=False, capture_output=True, text=True)
+    found = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [*command, "--quiet"],
+        cwd=run,  # it leaves a folder where it is called
+        env={**os.environ, "PYTHONPATH": found},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert digests(run) == expected
 

@@ -73,7 +73,7 @@ def write_predictions(folder: Path, plan: NestedPlan, files: Mapping[str, Path])
 
 
 def _rows(plan: NestedPlan, method: str, judged: Mapping[int, Any]) -> Iterator[Prediction]:
-    """Yield everybody: who is tested in one fold from that fold, others by the mean of the folds."""
+    """Yield who was judged: who is tested in one fold by that fold, others by the mean of the folds."""
     verdicts = {
         fold: {verdict["patient"]: verdict for verdict in record["verdicts"]}
         for fold, record in judged.items()
@@ -81,6 +81,8 @@ def _rows(plan: NestedPlan, method: str, judged: Mapping[int, Any]) -> Iterator[
     for name in sorted(plan.patients, key=lambda name: (plan.patients[name].cohort, name)):
         entry = plan.patients[name]
         found = {fold: said[name] for fold, said in verdicts.items() if name in said}
+        if not found:  # of a study of some folds alone
+            continue
         scores = [verdict["score"] for verdict in found.values() if verdict["score"] is not None]
         threshold = fmean(judged[fold]["threshold"] for fold in sorted(found))
         score = fmean(scores) if scores else None
