@@ -76,6 +76,13 @@ def crossval(
     methods: Annotated[
         str | None, typer.Option(help="Methods, separated by commas; default: all whose columns are there.")
     ] = None,
+    ablations: Annotated[
+        str | None,
+        typer.Option(
+            help="Cascades beside the one with attention, for Tab. V: none, none_gated, channel, gated, "
+            "any_patch, dice, no_block; separated by commas."
+        ),
+    ] = None,
     given: Annotated[
         str | None,
         typer.Option(help="Masks taken from the manifest in all patients: structures, tumor or both."),
@@ -137,6 +144,7 @@ def crossval(
             features=_features(folds, features),
             inner=inner,
             methods=_words(methods),
+            ablations=_words(ablations),
             given=_stages(given),
             init=init,
             kinetics=None if kinetics is None else (kinetics, read_pretrained(kinetics)),

@@ -26,6 +26,8 @@ from lymphct.study.tasks.graph import STUDY_FILE, Study
 
 logger = logging.getLogger(__name__)
 
+REPORTED: Final = ("report.html", "methods.md", "figures", "checklists")
+"""What the report of a study lays into its folder."""
 _WHO: Final = ("seed", "is_phantom", "folds", "features", "nested")
 """What makes a study another one; settings, methods and further cohorts may change: what depends on them is
 done again."""
@@ -71,6 +73,7 @@ def _before(folder: Path) -> NestedPlan | None:
         TABLES,
         PREDICTIONS,
         PREDICTIONS_FILE,
+        *REPORTED,
         *DESKTOP_FILES,
     }
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -106,6 +109,7 @@ def _plan(request: CrossvalRequest, outlook: StudyOutlook, before: NestedPlan | 
         methods=tuple(outlook.methods),
         titles={name: request.method(name).name for name in outlook.methods},
         extras=outlook.extras(request),
+        ablations=outlook.ablations,
         labels=request.labels,
         work=None if request.work is None else str(request.work.absolute()),
         config=scaled(request.config),

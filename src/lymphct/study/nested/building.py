@@ -5,7 +5,8 @@ from typing import Final
 
 from lymphct.core.terms import StageName
 from lymphct.io.results.jsonfile import JSON
-from lymphct.study.nested.plan import ATTENTION, COHORT, CascadeRole, NestedPlan, cascades_of
+from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan, cascades_of
+from lymphct.study.nested.variants import ATTENTION
 from lymphct.study.tasks.graph import Graph, Task
 
 CHUNKS: Final = 40
@@ -40,7 +41,8 @@ def nested_graph(plan: NestedPlan, variants: Variants) -> Graph:
 
 
 def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
-    needed = [name for name in dict.fromkeys(variants.values()) if name != NOTHING]
+    judged_by = [name for name in dict.fromkeys(variants.values()) if name != NOTHING]
+    needed = [*judged_by, *plan.ablations]
     prepared: dict[str, tuple[str, ...]] = {}
     if needed:
         for cohort in plan.cohorts:
@@ -53,7 +55,8 @@ def _tasks(plan: NestedPlan, variants: Variants) -> Iterator[Task]:
             for cascade in cascades_of(plan, fold, variant):
                 is_first = variant == needed[0]
                 yield from _cascade(plan, cascade, prepared, with_shared=is_first)
-                seen[variant] += [f"examine.{cascade.name}.{cohort}" for cohort in plan.cohorts]
+                if variant in judged_by:
+                    seen[variant] += [f"examine.{cascade.name}.{cohort}" for cohort in plan.cohorts]
         for method, variant in variants.items():
             yield Task(
                 id=f"judge.fold{fold}.{method}",
@@ -97,6 +100,22 @@ def _cascade(
     plan: NestedPlan, cascade: CascadeRole, prepared: Mapping[str, Sequence[str]], *, with_shared: bool
 ) -> Iterator[Task]:
     """Yield what one cascade takes, from statistics to the patients it examines."""
+    if cascade.trained == cascade:
+        yield from _trained(plan, cascade, prepared, with_shared=with_shared)
+    for cohort in (COHORT,) if cascade.variant in plan.ablations else plan.cohorts:
+        yield Task(
+            id=f"examine.{cascade.name}.{cohort}",
+            kind="examine",
+            arguments={**_arguments(cascade), "cohort": cohort},
+            after=(f"bundle.{cascade.trained.name}", *prepared[cohort]),
+            needs_device=True,
+        )
+
+
+def _trained(
+    plan: NestedPlan, cascade: CascadeRole, prepared: Mapping[str, Sequence[str]], *, with_shared: bool
+) -> Iterator[Task]:
+    """Yield what it takes to train one cascade, from statistics to its bundle."""
     shared, ready = cascade.shared, tuple(prepared[COHORT])
     learned = f"learned.{shared}"
     networks = tuple(
@@ -135,16 +154,8 @@ def _cascade(
         after=(*ready, learned, nodes),
         needs_device=True,
     )
-    bundle = f"bundle.{cascade.name}"
-    yield Task(id=bundle, kind="bundle", arguments=arguments, after=(learned, *networks, nodes, calls))
-    for cohort in plan.cohorts:
-        yield Task(
-            id=f"examine.{cascade.name}.{cohort}",
-            kind="examine",
-            arguments={**arguments, "cohort": cohort},
-            after=(bundle, *prepared[cohort]),
-            needs_device=True,
-        )
+    after = (learned, *networks, nodes, calls)
+    yield Task(id=f"bundle.{cascade.name}", kind="bundle", arguments=arguments, after=after)
 
 
 def _arguments(cascade: CascadeRole) -> dict[str, JSON]:

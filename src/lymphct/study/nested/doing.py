@@ -16,7 +16,7 @@ from lymphct.cascade.evidence import EvidenceSettings, evidence_from, look_at
 from lymphct.cascade.examination import Given
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
-from lymphct.cascade.models import new_description
+from lymphct.cascade.models import Models, new_description
 from lymphct.cascade.stages import CASCADE, STAGES, Part, Start, Weights
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.evidence import Evidence
@@ -232,7 +232,7 @@ def _examine(materials: Materials, task: Task, doing: Doing) -> None:
     """Examine patients one by one; a kill costs the one under way."""
     plan, cascade, cohort = materials.plan, _cascade(task), str(task.arguments["cohort"])
     names = cascade.examined(plan) if cohort == COHORT else plan.ids(cohort)
-    models = materials.artefacts.models(cascade, names, doing.device)
+    models = _as_variant(materials.artefacts.models(cascade.trained, names, doing.device), plan, cascade)
     asked: Any = plan.extras.get(cascade.variant, ())  # needs of methods, as the table of methods has them
     settings = EvidenceSettings.of(plan.settings(cascade.variant), asked)
     patients, lost = materials.patients, {}
@@ -259,6 +259,15 @@ def _examine(materials: Materials, task: Task, doing: Doing) -> None:
                 doing.scratch / name, doing.folder / name, ignore=shutil.ignore_patterns(DONE_FILE)
             )
     write_json(doing.folder / LOST_FILE, {**lost})
+
+
+def _as_variant(models: Models, plan: NestedPlan, cascade: CascadeRole) -> Models:
+    """Return networks of another variant as those of one that differs at inference alone."""
+    if cascade.trained == cascade or models.nodes is None:
+        return models
+    gate = plan.settings(cascade.variant).nodes.hard_gate
+    settings = models.nodes.settings.model_copy(update={"hard_gate": gate})
+    return replace(models, nodes=replace(models.nodes, settings=settings))
 
 
 def _given(plan: NestedPlan, patient: StoredPatient) -> Given:

@@ -13,7 +13,7 @@ from lymphct.core.terms import STRUCTURES_BY_NAME
 from lymphct.evaluation.classification import accuracy, auc, balanced_accuracy, sensitivity, specificity
 from lymphct.report.studies.printed import PrintedTable
 from lymphct.report.wording import MISSING
-from lymphct.study.nested.plan import ATTENTION
+from lymphct.study.nested.variants import ATTENTION, VARIANTS
 
 RESAMPLES: Final = 1000
 """Of patients, for every interval."""
@@ -24,7 +24,9 @@ GROUPS: Final = {
     "positive": "positive, after it",
     "negative": "negative, after it",
 }
-_CASCADES: Final = {ATTENTION: "with attention", "none": "without attention"}
+_CASCADES: Final = {name: variant.title for name, variant in VARIANTS.items()}
+_TRAINED: Final = {name: variant.title for name, variant in VARIANTS.items() if not variant.trained_as}
+"""Those whose stage 2 is their own."""
 
 Measured = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 """Name of a cascade's variant → patient → what each cascade of the fold found (`measuring.measured`)."""
@@ -87,7 +89,7 @@ def _structures(measured: Measured, seed: int) -> _Table:
 def _true_nodes(measured: Measured, seed: int) -> _Table:
     """Return Tab. IV: stage 2 on drawn nodes."""
     rows = []
-    for variant, title in _CASCADES.items():
+    for variant, title in _TRAINED.items():
         nodes = [_judged_nodes(records) for records in _patients(measured, variant).values()]
         nodes = [rows_of for rows_of in nodes if len(rows_of)]
         if not nodes or len(set(np.concatenate(nodes)[:, 0].tolist())) < 2:

@@ -14,13 +14,12 @@ from lymphct.core.terms import StageName
 from lymphct.evaluation.folds import Fold
 from lymphct.io.results.jsonfile import JSON
 from lymphct.study.nested.folds import FeaturesKind, FoldsKind, NestedFold
+from lymphct.study.nested.variants import ATTENTION, VARIANTS
 from lymphct.study.sources import MaskSources
 
 FORMAT: Final = "lymphct-crossval-1"
 COHORT: Final = "cohort"
 """Name of the cohort that is cross-validated; external ones are `external1`, `external2`, …"""
-ATTENTION: Final = "attention"
-"""The cascade whose stage 1 is guided by attention; `none` has the same code without."""
 
 
 class StoredFold(BaseModel):
@@ -85,6 +84,7 @@ class NestedPlan(BaseModel):
         methods: short names, in the order of the tables.
         titles: of the methods, as tables print them.
         extras: cascade → what its methods need of a patient besides tumor patches and nodes.
+        ablations: variants of the cascade that no method judges: they examine test patients alone.
         labels: numbering of the structures in the files; a path where a file says it.
         work: store of the prepared patients, where it is not the run's own.
         config: settings.
@@ -111,6 +111,7 @@ class NestedPlan(BaseModel):
     methods: tuple[str, ...]
     titles: dict[str, str]
     extras: dict[str, tuple[str, ...]] = {}
+    ablations: tuple[str, ...] = ()
     labels: str = "auto"
     work: str | None = None
     config: Config
@@ -175,12 +176,8 @@ class NestedPlan(BaseModel):
         return run / "prepared" if self.work is None else Path(self.work)
 
     def settings(self, variant: str) -> Config:
-        """Return the settings of a cascade: without attention, nothing else is different."""
-        if variant == ATTENTION:
-            return self.config
-        heads = self.config.nodes.heads.model_copy(update={"use_attention": False})
-        nodes = self.config.nodes.model_copy(update={"heads": heads, "hard_gate": False})
-        return self.config.model_copy(update={"nodes": nodes})
+        """Return the settings of a cascade of a variant: nothing else is different."""
+        return VARIANTS[variant].settings(self.config)
 
 
 class CascadeRole(BaseModel):
@@ -189,7 +186,7 @@ class CascadeRole(BaseModel):
     Attributes:
         fold: outer fold, from 1.
         inner: inner fold, from 1; 0 where there are none.
-        variant: with attention or without.
+        variant: how stage 1 is guided, a name of `VARIANTS`.
 
     """
 
@@ -208,6 +205,12 @@ class CascadeRole(BaseModel):
         """Name of the cascade."""
         return self.shared + ("" if self.variant == ATTENTION else f".{self.variant}")
 
+    @property
+    def trained(self) -> "CascadeRole":
+        """The cascade whose networks it takes; itself where it is trained."""
+        other = VARIANTS[self.variant].trained_as
+        return self.model_copy(update={"variant": other}) if other else self
+
     def part(self, plan: NestedPlan) -> Fold:
         """Return whose images it learns from, and whom it examines for the status methods."""
         return plan.outer_folds[self.fold - 1].cascades[max(self.inner - 1, 0)]
@@ -218,8 +221,13 @@ class CascadeRole(BaseModel):
         return Roles(train=part.train, validation=part.validation)
 
     def examined(self, plan: NestedPlan) -> tuple[str, ...]:
-        """Return whom it examines of its own cohort, sorted: those it never saw, and in-sample its own."""
+        """Return whom it examines of its own cohort, sorted: those it never saw, and in-sample its own.
+
+        What no method judges examines test patients alone.
+        """
         fold = plan.outer_folds[self.fold - 1]
+        if self.variant in plan.ablations:
+            return tuple(sorted(fold.outer.test))
         own = self.part(plan).test if fold.inner else fold.roles.everybody
         return tuple(sorted((*own, *fold.outer.test)))
 

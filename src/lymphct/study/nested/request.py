@@ -1,7 +1,7 @@
 """What a cross-validation is asked for, and everything that forbids it, before any work."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from lymphct.study.nested.folds import (
 )
 from lymphct.study.nested.guard import require_foreign
 from lymphct.study.nested.plan import COHORT
+from lymphct.study.nested.variants import chosen_ablations
 from lymphct.study.sources import MaskSources, chosen_sources
 
 GIVEABLE: Final = (StageName.STRUCTURES, StageName.TUMOR)
@@ -56,6 +57,7 @@ class CrossvalRequest:
         features: what status methods learn from.
         inner: inner folds.
         methods: short names; empty for all whose columns the cohort has.
+        ablations: variants of the cascade beside those that methods judge, by name.
         given: stages whose masks the manifest gives.
         init: bundle whose networks of structures and tumor are taken over.
         kinetics: start weights of ResNet3D-18, and the file they are in; None for a random start.
@@ -74,6 +76,7 @@ class CrossvalRequest:
     features: FeaturesKind = "oof"
     inner: int = 5
     methods: tuple[str, ...] = ()
+    ablations: tuple[str, ...] = ()
     given: tuple[StageName, ...] = ()
     init: Path | None = None
     kinetics: tuple[Path, Pretrained] | None = None
@@ -114,6 +117,7 @@ class StudyOutlook:
 
     Attributes:
         methods: short names in the order of the tables → the cascade whose evidence each judges.
+        ablations: variants of the cascade that were asked for and that no method judges.
         left_out: methods that were not asked for by name and lack a column, with the reason.
         folds: empty where none can be made.
         sources: whose masks guide stage 1.
@@ -124,6 +128,7 @@ class StudyOutlook:
     """
 
     methods: Mapping[str, str]
+    ablations: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     folds: tuple[NestedFold, ...] = ()
     sources: MaskSources
@@ -140,8 +145,8 @@ class StudyOutlook:
 
     @property
     def has_cascades(self) -> bool:
-        """Tell whether a method needs what a cascade sees."""
-        return any(variant != NOTHING for variant in self.methods.values())
+        """Tell whether anything needs what a cascade sees."""
+        return bool(self.ablations) or any(variant != NOTHING for variant in self.methods.values())
 
 
 def foresee_study(request: CrossvalRequest) -> StudyOutlook:
@@ -153,6 +158,11 @@ def foresee_study(request: CrossvalRequest) -> StudyOutlook:
     methods, left_out, refused = chosen_methods(request)
     problems += map(Problem.of, refused)
     problems += found_by(partial(_require_kinetics, request))
+    ablations: tuple[str, ...] = ()
+    try:
+        ablations = tuple(a for a in chosen_ablations(request.ablations) if a not in methods.values())
+    except LymphctError as error:
+        problems.append(Problem.of(error))
     init: Bundle | None = None
     taken: tuple[StageName, ...] = ()
     try:
@@ -160,7 +170,9 @@ def foresee_study(request: CrossvalRequest) -> StudyOutlook:
     except LymphctError as error:
         problems.append(Problem.of(error))
     sources = chosen_sources(request.config.cascade, request.learners, available=taken)
-    outlook = StudyOutlook(methods=methods, left_out=left_out, sources=sources, init=init, taken=taken)
+    outlook = StudyOutlook(
+        methods=methods, ablations=ablations, left_out=left_out, sources=sources, init=init, taken=taken
+    )
     problems += map(Problem.of, _lacking_masks(request, outlook))
     folds: tuple[NestedFold, ...] = ()
     try:
@@ -169,15 +181,7 @@ def foresee_study(request: CrossvalRequest) -> StudyOutlook:
         problems.append(Problem.of(error))
     problems += map(Problem.of, fold_problems(folds, _needs(request, outlook)))
     problems += _places(request, outlook)
-    return StudyOutlook(
-        methods=methods,
-        left_out=left_out,
-        folds=folds,
-        sources=sources,
-        init=init,
-        taken=taken,
-        problems=tuple(problems),
-    )
+    return replace(outlook, folds=folds, problems=tuple(problems))
 
 
 def study_folds(request: CrossvalRequest) -> tuple[NestedFold, ...]:

@@ -19,10 +19,10 @@ from lymphct.study.tasks.graph import Graph, Study, Task
 _CODE: Final = {
     "prepare": ("patients.preparation",),
     "learned": ("cascade.learned",),
-    "train": ("cascade.fitting", "study.nested.guard"),
+    "train": ("cascade.fitting", "study.nested.guard", "study.nested.variants"),
     "networks": ("cascade.models", "study.nested.guard"),
     "bundle": ("cascade.models", "study.nested.guard"),
-    "examine": ("cascade.evidence", "study.evidence", "study.nested.measuring"),
+    "examine": ("cascade.evidence", "study.evidence", "study.nested.measuring", "study.nested.variants"),
     "judge": ("baselines.table", "study.nested.judging"),
     "predictions": ("study.nested.predictions",),
     "volumes": ("patients.dataset",),
