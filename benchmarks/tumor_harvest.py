@@ -2,13 +2,13 @@
 
 `python benchmarks/tumor_harvest.py [--size tiny] [--drawn 10] [--harvested 50] [--test 40] [--iterations
 400] [--phases venous] [--seed 0] [--folder FOLDER] [--json FILE] [--markdown FILE] [--page FILE]`. Phantoms
-that breathe between the phases go through `train tumor --few` as patients do: registered by DEEDS, a
-teacher of the arterial phase as acquired, its masks, the tuned teacher, its masks on the venous phase, the
-network. Beside it stands a network of the same kind that learned from the same drawn masks alone, in as
-many iterations as all three together. Both are scored on test phantoms that nothing learned from: medians
-and quartiles, and the paired difference of Dice with its 95 % interval over patients (bootstrap). With
-`--folder` what is there is not made again; `--page` writes the table into a page between its two marks. One
-thread.
+that breathe between the phases go through `train tumor --few` as patients do, with structures as free tools
+give them: registered by DEEDS, a teacher of the arterial phase as acquired, its masks, the tuned teacher,
+its masks on the venous phase, the network. Beside it stands a network of the same kind that learned from
+the same drawn masks alone, in as many iterations as all three together. Both are scored on test phantoms
+that nothing learned from: medians and quartiles, and the paired difference of Dice with its 95 % interval
+over patients (bootstrap). With `--folder` what is there is not made again; `--page` writes the table into a
+page between its two marks. One thread.
 """
 
 import argparse
@@ -124,9 +124,9 @@ def cohort(given: argparse.Namespace, folder: Path) -> list[PatientRecord]:
     for number, record in enumerate(records):
         is_blank = given.drawn <= number < given.drawn + given.harvested
         split = "test" if number >= given.drawn + given.harvested else "train"
-        kept = ("structures", "nodes", "n_status", *(("tumor",) if is_blank else ()))
-        cells = {name: cell for name, cell in record.cells.items() if name not in kept}
-        blank: dict[str, Any] = dict.fromkeys(kept)
+        hidden = ("nodes", "n_status", *(("tumor",) if is_blank else ()))
+        cells = {name: cell for name, cell in record.cells.items() if name not in hidden}
+        blank: dict[str, Any] = dict.fromkeys(hidden)
         found.append(replace(record, **blank, cells={**cells, "split": split}))
     return found
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from lymphct.anatomy.harvest import harvested
+from lymphct.anatomy.harvest import harvested, surest
 from lymphct.anatomy.settings import TumorHarvestSettings, TumorSettings
 from lymphct.core.arrays import AnyArray
 from lymphct.core.geometry import Geometry
@@ -59,3 +59,12 @@ def test_without_a_limit_every_voxel_speaks() -> None:
     trusting = TumorHarvestSettings(confidence=0, least_volume=0)
     found = harvested(told([0.45, 0.55, 0.9]), TumorSettings(), trusting)
     assert_array_equal(found.labels.array.ravel(), [0, 1, 1])
+
+
+@pytest.mark.parametrize(("share", "kept"), [(1.0, "abcd"), (0.75, "abd"), (0.1, "b")])
+def test_the_surest_patients_teach_in_their_order(share: float, kept: str) -> None:
+    assert surest({"a": 0.8, "b": 0.9, "c": 0.7, "d": 0.8}, share) == tuple(kept)
+
+
+def test_of_equally_sure_ones_the_choice_is_that_of_their_names() -> None:
+    assert surest({"b": 0.8, "a": 0.8, "c": 0.8}, 0.5) == ("b", "a")

@@ -3,6 +3,7 @@
 Nothing here knows a file or a network (Sec. IV-B, decision 0041).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,17 @@ def harvested(
         refused=_refusal(volume, settings)
         or ("" if np.any(labels == 1) else "no voxel of it is sure enough"),
     )
+
+
+def surest(confidences: Mapping[str, float], share: float) -> tuple[str, ...]:
+    """Return the share of the patients of whose tumor a network is surest, at least one, in their order.
+
+    >>> surest({"a": 0.9, "b": 0.7, "c": 0.8, "d": 0.6}, 0.5)
+    ('a', 'c')
+    """
+    number = max(round(share * len(confidences)), 1)
+    kept = frozenset(sorted(confidences, key=lambda name: (-confidences[name], name))[:number])
+    return tuple(name for name in confidences if name in kept)
 
 
 def _refusal(volume: float, settings: TumorHarvestSettings) -> str:

@@ -106,6 +106,10 @@ class TumorHarvestSettings(Settings):
     confidence: Probability = 0.7
     """Voxels in which the class the network gives is less probable teach nothing; 0 keeps all. Not stated in
     the paper; ours: the rim that the network hesitates about is left out."""
+    surest_share: Share = 0.6
+    """Share of the harvested patients who teach in a step, the surest first: by the mean probability in the
+    tumor that was found. 1 takes all. Not stated in the paper; ours: a tumor found in a wrong place teaches
+    two mistakes, and the network is less sure of it."""
     least_volume: NonNegativeFloat = 500.0
     """Where the network finds a smaller tumor the patient teaches nothing, mm³ (a sphere of 10 mm): every
     patient has one. Not stated in the paper; ours."""

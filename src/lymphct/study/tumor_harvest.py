@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from lymphct.anatomy.harvest import surest
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import counted
@@ -42,6 +43,8 @@ from lymphct.study.request import FEW, HARVEST, TrainingRequest
 logger = logging.getLogger(__name__)
 
 RECORD_FILE: Final = "record.json"
+CHOICE_FILE: Final = "teach.json"
+"""Whose masks of a step teach."""
 
 
 def harvest_tumors(run: Run, request: TrainingRequest, progress: Progress | None = None) -> None:
@@ -114,17 +117,23 @@ def _harvest(work: HarvestWork, name: str, bundle: Path) -> dict[str, Path]:
     """Let a network draw everybody who is harvested; return the folders of the masks that may teach."""
     drawing = work.drawing(name, bundle)
     places = in_turn(drawing.place, work.cast.harvested, work.request.jobs, f"few: the masks of {name}")
-    kept = {patient: place for patient, place in places.items() if not drawing.record(patient)["refused"]}
-    logger.info("few: %d of %d masks of %s may teach", len(kept), len(places), name)
-    if not kept:
+    told = {patient: drawing.record(patient) for patient in places}
+    plausible = {patient: found["confidence"] for patient, found in told.items() if not found["refused"]}
+    if not plausible:
         first = next(iter(places))
         msg = (
             f"none of {counted(len(places), 'mask')} of {FEW}/{name} may teach: "
-            f"for example {first}: {drawing.record(first)['refused']}"
+            f"for example {first}: {told[first]['refused']}"
         )
         cure = "train longer (tumor.training), draw more, or move the limits of tumor_harvest"
         raise InputError(msg, code="E_NO_LABELS", cure=cure)
-    return kept
+    kept = surest(plausible, work.run.plan.config.tumor_harvest.surest_share)
+    logger.info(
+        "few: of %d masks of %s %d can be, and the %d surest teach",
+        len(places), name, len(plausible), len(kept),
+    )  # fmt: skip
+    write_json(drawing.folder / CHOICE_FILE, {"teach": list(kept)})
+    return {patient: places[patient] for patient in kept}
 
 
 def _scores(work: HarvestWork, networks: Mapping[str, Path]) -> dict[str, JSON]:
