@@ -12,6 +12,7 @@ import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, counted, duration
 from lymphct.cli.options import AsJson, Labels
+from lymphct.cli.train import started
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
@@ -94,6 +95,13 @@ def crossval(
     kinetics: Annotated[
         Path | None, typer.Option(help="Start weights of ResNet3D-18 (safetensors); default: a random start.")
     ] = None,
+    imagenet: Annotated[
+        Path | None,
+        typer.Option(help="ResNet-18 weights the networks of tumor patches start from (safetensors)."),
+    ] = None,
+    random_init: Annotated[
+        bool, typer.Option("--random-init", help="Start the networks of tumor patches without them.")
+    ] = False,
     labels: Labels = "auto",
     work: Annotated[
         Path | None, typer.Option(help="Folder of prepared patients that runs share; default: in the study.")
@@ -136,7 +144,7 @@ def crossval(
             folder=out,
             name=name,
             manifests={cohort: read_manifest(path) for cohort, path in cohorts.items()},
-            config=config,
+            config=started(config, imagenet, random_init=random_init),
             seed=GLOBALS.seed,
             labels=labels,
             work=work,
@@ -148,6 +156,7 @@ def crossval(
             given=_stages(given),
             init=init,
             kinetics=None if kinetics is None else (kinetics, read_pretrained(kinetics)),
+            imagenet=None if imagenet is None else (imagenet, read_pretrained(imagenet)),
             threads=max(1, usable_threads() // GLOBALS.jobs),
         )
         _begin(request)

@@ -117,7 +117,7 @@ def train(
     """Train on your own cohort; prints the folder of the bundle."""
     _require_structures(stage, teacher, rounds)
     _require_tumor(stage, few=few)
-    config = _started(chosen_config(), imagenet, random_init=random_init)
+    config = started(chosen_config(), imagenet, random_init=random_init)
     init, nnunet = _origins(init, stage)
     if stage in {StageName.METASTASIS, EVERYTHING} and start_from is None:
         from lymphct.metastasis.settings import require_start
@@ -229,7 +229,7 @@ def _origins(init: Path | None, stage: str) -> tuple[Path | None, Path | None]:
     return None, folder
 
 
-def _started(config: "Config", imagenet: Path | None, *, random_init: bool) -> "Config":
+def started(config: "Config", imagenet: Path | None, *, random_init: bool) -> "Config":
     """Return the settings with what the options say of the start weights."""
     if imagenet is not None and random_init:
         msg = "--imagenet and --random-init exclude each other"

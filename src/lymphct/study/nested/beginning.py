@@ -119,6 +119,8 @@ def _plan(request: CrossvalRequest, outlook: StudyOutlook, before: NestedPlan | 
         taken=outlook.taken,
         kinetics=None if request.kinetics is None else str(request.kinetics[0].absolute()),
         kinetics_digest="" if request.kinetics is None else request.kinetics[1].digest,
+        imagenet=None if request.imagenet is None else str(request.imagenet[0].absolute()),
+        imagenet_digest="" if request.imagenet is None else request.imagenet[1].digest,
         structures_source=outlook.sources.structures,
         tumor_source=outlook.sources.tumor,
         manifests={name: str(manifest.path.absolute()) for name, manifest in request.manifests.items()},

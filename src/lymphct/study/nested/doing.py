@@ -292,8 +292,11 @@ def _judge(materials: Materials, task: Task, doing: Doing) -> None:
     )
     others = [patient for cohort in plan.cohorts if cohort != COHORT for patient in plan.ids(cohort)]
     asked = {patient: views.asked(patient) for patient in (*nested.outer.test, *others)}
-    kinetics = None if plan.kinetics is None else read_pretrained(Path(plan.kinetics)).tensors
-    method = methods(plan.config.baselines, kinetics)[name](plan.config.metastasis)
+    kinetics, imagenet = (
+        None if place is None else read_pretrained(Path(place)).tensors
+        for place in (plan.kinetics, plan.imagenet)
+    )
+    method = methods(plan.config.baselines, kinetics, imagenet)[name](plan.config.metastasis)
     found = judged_in_fold(method, train, validation, asked, seed=plan.seed)
     write_json(doing.folder / JUDGED_FILE, _judged_record(found, plan, method.name))
 

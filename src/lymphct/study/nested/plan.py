@@ -20,6 +20,8 @@ from lymphct.study.sources import MaskSources
 FORMAT: Final = "lymphct-crossval-1"
 COHORT: Final = "cohort"
 """Name of the cohort that is cross-validated; external ones are `external1`, `external2`, …"""
+OF_PATCHES: Final = frozenset({"combined", "tumor", "resnet2d", "deepten", "permuted_labels"})
+"""Methods whose network of tumor patches starts from ImageNet weights where they are given."""
 
 
 class StoredFold(BaseModel):
@@ -92,6 +94,7 @@ class NestedPlan(BaseModel):
         init: bundle whose networks of structures and tumor are taken over; with the digest it had.
         taken: its parts that are.
         kinetics: start weights of ResNet3D-18; with the digest they had.
+        imagenet: start weights of the networks of tumor patches; likewise.
         structures_source: whose structures guide stage 1; likewise `tumor_source`.
         manifests: file of each cohort, by its name.
         characteristics: of Tab. I, cells of the manifest by id and column.
@@ -121,6 +124,8 @@ class NestedPlan(BaseModel):
     taken: tuple[StageName, ...] = ()
     kinetics: str | None = None
     kinetics_digest: str = ""
+    imagenet: str | None = None
+    imagenet_digest: str = ""
     structures_source: MaskSource = "given"
     tumor_source: MaskSource = "given"
     manifests: dict[str, str]

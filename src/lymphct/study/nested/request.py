@@ -18,6 +18,7 @@ from lymphct.io.manifests import require_distinct_images
 from lymphct.io.models.bundles import Bundle, read_bundle
 from lymphct.io.results.usable import require_usable
 from lymphct.metastasis.pretrained import Pretrained
+from lymphct.metastasis.settings import require_start
 from lymphct.patients.dataset import clinical_of
 from lymphct.patients.preparation import Preparation
 from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
@@ -33,7 +34,7 @@ from lymphct.study.nested.folds import (
     nested_folds,
 )
 from lymphct.study.nested.guard import require_foreign
-from lymphct.study.nested.plan import COHORT
+from lymphct.study.nested.plan import COHORT, OF_PATCHES
 from lymphct.study.nested.variants import chosen_ablations
 from lymphct.study.sources import MaskSources, chosen_sources
 
@@ -61,6 +62,7 @@ class CrossvalRequest:
         given: stages whose masks the manifest gives.
         init: bundle whose networks of structures and tumor are taken over.
         kinetics: start weights of ResNet3D-18, and the file they are in; None for a random start.
+        imagenet: start weights of the networks of tumor patches, likewise.
         threads: of each task.
 
     """
@@ -80,12 +82,16 @@ class CrossvalRequest:
     given: tuple[StageName, ...] = ()
     init: Path | None = None
     kinetics: tuple[Path, Pretrained] | None = None
+    imagenet: tuple[Path, Pretrained] | None = None
     threads: int = 1
 
     @property
     def table(self) -> Methods:
         """Return the methods there are, with the settings and start weights that were asked for."""
-        return methods(self.config.baselines, None if self.kinetics is None else self.kinetics[1].tensors)
+        kinetics, imagenet = (
+            None if given is None else given[1].tensors for given in (self.kinetics, self.imagenet)
+        )
+        return methods(self.config.baselines, kinetics, imagenet)
 
     def method(self, name: str) -> StatusMethod:
         """Return a method of the table."""
@@ -158,6 +164,9 @@ def foresee_study(request: CrossvalRequest) -> StudyOutlook:
     methods, left_out, refused = chosen_methods(request)
     problems += map(Problem.of, refused)
     problems += found_by(partial(_require_kinetics, request))
+    if OF_PATCHES & set(methods):
+        settings = request.config.metastasis
+        problems += found_by(partial(require_start, settings, given=request.imagenet is not None))
     ablations: tuple[str, ...] = ()
     try:
         ablations = tuple(a for a in chosen_ablations(request.ablations) if a not in methods.values())

@@ -12,7 +12,7 @@ from lymphct.io.manifests import read_manifests
 from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe, key_of
 from lymphct.patients.preparation import Preparation, is_prepared
-from lymphct.study.nested.plan import COHORT, FORMAT, CascadeRole, NestedPlan
+from lymphct.study.nested.plan import COHORT, FORMAT, OF_PATCHES, CascadeRole, NestedPlan
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Graph, Study, Task
 
@@ -99,6 +99,7 @@ class NestedWork:
                 "metastasis": fields["config"]["metastasis"],
                 "baselines": fields["config"]["baselines"],
                 "kinetics": plan.kinetics_digest if task.arguments["method"] == "resnet3d" else "",
+                "imagenet": plan.imagenet_digest if task.arguments["method"] in OF_PATCHES else "",
             }
         return {**arguments, "salt": plan.salt, **self._of_cascade(task, fields)}
 
