@@ -6,16 +6,16 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, counted, duration
-from lymphct.cli.options import AsJson, Labels
+from lymphct.cli.options import AsJson, DryRun, Labels
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
-    from lymphct.study.nested.request import CrossvalRequest
+    from lymphct.study.nested.request import CrossvalRequest, StudyOutlook
     from lymphct.study.tasks.workers import Hands
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ def crossval(
     plan: Annotated[
         Plan | None, typer.Option(help="Write the file of a batch system, print its name, and leave.")
     ] = None,
+    dry_run: DryRun = False,
     cluster: Annotated[
         str | None,
         typer.Option(help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT."),
@@ -142,7 +143,7 @@ def crossval(
             kinetics=None if kinetics is None else (kinetics, read_pretrained(kinetics)),
             threads=max(1, usable_threads() // GLOBALS.jobs),
         )
-        _begin(request)
+        _begin(request, dry_run=dry_run)
         run = out
     elif out is not None:
         msg = "--out names the folder of a new study, and a study is given already"
@@ -184,17 +185,36 @@ def _stages(text: str | None) -> tuple[StageName, ...]:
     return tuple(found)
 
 
-def _begin(request: "CrossvalRequest") -> None:
+def _begin(request: "CrossvalRequest", *, dry_run: bool) -> None:
     """Refuse what cannot be done, all of it at once; lay the study into its folder."""
     from lymphct.cli.outlooks import end_for
     from lymphct.study.nested.beginning import begin_study
     from lymphct.study.nested.request import foresee_study
 
     outlook = foresee_study(request)
+    if dry_run:
+        _end_dry_run(outlook)
     end_for(outlook.problems)
     for method, why in outlook.left_out.items():
         logger.warning("method %s is left out: %s", method, why)
     begin_study(request, outlook)
+
+
+def _end_dry_run(outlook: "StudyOutlook") -> NoReturn:
+    """Say who would be in which part and what forbids the study, and leave."""
+    for number, fold in enumerate(outlook.folds, start=1):
+        sizes = (
+            f"{len(fold.outer.train)} teach, {len(fold.outer.validation)} choose, {len(fold.outer.test)} are"
+        )
+        within = f"; {counted(len(fold.inner), 'inner fold')}" if fold.inner else ""
+        typer.echo(f"fold {number}: {sizes} tested{within}")
+    typer.echo(f"methods: {', '.join(outlook.methods) or 'none'}")
+    for method, why in outlook.left_out.items():
+        typer.echo(f"left out: {method}: {why}")
+    for problem in outlook.problems:
+        typer.echo(str(problem))
+    typer.echo(counted(len(outlook.problems), "problem"))
+    raise typer.Exit(3 if outlook.problems else 0)
 
 
 def _hands(devices: str | None) -> "Hands":

@@ -128,6 +128,20 @@ def test_what_does_not_go_together_is_refused(
     assert "the study has no task 'nothing'" in capsys.readouterr().err
 
 
+def test_a_dry_run_tells_the_folds_and_makes_nothing(
+    tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["crossval", cohorts[0], "--out", tmp_path / "run", "--inner", "2", "--dry-run"]
+    assert lymphct(*words, "--methods", METHODS) == 0
+    told = capsys.readouterr().out
+    assert "fold 5: 26 teach, 6 choose, 8 are tested; 2 inner folds" in told
+    assert "methods: ct_reported, center" in told
+    assert "no problems" in told
+    assert lymphct(*words, "--methods", "combind") == 3
+    assert "did you mean combined?" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_with_something_else_is_left_alone(
     tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
