@@ -293,6 +293,17 @@ def _told(name: str, state: str) -> None:
         typer.echo(f"{name}: {state}", err=True)
 
 
+def _pace(run: Path, name: str) -> str:
+    """Say how far a training within a task is; nothing of other tasks."""
+    from lymphct.study.pulse import read_pulse
+    from lymphct.study.tasks.board import UNFINISHED
+
+    pulses = [pulse for folder in (run / UNFINISHED / name).glob("*") if (pulse := read_pulse(folder))]
+    if not pulses:
+        return ""
+    return f": iteration {pulses[-1].done} of {pulses[-1].total}, about {duration(pulses[-1].left)} to go"
+
+
 def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_json: AsJson = False) -> None:
     """The tasks of a study, their states, hours spent and to go."""
     from lymphct.study.nested.work import open_nested
@@ -312,7 +323,7 @@ def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_jso
         if task["state"] == "failed":
             typer.echo(f"{task['id']} failed: {task['error']}")
         elif task["state"] == "running":
-            typer.echo(f"{task['id']} is running")
+            typer.echo(f"{task['id']} is running{_pace(run, task['id'])}")
     left = record["hours_to_go"]
     to_go = "not known yet" if left is None else duration(left * 3600)
     spent = duration(record["hours_spent"] * 3600)
