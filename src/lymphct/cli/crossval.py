@@ -6,17 +6,17 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, counted, duration
-from lymphct.cli.options import AsJson, Labels
+from lymphct.cli.options import AsJson, DryRun, Labels
 from lymphct.cli.train import started
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
-    from lymphct.study.nested.request import CrossvalRequest
+    from lymphct.study.nested.request import CrossvalRequest, StudyOutlook
     from lymphct.study.tasks.workers import Hands
 
 logger = logging.getLogger(__name__)
@@ -119,6 +119,7 @@ def crossval(
     plan: Annotated[
         Plan | None, typer.Option(help="Write the file of a batch system, print its name, and leave.")
     ] = None,
+    dry_run: DryRun = False,
     cluster: Annotated[
         str | None,
         typer.Option(help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT."),
@@ -159,7 +160,7 @@ def crossval(
             imagenet=None if imagenet is None else (imagenet, read_pretrained(imagenet)),
             threads=max(1, usable_threads() // GLOBALS.jobs),
         )
-        _begin(request)
+        _begin(request, dry_run=dry_run)
         run = out
     elif out is not None:
         msg = "--out names the folder of a new study, and a study is given already"
@@ -201,17 +202,36 @@ def _stages(text: str | None) -> tuple[StageName, ...]:
     return tuple(found)
 
 
-def _begin(request: "CrossvalRequest") -> None:
+def _begin(request: "CrossvalRequest", *, dry_run: bool) -> None:
     """Refuse what cannot be done, all of it at once; lay the study into its folder."""
     from lymphct.cli.outlooks import end_for
     from lymphct.study.nested.beginning import begin_study
     from lymphct.study.nested.request import foresee_study
 
     outlook = foresee_study(request)
+    if dry_run:
+        _end_dry_run(outlook)
     end_for(outlook.problems)
     for method, why in outlook.left_out.items():
         logger.warning("method %s is left out: %s", method, why)
     begin_study(request, outlook)
+
+
+def _end_dry_run(outlook: "StudyOutlook") -> NoReturn:
+    """Say who would be in which part and what forbids the study, and leave."""
+    for number, fold in enumerate(outlook.folds, start=1):
+        sizes = (
+            f"{len(fold.outer.train)} teach, {len(fold.outer.validation)} choose, {len(fold.outer.test)} are"
+        )
+        within = f"; {counted(len(fold.inner), 'inner fold')}" if fold.inner else ""
+        typer.echo(f"fold {number}: {sizes} tested{within}")
+    typer.echo(f"methods: {', '.join(outlook.methods) or 'none'}")
+    for method, why in outlook.left_out.items():
+        typer.echo(f"left out: {method}: {why}")
+    for problem in outlook.problems:
+        typer.echo(str(problem))
+    typer.echo(counted(len(outlook.problems), "problem"))
+    raise typer.Exit(3 if outlook.problems else 0)
 
 
 def _hands(devices: str | None) -> "Hands":
@@ -290,6 +310,17 @@ def _told(name: str, state: str) -> None:
         typer.echo(f"{name}: {state}", err=True)
 
 
+def _pace(run: Path, name: str) -> str:
+    """Say how far a training within a task is; nothing of other tasks."""
+    from lymphct.study.pulse import read_pulse
+    from lymphct.study.tasks.board import UNFINISHED
+
+    pulses = [pulse for folder in (run / UNFINISHED / name).glob("*") if (pulse := read_pulse(folder))]
+    if not pulses:
+        return ""
+    return f": iteration {pulses[-1].done} of {pulses[-1].total}, about {duration(pulses[-1].left)} to go"
+
+
 def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_json: AsJson = False) -> None:
     """The tasks of a study, their states, hours spent and to go."""
     from lymphct.study.nested.work import open_nested
@@ -309,7 +340,7 @@ def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_jso
         if task["state"] == "failed":
             typer.echo(f"{task['id']} failed: {task['error']}")
         elif task["state"] == "running":
-            typer.echo(f"{task['id']} is running")
+            typer.echo(f"{task['id']} is running{_pace(run, task['id'])}")
     left = record["hours_to_go"]
     to_go = "not known yet" if left is None else duration(left * 3600)
     spent = duration(record["hours_spent"] * 3600)

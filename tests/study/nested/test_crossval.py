@@ -26,6 +26,8 @@ from lymphct.scoring.score_table import read_scores
 from lymphct.study.nested.guard import BUNDLE
 from lymphct.study.nested.predictions import COLUMNS
 from lymphct.study.nested.tables import LEAKS
+from lymphct.study.nested.work import open_nested
+from lymphct.study.tasks.board import Board
 
 METHODS = "ct_reported,center"
 
@@ -126,6 +128,37 @@ def test_what_does_not_go_together_is_refused(
     assert "study.json: no such file" in capsys.readouterr().err
     assert lymphct("crossval", run, "--task", "nothing") == 2
     assert "the study has no task 'nothing'" in capsys.readouterr().err
+
+
+def test_a_training_under_way_is_shown_with_its_pace(
+    tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert lymphct("crossval", cohorts[0], "--out", run, "--methods", "ct_reported", "--plan", "sbatch") == 0
+    pulse = run / "unfinished" / "judge.fold1.ct_reported" / "key" / "progress.json"
+    pulse.parent.mkdir(parents=True)
+    pulse.write_text('{"done": 40, "total": 100, "seconds": 2.0}')
+    capsys.readouterr()
+    with Board(run, open_nested(run)).claimed("judge.fold1.ct_reported"):
+        assert lymphct("study", "show", run) == 0
+    told = capsys.readouterr().out
+    assert "judge: 1 running, 4 ready" in told
+    assert "judge.fold1.ct_reported is running: iteration 40 of 100, about 2 min to go" in told
+    assert "to go not known yet" in told
+
+
+def test_a_dry_run_tells_the_folds_and_makes_nothing(
+    tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["crossval", cohorts[0], "--out", tmp_path / "run", "--inner", "2", "--dry-run"]
+    assert lymphct(*words, "--methods", METHODS) == 0
+    told = capsys.readouterr().out
+    assert "fold 5: 26 teach, 6 choose, 8 are tested; 2 inner folds" in told
+    assert "methods: ct_reported, center" in told
+    assert "no problems" in told
+    assert lymphct(*words, "--methods", "combind") == 3
+    assert "did you mean combined?" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_something_else_is_left_alone(

@@ -9,10 +9,16 @@ import pytest
 import torch
 from tests.study.nested.cohorts import write_cohort
 
+from lymphct.attention.bands import PAPER_BANDS
 from lymphct.baselines.table import METHODS
+from lymphct.cascade.learned import Learned
+from lymphct.cascade.models import new_description
 from lymphct.config import Config
+from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
+from lymphct.imaging.settings import ImagingSettings
 from lymphct.io.manifest import Manifest
+from lymphct.io.models.bundles import PartInfo, write_bundle
 from lymphct.metastasis.pretrained import Pretrained
 from lymphct.study.nested.plan import COHORT
 from lymphct.study.nested.request import CrossvalRequest, foresee_study
@@ -115,3 +121,40 @@ def test_start_weights_of_another_architecture_are_refused(tmp_path: Path) -> No
     told = problems_of(request_of(tmp_path, cohort, kinetics=(tmp_path / "k.safetensors", foreign)))
     assert len(told) == 1
     assert "E_" in told[0]
+
+
+def lay_tumor_bundle(folder: Path, *taught: str, spacing: float = 0.8) -> Path:
+    """Write a bundle with a tumor network of one weight that learned from these patients."""
+    config = Config(imaging=ImagingSettings(spacing=(0.68, 0.68, spacing)))
+    info = new_description("b", Learned(bands=PAPER_BANDS), config, salt="a key of hashes", is_phantom=True)
+    groups = {"train": FittedOn.of(taught).hashed(info.salt), "validation": ()}
+    part = PartInfo(architecture={}, patients=groups)
+    info = info.model_copy(update={"parts": {StageName.TUMOR: part}})
+    write_bundle(folder, info, {"tumor": {"weight": torch.zeros(2)}}, "")
+    return folder
+
+
+def test_a_tumor_network_of_other_patients_is_taken_over(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "c", masks=("structures", "nodes"))
+    init = lay_tumor_bundle(tmp_path / "b", "somebody else")
+    outlook = foresee_study(request_of(tmp_path, cohort, init=init, given=(StageName.STRUCTURES,)))
+    assert outlook.taken == (StageName.TUMOR,)
+    assert [str(problem) for problem in outlook.problems] == []  # nobody needs a drawn tumor
+    assert outlook.sources.tumor == "network"
+
+
+def test_a_bundle_that_knows_a_patient_or_sees_otherwise_is_refused(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "c")
+    known = lay_tumor_bundle(tmp_path / "known", "x", "case007")
+    told = problems_of(request_of(tmp_path, cohort, init=known))
+    assert [line.split(" [")[0] for line in told] == [
+        "case007: the tumor network given with --init learned from this patient"
+    ]
+    coarse = lay_tumor_bundle(tmp_path / "coarse", spacing=2.0)
+    assert (
+        "the bundle works at (0.68, 0.68, 2.0) mm"
+        in problems_of(request_of(tmp_path, cohort, init=coarse))[0]
+    )
+    given = (StageName.STRUCTURES, StageName.TUMOR)
+    told = problems_of(request_of(tmp_path, cohort, init=known, given=given))
+    assert "no structures or tumor network that is wanted here" in told[0]
