@@ -4,14 +4,11 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from lymphct.baselines.table import methods
 from lymphct.cascade.evidence import EvidenceSettings, evidence_from, look_at
 from lymphct.cascade.examination import Given
 from lymphct.cascade.fitting import fit_stage
@@ -19,89 +16,41 @@ from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, new_description
 from lymphct.cascade.stages import CASCADE, STAGES, Part, Start, Weights
 from lymphct.core.errors import DAMAGED, InputError
-from lymphct.core.evidence import Evidence
-from lymphct.core.leakage import NOBODY, FittedOn, Roles
-from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName
-from lymphct.io.manifest import PatientRecord
+from lymphct.core.leakage import NOBODY, Roles
+from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import Bundle, PartInfo, read_bundle, write_bundle
-from lymphct.io.models.loading import read_pretrained
-from lymphct.io.results.disk import replace_file
 from lymphct.io.results.fingerprints import code_version
-from lymphct.io.results.jsonfile import JSON, read_json, write_json
+from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.store import DONE_FILE
 from lymphct.learning.devices import chosen_device
-from lymphct.nodes.features import FEATURES
-from lymphct.patients.dataset import PreparedCohort, StoredPatient
+from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.guided import Drawing, network_key
-from lymphct.patients.prediction_files import installed_versions
-from lymphct.patients.preparation import Preparation, prepare_patient
+from lymphct.patients.preparation import prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.guiding import Guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
-from lymphct.study.nested.building import MASKS, NOTHING, PREDICTIONS, TABLES, VOLUMES
-from lymphct.study.nested.first_table import node_volumes
-from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, Artefacts, write_learned
-from lymphct.study.nested.judging import Judged, judged_in_fold
-from lymphct.study.nested.mask_tables import mask_tables
+from lymphct.study.nested.ending import judge, measure_nodes, predict, report, score_masks, tabulate
+from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, write_learned
+from lymphct.study.nested.materials import (
+    LOGS,
+    LOST_FILE,
+    MEASURED_FILE,
+    PREPARED_FILE,
+    Materials,
+    cascade_of,
+)
 from lymphct.study.nested.measuring import measured
-from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan, cascades_of
-from lymphct.study.nested.predictions import write_predictions
-from lymphct.study.nested.reporting import Source, write_report
-from lymphct.study.nested.tables import write_tables
+from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
 
 logger = logging.getLogger(__name__)
 
-PREPARED_FILE: Final = "prepared.json"
-JUDGED_FILE: Final = "judged.json"
-VOLUMES_FILE: Final = "volumes.json"
-MEASURED_FILE: Final = "measured.json"
-"""How what was found in a test patient agrees with what is drawn."""
-LOST_FILE: Final = "lost.json"
-"""Patients who could not be examined, with the reason."""
-LOGS: Final = "logs"
-"""Folder of the run that keeps the log of each training."""
-
-
-@dataclass(frozen=True, slots=True)
-class Materials:
-    """What tasks work on.
-
-    Attributes:
-        run: folder of the study.
-        plan: its facts.
-        preparation: how patients are prepared, and where.
-        records: lines of the manifests by patient.
-
-    """
-
-    run: Path
-    plan: NestedPlan
-    preparation: Preparation
-    records: Mapping[str, PatientRecord]
-
-    @property
-    def artefacts(self) -> Artefacts:
-        """The results so far."""
-        return Artefacts(self.run, self.plan)
-
-    @property
-    def patients(self) -> PreparedCohort:
-        """Everybody, as prepared."""
-        clinical = {name: entry.clinical for name, entry in self.plan.patients.items()}
-        return PreparedCohort(self.preparation.store, clinical)
-
 
 def do_kind(materials: Materials, task: Task, doing: Doing) -> None:
     """Do a task."""
     _KINDS[task.kind](materials, task, doing)
-
-
-def _cascade(task: Task) -> CascadeRole:
-    arguments = {name: task.arguments[name] for name in CascadeRole.model_fields if name in task.arguments}
-    return CascadeRole.model_validate(arguments)
 
 
 def _prepare(materials: Materials, task: Task, doing: Doing) -> None:
@@ -117,7 +66,7 @@ def _prepare(materials: Materials, task: Task, doing: Doing) -> None:
 
 
 def _learn(materials: Materials, task: Task, doing: Doing) -> None:
-    plan, cascade = materials.plan, _cascade(task)
+    plan, cascade = materials.plan, cascade_of(task)
     learned = fit_learned(materials.patients, cascade.roles(plan).train, plan.config)
     if plan.taken:  # who is taken over sees as it always did
         there = Learned.of_bundle(_taken(plan).info)
@@ -130,7 +79,7 @@ def _taken(plan: NestedPlan) -> Bundle:
 
 
 def _train(materials: Materials, task: Task, doing: Doing) -> None:
-    plan, cascade, artefacts = materials.plan, _cascade(task), materials.artefacts
+    plan, cascade, artefacts = materials.plan, cascade_of(task), materials.artefacts
     stage = STAGES[StageName(str(task.arguments["stage"]))]
     roles, config = cascade.roles(plan), plan.settings(cascade.variant)
     learned = artefacts.learned(cascade, roles.validation)
@@ -202,11 +151,11 @@ def _write_bundle(
 
 def _networks(materials: Materials, task: Task, doing: Doing) -> None:
     stages = (StageName.STRUCTURES, StageName.TUMOR)
-    _gather(materials, _cascade(task), doing.folder, stages)
+    _gather(materials, cascade_of(task), doing.folder, stages)
 
 
 def _bundle(materials: Materials, task: Task, doing: Doing) -> None:
-    _gather(materials, _cascade(task), doing.folder, CASCADE)
+    _gather(materials, cascade_of(task), doing.folder, CASCADE)
 
 
 def _gather(materials: Materials, cascade: CascadeRole, folder: Path, stages: tuple[StageName, ...]) -> None:
@@ -230,7 +179,7 @@ def _gather(materials: Materials, cascade: CascadeRole, folder: Path, stages: tu
 
 def _examine(materials: Materials, task: Task, doing: Doing) -> None:
     """Examine patients one by one; a kill costs the one under way."""
-    plan, cascade, cohort = materials.plan, _cascade(task), str(task.arguments["cohort"])
+    plan, cascade, cohort = materials.plan, cascade_of(task), str(task.arguments["cohort"])
     names = cascade.examined(plan) if cohort == COHORT else plan.ids(cohort)
     models = _as_variant(materials.artefacts.models(cascade.trained, names, doing.device), plan, cascade)
     asked: Any = plan.extras.get(cascade.variant, ())  # needs of methods, as the table of methods has them
@@ -277,140 +226,6 @@ def _given(plan: NestedPlan, patient: StoredPatient) -> Given:
     )
 
 
-def _judge(materials: Materials, task: Task, doing: Doing) -> None:
-    plan = materials.plan
-    fold, name, variant = (
-        int(str(task.arguments["fold"])),
-        str(task.arguments["method"]),
-        str(task.arguments["variant"]),
-    )
-    nested = plan.outer_folds[fold - 1]
-    views = _Views(materials, fold, variant)
-    train, validation = (
-        [item for patient in ids if (item := views.learned_from(patient)) is not None]
-        for ids in (nested.roles.train, nested.roles.validation)
-    )
-    others = [patient for cohort in plan.cohorts if cohort != COHORT for patient in plan.ids(cohort)]
-    asked = {patient: views.asked(patient) for patient in (*nested.outer.test, *others)}
-    kinetics, imagenet = (
-        None if place is None else read_pretrained(Path(place)).tensors
-        for place in (plan.kinetics, plan.imagenet)
-    )
-    method = methods(plan.config.baselines, kinetics, imagenet)[name](plan.config.metastasis)
-    found = judged_in_fold(method, train, validation, asked, seed=plan.seed)
-    write_json(doing.folder / JUDGED_FILE, _judged_record(found, plan, method.name))
-
-
-@dataclass(frozen=True, slots=True)
-class _Views:
-    """Patients as the cascades of an outer fold see them."""
-
-    materials: Materials
-    fold: int
-    variant: str
-
-    @property
-    def _cascades(self) -> tuple[CascadeRole, ...]:
-        return cascades_of(self.materials.plan, self.fold, self.variant)
-
-    def learned_from(self, patient: str) -> Evidence | None:
-        """Return a patient as the cascade does who examined him for the methods."""
-        if self.variant == NOTHING:
-            return self._bare(patient)
-        plan = self.materials.plan
-        for cascade in self._cascades:
-            part = cascade.part(plan)
-            if patient in part.test or not part.test:
-                return self.materials.artefacts.evidence(cascade, COHORT, patient)
-        return None
-
-    def asked(self, patient: str) -> list[Evidence]:
-        """Return a patient as every cascade of the fold does, none of which knows him."""
-        if self.variant == NOTHING:
-            return [self._bare(patient)]
-        cohort = self.materials.plan.patients[patient].cohort
-        artefacts = self.materials.artefacts
-        found = [artefacts.evidence(cascade, cohort, patient) for cascade in self._cascades]
-        return [item for item in found if item is not None]
-
-    def _bare(self, patient: str) -> Evidence:
-        return Evidence(
-            patient=patient,
-            patches=None,
-            tumor_volume=0.0,
-            nodes=(),
-            features=np.zeros((0, len(FEATURES))),
-            clinical=self.materials.plan.patients[patient].clinical,
-            fitted_on=NOBODY,
-            is_searched=False,
-        )
-
-
-def _judged_record(found: Judged, plan: NestedPlan, name: str) -> dict[str, JSON]:
-    return {
-        "method": name,
-        "threshold": found.threshold,
-        "fitted_on": [*FittedOn.of(found.fitted_on).hashed(plan.salt)],
-        "verdicts": [
-            {
-                "patient": verdict.patient,
-                "score": verdict.score,
-                "call": verdict.call,
-                "lacking": list(verdict.lacking),
-            }
-            for verdict in found.verdicts
-        ],
-    }
-
-
-def _predict(materials: Materials, task: Task, doing: Doing) -> None:
-    files = {name: materials.artefacts.place(name) / JUDGED_FILE for name in task.after}
-    write_predictions(doing.folder, materials.plan, files)
-
-
-def _tabulate(materials: Materials, task: Task, doing: Doing) -> None:
-    artefacts = materials.artefacts
-    volumes: Any = read_json(artefacts.place(VOLUMES) / VOLUMES_FILE) if VOLUMES in task.after else {}
-    write_tables(doing.folder, materials.plan, artefacts.place(PREDICTIONS), volumes)
-
-
-def _score_masks(materials: Materials, task: Task, doing: Doing) -> None:
-    """Put together what the cascades drew in test patients (Tab. III to Tab. V)."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    examined: Any = task.arguments["examined"]
-    for name, variant in examined.items():
-        for file in sorted(materials.artefacts.place(name).glob(f"*/{MEASURED_FILE}")):
-            record: Any = read_json(file)
-            found.setdefault(variant, {}).setdefault(file.parent.name, []).append(record)
-    notes = (PHANTOM_NOTICE,) if materials.plan.is_phantom else ()
-    for table in mask_tables(found, materials.plan.seed, notes):
-        for name, content in table.forms().items():
-            replace_file(doing.folder / name, content)
-
-
-def _measure(materials: Materials, _task: Task, doing: Doing) -> None:
-    """Measure the drawn lymph nodes of everybody, for Tab. I."""
-    found: dict[str, JSON] = {}
-    for name, patient in materials.patients.items():
-        volumes = node_volumes(patient)
-        found[name] = {
-            kind.label: list(volumes.get(kind, ())) for kind in (NodeClass.POSITIVE, NodeClass.NEGATIVE)
-        }
-    write_json(doing.folder / VOLUMES_FILE, found)
-
-
-def _report(materials: Materials, task: Task, doing: Doing) -> None:
-    artefacts = materials.artefacts
-    source = Source(
-        plan=materials.plan,
-        predicted=artefacts.place(PREDICTIONS),
-        tables=artefacts.place(TABLES),
-        masks=artefacts.place(MASKS) if MASKS in task.after else None,
-        versions=installed_versions(),
-    )
-    write_report(doing.folder, source)
-
-
 _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
     "prepare": _prepare,
     "learned": _learn,
@@ -418,11 +233,11 @@ _KINDS: Final[Mapping[str, Callable[[Materials, Task, Doing], None]]] = {
     "networks": _networks,
     "bundle": _bundle,
     "examine": _examine,
-    "judge": _judge,
-    "predictions": _predict,
-    "volumes": _measure,
-    "masks": _score_masks,
-    "tables": _tabulate,
-    "report": _report,
+    "judge": judge,
+    "predictions": predict,
+    "volumes": measure_nodes,
+    "masks": score_masks,
+    "tables": tabulate,
+    "report": report,
 }
 """Kind → what is done; one more is one more line."""

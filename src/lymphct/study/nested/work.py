@@ -147,7 +147,8 @@ class NestedWork:
 
     def make(self, task: Task, doing: Doing) -> None:
         """Do a task."""
-        from lymphct.study.nested.doing import Materials, do_kind  # noqa: PLC0415 - loads torch
+        from lymphct.study.nested.doing import do_kind  # noqa: PLC0415 - loads torch
+        from lymphct.study.nested.materials import Materials  # noqa: PLC0415 - likewise
 
         do_kind(Materials(self.run, self.plan, self.preparation, self.records), task, doing)
 
