@@ -116,7 +116,7 @@ def test_what_does_not_go_together_is_refused(
     run, (cohort, _) = tmp_path / "run", cohorts
     assert lymphct("crossval", cohort) == 2
     assert "a new study needs --out" in capsys.readouterr().err
-    assert lymphct("crossval", cohort, "--out", run, "--next", "--plan", "sbatch") == 2
+    assert lymphct("crossval", cohort, "--out", run, "--methods", METHODS, "--next", "--plan", "sbatch") == 2
     assert "--next and --plan exclude each other" in capsys.readouterr().err
     assert lymphct("crossval", cohort, "--out", run, "--given", "nodes") == 2
     assert "'nodes' is not one of structures, tumor" in capsys.readouterr().err

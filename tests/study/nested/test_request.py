@@ -27,7 +27,8 @@ from lymphct.study.nested.request import CrossvalRequest, foresee_study
 def request_of(folder: Path, *manifests: Manifest, **changes: Any) -> CrossvalRequest:
     names = [COHORT, *(f"external{n}" for n in range(1, len(manifests)))]
     cohorts = dict(zip(names, manifests, strict=True))
-    request = CrossvalRequest(folder=folder / "run", name="s", manifests=cohorts, config=Config(), inner=2)
+    config = Config.model_validate({"metastasis": {"network": {"initialization": "random"}}})
+    request = CrossvalRequest(folder=folder / "run", name="s", manifests=cohorts, config=config, inner=2)
     return replace(request, **changes)
 
 
