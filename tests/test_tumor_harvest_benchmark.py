@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, no
 
 from benchmarks import tumor_harvest
 
+from lymphct.study.harvest_table import FINAL
+
 PAGE = Path(__file__).parents[1] / "docs" / "tumor-few.md"
 COUNTS = {"drawn": 8, "harvested": 40, "chosen_by": 2, "test": 20}
 
@@ -19,7 +21,7 @@ def scores(gain: float) -> dict[str, dict[str, dict[str, float]]]:
     rng = np.random.default_rng(3)
     few = {f"p{n}": {"dice": float(d), "asd": 2.0, "hd": 9.0} for n, d in enumerate(rng.uniform(0, 0.8, 20))}
     after = {name: {**found, "dice": found["dice"] + gain} for name, found in few.items()}
-    return {tumor_harvest.ALONE: few, tumor_harvest.FINAL: dict(reversed(after.items()))}
+    return {tumor_harvest.ALONE: few, FINAL: dict(reversed(after.items()))}
 
 
 @pytest.mark.parametrize(("gain", "word"), [(0.05, "yes"), (-0.05, "no")])
@@ -37,7 +39,7 @@ def test_the_difference_is_that_of_the_same_patients(gain: float, word: str) -> 
 
 def test_patients_in_whom_nothing_is_found_count_for_dice_alone() -> None:
     found = scores(0.1)
-    for values in list(found[tumor_harvest.FINAL].values())[:5]:
+    for values in list(found[FINAL].values())[:5]:
         values.update(dice=0.0, asd=float("nan"), hd=float("nan"))
     text = tumor_harvest.told(found, COUNTS)
     assert "| after the harvest | 15 of 20 | " in text
