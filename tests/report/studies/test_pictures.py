@@ -7,8 +7,11 @@ import numpy as np
 
 from lymphct.attention.bands import PAPER_BANDS
 from lymphct.core.geometry import Geometry
+from lymphct.core.patient import Node, NodeMap
+from lymphct.core.terms import NodeClass, Structure
 from lymphct.core.volume import Volume
 from lymphct.evaluation.classification import roc_curve
+from lymphct.report.studies.anatomy import anatomy_drawing
 from lymphct.report.studies.pictures import attention_drawing, roc_drawing
 from lymphct.report.studies.surfaces import Surface, rendered_surfaces
 
@@ -82,3 +85,20 @@ def test_head_is_up_and_nothing_makes_a_white_picture() -> None:
     rows_of = {n: np.argwhere(picture[..., n] > picture[..., 2 - n] + 0.2)[:, 0].mean() for n in (0, 2)}
     assert rows_of[0] < rows_of[2]
     assert rendered_surfaces(grid, []).min() == 1.0
+
+
+def test_a_patient_is_drawn_with_what_is_there_and_nothing_else() -> None:
+    grid = volume((24, 24, 24))
+    labels = grid.array.copy()
+    labels[2:8, 10:16, 2:22] = Structure.AORTA
+    labels[10:16, 4:8, 8:16] = Structure.PANCREAS
+    instances = grid.array.astype(np.int32)
+    instances[18:21, 4:7, 4:7] = 1
+    node = Node(label=1, volume=27.0, center=(0.0, 0.0, 0.0), node_class=NodeClass.POSITIVE)
+    nodes = NodeMap(instances=grid.with_array(instances), nodes=(node,))
+    drawn = anatomy_drawing(grid.with_array(labels), None, nodes)
+    said = texts(drawn.svg)
+    assert all(name in said for name in ("aorta", "pancreas", "positive lymph node"))
+    assert "spleen" not in said
+    assert "tumor" not in said
+    assert drawn == anatomy_drawing(grid.with_array(labels), None, nodes)

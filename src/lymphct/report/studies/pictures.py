@@ -65,7 +65,7 @@ def roc_drawing(name: str, caption: str, curves: Mapping[str, tuple[RocCurve, st
         axes.set_aspect("equal")
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, fontsize=8.5)
 
-    return _drawing(name, caption, paint, (7.6, 4.2))
+    return drawing(name, caption, paint, (7.6, 4.2))
 
 
 def attention_drawing(bands: Bands, border: float, title: str = "") -> Drawing:
@@ -89,11 +89,19 @@ def attention_drawing(bands: Bands, border: float, title: str = "") -> Drawing:
         axes.set(xlabel="signed distance, mm (negative inside)", ylabel="attention", ylim=(-0.02, 1.05))
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, fontsize=8.5)
 
-    return _drawing("figure_3", caption, paint, (7.6, 3.6))
+    return drawing("figure_3", caption, paint, (7.6, 3.6))
 
 
-def _drawing(name: str, caption: str, paint: Callable[[Any], None], size: tuple[float, float]) -> Drawing:
-    """Return a figure without dates, in matplotlib's own style whatever the user's is."""
+def drawing(name: str, caption: str, paint: Callable[[Any], None], size: tuple[float, float]) -> Drawing:
+    """Return a figure without dates, in matplotlib's own style whatever the user's is.
+
+    Args:
+        name: of the files.
+        caption: what it shows.
+        paint: draws onto axes.
+        size: inches.
+
+    """
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=size, dpi=DOTS, layout="tight")
         paint(figure.add_subplot())

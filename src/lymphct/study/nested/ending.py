@@ -15,6 +15,8 @@ from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.nodes.features import FEATURES
 from lymphct.patients.prediction_files import installed_versions
+from lymphct.report.studies.anatomy import anatomy_drawing
+from lymphct.report.studies.pictures import Drawing
 from lymphct.study.nested.building import MASKS, NOTHING, PREDICTIONS, TABLES, VOLUMES
 from lymphct.study.nested.first_table import node_volumes
 from lymphct.study.nested.judging import Judged, judged_in_fold
@@ -167,5 +169,17 @@ def report(materials: Materials, task: Task, doing: Doing) -> None:
         tables=artefacts.place(TABLES),
         masks=artefacts.place(MASKS) if MASKS in task.after else None,
         versions=installed_versions(),
+        anatomy=_shown_patient(materials) if MASKS in task.after else None,
     )
     write_report(doing.folder, source)
+
+
+def _shown_patient(materials: Materials) -> Drawing | None:
+    """Draw the patient of the cohort with most drawn nodes, of those with structures (Fig. 1)."""
+    patients = materials.patients
+    known = [name for name in materials.plan.ids(COHORT) if patients[name].view("structures") is not None]
+    if not known:
+        return None
+    shown = patients[max(known, key=lambda name: len(patients[name].node_records))]
+    structures = shown.structures
+    return None if structures is None else anatomy_drawing(structures, shown.tumor, shown.nodes)

@@ -54,6 +54,7 @@ class Source:
         tables: folder of `tables.write_tables`.
         masks: folder of what was drawn in test patients; None where no method looks at images.
         versions: of Python and libraries.
+        anatomy: Fig. 1; None where nobody's structures were drawn.
 
     """
 
@@ -62,6 +63,7 @@ class Source:
     tables: Path
     masks: Path | None
     versions: Mapping[str, str]
+    anatomy: Drawing | None = None
 
     def scores(self, cohort: str) -> dict[str, ScoreTable]:
         """Return what each method says of a cohort, of methods with a score and patients of both classes."""
@@ -94,7 +96,12 @@ def write_report(folder: Path, source: Source) -> None:
     compared: Any = read_json(source.tables / f"comparison_{COHORT}.json")
     names = source.plan.titles
     scores = {cohort: source.scores(cohort) for cohort in source.plan.cohorts}
-    drawings = [*_roc_drawings(scores, names), attention_drawing(PAPER_BANDS, _border(source), "Tab. II")]
+    first_figure = [] if source.anatomy is None else [source.anatomy]
+    drawings = [
+        *first_figure,
+        *_roc_drawings(scores, names),
+        attention_drawing(PAPER_BANDS, _border(source), "Tab. II"),
+    ]
     first, *printed = _printed(source)
     lacking = {names[method]: len(table.without_score) for method, table in scores[COHORT].items()}
     facts = study_facts(source.plan, source.versions, lacking) | place_facts()
@@ -174,7 +181,7 @@ def _mask_section(source: Source) -> Iterator[PageSection]:
     """Yield what the cascades drew in test patients, where they drew anything."""
     places = [] if source.masks is None else sorted(source.masks.glob("*.csv"))
     if places:
-        tables = [_page_table(place) for place in places]
+        tables = [_page_table(place, source.stamps) for place in places]
         yield PageSection(title="What the networks drew in test patients", tables=tables)
 
 
@@ -182,15 +189,19 @@ def _printed(source: Source) -> list[PageTable]:
     """Return Tab. I, VI and VII as they were printed."""
     places = [source.tables / f"table_{number}.csv" for number in ("1", "6")]
     places += [source.tables / f"table_7_{cohort}.csv" for cohort in source.plan.cohorts if cohort != COHORT]
-    return [_page_table(place) for place in places]
+    return [_page_table(place, source.stamps) for place in places]
 
 
-def _page_table(place: Path) -> PageTable:
+def _page_table(place: Path, stamps: Sequence[str]) -> PageTable:
+    """Return a printed table for the page, which has the warnings beside every table anyway."""
     rows = read_table(place, ())
     heading = [name for name in rows[0].cells if name != "notes"]
     number = _NUMBERS.get(place.stem.removeprefix("table_").partition("_")[0])
     title = "Nodes found, by size" if number is None else f"Tab. {number}"
-    caption = f"{title}. {rows[0].cells.get('notes', '')}".strip()
+    notes = rows[0].cells.get("notes", "")
+    for said in (*stamps, IMPROPER):
+        notes = notes.replace(said, "").strip()
+    caption = f"{title}. {notes}".strip()
     return PageTable(
         caption=caption, heading=heading, rows=[[r.cells[name] for name in heading] for r in rows]
     )
