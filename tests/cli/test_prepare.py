@@ -69,6 +69,7 @@ def test_a_line_says_how_the_phases_were_brought_together() -> None:
         "notices": [{"code": "no_aorta", "text": "something to know", "value": None}],
         "structures": "model",
         "structures_used": ["aorta"],
+        "structure_sources": {},
     }
     assert prepared_line(result).splitlines() == [
         "a: registered by deeds; attention from 1 structures (model)",
@@ -76,3 +77,5 @@ def test_a_line_says_how_the_phases_were_brought_together() -> None:
     ]
     flagged = {**result, "registration": {"method": "deeds", "flags": ["it folds"]}, "notices": []}
     assert prepared_line(flagged).startswith("a: registration flagged;")
+    brought = {**result, "structure_sources": {"aorta": "pants", "spleen": "pants", "pancreas": "trace"}}
+    assert "(pants, trace)" in prepared_line(brought)

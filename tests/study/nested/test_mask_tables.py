@@ -73,7 +73,7 @@ def test_nodes_are_judged_by_the_mean_of_the_cascades() -> None:
 
 def test_instances_are_means_over_patients_and_both_cascades_are_there() -> None:
     rows = next(table.rows for table in mask_tables(MEASURED, 0) if table.name == "table_5")
-    ours, other = rows
+    other, ours = rows
     assert ours[:3] == ["before identification", "with attention", "2"]
     assert ours[7].startswith(f"{((3 / 4 + 1 / 2) / 2 + 1 / 2) / 2:.3f}")  # recall
     assert other[1:3] == ["without attention", "1"]
