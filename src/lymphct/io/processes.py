@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from lymphct.io.results.disk import environment_errors
 from lymphct.io.threads import threads_of_each
 
 logger = logging.getLogger(__name__)
+
+# Where psutil is installed, loky replaces workers that grew by 300 MB, as any that loads networks does: no fault.
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
