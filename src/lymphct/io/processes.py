@@ -18,7 +18,7 @@ from lymphct.io.threads import threads_of_each
 
 logger = logging.getLogger(__name__)
 
-# Where psutil is installed, loky replaces workers that grew by 300 MB, as any that loads networks does: no fault.
+# Where psutil is installed, loky replaces workers that grew by 300 MB, as any that loads networks does.
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
 
 Item = TypeVar("Item")
