@@ -403,6 +403,7 @@ def test_a_plan_can_be_read_back(bundle: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_progress_is_told_of_every_epoch_whichever_process_trains(
     bundle: Path, training: TrainingRequest, tmp_path: Path
 ) -> None:
