@@ -17,13 +17,6 @@ COLUMNS: Final = (
 )  # fmt: skip
 COMPARED: Final = "predictions"
 """Folder with a table per cohort and method in the form that `lymphct compare` reads."""
-RESAMPLES: Final = 1000
-"""Of every bootstrap interval (Tab. VI, Tab. VII)."""
-LEAKS: Final = (
-    "Status methods learned from lymph nodes of patients who had taught the networks that found them "
-    "(--features paper): training saw better nodes than test patients have. The figures leak."
-)
-"""What stands with every table of a study with in-sample features."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
