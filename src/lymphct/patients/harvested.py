@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from lymphct.attention.bands import Bands
-from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.prepared import ImageName, Prepared
 from lymphct.core.arrays import IntArray
 from lymphct.core.terms import Structure
@@ -47,18 +45,6 @@ class HarvestedPatient(SeenPatient):
     def unjudged(self) -> Volume | None:
         """Where it teaches nothing."""
         return self._masks["unjudged"].whole()
-
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
-        """Return the attention map of the drawn structures (Eq. 1, Eq. 2)."""
-        return self.stored.attention(bands, settings)
-
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
-        """Return the same as bytes."""
-        return self.stored.attention_view(bands, settings)
-
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
-        """Return its voxels."""
-        return self.stored.attention_locations(bands, settings)
 
     def view(self, name: ImageName) -> StoredVolume | None:
         """Return an image to read boxes of."""

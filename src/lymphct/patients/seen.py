@@ -1,7 +1,10 @@
 """A prepared patient of whom some images are seen otherwise than they were drawn."""
 
+from lymphct.attention.bands import Bands
+from lymphct.attention.settings import AttentionSettings
+from lymphct.core.arrays import IntArray
 from lymphct.core.patient import Clinical, Multiphase, Node, NodeMap
-from lymphct.core.volume import Volume
+from lymphct.core.volume import StoredVolume, Volume
 from lymphct.patients.dataset import StoredPatient
 
 
@@ -41,3 +44,15 @@ class SeenPatient:
     def node_records(self) -> tuple[Node, ...]:
         """Number and class of each drawn lymph node."""
         return self.stored.node_records
+
+    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+        """Return the attention map of the drawn structures (Eq. 1, Eq. 2)."""
+        return self.stored.attention(bands, settings)
+
+    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+        """Return the same as bytes."""
+        return self.stored.attention_view(bands, settings)
+
+    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+        """Return its voxels."""
+        return self.stored.attention_locations(bands, settings)

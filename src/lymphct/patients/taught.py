@@ -23,8 +23,6 @@ from lymphct.anatomy.self_learning import (
     without,
 )
 from lymphct.anatomy.settings import SelfLearningSettings
-from lymphct.attention.bands import Bands
-from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.prepared import ImageName, Prepared
 from lymphct.core.arrays import IntArray
 from lymphct.core.terms import STRUCTURES_BY_NAME, StageName, Structure
@@ -215,18 +213,6 @@ class TaughtPatient(SeenPatient):
     def is_taught(self) -> bool:
         """Whether any structure is labelled."""
         return self.labelled is None or bool(self.labelled)
-
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
-        """Return the attention map of the drawn structures (Eq. 1, Eq. 2)."""
-        return self.stored.attention(bands, settings)
-
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
-        """Return the same as bytes."""
-        return self.stored.attention_view(bands, settings)
-
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
-        """Return its voxels."""
-        return self.stored.attention_locations(bands, settings)
 
     def view(self, name: ImageName) -> StoredVolume | None:
         """Return an image to read boxes of."""
