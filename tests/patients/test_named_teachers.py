@@ -92,6 +92,20 @@ def test_a_program_is_shown_the_prepared_phases(
     assert ((told.labels.array == AORTA) == (truth.array == AORTA)).all()
 
 
+@pytest.mark.parametrize(
+    ("says", "key"), [("print('2.11.0')", "totalsegmentator 2.11.0"), ("sys.exit(2)", "totalsegmentator")]
+)
+def test_another_version_of_the_program_draws_anew(
+    tmp_path: Path, record: PatientRecord, monkeypatch: pytest.MonkeyPatch, says: str, key: str
+) -> None:
+    program = tmp_path / "TotalSegmentator"
+    program.write_text(f"#!{sys.executable}\nimport sys\nassert sys.argv[1:] == ['--version']\n{says}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (source,) = teachers_named("totalsegmentator")
+    assert source.key(record) == key
+
+
 def test_a_program_that_is_missing_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(EnvironmentProblemError, match="not on PATH"):

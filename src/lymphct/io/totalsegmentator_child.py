@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 PROGRAM: Final = "TotalSegmentator"
 LONGEST_RUN: Final = 3600.0
 """Seconds until it is stopped; the task total takes minutes on a GPU and up to half an hour without one."""
+LONGEST_ANSWER: Final = 120.0
+"""Seconds it may take to tell its version: it loads torch first."""
 
 
 def totalsegmentator_program() -> str:
@@ -33,6 +35,25 @@ def totalsegmentator_program() -> str:
         cure = f"install it (pip install {PROGRAM}), or give its masks: totalsegmentator:PATH"
         raise EnvironmentProblemError(msg, code="E_TOTALSEGMENTATOR", cure=cure)
     return found
+
+
+def totalsegmentator_version() -> str:
+    """Return the version the command tells of itself; "" where it tells none.
+
+    Raises:
+        EnvironmentProblemError: it is not on PATH.
+
+    """
+    program = totalsegmentator_program()
+    with environment_errors(), tempfile.TemporaryDirectory(prefix="lymphct-totalsegmentator-") as name:
+        try:
+            ended = run_child(
+                [program, "--version"],
+                Child(name=PROGRAM, log=logger, folder=Path(name), seconds=LONGEST_ANSWER),
+            )
+        except OSError:
+            return ""
+    return "" if ended.code or ended.is_stopped else ended.last.strip()
 
 
 def structures_by_totalsegmentator(venous: Volume, *, seconds: float = LONGEST_RUN) -> Volume:

@@ -30,7 +30,7 @@ from lymphct.io.nnunet_child import nnunet_program
 from lymphct.io.patient_files import PATIENT
 from lymphct.io.results.fingerprints import digest_input, fingerprint_key
 from lymphct.io.structure_sources import origins_named
-from lymphct.io.totalsegmentator_child import totalsegmentator_program
+from lymphct.io.totalsegmentator_child import totalsegmentator_program, totalsegmentator_version
 from lymphct.patients.mask_sources import FILES, NamedSource, named_sources
 from lymphct.patients.merging import Sourcing, with_sources
 from lymphct.patients.teachers import BUNDLE, BundleSource, FileSource, MaskSource
@@ -147,8 +147,10 @@ class ProgramSource:
 
     @cached_property
     def _model_key(self) -> str:
-        # Of a program on PATH nothing but the name is known.
-        return digest_input(Path(self.source.path)) if self.source.path else self.source.name
+        if self.source.path:
+            return digest_input(Path(self.source.path))
+        # Of a program on PATH nothing is known but what it says of itself.
+        return f"{self.source.name} {totalsegmentator_version()}".strip()
 
     @cached_property
     def _needs_arterial(self) -> bool:
