@@ -1,0 +1,95 @@
+"""The benchmark of the claims compares the same patients, and says of each claim whether it is shown."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
+
+from benchmarks import claims
+from benchmarks.claims_measured import Seen, at_equal_recall, best_precision, gap, gap_removed
+from benchmarks.quality.tables import around_marks
+
+PAGE = Path(__file__).parents[1] / "docs" / "claims.md"
+
+
+def counts(false: Sequence[int], patients: int = 12) -> dict[str, Any]:
+    """Four of five nodes found with few false ones, all with many: two operating points, every patient."""
+    return {
+        f"p{number}": np.array([[4, false[0] + number % 2, 1], [5, false[1] + number % 2, 0]], np.float64)
+        for number in range(patients)
+    }
+
+
+def test_precision_is_compared_at_the_highest_recall_both_reach() -> None:
+    found = at_equal_recall(counts((1, 5)), counts((3, 15)))
+    assert found.recall == 0.9
+    assert found.first.estimate == pytest.approx(5 / 10.5)
+    assert found.second.estimate == pytest.approx(5 / 20.5)
+    assert found.difference.low <= found.difference.estimate <= found.difference.high
+    assert found.difference.low > 0
+
+
+def test_an_arm_that_finds_little_sets_the_recall() -> None:
+    weak = {name: np.array([[2, 0, 3], [3, 9, 2]], np.float64) for name in counts((1, 5))}
+    found = at_equal_recall(counts((1, 5)), weak)
+    assert found.recall == 0.6
+    assert found.second.estimate == pytest.approx(3 / 12)
+    assert found.first.estimate == pytest.approx(4 / 5.5)
+
+
+def test_no_point_reaches_a_recall() -> None:
+    assert np.isnan(best_precision(np.array([[[1, 0, 3]]]), [0], 0.5))
+
+
+def views(told_in_training: float, told_in_test: float, patients: int = 60) -> list[Seen]:
+    """Volumes that tell the status in a share of the patients, and nothing in the others."""
+    rng = np.random.default_rng(5)
+    found = []
+    for number in range(patients):
+        for part, told in (("train", told_in_training), ("test", told_in_test)):
+            status = number % 2
+            is_told = rng.random() < told
+            volume = 500.0 * status if is_told else float(rng.uniform(0, 500))
+            found.append(
+                Seen(patient=f"p{number}", fold=1 + number % 3, part=part, n_status=status, volume=volume)  # type: ignore[arg-type]
+            )
+    return found
+
+
+def test_the_gap_is_that_of_training_and_test() -> None:
+    leaking, honest = views(0.9, 0.3), views(0.4, 0.4)
+    assert gap(leaking).low > 0
+    assert abs(gap(honest).estimate) < 0.2
+    removed = gap_removed(leaking, honest)
+    assert removed.estimate == pytest.approx(gap(leaking).estimate - gap(honest).estimate)
+    assert removed.low > 0
+    with pytest.raises(ValueError, match="different patients"):
+        gap_removed(leaking, views(0.4, 0.4, patients=40))
+
+
+@pytest.mark.parametrize(("after", "halves", "harms"), [(0.3, "yes", "yes"), (0.8, "**no**", "yes")])
+def test_registration_is_judged_by_patients(after: float, halves: str, harms: str) -> None:
+    records = [
+        {"before": {"body": {"mean": 4.0 + n / 10}}, "after": {"body": {"mean": after * (4 + n / 10)}}}
+        for n in range(20)
+    ]
+    rows = [claim.row for claim in claims.registration(records)]
+    assert [row[2] for row in rows] == [halves, harms]
+    records[3]["after"]["body"]["mean"] = 9.0
+    assert claims.registration(records)[1].row[2] == "**no**"
+
+
+def test_a_claim_is_shown_where_the_whole_interval_is_on_its_side() -> None:
+    good, bad = counts((1, 5)), counts((3, 15))
+    assert claims.precise("nothing", good, bad).is_shown
+    assert not claims.precise("nothing", bad, good).is_shown
+    assert not claims.precise("nothing", good, good).is_shown
+
+
+def test_the_page_has_a_place_for_the_tables() -> None:
+    around_marks(PAGE)
