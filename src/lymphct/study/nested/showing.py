@@ -36,7 +36,7 @@ def shown_of(materials: Materials, scores: Mapping[str, ScoreTable]) -> Shown:
         anatomy=_anatomy(materials),
         examples=example_drawing(materials, found),
         failures=pictured(materials, variant, wrong),
-        bands=_fitted_bands(materials),
+        bands=fitted_bands(materials),
     )
 
 
@@ -51,7 +51,7 @@ def _anatomy(materials: Materials) -> Drawing | None:
     return None if structures is None else anatomy_drawing(structures, shown.tumor, shown.nodes)
 
 
-def _fitted_bands(materials: Materials) -> tuple[Bands, ...]:
+def fitted_bands(materials: Materials) -> tuple[Bands, ...]:
     """Return the bands of every cascade where the study fits them; nothing where Tab. II stands."""
     plan = materials.plan
     if not plan.config.cascade.fit_bands:
