@@ -80,8 +80,8 @@ def materials(tmp_path: Path, config: Config) -> Materials:
         for name in set(fold) & set(RECORDS):  # e and f were lost
             folder = tmp_path / "tasks" / f"examine.fold{number}.{COHORT}" / name
             folder.mkdir(parents=True)
-            own, others = RECORDS[name]
-            write_json(folder / "measured.json", {"nodes": {"drawn": own, "found": others}})
+            nodes: Any = dict(zip(("drawn", "found"), RECORDS[name], strict=True))
+            write_json(folder / "measured.json", {"nodes": nodes})
     return made
 
 
