@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lymphct.core.errors import InputError
 from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.study.nested.mask_tables import Measured
 from lymphct.study.nested.materials import MEASURED_FILE, Materials
@@ -20,6 +19,9 @@ def found_in_tested(materials: Materials, examined: Mapping[str, JSON]) -> Found
         materials: of the study.
         examined: id of each task that examined the cohort → variant of its cascade.
 
+    Raises:
+        InputError: damaged.
+
     """
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for name, variant in examined.items():
@@ -35,11 +37,15 @@ def folds_of(plan: NestedPlan) -> dict[str, int]:
 
 
 def records_of(materials: Materials, fold: int, variant: str, patient: str) -> Mapping[str, Any]:
-    """Return what the first cascade of a fold found in a test patient; nothing where it could not see him."""
+    """Return what the first cascade of a fold found in a test patient; nothing where it could not see him.
+
+    Raises:
+        InputError: damaged.
+
+    """
     cascade = cascades_of(materials.plan, fold, variant)[0]
     file = materials.artefacts.place(f"examine.{cascade.name}.{COHORT}") / patient / MEASURED_FILE
-    try:
-        record: Any = read_json(file)
-    except InputError:  # lost: the images were refused
+    if not file.exists():  # lost: the images were refused
         return {}
+    record: Any = read_json(file)
     return dict(record)
