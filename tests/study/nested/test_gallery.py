@@ -16,9 +16,10 @@ from lymphct.io.results.jsonfile import write_json
 from lymphct.patients.preparation import Preparation
 from lymphct.scoring.score_table import ScoreTable
 from lymphct.study.nested.failing import failure_section, failure_table
-from lymphct.study.nested.gallery import MOST, MOST_OF_ONE, Failure, Pictured, failures
+from lymphct.study.nested.gallery import MOST, MOST_OF_ONE, Failure, failures
 from lymphct.study.nested.guard import write_learned
 from lymphct.study.nested.materials import Materials
+from lymphct.study.nested.picturing import Pictured
 from lymphct.study.nested.plan import COHORT, NestedPlan, StoredFold, StoredNestedFold, StudyPatient
 from lymphct.study.nested.showing import fitted_bands
 

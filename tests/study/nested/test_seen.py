@@ -23,10 +23,11 @@ from lymphct.patients.preparation import prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.nested.examples import example_drawing
 from lymphct.study.nested.findings import found_in_tested
-from lymphct.study.nested.gallery import NODES, Failure, failures, pictured
+from lymphct.study.nested.gallery import NODES, Failure, failures
 from lymphct.study.nested.guard import BUNDLE
 from lymphct.study.nested.materials import Materials
 from lymphct.study.nested.measuring import measured
+from lymphct.study.nested.picturing import pictured
 from lymphct.study.nested.plan import COHORT, CascadeRole
 from lymphct.study.nested.seen import SEEN, keeps_seen, seen_by, write_seen
 

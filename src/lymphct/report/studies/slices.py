@@ -171,7 +171,7 @@ def _paint(axes: Any, shown: Slice) -> None:  # noqa: ANN401 - as above
     for side in axes.spines.values():
         side.set_visible(False)
     _bar(axes, frame)
-    axes.set_title(shown.title, fontsize=9.5, pad=4)
+    axes.set_title("\n".join(textwrap.wrap(shown.title, 28)), fontsize=9.5, pad=4)
     axes.set_xlabel(shown.note, fontsize=8, labelpad=3)
     axes.set_ylabel("\n".join(textwrap.wrap(shown.row, 30)), fontsize=8.5)
 

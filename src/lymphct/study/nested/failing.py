@@ -6,8 +6,9 @@ from typing import Final
 from lymphct.report.evaluation_page import PageGallery, PagePicture, PageSection, PageTable, shown
 from lymphct.report.studies.printed import PrintedTable
 from lymphct.scoring.score_table import ScoreTable
-from lymphct.study.nested.gallery import HEADING, MOST, MOST_OF_ONE, NODES, PATIENTS, SIDE, Pictured
+from lymphct.study.nested.gallery import HEADING, MOST, MOST_OF_ONE, NODES, PATIENTS
 from lymphct.study.nested.page import chosen_method
+from lymphct.study.nested.picturing import SIDE, Pictured
 
 WORST: Final = 10
 """Patients of each error in the table of failures."""

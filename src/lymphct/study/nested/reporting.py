@@ -28,7 +28,6 @@ from lymphct.scoring.status import StatusEvaluation, StatusRequest, measure_stat
 from lymphct.study.nested.bands import bands_table
 from lymphct.study.nested.centers import center_table
 from lymphct.study.nested.failing import WORST, failure_section, failure_table
-from lymphct.study.nested.gallery import Pictured
 from lymphct.study.nested.page import (
     ABLATION,
     SHEETS_FOLDER,
@@ -37,6 +36,7 @@ from lymphct.study.nested.page import (
     page_table,
     risk_section,
 )
+from lymphct.study.nested.picturing import Pictured
 from lymphct.study.nested.plan import COHORT, NestedPlan
 from lymphct.study.nested.predictions import COMPARED
 from lymphct.study.nested.tables import LEAKS

@@ -10,9 +10,10 @@ from lymphct.scoring.score_table import ScoreTable
 from lymphct.study.nested.building import MASKS
 from lymphct.study.nested.examples import example_drawing
 from lymphct.study.nested.findings import found_in_tested
-from lymphct.study.nested.gallery import failures, pictured
+from lymphct.study.nested.gallery import failures
 from lymphct.study.nested.materials import Materials
 from lymphct.study.nested.page import chosen_method
+from lymphct.study.nested.picturing import pictured
 from lymphct.study.nested.plan import COHORT, cascades_of
 from lymphct.study.nested.reporting import Shown
 from lymphct.study.nested.variants import ATTENTION
