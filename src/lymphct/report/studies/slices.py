@@ -26,7 +26,7 @@ _FOCUS_MARGIN: Final = 4.0
 """mm between a lymph node and the corners around it."""
 _DASHES: Final[dict[Look, tuple[float, Sequence[float]]]] = {
     "solid": (0, ()),
-    "dashed": (0, (3.2, 1.6)),
+    "dashed": (0, (1.8, 0.9)),
     "dotted": (0, (1, 1.4)),
 }
 
@@ -173,7 +173,7 @@ def _paint(axes: Any, shown: Slice) -> None:  # noqa: ANN401 - as above
     _bar(axes, frame)
     axes.set_title("\n".join(textwrap.wrap(shown.title, 28)), fontsize=9.5, pad=4)
     axes.set_xlabel(shown.note, fontsize=8, labelpad=3)
-    axes.set_ylabel("\n".join(textwrap.wrap(shown.row, 30)), fontsize=8.5)
+    axes.set_ylabel("\n".join(textwrap.wrap(shown.row, 40)), fontsize=8.5)
 
 
 def _pixels(volume: Volume, patch: Patch, index: int) -> AnyArray:

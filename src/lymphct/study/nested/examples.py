@@ -33,8 +33,8 @@ _SIDES: Final = (80.0, 170.0)
 """mm; smallest and largest side of a picture."""
 RULE: Final = (
     "Patients of the lowest, median and highest instance F with attention (mean over the cascades of the "
-    "fold; ties by id) of all test patients with drawn lymph nodes; the axial slice with most nodes, drawn "
-    "or found with attention"
+    "fold; ties by id) of all test patients with drawn lymph nodes; the axial slice with most drawn nodes, "
+    "of equals the one with most nodes found with attention"
 )
 """How patients and slices are chosen."""
 
@@ -151,12 +151,18 @@ def _note(record: Mapping[str, Any]) -> str:
 
 
 def _frame(venous: Volume, drawn: NodeMap, found: NodeMap) -> Frame:
-    """Return the axial slice with most nodes, drawn or found, cut around them; the lowest of equals."""
-    counts = np.zeros(venous.geometry.shape[2], dtype=np.int64)
-    for nodes in (drawn, found):
-        for node in nodes.nodes:
-            counts += np.any(nodes.instances.array == node.label, axis=(0, 1))
-    index = int(np.argmax(counts))
+    """Return the axial slice of `RULE`, cut around all its nodes; of equals the lowest."""
+    counts = [
+        sum(
+            (
+                np.any(nodes.instances.array == node.label, axis=(0, 1)).astype(np.int64)
+                for node in nodes.nodes
+            ),
+            start=np.zeros(venous.geometry.shape[2], dtype=np.int64),
+        )
+        for nodes in (drawn, found)
+    ]
+    index = int(np.lexsort((np.arange(counts[0].size), -counts[1], -counts[0]))[0])
     there = (drawn.instances.array[:, :, index] > 0) | (found.instances.array[:, :, index] > 0)
     across, down = np.nonzero(there)
     middle = (int(across.min() + across.max()) // 2, int(down.min() + down.max()) // 2, index)
