@@ -97,6 +97,8 @@ def test_missed_nodes_come_largest_first_and_no_patient_fills_the_page(materials
     missed = [(f.patient, f.node, f.short_axis) for f in chosen(materials)["positive_missed"]]
     assert missed == [("c", 5, 25.0), ("c", 4, 24.0), ("b", 1, 12.0), ("a", 1, 9.0)]
     assert MOST_OF_ONE == 2
+    first = chosen(materials)["positive_missed"][0]
+    assert first.caption == "c · positive → not found · node 25.0 mm, 15625 mm³ · fold 1"
     assert len(missed) <= MOST
 
 

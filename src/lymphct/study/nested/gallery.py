@@ -115,8 +115,9 @@ class Failure:
     def caption(self) -> str:
         """Return what stands beneath its picture."""
         patient, fold, truth, said, score, size = self.cells
+        scored = "" if self.score is None else f" · score {score}"
         sized = "" if not self.node else f" · node {size}"
-        return f"{patient} · {truth} → {said} · score {score}{sized} · fold {fold}"
+        return f"{patient} · {truth} → {said}{scored}{sized} · fold {fold}"
 
 
 HEADING: Final = ("Patient", "Fold", "Truth", "Said", "Score", "Short axis, volume")
