@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from lymphct.core.arrays import AnyArray, Index3
 from lymphct.core.volume import Volume
@@ -228,8 +229,9 @@ def _corners(axes: Any, image: Volume, label: int, frame: Frame) -> None:  # noq
 
 def _bar(axes: Any, frame: Frame) -> None:  # noqa: ANN401 - as above
     right, low = frame.left + 0.95 * frame.width, frame.top + 0.95 * frame.height
-    axes.plot([right - BAR, right], [low, low], color="white", lw=1.6)
+    dark = [withStroke(linewidth=2.2, foreground="black")]  # bone is as white as the bar
+    axes.plot([right - BAR, right], [low, low], color="white", lw=1.6, path_effects=dark)
     axes.text(
         right - BAR / 2, low - 0.015 * frame.height, f"{BAR / 10:g} cm", color="white", fontsize=6.5,
-        ha="center", va="bottom",
+        ha="center", va="bottom", path_effects=dark,
     )  # fmt: skip
