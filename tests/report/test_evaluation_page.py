@@ -6,6 +6,7 @@ import numpy as np
 
 from lymphct.report.evaluation_page import (
     EvaluationPage,
+    PageGallery,
     PagePicture,
     PageSection,
     PageTable,
@@ -84,3 +85,16 @@ def test_figures_stand_in_the_cells_of_their_row() -> None:
     text = page()
     assert '<tr><th scope="row">sentence</th><td>0.5</td></tr>' in text
     assert '<tr><th scope="row">second</th><td>–</td></tr>' in text
+
+
+def test_small_pictures_stand_under_the_title_of_their_kind() -> None:
+    pictures = [PagePicture(caption=f"case{number} · N+ → N−", png=PICTURE) for number in range(3)]
+    gallery = PageGallery(title="N+ called N−", note="lowest score first", pictures=pictures)
+    wide = PagePicture(caption="Fig. 4", png=PICTURE, is_wide=True)
+    section = PageSection(title="Failures", pictures=[wide], galleries=[gallery])
+    text = evaluation_page(
+        EvaluationPage(title="t", bundles=[], stamps=(), sections=[section], facts={"seed": "0"})
+    )
+    assert text.index("N+ called N−") < text.index("case0 · N+ → N−") < text.index("case2")
+    assert text.count('<div class="gallery">') == text.count('class="wide-picture"') == 1
+    assert text.count("data:image/png;base64,") == 4

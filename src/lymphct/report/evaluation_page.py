@@ -22,10 +22,18 @@ class PageTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagePicture:
-    """A picture: what it shows, in a line, and the PNG."""
+    """A picture.
+
+    Attributes:
+        caption: what it shows, in a line.
+        png: of it.
+        is_wide: it needs the width of the page.
+
+    """
 
     caption: str
     png: bytes
+    is_wide: bool = False
 
     @property
     def uri(self) -> str:
@@ -34,12 +42,22 @@ class PagePicture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageGallery:
+    """Small pictures of one kind, side by side, under a title and a note."""
+
+    title: str
+    note: str
+    pictures: Sequence[PagePicture]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageSection:
-    """A part of the page: sentences, then pictures, then tables."""
+    """A part of the page: sentences, then pictures, galleries, tables."""
 
     title: str
     texts: Sequence[str] = ()
     pictures: Sequence[PagePicture] = ()
+    galleries: Sequence[PageGallery] = ()
     tables: Sequence[PageTable] = ()
 
 

@@ -42,10 +42,14 @@ from lymphct.study.nested.materials import (
 )
 from lymphct.study.nested.measuring import measured
 from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan
+from lymphct.study.nested.seen import keeps_seen, write_seen
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
 
 logger = logging.getLogger(__name__)
+
+EXAMINING: Final = ("study.nested.measuring", "study.nested.seen")
+"""Whose code what is kept of a test patient depends on."""
 
 
 def do_kind(materials: Materials, task: Task, doing: Doing) -> None:
@@ -193,9 +197,11 @@ def _examine(materials: Materials, task: Task, doing: Doing) -> None:
             write_evidence(folder, evidence_from(patient, found, models, settings))
             if patient.patient_id in tested:
                 write_json(folder / MEASURED_FILE, measured(patient, found, models, plan.given))
+                if keeps_seen(cascade):
+                    write_seen(folder, found)
 
         try:
-            recipe = Recipe(settings={"patient": name}, code=("study.nested.measuring",))
+            recipe = Recipe(settings={"patient": name}, code=EXAMINING)
             made(doing.scratch / name, recipe, partial(write, patient=patients[name]))
         except InputError as error:
             if error.code == DAMAGED:  # the next start mends it

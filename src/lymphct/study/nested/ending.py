@@ -1,6 +1,6 @@
 """The tasks at the end of a nested cross-validation: methods judge, tables and the report are written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,20 @@ from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.nodes.features import FEATURES
 from lymphct.patients.prediction_files import installed_versions
-from lymphct.report.studies.anatomy import anatomy_drawing
-from lymphct.report.studies.pictures import Drawing
 from lymphct.study.nested.building import MASKS, NOTHING, PREDICTIONS, TABLES, VOLUMES
+from lymphct.study.nested.findings import found_in_tested
 from lymphct.study.nested.first_table import node_volumes
 from lymphct.study.nested.judging import Judged, judged_in_fold
 from lymphct.study.nested.mask_tables import mask_tables
 from lymphct.study.nested.materials import (
     JUDGED_FILE,
-    MEASURED_FILE,
     VOLUMES_FILE,
     Materials,
 )
 from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan, cascades_of
 from lymphct.study.nested.predictions import write_predictions
 from lymphct.study.nested.reporting import Source, write_report
+from lymphct.study.nested.showing import shown_of
 from lymphct.study.nested.tables import write_tables
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
@@ -137,12 +136,8 @@ def tabulate(materials: Materials, task: Task, doing: Doing) -> None:
 
 def score_masks(materials: Materials, task: Task, doing: Doing) -> None:
     """Put together what the cascades drew in test patients (Tab. III to Tab. V)."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     examined: Any = task.arguments["examined"]
-    for name, variant in examined.items():
-        for file in sorted(materials.artefacts.place(name).glob(f"*/{MEASURED_FILE}")):
-            record: Any = read_json(file)
-            found.setdefault(variant, {}).setdefault(file.parent.name, []).append(record)
+    found = found_in_tested(materials, examined)
     notes = (PHANTOM_NOTICE,) if materials.plan.is_phantom else ()
     for table in mask_tables(found, materials.plan.seed, notes):
         for name, content in table.forms().items():
@@ -169,17 +164,7 @@ def report(materials: Materials, task: Task, doing: Doing) -> None:
         tables=artefacts.place(TABLES),
         masks=artefacts.place(MASKS) if MASKS in task.after else None,
         versions=installed_versions(),
-        anatomy=_shown_patient(materials) if MASKS in task.after else None,
     )
+    if MASKS in task.after:
+        source = replace(source, shown=shown_of(materials, source.scores(COHORT)))
     write_report(doing.folder, source)
-
-
-def _shown_patient(materials: Materials) -> Drawing | None:
-    """Draw the patient of the cohort with most drawn nodes, of those with structures (Fig. 1)."""
-    patients = materials.patients
-    known = [name for name in materials.plan.ids(COHORT) if patients[name].view("structures") is not None]
-    if not known:
-        return None
-    shown = patients[max(known, key=lambda name: len(patients[name].node_records))]
-    structures = shown.structures
-    return None if structures is None else anatomy_drawing(structures, shown.tumor, shown.nodes)

@@ -71,7 +71,7 @@ def _structures(measured: Measured, seed: int) -> _Table:
     for name in order:
         kind, title = names[name]
         columns = [
-            _by_patient(patients, lambda record, score=score: record.get(kind, {}).get(name, {}).get(score))  # type: ignore[misc] # noqa: B023
+            by_patient(patients, lambda record, score=score: record.get(kind, {}).get(name, {}).get(score))  # type: ignore[misc] # noqa: B023
             for score in ("dice", "asd", "hd")
         ]
         known = int(np.isfinite(columns[0]).sum())
@@ -148,7 +148,7 @@ def _nodes(measured: Measured, seed: int) -> _Table:
         for variant, cascade in _CASCADES.items():
             patients = _patients(measured, variant)
             figures = [
-                _by_patient(patients, lambda record, figure=figure: _figure(record, group, figure))  # type: ignore[misc] # noqa: B023
+                by_patient(patients, lambda record, figure=figure: figure_of(record, group, figure))  # type: ignore[misc] # noqa: B023
                 for figure in _OF_GROUP
             ]
             if not np.isfinite(figures).any():
@@ -170,7 +170,15 @@ _OF_GROUP: Final = {
 }
 
 
-def _figure(record: Mapping[str, Any], group: str, figure: str) -> float | None:
+def figure_of(record: Mapping[str, Any], group: str, figure: str) -> float | None:
+    """Return a figure of lymph nodes in one patient by one cascade; None where it is not defined.
+
+    Args:
+        record: as `measuring.measured` gives it.
+        group: of `GROUPS`.
+        figure: of Tab. V, such as `f`.
+
+    """
     counts = record.get("nodes", {}).get("groups", {}).get(group)
     if counts is None:
         return None
@@ -217,7 +225,7 @@ def _patients(measured: Measured, variant: str) -> Mapping[str, Sequence[Mapping
     return measured.get(variant, {})
 
 
-def _by_patient(
+def by_patient(
     patients: Mapping[str, Sequence[Mapping[str, Any]]], value: Callable[[Mapping[str, Any]], float | None]
 ) -> np.ndarray:
     """Return the mean over the cascades of each patient; NaN where none has one."""

@@ -10,7 +10,7 @@ from lymphct.cascade.examination import Findings, call_nodes
 from lymphct.cascade.models import Models
 from lymphct.cascade.prepared import Prepared
 from lymphct.core.arrays import LabelArray
-from lymphct.core.patient import NodeMap
+from lymphct.core.patient import Node, NodeMap
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, StageName
 from lymphct.core.volume import Volume
 from lymphct.evaluation.detection import InstanceMatches
@@ -38,7 +38,8 @@ def measured(
         given: stages whose masks were given: nothing of them was found.
 
     Returns:
-        `structures` and `tumor` (Dice, ASD and HD in mm by name), `nodes` (counts by group, drawn nodes),
+        `structures` and `tumor` (Dice, ASD and HD in mm by name), `nodes` (counts by group, drawn nodes and
+        found ones, each with the number of its partner),
         `true_nodes` (the probability stage 2 gives to each drawn node of known class).
 
     """
@@ -71,7 +72,7 @@ def _scores(scores: SegmentationScores) -> dict[str, JSON]:
 
 
 def _nodes(found: Findings, drawn: NodeMap) -> dict[str, JSON]:
-    """Return counts before identification and of each class after it, and which drawn nodes were found."""
+    """Return counts before identification and of each class after it, and which nodes are the same."""
     predicted = {
         node.label: PredictedNode(
             None if node.node_class is None else node.node_class is NodeClass.POSITIVE,
@@ -82,19 +83,31 @@ def _nodes(found: Findings, drawn: NodeMap) -> dict[str, JSON]:
     }
     sizes = with_sizes(drawn, found.ct, found.structures)
     measures = measure_nodes(found.nodes.instances.array, predicted, sizes, IOU)
-    hit = {pair.truth for pair in measures.matches["found"].pairs}
+    pairs = measures.matches["found"].pairs
+    found_as = {pair.truth: pair.prediction for pair in pairs}
+    drawn_as = {pair.prediction: pair.truth for pair in pairs}
     return {
         "groups": {
             group: _counts(matches, measures.voxels[group]) for group, matches in measures.matches.items()
         },
         "drawn": [
-            {
-                "class": None if node.node_class is None else node.node_class.label,
-                "short_axis_mm": node.short_axis,
-                "found": node.label in hit,
-            }
+            {**_node(node), "found": node.label in found_as, "found_as": found_as.get(node.label)}
             for node in sizes.nodes
         ],
+        "found": [
+            {**_node(node), "probability": node.probability, "drawn_as": drawn_as.get(node.label)}
+            for node in found.nodes.nodes
+            if node.is_plausible
+        ],
+    }
+
+
+def _node(node: Node) -> dict[str, JSON]:
+    return {
+        "label": node.label,
+        "class": None if node.node_class is None else node.node_class.label,
+        "short_axis_mm": node.short_axis,
+        "volume_mm3": node.volume,
     }
 
 

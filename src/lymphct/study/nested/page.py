@@ -13,43 +13,46 @@ from lymphct.report.evaluation_page import PagePicture, PageSection, PageTable, 
 from lymphct.report.studies.checklists import SHEETS, answers, sheet
 from lymphct.report.studies.printed import PrintedTable
 from lymphct.scoring.score_table import ScoreTable
-from lymphct.scoring.status import StatusEvaluation, StatusRequest, measure_status
+from lymphct.scoring.status import StatusEvaluation
 from lymphct.scoring.status_tables import OUTCOMES
+from lymphct.study.nested.centers import center_table
 
 SHEETS_FOLDER: Final = "checklists"
 ABLATION: Final = ("tumor", "nodes_without_attention", "nodes", "combined")
 """Methods of Fig. 5a; the others are in Fig. 5b, beside the last of these."""
-WORST: Final = 10
-"""Patients of each error in the gallery of failures."""
-
-Scores = Mapping[str, ScoreTable]
-"""What each method says of a cohort, by its short name."""
 
 
-def chosen_method(scores: Scores) -> str:
+def chosen_method(scores: Mapping[str, object]) -> str:
     """Return the method of most parts that has scores."""
     return next((method for method in reversed(ABLATION) if method in scores), next(iter(scores)))
 
 
 def page_table(table: PrintedTable) -> PageTable:
-    """Return a printed table as the page shows it."""
-    return PageTable(caption=table.title, heading=table.heading, rows=table.rows)
+    """Return a printed table as the page shows it, its notes in the caption."""
+    caption = ". ".join([table.title, *table.notes])
+    return PageTable(caption=caption, heading=table.heading, rows=table.rows)
 
 
-def risk_sections(scores: Mapping[str, Scores], names: Mapping[str, str], seed: int) -> Iterator[PageSection]:
-    """Yield the four measures of the risk of each cohort: a table of all methods, pictures of one."""
-    for cohort, tables in scores.items():
-        if not tables:
-            text = f"No method has scores of patients of both classes in {cohort}: nothing can be measured."
-            yield PageSection(title=f"The risk, {cohort}", texts=[text])
-            continue
-        found = {method: measure_status(table, StatusRequest(seed=seed)) for method, table in tables.items()}
-        chosen = chosen_method(tables)
-        yield PageSection(
-            title=f"The risk, {cohort}",
-            pictures=list(_pictures(found[chosen], names[chosen])),
-            tables=[_risk_table(found, names)],
-        )
+def risk_section(cohort: str, found: Mapping[str, StatusEvaluation], names: Mapping[str, str]) -> PageSection:
+    """Return the four measures of the risk in a cohort: a table of all methods, pictures of one, centers.
+
+    Args:
+        cohort: name of it.
+        found: by method; nothing where no method has scores of patients of both classes.
+        names: of the methods.
+
+    """
+    title = f"The risk, {cohort}"
+    if not found:
+        text = f"No method has scores of patients of both classes in {cohort}: nothing can be measured."
+        return PageSection(title=title, texts=[text])
+    chosen = chosen_method(found)
+    centers = center_table(found, names, cohort)
+    return PageSection(
+        title=title,
+        pictures=list(_pictures(found[chosen], names[chosen])),
+        tables=[_risk_table(found, names), *([] if centers is None else [page_table(centers)])],
+    )
 
 
 def _pictures(found: StatusEvaluation, name: str) -> Iterator[PagePicture]:
@@ -148,37 +151,6 @@ def _limits(record: Mapping[str, Any], key: str = "difference") -> str:
     if record.get(key) is None:
         return shown(None)
     return f"{shown(record[key])} [{shown(record['low'])}–{shown(record['high'])}]"
-
-
-def failure_section(scores: Mapping[str, ScoreTable], names: Mapping[str, str]) -> PageSection:
-    """Return the patients on whom the method of most parts is most wrong."""
-    if not scores:
-        return PageSection(title="Failures", texts=["There is no score to be wrong."])
-    chosen = chosen_method(scores)
-    table = scores[chosen]
-    columns = table.columns
-    rows: list[tuple[str, str, str, str]] = []
-    for label, kind, sign in ((1, "N+ with a low score", 1), (0, "N− with a high score", -1)):
-        chosen_rows = [
-            place for place in range(len(table.patients))
-            if columns.labels[place] == label and columns.scored[place]
-        ]  # fmt: skip
-        worst = sorted(chosen_rows, key=lambda place: sign * float(columns.scores[place]))[:WORST]
-        rows += [
-            (
-                table.patients[place],
-                kind,
-                shown(float(columns.scores[place])),
-                (table.folds[place] if table.folds else "") or "–",
-            )
-            for place in worst
-        ]
-    listed = PageTable(
-        caption=f"{names[chosen]}: the most wrong scores",
-        heading=("patient", "what", "score", "fold"),
-        rows=rows,
-    )
-    return PageSection(title="Failures", tables=[listed])
 
 
 def checklist_section(facts: Mapping[str, str]) -> PageSection:

@@ -1,13 +1,13 @@
 """What is read of a study: one page without network, its figures, its checklists, tables for papers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.bands import PAPER_BANDS, Bands
 from lymphct.core.errors import InputError
-from lymphct.core.terms import PHANTOM_NOTICE
+from lymphct.core.terms import PHANTOM_NOTICE, counted
 from lymphct.evaluation.classification import auc, roc_curve
 from lymphct.evaluation.status import IMPROPER
 from lymphct.io.results.disk import replace_file
@@ -21,18 +21,22 @@ from lymphct.report.evaluation_page import (
     evaluation_page,
 )
 from lymphct.report.studies.checklists import SHEETS, answers, markdown, sheet
-from lymphct.report.studies.pictures import Drawing, attention_drawing, roc_drawing
+from lymphct.report.studies.pictures import Drawing, attention_drawing, bands_drawing, roc_drawing
 from lymphct.report.studies.printed import PrintedTable
 from lymphct.scoring.score_table import ScoreTable, read_scores
+from lymphct.scoring.status import StatusEvaluation, StatusRequest, measure_status
+from lymphct.study.nested.bands import bands_table
+from lymphct.study.nested.centers import center_table
+from lymphct.study.nested.failing import WORST, failure_section, failure_table
 from lymphct.study.nested.page import (
     ABLATION,
     SHEETS_FOLDER,
-    WORST,
     checklist_section,
     comparison_section,
-    failure_section,
-    risk_sections,
+    page_table,
+    risk_section,
 )
+from lymphct.study.nested.picturing import Pictured
 from lymphct.study.nested.plan import COHORT, NestedPlan
 from lymphct.study.nested.predictions import COMPARED
 from lymphct.study.nested.tables import LEAKS
@@ -42,6 +46,27 @@ _NUMBERS: Final = {"1": "I", "3": "III", "4": "IV", "5": "V", "6": "VI", "7": "V
 PAGE_FILE: Final = "report.html"
 METHODS_FILE: Final = "methods.md"
 FIGURES: Final = "figures"
+TABLES_FOLDER: Final = "tables"
+_WIDE: Final = frozenset({"figure_3_fitted", "figure_4"})
+"""Figures that need the width of the page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a study shows of images and networks (`showing.shown_of`).
+
+    Attributes:
+        anatomy: Fig. 1; None where nobody's structures were drawn.
+        examples: Fig. 4; None where nobody's nodes were.
+        failures: what went wrong, with pictures.
+        bands: fitted by each cascade (Fig. 3); none where Tab. II stands.
+
+    """
+
+    anatomy: Drawing | None = None
+    examples: Drawing | None = None
+    failures: Sequence[Pictured] = ()
+    bands: Sequence[Bands] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +79,7 @@ class Source:
         tables: folder of `tables.write_tables`.
         masks: folder of what was drawn in test patients; None where no method looks at images.
         versions: of Python and libraries.
-        anatomy: Fig. 1; None where nobody's structures were drawn.
+        shown: of images and networks.
 
     """
 
@@ -63,7 +88,7 @@ class Source:
     tables: Path
     masks: Path | None
     versions: Mapping[str, str]
-    anatomy: Drawing | None = None
+    shown: Shown = Shown()
 
     def scores(self, cohort: str) -> dict[str, ScoreTable]:
         """Return what each method says of a cohort, of methods with a score and patients of both classes."""
@@ -96,18 +121,22 @@ def write_report(folder: Path, source: Source) -> None:
     compared: Any = read_json(source.tables / f"comparison_{COHORT}.json")
     names = source.plan.titles
     scores = {cohort: source.scores(cohort) for cohort in source.plan.cohorts}
-    first_figure = [] if source.anatomy is None else [source.anatomy]
-    drawings = [
-        *first_figure,
-        *_roc_drawings(scores, names),
-        attention_drawing(PAPER_BANDS, _border(source), "Tab. II"),
-    ]
+    found = {
+        cohort: {
+            method: measure_status(table, StatusRequest(seed=source.plan.seed))
+            for method, table in own.items()
+        }
+        for cohort, own in scores.items()
+    }
+    drawings = list(_drawings(source, scores))
     first, *printed = _printed(source)
     lacking = {names[method]: len(table.without_score) for method, table in scores[COHORT].items()}
     facts = study_facts(source.plan, source.versions, lacking) | place_facts()
     facts |= {"performance": _performance(scores[COHORT], names)} if scores[COHORT] else {}
-    facts |= {"failures": f"the {WORST} most wrong scores of each kind are on the page"}
-    _write_forms(folder / FIGURES, drawings)
+    facts |= {"failures": _failures_told(source.shown)}
+    pictures = [item.drawing for item in source.shown.failures if item.drawing is not None]
+    _write_forms(folder / FIGURES, [*drawings, *pictures])
+    _write_forms(folder / TABLES_FOLDER, list(_own_tables(source, found)))
     for name in SHEETS:
         text = markdown(sheet(name), answers(sheet(name), facts))
         _write(folder / SHEETS_FOLDER / f"{name}.md", text.encode())
@@ -115,7 +144,7 @@ def write_report(folder: Path, source: Source) -> None:
     _write(folder / METHODS_FILE, f"{paragraph}\n".encode())
     sections = [
         PageSection(title="What was studied", texts=[paragraph], tables=[first]),
-        *risk_sections(scores, names, source.plan.seed),
+        *(risk_section(cohort, own, names) for cohort, own in found.items()),
         PageSection(
             title="The calls",
             texts=[IMPROPER],
@@ -125,9 +154,13 @@ def write_report(folder: Path, source: Source) -> None:
         *_mask_section(source),
         PageSection(
             title="Figures",
-            pictures=[PagePicture(caption=drawing.caption, png=drawing.png) for drawing in drawings],
+            pictures=[
+                PagePicture(caption=drawing.caption, png=drawing.png, is_wide=drawing.name in _WIDE)
+                for drawing in drawings
+            ],
+            tables=[page_table(bands_table(source.shown.bands))] if source.shown.bands else [],
         ),
-        failure_section(scores[COHORT], names),
+        failure_section(scores[COHORT], names, source.shown.failures),
         checklist_section(facts),
     ]
     page = EvaluationPage(
@@ -152,8 +185,38 @@ def _write_forms(folder: Path, things: Sequence[Drawing] | Sequence[PrintedTable
             _write(folder / name, content)
 
 
-def _border(source: Source) -> float:
-    return source.plan.config.attention.border
+def _drawings(source: Source, scores: Mapping[str, Mapping[str, ScoreTable]]) -> Iterator[Drawing]:
+    """Yield the figures in the order of the paper."""
+    shown, border = source.shown, source.plan.config.attention.border
+    if shown.anatomy is not None:
+        yield shown.anatomy
+    yield attention_drawing(PAPER_BANDS, border, "Tab. II")
+    if shown.bands:
+        yield bands_drawing(shown.bands, PAPER_BANDS, border)
+    if shown.examples is not None:
+        yield shown.examples
+    yield from _roc_drawings(scores, source.plan.titles)
+
+
+def _own_tables(
+    source: Source, found: Mapping[str, Mapping[str, StatusEvaluation]]
+) -> Iterator[PrintedTable]:
+    """Yield the tables that the report makes itself: centers, fitted bands, failures."""
+    for cohort, own in found.items():
+        centers = center_table(own, source.plan.titles, cohort)
+        if centers is not None:
+            yield replace(centers, notes=[*source.stamps, *centers.notes])
+    if source.shown.bands:
+        yield bands_table(source.shown.bands, source.stamps)
+    wrong = failure_table(source.shown.failures, source.stamps)
+    if wrong is not None:
+        yield wrong
+
+
+def _failures_told(shown: Shown) -> str:
+    count = sum(item.drawing is not None for item in shown.failures)
+    pictures = f", and pictures of {counted(count, 'failure')}" if count else ""
+    return f"the {WORST} most wrong scores of each kind are on the page{pictures}"
 
 
 def _roc_drawings(

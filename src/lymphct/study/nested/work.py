@@ -22,13 +22,19 @@ _CODE: Final = {
     "train": ("cascade.fitting", "study.nested.guard", "study.nested.variants"),
     "networks": ("cascade.models", "study.nested.guard"),
     "bundle": ("cascade.models", "study.nested.guard"),
-    "examine": ("cascade.evidence", "study.evidence", "study.nested.measuring", "study.nested.variants"),
+    "examine": (
+        "cascade.evidence",
+        "study.evidence",
+        "study.nested.measuring",
+        "study.nested.seen",
+        "study.nested.variants",
+    ),
     "judge": ("baselines.table", "study.nested.judging"),
     "predictions": ("study.nested.predictions",),
     "volumes": ("patients.dataset",),
     "masks": ("study.nested.mask_tables",),
     "tables": ("study.nested.tables",),
-    "report": ("study.nested.reporting",),
+    "report": ("study.nested.reporting", "study.nested.showing", "report.studies.anatomy"),
 }
 """Kind → whose code its result depends on, closed over imports."""
 
