@@ -1,13 +1,15 @@
 """Print what a real study costs: hours of each stage, memory and disk, for `train all` and for nested folds.
 
 `python benchmarks/paper_plan.py [--patients 749] [--voxels 512 512 300] [--seconds 0.2 | --measure N]
-[--registration 30] [--config paper] [--gpus 1] [--json FILE]`.
+[--registration 30] [--config paper] [--gpus 1] [--json FILE] [--page FILE]`.
 
 Arithmetic: iterations and patch sizes come from the settings, windows from the grid that inference slides
 over, patients of each fold from the cohort. Seconds: those of one training iteration of stage 1 are given, or
 measured on `--device` by N iterations on random patches; other stages cost by the voxels they are shown, a
 forward pass alone a third of a training step. Registration is given in CPU seconds a patient and shared by
-all processors. Disk and memory: `paper_room.py`.
+all processors. Disk and memory: `paper_room.py`. In nested folds every inner fold trains all networks of its
+own; a training drops its checkpoints when it is done, so that those of the GPUs at work are on the disk. The
+table of studies has a row for each way to ask `lymphct crossval` for one; `--page` writes it into a page.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
 import torch
+from benchmarks.paper_designs import DESIGNS, GIVEABLE, INNER, OUTER, WHOLE, Design, with_costs
 from benchmarks.paper_room import disk, memory, room_lines
 from benchmarks.side_by_side import write_record
 
@@ -40,16 +43,8 @@ from lymphct.nodes.settings import NodeSegmentationSettings
 if TYPE_CHECKING:
     from lymphct.learning.settings import SegmentationTrainingSettings
 
-OUTER, INNER = 5, 5
-"""Folds of the nested cross-validation (Sec. IV-A)."""
-RUNS: Final = {
-    "structures": OUTER,
-    "tumor": OUTER,
-    "nodes": OUTER * INNER,
-    "identification": OUTER * INNER,
-    "metastasis": OUTER,
-}
-"""Trainings of each stage in nested folds."""
+SEGMENTED: Final = {"structures": 1.0, "tumor": 1 / 3, "nodes": 1.0}
+"""Stages that slide over a patient, and over which share of the image."""
 CASCADE_SHARE: Final = 0.6
 """Of the patients of `train all`, who teach the stages that examine; the others teach the status network."""
 FORWARD: Final = 1 / 3
@@ -150,12 +145,17 @@ def _training(name: str, training: Any, seconds: float) -> Job:  # noqa: ANN401 
     return Job(name=name, amount=amount, unit="iterations", hours=amount * seconds / HOUR)
 
 
-def examination(config: Config, size: Index3, costs: Costs) -> Job:
-    """Return one patient examined: structures and nodes over the whole image, the tumor over a third."""
+def examination(config: Config, size: Index3, costs: Costs, *, is_given: bool = False) -> Job:
+    """Return one patient examined: structures and nodes over the whole image, the tumor over a third.
+
+    Where masks of structures and tumor are given, only nodes are looked for.
+    """
     base = config.nodes.sampling
     pace = costs.iteration / (voxels(base.patch_size) * base.batch_size) * FORWARD
     windows, seconds = 0, 0.0
-    for name, share in (("structures", 1.0), ("tumor", 1 / 3), ("nodes", 1.0)):
+    for name, share in SEGMENTED.items():
+        if is_given and name in GIVEABLE:
+            continue
         stage: SegmentationTrainingSettings = getattr(config, name)
         patch = stage.sampling.patch_size
         wide = [max(n, p) for n, p in zip(reversed_axes(size), reversed_axes(patch), strict=True)]
@@ -179,24 +179,35 @@ def seen_once(patients: int) -> int:
     return patients - round(CASCADE_SHARE * patients)
 
 
-def seen_nested(patients: int) -> int:
-    """Return how many examinations nested folds need.
-
-    Training and validation patients once, by models that never saw them; test patients by all inner ones.
-    """
-    test = patients / OUTER
-    return round(OUTER * ((patients - test) + INNER * test))
-
-
-def nested(config: Config, patients: int, size: Index3, costs: Costs) -> list[Job]:
-    """Return the work of the nested cross-validation: inner folds give features out of fold."""
-    examined = seen_nested(patients)
+def nested(config: Config, patients: int, size: Index3, costs: Costs, design: Design = WHOLE) -> list[Job]:
+    """Return the work of a nested cross-validation: inner folds give features out of fold."""
+    examined = design.examined(patients)
     once = trainings(config, costs)
+    seen = examination(config, size, costs, is_given=design.is_given)
     return [
         registration(patients, costs),
-        *(times(once[name], count, f"{name}, {count} trainings") for name, count in RUNS.items()),
-        times(examination(config, size, costs), examined, f"examination, {examined} patients"),
+        *(times(once[name], count, f"{name}, {count} trainings") for name, count in design.runs.items()),
+        times(seen, examined, f"examination, {examined} patients"),
     ]
+
+
+def gpu_hours(jobs: list[Job]) -> float:
+    """Return the hours of one GPU."""
+    return sum(job.hours for job in jobs if job.unit != "patients")
+
+
+def study_table(config: Config, patients: int, size: Index3, costs: Costs) -> str:
+    """Return what each way to ask for a study costs, as Markdown."""
+    rows = ["| study | cascades | GPU hours |", "|-|-|-|"]
+    for design in DESIGNS:
+        hours = gpu_hours(nested(config, patients, size, costs, design))
+        rows.append(f"| {design.options} | {design.cascades * design.variants} | {hours:,.0f} |")
+    first = nested(config, patients, size, costs)[0]
+    sentence = (
+        f"{patients} patients of {'×'.join(map(str, size))} voxels, {costs.iteration:g} s an iteration of "
+        f"stage 1. Add {first.hours:.0f} hours of {costs.processors} processors to register."
+    )
+    return "\n".join([*rows, "", sentence])
 
 
 def registration(patients: int, costs: Costs) -> Job:
@@ -216,7 +227,7 @@ def lines(title: str, jobs: list[Job], gpus: int) -> Iterator[str]:
     yield f"{'work':<44}{'amount':>12} {'':<11}{'hours':>9}"
     for job in jobs:
         yield f"{job.name:<44}{job.amount:>12,} {job.unit:<11}{job.hours:>9.1f}"
-    on_gpu = sum(job.hours for job in jobs if job.unit != "patients")
+    on_gpu = gpu_hours(jobs)
     yield f"{'GPU hours together':<44}{'':>12} {'':<11}{on_gpu:>9.1f}"
     if gpus > 1:
         yield f"{f'days on {gpus} GPUs, all busy':<44}{'':>12} {'':<11}{on_gpu / gpus / 24:>9.1f}"
@@ -237,6 +248,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="write the table of studies between the marks of a page")
     options = parser.parse_args()
     config = load_config(options.config, [])
     size: Index3 = tuple(options.voxels)
@@ -251,14 +263,18 @@ def main() -> None:
         nested_title: nested(config, patients, size, costs),
     }
     room = {
-        "disk, train all": disk(config, size, patients, seen_once(patients), len(RUNS)),
-        f"disk, {nested_title}": disk(config, size, patients, seen_nested(patients), sum(RUNS.values())),
+        "disk, train all": disk(config, size, patients, seen_once(patients), len(trainings(config, costs))),
+        f"disk, {nested_title}": disk(config, size, patients, WHOLE.examined(patients), max(options.gpus, 1)),
         "memory": memory(config, size),
     }
     how = "measured" if options.measure else "given"
     print(f"{patients} patients of {size} voxels, {seconds:.3g} s an iteration of stage 1 ({how})\n")
     for title, jobs in plans.items():
         print("\n".join(lines(title, jobs, options.gpus)), end="\n\n")
+    table = study_table(config, patients, size, costs)
+    print(table, end="\n\n")
+    if options.page:
+        options.page.write_text(with_costs(options.page.read_text("utf-8"), table), encoding="utf-8")
     for title, amounts in room.items():
         print("\n".join(room_lines(title, amounts)), end="\n\n")
     if options.json:

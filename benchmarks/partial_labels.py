@@ -25,7 +25,7 @@ from benchmarks.side_by_side import write_record
 from lymphct.anatomy.settings import StructureSettings
 from lymphct.anatomy.structures import segment_structures
 from lymphct.cascade.alignment import align, normalized
-from lymphct.cascade.fitting import Forget, fit_stage
+from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
@@ -37,6 +37,7 @@ from lymphct.core.terms import GUIDING_STRUCTURES, StageName, Structure
 from lymphct.evaluation.segmentation import dice
 from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.settings import load_config
+from lymphct.learning.keeping import Forget
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings

@@ -39,7 +39,7 @@ from lymphct.anatomy.self_learning import (
 from lymphct.anatomy.settings import StructureSettings
 from lymphct.anatomy.structures import segment_structures, segment_surely
 from lymphct.cascade.alignment import align, normalized
-from lymphct.cascade.fitting import Forget, fit_stage
+from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
@@ -52,6 +52,7 @@ from lymphct.core.volume import Volume
 from lymphct.evaluation.segmentation import dice
 from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.settings import load_config
+from lymphct.learning.keeping import Forget
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings, SizeName

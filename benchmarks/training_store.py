@@ -28,7 +28,8 @@ from lymphct.imaging.locations import class_locations
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.volumes import save_volumes, smallest_unsigned
 from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import NODES_FILE, Store
+from lymphct.patients.preparation import Store
+from lymphct.patients.prepared_files import NODES_FILE
 from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import PhantomSettings
 

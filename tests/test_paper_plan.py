@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,15 +11,27 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
 
-from benchmarks import paper_plan, paper_room
+from benchmarks import paper_designs, paper_plan, paper_room
+from tests.study.nested.test_tables import plan_of
 
 from lymphct.cascade.settings import Config
+from lymphct.core.terms import StageName
 from lymphct.io.settings import load_config
 from lymphct.learning.tensors import reversed_axes
 from lymphct.nodes.segmentation import build_node_network
+from lymphct.study.nested.building import nested_graph
+from lymphct.study.nested.folds import NestedFold, nested_folds
+from lymphct.study.nested.plan import StoredFold, StoredNestedFold
 
 SIZE = (100, 100, 50)
 COSTS = paper_plan.Costs(iteration=0.2, registration=36.0, processors=2)
+
+
+def stored(folds: Sequence[NestedFold]) -> tuple[StoredNestedFold, ...]:
+    return tuple(
+        StoredNestedFold(outer=StoredFold.of(f.outer), inner=tuple(map(StoredFold.of, f.inner)))
+        for f in folds
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +54,43 @@ def test_registration_is_shared_by_the_processors() -> None:
 
 def test_nested_folds_examine_test_patients_by_all_inner_models() -> None:
     assert paper_plan.seen_once(10) == 4
-    assert paper_plan.seen_nested(10) == 5 * (8 + 5 * 2)
+    assert paper_designs.WHOLE.examined(10) == 5 * (8 + 5 * 2)
+    assert paper_designs.Design(options="", inner=0).examined(10) == 5 * (8 + 2)  # one cascade sees everybody
+    assert paper_designs.Design(options="", inner=2, variants=2).examined(10) == 2 * 5 * (8 + 2 * 2)
+
+
+def test_every_inner_fold_trains_every_network_that_is_not_given() -> None:
+    whole = {"structures": 25, "tumor": 25, "nodes": 25, "identification": 25, "metastasis": 5}
+    assert whole == paper_designs.WHOLE.runs
+    given = paper_designs.Design(options="", inner=2, is_given=True, variants=2, methods=3)
+    assert given.runs == {"nodes": 20, "identification": 20, "metastasis": 15}
+
+
+def test_the_counted_trainings_are_those_of_a_real_graph() -> None:
+    names = {f"p{number:02d}": str(number % 2) for number in range(40)}
+    for inner in (0, 2, 5):
+        plan = plan_of("oof" if inner else "paper", nested=stored(nested_folds(names, 0, inner=inner)))
+        for is_given in (False, True):
+            asked = plan.model_copy(
+                update={"given": (StageName.STRUCTURES, StageName.TUMOR) if is_given else ()}
+            )
+            graph = nested_graph(asked, {"good": "attention", "blind": "none"})
+            counted = Counter(str(task.arguments["stage"]) for task in graph.values() if task.kind == "train")
+            design = paper_designs.Design(options="", inner=inner, is_given=is_given, variants=2)
+            assert counted == {name: n for name, n in design.runs.items() if name != "metastasis"}
+
+
+def test_a_page_gets_the_table_between_its_marks(nano: Config) -> None:
+    table = paper_plan.study_table(nano, 10, SIZE, COSTS)
+    page = paper_designs.with_costs(
+        f"before\n{paper_designs.BEGIN}\nold\n{paper_designs.END}\nafter\n", table
+    )
+    assert page.startswith("before\n")
+    assert page.endswith(f"{paper_designs.END}\nafter\n")
+    assert "old" not in page
+    assert "| --inner 5, every method | 50 |" in page
+    hours = sum(job.hours for job in paper_plan.nested(nano, 10, SIZE, COSTS) if job.unit != "patients")
+    assert f"| --inner 5 --methods combined | 25 | {hours:,.0f} |" in page
 
 
 def test_disk_grows_with_patients_and_examinations(nano: Config) -> None:

@@ -1,6 +1,7 @@
 """Methods beside the cascade: what each needs, how each judges, and that the table has one row a method."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.patient import Clinical, Node
 from lymphct.core.terms import NodeClass
+from lymphct.learning.keeping import Forget, Keep
+from lymphct.learning.training import EpochRecord, TrainingState
 from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.settings import (
     MetastasisSettings,
@@ -22,6 +25,7 @@ from lymphct.metastasis.settings import (
     StatusSamplingSettings,
     StatusTrainingSettings,
 )
+from lymphct.study.keeping import Checkpoints, Sparing
 from lymphct.study.methods import judged
 
 torch.set_num_threads(1)
@@ -203,3 +207,54 @@ def test_one_more_method_is_one_more_row() -> None:
     extra = StatusMethod(name="always N+", needs=(), fit=NODE_COUNT.fit)
     teachers, test = roles()
     assert {item.method for item in judged([extra], cohort(), teachers, test)} == {"always N+"}
+
+
+@dataclass
+class Noting:
+    """Passes on what another keeps, remembers the last state, and is killed after so many epochs."""
+
+    keep: Keep
+    epochs: int | None = None
+    state: TrainingState | None = None
+    first: int = 0
+
+    def last(self) -> TrainingState | None:
+        return self.keep.last()
+
+    def told(self, done: int, total: int) -> None:
+        self.first = self.first or done
+        self.keep.told(done, total)
+
+    def add(self, record: EpochRecord, epochs: int) -> None:
+        self.keep.add(record, epochs)
+        self.state = record.state
+        if record.epoch == self.epochs:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["combined", "resnet2d", "deepten", "tumor", "resnet3d", "permuted_labels"])
+def test_a_network_that_was_killed_goes_on_to_the_very_weights(tmp_path: Path, name: str) -> None:
+    training = StatusTrainingSettings(epochs=3, iterations_per_epoch=2)
+    settings = QUICK.model_copy(update={"training": training})
+    everybody = list(cohort().values())
+
+    def scores(keep: Noting) -> list[float | None]:
+        method = methods(BaselineSettings(), keep=keep)[name](settings)
+        judge = method.fit(everybody[:8], everybody[8:12], seed=3).value
+        return [judge.threshold, *(judge.score(item) for item in everybody[12:])]
+
+    quiet = Noting(Forget())
+    undisturbed = scores(quiet)
+    with pytest.raises(KeyboardInterrupt):
+        scores(Noting(Sparing(Checkpoints.open(tmp_path, resume=True), every=0.0), epochs=2))
+    resumed = Noting(Checkpoints.open(tmp_path, resume=True))
+    assert scores(resumed) == undisturbed
+    assert resumed.first == 5  # the third epoch alone was left
+    assert quiet.state is not None
+    assert resumed.state is not None
+    assert set(resumed.state.tensors) == set(quiet.state.tensors)
+    for tensor, weights in quiet.state.tensors.items():
+        assert torch.equal(resumed.state.tensors[tensor], weights), tensor
+    over = Noting(Checkpoints.open(tmp_path, resume=True))  # killed behind the last epoch
+    assert scores(over) == undisturbed
+    assert over.first == 0

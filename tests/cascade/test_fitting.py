@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
-from lymphct.cascade.fitting import Forget, fit_cascade, fit_stage
+from lymphct.cascade.fitting import fit_cascade, fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled, build_models, new_description
 from lymphct.cascade.prepared import PreparedPatient
@@ -24,6 +24,7 @@ from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.models.loading import load_models
+from lymphct.learning.keeping import Forget
 from lymphct.learning.training import EpochRecord, TrainingState
 
 MakePatient = Callable[..., PreparedPatient]

@@ -14,7 +14,7 @@ from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases
-from lymphct.cascade.fitting import Forget, fit_stage
+from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled
 from lymphct.cascade.prepared import PreparedPatient
@@ -27,6 +27,7 @@ from lymphct.core.terms import Phases, StageName
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.learning.channels import network_channels
+from lymphct.learning.keeping import Forget
 from lymphct.learning.patches import PatchSampler
 
 MakePatient = Callable[..., PreparedPatient]

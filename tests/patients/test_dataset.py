@@ -34,7 +34,8 @@ from lymphct.patients.dataset import (
     clinical_of,
     prepared_cohort,
 )
-from lymphct.patients.preparation import NODES_FILE, Preparation, Store, prepare_patient
+from lymphct.patients.preparation import Preparation, Store, prepare_patient
+from lymphct.patients.prepared_files import NODES_FILE
 
 GRID = Geometry(
     shape=(14, 12, 9),

@@ -26,7 +26,8 @@ from lymphct.io.manifest import Manifest
 from lymphct.io.results.volumes import save_volumes
 from lymphct.patients.foresight import weak_memory
 from lymphct.patients.outlook import Need
-from lymphct.patients.preparation import Preparation, cropped
+from lymphct.patients.preparation import Preparation
+from lymphct.patients.preparing import cropped
 from lymphct.patients.problems import Problem, found_by
 from lymphct.patients.space import STORED, require_room, room_to_predict, room_to_prepare
 from lymphct.registration.settings import RegistrationSettings

@@ -33,7 +33,9 @@ from lymphct.io.results.store import is_current, locked
 from lymphct.io.results.volumes import StoredImages, load_volumes
 from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
 from lymphct.patients.dataset import StoredPatient
-from lymphct.patients.preparation import ALIGNMENT_FILE, Preparation, cropped, prepared_patients
+from lymphct.patients.preparation import Preparation, prepared_patients
+from lymphct.patients.prepared_files import ALIGNMENT_FILE
+from lymphct.patients.preparing import cropped
 from lymphct.patients.reading import read_patient
 from lymphct.registration.settings import RegistrationSettings
 
@@ -260,7 +262,7 @@ def test_an_image_that_changes_meanwhile_is_not_committed(
         nib.save(nib.Nifti1Image(np.asarray(image.dataobj) + np.int16(1), image.affine), venous)
         return align(*arguments, **options)
 
-    monkeypatch.setattr("lymphct.patients.preparation.align", meddle)
+    monkeypatch.setattr("lymphct.patients.preparing.align", meddle)
     outcome = prepare_cohort(replace(few, patients=(record,)), preparing)
     assert outcome.failures[f"{NANO}0"].code == "E_CHANGED"
     assert not list((preparing.out / f"{NANO}0").glob("images-*"))

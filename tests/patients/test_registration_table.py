@@ -11,7 +11,8 @@ from lymphct.cascade.registration_check import NUMBERS
 from lymphct.core.errors import EnvironmentProblemError
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import JSON, write_json
-from lymphct.patients.preparation import ALIGNMENT_FILE, Preparation
+from lymphct.patients.preparation import Preparation
+from lymphct.patients.prepared_files import ALIGNMENT_FILE
 from lymphct.patients.registration_table import COLUMNS, write_registration_table
 from lymphct.registration.settings import RegistrationSettings
 

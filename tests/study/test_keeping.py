@@ -9,7 +9,7 @@ import torch
 
 from lymphct.core.errors import UsageError
 from lymphct.learning.training import EpochRecord, TrainingState
-from lymphct.study.keeping import Checkpoints
+from lymphct.study.keeping import Checkpoints, Sparing
 
 
 def record(epoch: int, value: float, score: float | None = None) -> EpochRecord:
@@ -87,3 +87,22 @@ def test_a_state_that_was_opened_is_the_one_to_go_on_from_whatever_is_added(tmp_
     again = Checkpoints.open(tmp_path / "tumor", resume=True).last()
     assert again is not None
     assert again.epoch == 2
+
+
+def test_a_state_is_kept_once_the_last_one_is_old_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("lymphct.study.keeping.time.monotonic", lambda: now[0])
+    keep = Sparing(Checkpoints(tmp_path / "judge"), every=30.0, began=100.0)
+    for epoch, seconds in ((1, 110.0), (2, 130.0), (3, 159.0)):
+        now[0] = seconds
+        keep.add(record(epoch, 0.1 * epoch), 4)
+    state = Checkpoints.open(tmp_path / "judge", resume=True).last()
+    assert state is not None
+    assert state.epoch == 2  # 29 s later the third one is not worth it
+    now[0] = 160.0
+    keep.add(record(4, 0.4), 4)
+    state = Checkpoints.open(tmp_path / "judge", resume=True).last()
+    assert state is not None
+    assert state.epoch == 4

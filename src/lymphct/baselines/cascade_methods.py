@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from lymphct.baselines.method import Need, StatusMethod
+from lymphct.learning.keeping import FORGET, Keep
 from lymphct.metastasis.heads import HEADS, StatusHead
 from lymphct.metastasis.settings import MetastasisSettings
 
@@ -14,23 +15,27 @@ Weights = Mapping[str, Tensor]
 
 
 def status_network(
-    settings: MetastasisSettings, imagenet: Weights | None, *, name: str, needs: tuple[Need, ...]
+    settings: MetastasisSettings, imagenet: Weights | None, keep: Keep, *, name: str, needs: tuple[Need, ...]
 ) -> StatusMethod:
     """Return the method that judges by the status network of some settings."""
-    head = StatusHead(settings, imagenet)
+    head = StatusHead(settings, imagenet, keep)
     return StatusMethod(name=name, needs=needs, fit=head.fit, require=head.require_weights_that_fit)
 
 
-def combined(settings: MetastasisSettings, imagenet: Weights | None = None) -> StatusMethod:
+def combined(
+    settings: MetastasisSettings, imagenet: Weights | None = None, keep: Keep = FORGET
+) -> StatusMethod:
     """Return the paper's method: tumor and lymph nodes in one network (Sec. III-B)."""
-    return status_network(settings, imagenet, name="combined", needs=("tumor", "nodes"))
+    return status_network(settings, imagenet, keep, name="combined", needs=("tumor", "nodes"))
 
 
-def tumor_alone(settings: MetastasisSettings, imagenet: Weights | None = None) -> StatusMethod:
+def tumor_alone(
+    settings: MetastasisSettings, imagenet: Weights | None = None, keep: Keep = FORGET
+) -> StatusMethod:
     """Return ClsfromPDAC: the same network without the volume of the nodes (Sec. IV-E)."""
     without = settings.network.model_copy(update={"volume_fusion": False})
     blind = settings.model_copy(update={"network": without})
-    return status_network(blind, imagenet, name="ClsfromPDAC", needs=("tumor",))
+    return status_network(blind, imagenet, keep, name="ClsfromPDAC", needs=("tumor",))
 
 
 def nodes_alone(settings: MetastasisSettings) -> StatusMethod:

@@ -11,6 +11,7 @@ from lymphct.baselines.method import Fit, StatusMethod
 from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence, require_out_of_fold
 from lymphct.core.leakage import Fitted, require_unseen
+from lymphct.learning.keeping import FORGET, Keep
 from lymphct.metastasis.heads import Judge, fit_judge
 from lymphct.metastasis.settings import MetastasisSettings
 
@@ -44,9 +45,11 @@ def permuted(patients: Sequence[Evidence], rng: np.random.Generator) -> list[Evi
     return found
 
 
-def permuted_labels(settings: MetastasisSettings, imagenet: Weights | None = None) -> StatusMethod:
+def permuted_labels(
+    settings: MetastasisSettings, imagenet: Weights | None = None, keep: Keep = FORGET
+) -> StatusMethod:
     """Return the control that learns as `combined` does, from permuted labels: its AUC is 0.5 on average."""
-    method = combined(settings, imagenet)
+    method = combined(settings, imagenet, keep)
     return replace(method, name="control: permuted labels", fit=OnPermutedLabels(method.fit))
 
 

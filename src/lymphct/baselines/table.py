@@ -17,6 +17,7 @@ from lymphct.baselines.radiomics.judging import radiomics_method
 from lymphct.baselines.resnet3d.method import resnet3d
 from lymphct.baselines.rules import CT_REPORTED, NODE_COUNT, TUMOR_VOLUME
 from lymphct.baselines.settings import BaselineSettings
+from lymphct.learning.keeping import FORGET, Keep
 from lymphct.metastasis.settings import MetastasisSettings
 
 Methods = Mapping[str, Callable[[MetastasisSettings], StatusMethod]]
@@ -25,7 +26,10 @@ then the controls."""
 
 
 def methods(
-    settings: BaselineSettings, kinetics: Weights | None = None, imagenet: Weights | None = None
+    settings: BaselineSettings,
+    kinetics: Weights | None = None,
+    imagenet: Weights | None = None,
+    keep: Keep = FORGET,
 ) -> Methods:
     """Return every method, those with settings or start weights of their own with these.
 
@@ -33,20 +37,21 @@ def methods(
         settings: of the baselines.
         kinetics: start weights of ResNet3D-18; None for a random start.
         imagenet: start weights of the networks of the tumor patches; None likewise.
+        keep: takes the states of the one network that is trained, and gives back the last one.
 
     """
     return {
         "ct_reported": lambda _: CT_REPORTED,
         "radiomics": lambda _: radiomics_method(settings.radiomics),
         "radiomics_ct_reported": lambda _: radiomics_method(settings.radiomics, with_report=True),
-        "resnet3d": lambda status: resnet3d(status, kinetics),
-        "resnet2d": lambda status: resnet2d(status, imagenet),
-        "deepten": lambda status: deepten(status, imagenet),
-        "tumor": lambda status: tumor_alone(status, imagenet),
+        "resnet3d": lambda status: resnet3d(status, kinetics, keep=keep),
+        "resnet2d": lambda status: resnet2d(status, imagenet, keep),
+        "deepten": lambda status: deepten(status, imagenet, keep),
+        "tumor": lambda status: tumor_alone(status, imagenet, keep),
         "nodes_without_attention": nodes_without_attention,
         "nodes": nodes_alone,
-        "combined": lambda status: combined(status, imagenet),
-        "permuted_labels": lambda status: permuted_labels(status, imagenet),
+        "combined": lambda status: combined(status, imagenet, keep),
+        "permuted_labels": lambda status: permuted_labels(status, imagenet, keep),
         "node_count": lambda _: NODE_COUNT,
         "tumor_volume": lambda _: TUMOR_VOLUME,
         "center": lambda _: CENTER,

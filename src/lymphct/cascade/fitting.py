@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from lymphct.cascade.cases import Material
 from lymphct.cascade.learned import Learned, fit_learned
@@ -17,7 +17,8 @@ from lymphct.core.evidence import require_out_of_fold
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.settings import Settings
 from lymphct.learning.devices import device_failures
-from lymphct.learning.training import EpochRecord, TrainingState, best_weights
+from lymphct.learning.keeping import Forget, Keep, followed
+from lymphct.learning.training import TrainingState, best_weights
 from lymphct.learning.weights import as_stored
 
 if TYPE_CHECKING:
@@ -27,33 +28,6 @@ logger = logging.getLogger(__name__)
 
 
 _FILL: Final = "fill the columns of the manifest"
-
-
-class Keep(Protocol):
-    """Where the states of a training go, and where a resumed one finds its last."""
-
-    def last(self) -> TrainingState | None:
-        """Return the state to go on from; None begins anew."""
-
-    def add(self, record: EpochRecord, epochs: int) -> None:
-        """Take the record of an epoch, one of so many."""
-
-    def told(self, done: int, total: int) -> None:
-        """Take the number of iterations that are done, of so many; called after each."""
-
-
-class Forget:
-    """Keep nothing: for trainings that are short enough to begin anew."""
-
-    def last(self) -> TrainingState | None:
-        """Begin anew."""
-        return None
-
-    def add(self, record: EpochRecord, epochs: int) -> None:
-        """Let the record go."""
-
-    def told(self, done: int, total: int) -> None:
-        """Let the number go."""
 
 
 def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
@@ -84,8 +58,7 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
     material = Material(patients=patients, learned=learned, config=start.config)
     settings = stage.settings_in(start.config)
     network = stage.build(settings, seed=start.seed).to(start.device)
-    state = keep.last()
-    if state is None:
+    if keep.last() is None:
         stage.begin(network, start)
         if start.weights is not None:
             load_start(network, start.weights, stage.name)
@@ -97,14 +70,8 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         raise InputError(msg, code="E_NO_LABELS", cure=cure)
     validation = stage.cases(material, roles.validation, start)
     training = settings.training  # type: ignore[attr-defined] # every stage has one
-    epochs: int = training.epochs
-    told = partial(keep.told, total=epochs * training.iterations_per_epoch)
-    for record in stage.fit(network, cases, validation, settings, seed=start.seed, state=state, told=told):
-        state = record.state
-        keep.add(record, epochs)
-    if state is None:
-        msg = f"stage {stage.name} was not trained for a single epoch"
-        raise UsageError(msg, code="E_EPOCHS", cure="set its training.epochs to 1 or more")
+    course = partial(stage.fit, network, cases, validation, settings, seed=start.seed)
+    state = followed(course, training, keep, f"stage {stage.name}")
     network.load_state_dict(best_weights(state))
     lesson = Lesson(material=material, roles=roles, settings=settings, cases=cases, validation=validation)
     with device_failures():

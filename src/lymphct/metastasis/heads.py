@@ -6,6 +6,7 @@ A head is one function of the evidence and one line in `HEADS`.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence, require_out_of_fold
 from lymphct.core.leakage import Fitted, require_unseen
 from lymphct.evaluation.classification import fit_threshold
+from lymphct.learning.keeping import FORGET, Keep, followed
 from lymphct.learning.training import best_weights
 from lymphct.metastasis.aggregation import positive_volume
 from lymphct.metastasis.prediction import build_status_network, fit_status, predict_status
@@ -108,11 +110,13 @@ class StatusHead:
     Attributes:
         settings: of the network and its training.
         start: weights it starts from, such as ImageNet's; None for random ones.
+        keep: takes the states of the training, gives back the last one of an interrupted one.
 
     """
 
     settings: MetastasisSettings
     start: Mapping[str, Tensor] | None = field(default=None, compare=False, repr=False)
+    keep: Keep = field(default=FORGET, compare=False, repr=False)
 
     def require_weights_that_fit(self) -> None:
         """Refuse start weights of another architecture.
@@ -143,9 +147,9 @@ class StatusHead:
         initialize(network, self.start)
         kind = self.settings.volume
         cases, judged = status_cases(train, kind), status_cases(validation, kind)
-        for record in fit_status(network, cases, judged, self.settings, seed=seed):
-            last = record
-        network.load_state_dict(best_weights(last.state))
+        course = partial(fit_status, network, cases, judged, self.settings, seed=seed)
+        state = followed(course, self.settings.training, self.keep, "the status network")
+        network.load_state_dict(best_weights(state))
         judge = fit_judge(status_score(network, self.settings), validation)
         return Fitted(judge.value, judge.patients | frozenset(item.patient for item in train))
 

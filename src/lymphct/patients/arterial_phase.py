@@ -27,7 +27,8 @@ from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.volumes import load_volumes, save_volumes
 from lymphct.patients.dataset import PreparedCohort, StoredPatient
-from lymphct.patients.preparation import Preparation, cropped, load_alignment
+from lymphct.patients.preparation import Preparation, load_alignment
+from lymphct.patients.preparing import cropped
 from lymphct.registration.field import ControlField
 from lymphct.registration.inversion import inverted
 from lymphct.registration.registering import Resources, register_with

@@ -26,7 +26,8 @@ from lymphct.io.results.made import key_of
 from lymphct.io.results.volumes import GRID_FILE, Crop, StoredImages
 from lymphct.nodes.measurement import measure_nodes
 from lymphct.patients.guidance import Guidance, StoredGuidance, guidances, stored_guidance
-from lymphct.patients.preparation import LABELLED_FILE, NODES_FILE, SOURCES_FILE, Preparation, Store
+from lymphct.patients.preparation import Preparation, Store
+from lymphct.patients.prepared_files import LABELLED_FILE, NODES_FILE, SOURCES_FILE
 
 OPEN_PATIENTS: Final = 1024
 """How many patients are remembered, each by the tables of its files: about 50 kB, no voxel, no open file."""

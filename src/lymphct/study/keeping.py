@@ -1,6 +1,7 @@
 """Where the states of a training go: a checkpoint and a line of the log per epoch."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -75,6 +76,36 @@ class Checkpoints:
                 "rejected_share": record.rejected_share,
             },
         )
+
+
+@dataclass(slots=True)
+class Sparing:
+    """Keeps a state now and then: of networks whose epochs are shorter than their checkpoints take to write.
+
+    Attributes:
+        keep: receives what is kept.
+        every: seconds between two states that are kept; a kill costs no more than these.
+        began: when the training began, then when the last state was kept, on the monotonic clock.
+
+    """
+
+    keep: Checkpoints
+    every: float = 30.0
+    began: float = field(default_factory=time.monotonic)
+
+    def last(self) -> TrainingState | None:
+        """Return the state to go on from; None begins anew."""
+        return self.keep.last()
+
+    def told(self, done: int, total: int) -> None:
+        """Let everybody who looks know how far the training is."""
+        self.keep.told(done, total)
+
+    def add(self, record: EpochRecord, epochs: int) -> None:
+        """Commit a checkpoint where the last one is old enough."""
+        if time.monotonic() - self.began >= self.every:
+            self.keep.add(record, epochs)
+            self.began = time.monotonic()
 
 
 def lesson_checkpoints(folder: Path, key: str, *, resume: bool) -> Checkpoints:

@@ -38,6 +38,16 @@ def lymphct(*words: object) -> int:
     return exit_code(app, [str(word) for word in words])
 
 
+def loaded_by(*words: object) -> set[str]:
+    """Run a command in a process of its own; return the libraries it has loaded in the end."""
+    script = "import sys; from lymphct.cli import commands; from lymphct.cli.main import exit_code, new_app; "
+    script += "app = new_app(); commands.register(app); assert exit_code(app, sys.argv[1:]) == 0; "
+    script += "print(*{name.partition('.')[0] for name in sys.modules})"
+    command = [sys.executable, "-c", script, *map(str, words)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    return set(told.stdout.splitlines()[-1].split())
+
+
 def digests(run: Path) -> dict[str, str]:
     places = [run / "tasks", run / "tables", run / "predictions"]
     files = [file for place in places for file in place.rglob("*") if file.is_file()]
@@ -90,6 +100,7 @@ def test_a_study_of_reports_from_manifest_to_tables(
     before = digests(run)
     capsys.readouterr()
     assert lymphct("crossval", run) == 0  # nothing is left
+    assert loaded_by("crossval", run) & {"torch", "SimpleITK", "numba", "matplotlib", "sklearn"} == set()
     assert lymphct(*begin) == 0
     assert digests(run) == before
     assert lymphct("study", "show", run, "--json") == 0

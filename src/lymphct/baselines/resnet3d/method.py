@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -19,6 +20,7 @@ from lymphct.core.evidence import Evidence, require_out_of_fold
 from lymphct.core.leakage import Fitted, require_unseen
 from lymphct.learning import training
 from lymphct.learning.devices import chosen_device
+from lymphct.learning.keeping import FORGET, Keep, followed
 from lymphct.learning.training import best_weights
 from lymphct.metastasis.heads import Judge, fit_judge
 from lymphct.metastasis.prediction import status_quality
@@ -32,12 +34,14 @@ class BoxHead:
     Attributes:
         settings: of the status network: width, batches, augmentation, optimiser.
         kinetics: start weights of the backbone; None for a random start.
+        keep: takes the states of the training, gives back the last one of an interrupted one.
         device: where the network learns and judges.
 
     """
 
     settings: MetastasisSettings
     kinetics: Weights | None = None
+    keep: Keep = FORGET
     device: str = "auto"
 
     def require_weights_that_fit(self) -> None:
@@ -65,25 +69,30 @@ class BoxHead:
         network = network.to(chosen_device(self.device))
         sampler = BoxSampler(box_cases(train), self.settings.sampling, self.settings.augmentation, seed)
         judged = box_cases(validation)
-        for record in training.train(
+        course = partial(
+            training.train,
             network,
             sampler.batch,
             box_loss,
             self.settings.training,
             validate=(lambda now: _quality(now, judged)) if judged else None,
-        ):
-            last = record
-        network.load_state_dict(best_weights(last.state))
+        )
+        state = followed(course, self.settings.training, self.keep, "ResNet3D-18")
+        network.load_state_dict(best_weights(state))
         judge = fit_judge(_Score(network), validation)
         return Fitted(judge.value, judge.patients | frozenset(item.patient for item in train))
 
 
 def resnet3d(
-    settings: MetastasisSettings, kinetics: Weights | None = None, *, device: str = "auto"
+    settings: MetastasisSettings,
+    kinetics: Weights | None = None,
+    *,
+    keep: Keep = FORGET,
+    device: str = "auto",
 ) -> StatusMethod:
     """Return ResNet3D-18; a random start is said in its name, and so in every table."""
     start = "" if kinetics is not None else " (random start)"
-    head = BoxHead(settings=settings, kinetics=kinetics, device=device)
+    head = BoxHead(settings=settings, kinetics=kinetics, keep=keep, device=device)
     return StatusMethod(
         name=f"ResNet3D-18{start}", needs=("crop",), fit=head.fit, require=head.require_weights_that_fit
     )

@@ -15,9 +15,11 @@ from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.nodes.features import FEATURES
 from lymphct.patients.prediction_files import installed_versions
+from lymphct.study.keeping import Checkpoints, Sparing
 from lymphct.study.nested.building import MASKS, NOTHING, PREDICTIONS, TABLES, VOLUMES
 from lymphct.study.nested.findings import found_in_tested
 from lymphct.study.nested.first_table import node_volumes
+from lymphct.study.nested.guard import Artefacts
 from lymphct.study.nested.judging import Judged, judged_in_fold
 from lymphct.study.nested.mask_tables import mask_tables
 from lymphct.study.nested.materials import (
@@ -43,7 +45,7 @@ def judge(materials: Materials, task: Task, doing: Doing) -> None:
         str(task.arguments["variant"]),
     )
     nested = plan.outer_folds[fold - 1]
-    views = _Views(materials, fold, variant)
+    views = _Views(materials, materials.artefacts, fold, variant)
     train, validation = (
         [item for patient in ids if (item := views.learned_from(patient)) is not None]
         for ids in (nested.roles.train, nested.roles.validation)
@@ -54,7 +56,8 @@ def judge(materials: Materials, task: Task, doing: Doing) -> None:
         None if place is None else read_pretrained(Path(place)).tensors
         for place in (plan.kinetics, plan.imagenet)
     )
-    method = methods(plan.config.baselines, kinetics, imagenet)[name](plan.config.metastasis)
+    keep = Sparing(Checkpoints.open(doing.scratch, resume=True))
+    method = methods(plan.config.baselines, kinetics, imagenet, keep)[name](plan.config.metastasis)
     found = judged_in_fold(method, train, validation, asked, seed=plan.seed)
     write_json(doing.folder / JUDGED_FILE, _judged_record(found, plan, method.name))
 
@@ -64,6 +67,7 @@ class _Views:
     """Patients as the cascades of an outer fold see them."""
 
     materials: Materials
+    artefacts: Artefacts
     fold: int
     variant: str
 
@@ -79,7 +83,7 @@ class _Views:
         for cascade in self._cascades:
             part = cascade.part(plan)
             if patient in part.test or not part.test:
-                return self.materials.artefacts.evidence(cascade, COHORT, patient)
+                return self.artefacts.evidence(cascade, COHORT, patient)
         return None
 
     def asked(self, patient: str) -> list[Evidence]:
@@ -87,8 +91,7 @@ class _Views:
         if self.variant == NOTHING:
             return [self._bare(patient)]
         cohort = self.materials.plan.patients[patient].cohort
-        artefacts = self.materials.artefacts
-        found = [artefacts.evidence(cascade, cohort, patient) for cascade in self._cascades]
+        found = [self.artefacts.evidence(cascade, cohort, patient) for cascade in self._cascades]
         return [item for item in found if item is not None]
 
     def _bare(self, patient: str) -> Evidence:

@@ -5,7 +5,7 @@ and each asks for whom it is to be used.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,10 +35,14 @@ LEARNED_FILE: Final = "learned.json"
 
 @dataclass(frozen=True, slots=True)
 class Artefacts:
-    """The results of a study that is under way."""
+    """The results of a study that is under way.
+
+    Whom the networks of a cascade know is read once: a judge asks it for every patient.
+    """
 
     run: Path
     plan: NestedPlan
+    _known: dict[str, FittedOn] = field(default_factory=dict, compare=False, repr=False)
 
     def place(self, name: str) -> Path:
         """Return the folder of a task's result."""
@@ -93,8 +97,7 @@ class Artefacts:
 
         folder = self.place(f"bundle.{cascade.name}") / BUNDLE
         declared = self._declared(cascade)
-        seen = read_bundle(folder).info.fitted_on_anybody
-        _require_unseen((seen,), [name for name in patients if name not in declared])
+        _require_unseen((self._seen(cascade),), [name for name in patients if name not in declared])
         return models_in(folder, device)
 
     def evidence(self, cascade: CascadeRole, cohort: str, patient: str) -> Evidence | None:
@@ -109,12 +112,18 @@ class Artefacts:
         folder = self.place(f"examine.{cascade.name}.{cohort}") / patient
         if not (folder / EVIDENCE_FILE).exists():
             return None
-        info = read_bundle(self.place(f"bundle.{cascade.name}") / BUNDLE).info
-        found = stored_evidence(folder, self.plan.patients[patient].clinical, info.fitted_on_anybody)
+        found = stored_evidence(folder, self.plan.patients[patient].clinical, self._seen(cascade))
         if patient in self._declared(cascade):
             return replace(found, fitted_on=NOBODY)
         found.fitted_on.require_unseen(patient)
         return found
+
+    def _seen(self, cascade: CascadeRole) -> FittedOn:
+        """Return everybody whom a network of a cascade learned from."""
+        if cascade.name not in self._known:
+            info = read_bundle(self.place(f"bundle.{cascade.name}") / BUNDLE).info
+            self._known[cascade.name] = info.fitted_on_anybody
+        return self._known[cascade.name]
 
     def _declared(self, cascade: CascadeRole) -> frozenset[str]:
         """Return whom a cascade may see although they taught it: `--features paper`, said in every table."""

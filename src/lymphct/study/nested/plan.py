@@ -1,6 +1,7 @@
 """What a nested cross-validation is, as `study.json` keeps it: who is in which fold, with which settings."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -147,7 +148,7 @@ class NestedPlan(BaseModel):
             msg = f"not a plan of ours: {error.errors()[0]['msg']}"
             raise InputError(msg, code="E_PLAN", cure="begin a new study") from error
 
-    @property
+    @cached_property
     def outer_folds(self) -> tuple[NestedFold, ...]:
         """The folds, outer and inner."""
         return tuple(

@@ -1,6 +1,7 @@
 """A nested cross-validation in its folder: what each task is made from, and who does it."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ _SHARED: Final = ("imaging", "registration", "attention", "cascade")
 """Groups of settings on which every network depends."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NestedWork:
     """What the tasks of a study mean; nothing that computes is loaded before a task is done."""
 
@@ -80,13 +81,18 @@ class NestedWork:
             labels=label_scheme(self.plan.labels),
         )
 
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """The plan as `study.json` has it: every task is asked for some of it."""
+        return self.plan.model_dump(mode="json")
+
     def recipe(self, task: Task) -> Recipe:
         """Return what a task is made from, besides the results before it."""
         return Recipe(settings=self._settings(task), code=_CODE[task.kind])
 
     def _settings(self, task: Task) -> dict[str, JSON]:
         plan, arguments = self.plan, dict(task.arguments)
-        fields: Any = plan.model_dump(mode="json")
+        fields = self._facts
         if task.kind == "prepare":  # the files count, too: `holds`
             return {**arguments, **self.preparation.settings}
         if task.kind == "report":

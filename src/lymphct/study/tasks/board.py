@@ -92,6 +92,10 @@ class Board:
         """The tasks."""
         return self.work.graph
 
+    def twin(self) -> "Board":
+        """Return a board for another thread that begins with what this one has seen."""
+        return Board(self.run, self.work, set(self._done), dict(self._keys))
+
     def place(self, name: str) -> Path:
         """Return the folder of a task's result."""
         return self.run / TASKS / name

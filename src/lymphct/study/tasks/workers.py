@@ -190,7 +190,9 @@ def run_here(run: Path, open_study: Open, hands: Hands, told: Told | None = None
     """
     board = Board(run, open_study(run))
     board.forget_failures()
-    with looking(_Watch(Board(run, board.work), told)):
+    if all(map(board.is_done, board.graph)):
+        return
+    with looking(_Watch(board.twin(), told)):
         if hands.jobs == 1:
             _all_that_is_left(board, hands.devices)
         else:
