@@ -58,8 +58,8 @@ class Work(Protocol):
         """Its tasks."""
 
     @property
-    def threads(self) -> int:
-        """Threads of the numerics in each task: sums depend on how many add them up."""
+    def threads(self) -> int | None:
+        """Threads of the numerics in each task: sums depend on how many add them up; None = all."""
 
     def recipe(self, task: Task) -> Recipe:
         """Return what a task makes its result from, besides the results of the tasks before it."""
