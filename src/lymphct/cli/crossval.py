@@ -1,17 +1,16 @@
-"""`lymphct crossval` and `lymphct study show`: a nested cross-validation, here, on a cluster, by jobs."""
+"""`lymphct crossval`: a nested cross-validation, here, on a cluster, by jobs."""
 
-import json
 import logging
 import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
-from lymphct.cli.context import GLOBALS, chosen_config, counted, duration
-from lymphct.cli.options import AsJson, DryRun, Labels
+from lymphct.cli.context import GLOBALS, chosen_config, counted
+from lymphct.cli.options import DryRun, Labels
 from lymphct.cli.train import started
 from lymphct.core.terms import StageName
 
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from lymphct.study.tasks.workers import Hands
 
 logger = logging.getLogger(__name__)
+
+THIS_PROGRAM: Final = (sys.executable, "-c", "from lymphct.cli.main import run; run()")
+"""Words that begin a command line of ours wherever this Python is found."""
 
 
 class Folds(StrEnum):
@@ -44,11 +46,8 @@ class Plan(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("crossval")(crossval)
-    group = typer.Typer(help="A study under way.", no_args_is_help=True)
-    group.command("show")(show)
-    app.add_typer(group, name="study")
 
 
 def crossval(
@@ -122,7 +121,11 @@ def crossval(
     dry_run: DryRun = False,
     cluster: Annotated[
         str | None,
-        typer.Option(help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT."),
+        typer.Option(
+            help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT; or "
+            "slurm:partition=P,gpus=1,hours=24, which submits the tasks by submitit and prints the id of the "
+            "job array."
+        ),
     ] = None,
 ) -> None:
     """Cross-validate the cascade and the methods it is compared with; prints the folder of the tables."""
@@ -178,6 +181,8 @@ def crossval(
         _do_one(run, task, hands)
     elif plan is not None:
         _write_plan(run, plan)
+    elif cluster is not None and cluster.partition(":")[0] == "slurm":
+        _submit(run, cluster)
     else:
         _do_all(run, hands, cluster)
 
@@ -301,47 +306,21 @@ def _write_plan(run: Path, plan: Plan) -> None:
     from lymphct.study.tasks.board import Board
     from lymphct.study.tasks.exporting import write_plan
 
-    words = [sys.executable, "-c", "from lymphct.cli.main import run; run()"]
-    typer.echo(str(write_plan(Board(run, open_nested(run)), plan.value, shlex.join(words))))
+    typer.echo(str(write_plan(Board(run, open_nested(run)), plan.value, shlex.join(THIS_PROGRAM))))
+
+
+def _submit(run: Path, cluster: str) -> None:
+    """Hand the tasks that are left over to SLURM; nobody waits for them."""
+    from lymphct.study.nested.work import open_nested
+    from lymphct.study.tasks.board import Board
+    from lymphct.study.tasks.submission import read_site, submit
+
+    site = read_site(cluster)
+    line = (*THIS_PROGRAM, "crossval", str(run.absolute()), "--next")
+    jobs = submit(Board(run, open_nested(run)), line, site)
+    typer.echo(jobs[0].job_id.partition("_")[0] if jobs else "nothing is left")
 
 
 def _told(name: str, state: str) -> None:
     if not GLOBALS.quiet:
         typer.echo(f"{name}: {state}", err=True)
-
-
-def _pace(run: Path, name: str) -> str:
-    """Say how far a training within a task is; nothing of other tasks."""
-    from lymphct.study.pulse import read_pulse
-    from lymphct.study.tasks.board import UNFINISHED
-
-    pulses = [pulse for folder in (run / UNFINISHED / name).glob("*") if (pulse := read_pulse(folder))]
-    if not pulses:
-        return ""
-    return f": iteration {pulses[-1].done} of {pulses[-1].total}, about {duration(pulses[-1].left)} to go"
-
-
-def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_json: AsJson = False) -> None:
-    """The tasks of a study, their states, hours spent and to go."""
-    from lymphct.study.nested.work import open_nested
-    from lymphct.study.tasks.board import Board, board_record
-
-    record: dict[str, Any] = board_record(Board(run, open_nested(run)))
-    if as_json:
-        typer.echo(json.dumps(record))
-        return
-    kinds: dict[str, dict[str, int]] = {}
-    for task in record["tasks"]:
-        counts = kinds.setdefault(task["kind"], {})
-        counts[task["state"]] = counts.get(task["state"], 0) + 1
-    for kind, counts in kinds.items():
-        typer.echo(f"{kind}: {', '.join(f'{count} {state}' for state, count in counts.items())}")
-    for task in record["tasks"]:
-        if task["state"] == "failed":
-            typer.echo(f"{task['id']} failed: {task['error']}")
-        elif task["state"] == "running":
-            typer.echo(f"{task['id']} is running{_pace(run, task['id'])}")
-    left = record["hours_to_go"]
-    to_go = "not known yet" if left is None else duration(left * 3600)
-    spent = duration(record["hours_spent"] * 3600)
-    typer.echo(f"{counted(len(record['tasks']), 'task')}; spent {spent}, to go {to_go}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from lymphct.cascade.stages import STAGES
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
+from lymphct.study.begun import require_no_other_study
 from lymphct.study.bundling import take_over
 from lymphct.study.few import require_few, with_some_kept_aside
 from lymphct.study.plan import PLAN_FILE, Run
@@ -18,12 +19,13 @@ from lymphct.study.request import (
     require_start_weights,
 )
 from lymphct.study.self_learning import teach_structures
-from lymphct.study.single.doing import lay_study
+from lymphct.study.single.doing import lay_study, note_parts
 from lymphct.study.single.facts import LEARNED
 from lymphct.study.single.laying import require_foreseen, start_run
 from lymphct.study.single.training import train_stage
 from lymphct.study.single.work import SplitWork, open_split
 from lymphct.study.starting import require_start_fits, start_refusals
+from lymphct.study.tasks.graph import STUDY_FILE
 from lymphct.study.tasks.one_run import run_to_end
 from lymphct.study.tasks.workers import Hands
 from lymphct.study.tumor_harvest import harvest_tumors
@@ -71,20 +73,26 @@ def train_one(request: TrainingRequest, stage: StageName, progress: Progress | N
         require_start_weights(request)
     if request.few:
         require_few(request)
+    require_no_other_study(request.folder)
     run = start_run(request, (stage,))
     if request.start_from is not None:
         _require_start(request.start_from, request, run, stage)
     if request.init is not None:
         take_over(run, read_bundle(request.init), stage)
+    _train_one(run, request, stage, progress)
+    if (run.folder / STUDY_FILE).exists():
+        note_parts(request)
+    return run.bundle
+
+
+def _train_one(run: Run, request: TrainingRequest, stage: StageName, progress: Progress | None) -> None:
     if stage is StageName.STRUCTURES and request.teaching is not None:
         teach_structures(run, request, progress)
-        return run.bundle
-    if stage is StageName.TUMOR and request.few:
+    elif stage is StageName.TUMOR and request.few:
         harvest_tumors(run, request, progress)
-        return run.bundle
-    with watched(run.folder / "stages", progress):
-        train_stage(run, stage, request)
-    return run.bundle
+    else:
+        with watched(run.folder / "stages", progress):
+            train_stage(run, stage, request)
 
 
 def _require_start(start_from: Path, request: TrainingRequest, run: Run, stage: StageName) -> None:

@@ -14,11 +14,11 @@ from lymphct.patients.preparation import labels_key, variant
 from lymphct.study.begun import foreseen_sources, require_no_other_study
 from lymphct.study.plan import PLAN_FILE, Run
 from lymphct.study.request import TrainingRequest
-from lymphct.study.single.facts import EXAMINE, FORMAT, SplitFacts, split_graph
+from lymphct.study.single.facts import EXAMINE, FORMAT, LEARNED, PREPARE, SplitFacts, split_graph
 from lymphct.study.single.laying import prepare_all, settle_run
 from lymphct.study.single.training import add_stage, examinees, run_evidence
-from lymphct.study.single.work import EXAMINED_FILE, PART_FILE, PLANNED_FILE
-from lymphct.study.tasks.board import TASKS, Doing
+from lymphct.study.single.work import EXAMINED_FILE, PART_FILE, PLANNED_FILE, open_split
+from lymphct.study.tasks.board import TASKS, Board, Doing, State
 from lymphct.study.tasks.graph import Study, Task
 from lymphct.study.tasks.receipts import PREPARED_FILE, write_receipt
 
@@ -46,6 +46,17 @@ def lay_study(request: TrainingRequest) -> None:
     graph = split_graph(foreseen_sources(request, None))
     study = Study(format=FORMAT, facts=facts.model_dump(mode="json"), graph=graph)
     study.write(request.folder)
+
+
+def note_parts(request: TrainingRequest) -> None:
+    """Give the tasks of a run their receipts of the parts that the command of a single stage has trained."""
+    board = Board(request.folder, open_split(request.folder, request))
+    done = {PREPARE, LEARNED, *read_bundle(Run.bundle_in(request.folder)).info.parts}
+    done |= {EXAMINE} if StageName.METASTASIS in done else set()
+    for name, task in board.graph.items():
+        if name in done and board.state(name) is State.READY:
+            with board.claimed(name):
+                board.do(task, request.device)
 
 
 def do_kind(request: TrainingRequest, task: Task, doing: Doing) -> None:
