@@ -16,6 +16,7 @@ from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
     from lymphct.study.nested.request import CrossvalRequest, StudyOutlook
+    from lymphct.study.tasks.submission import Site
     from lymphct.study.tasks.workers import Hands
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ def crossval(
 ) -> None:
     """Cross-validate the cascade and the methods it is compared with; prints the folder of the tables."""
     config = chosen_config()
+    site = _site(cluster)
     run = target
     if not target.is_dir():
         if out is None:
@@ -181,8 +183,8 @@ def crossval(
         _do_one(run, task, hands)
     elif plan is not None:
         _write_plan(run, plan)
-    elif cluster is not None and cluster.partition(":")[0] == "slurm":
-        _submit(run, cluster)
+    elif site is not None:
+        _submit(run, site)
     else:
         _do_all(run, hands, cluster)
 
@@ -309,13 +311,21 @@ def _write_plan(run: Path, plan: Plan) -> None:
     typer.echo(str(write_plan(Board(run, open_nested(run)), plan.value, shlex.join(THIS_PROGRAM))))
 
 
-def _submit(run: Path, cluster: str) -> None:
+def _site(cluster: str | None) -> "Site | None":
+    """Return what jobs of SLURM ask for, where the cluster is one."""
+    if cluster is None or cluster.partition(":")[0] != "slurm":
+        return None
+    from lymphct.study.tasks.submission import read_site
+
+    return read_site(cluster)
+
+
+def _submit(run: Path, site: "Site") -> None:
     """Hand the tasks that are left over to SLURM; nobody waits for them."""
     from lymphct.study.nested.work import open_nested
     from lymphct.study.tasks.board import Board
-    from lymphct.study.tasks.submission import read_site, submit
+    from lymphct.study.tasks.submission import submit
 
-    site = read_site(cluster)
     line = (*THIS_PROGRAM, "crossval", str(run.absolute()), "--next")
     jobs = submit(Board(run, open_nested(run)), line, site)
     typer.echo(jobs[0].job_id.partition("_")[0] if jobs else "nothing is left")
