@@ -25,7 +25,7 @@ from lymphct.metastasis.prediction import build_status_network, fit_status, pred
 from lymphct.metastasis.sampling import StatusCase
 from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.study.plan import Run
-from lymphct.study.single_split import run_evidence
+from lymphct.study.single.training import run_evidence
 
 FOLDS = 5
 

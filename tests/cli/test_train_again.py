@@ -11,7 +11,8 @@ import pytest
 
 from lymphct.io.images.node_masks import sidecar
 from lymphct.io.manifest import Manifest, read_manifest, write_manifest
-from lymphct.study.plan import PLAN_FILE, split_cohort
+from lymphct.study.plan import PLAN_FILE
+from lymphct.study.single.split import split_cohort
 
 Program = Callable[..., Any]
 SEED = 0

@@ -23,7 +23,7 @@ from lymphct.patients.outlook import Need
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.nnunet_folds import nnunet_folds
-from lymphct.study.plan import split_cohort
+from lymphct.study.single.split import split_cohort
 
 PATIENTS = 5
 

@@ -25,7 +25,8 @@ from lymphct.study.guiding import guided_patients, tell_tumors
 from lymphct.study.outlook import foresee_training
 from lymphct.study.plan import PatientPlan, Run
 from lymphct.study.request import TrainingRequest
-from lymphct.study.single_split import drawn_everywhere, train_all, train_one
+from lymphct.study.single.laying import drawn_everywhere
+from lymphct.study.single_split import train_all, train_one
 from lymphct.study.sources import MaskSources
 
 PATIENTS, DRAWN = 14, 4

@@ -10,7 +10,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.manifest import PatientRecord
 from lymphct.study.needs import parts_needs, require_needs
-from lymphct.study.plan import split_cohort
+from lymphct.study.single.split import split_cohort
 
 POSITIVE, NEGATIVE = NodeClass.POSITIVE, NodeClass.NEGATIVE
 

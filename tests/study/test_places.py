@@ -1,5 +1,7 @@
 """Trainings side by side go to different devices."""
 
+import re
+import socket
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,8 +69,10 @@ def test_the_processor_has_room_for_all(tmp_path: Path) -> None:
 
 
 def test_what_auto_stands_for_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    host = re.sub("[^A-Za-z0-9-]", "_", socket.gethostname())
     with free_device(tmp_path, ("auto",)):
-        assert [place.name for place in tmp_path.iterdir()] == [".device0-auto.lock"]
+        assert [place.name for place in tmp_path.iterdir()] == [f".device0-{host}-all-auto.lock"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with free_device(tmp_path, ("auto",)):
         assert not list(tmp_path.iterdir())

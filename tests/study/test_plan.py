@@ -18,7 +18,8 @@ from lymphct.imaging.settings import ImagingSettings
 from lymphct.io.manifest import PatientRecord
 from lymphct.patients.preparation import Store, variant
 from lymphct.registration.settings import RegistrationSettings
-from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan, split_cohort
+from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan
+from lymphct.study.single.split import split_cohort
 from lymphct.study.sources import MaskSources
 
 PARTS = {

@@ -29,7 +29,9 @@ from lymphct.study.keeping import Checkpoints
 from lymphct.study.plan import Run
 from lymphct.study.progress import Beat, Step
 from lymphct.study.request import TrainingRequest
-from lymphct.study.single_split import start_run, train_all, train_one, train_stage
+from lymphct.study.single.laying import start_run
+from lymphct.study.single.training import train_stage
+from lymphct.study.single_split import train_all, train_one
 
 
 def no_steps() -> list[Step | Beat]:

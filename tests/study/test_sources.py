@@ -9,7 +9,7 @@ from lymphct.cascade.settings import CascadeSettings
 from lymphct.core.terms import GUIDING_STRUCTURES, StageName, Structure
 from lymphct.io.manifest import PatientRecord
 from lymphct.study.needs import parts_needs, rare_masks
-from lymphct.study.plan import split_cohort
+from lymphct.study.single.split import split_cohort
 from lymphct.study.sources import DRAWN, MaskSources, chosen_sources, stage_missing, training_rounds
 
 AUTO = CascadeSettings()

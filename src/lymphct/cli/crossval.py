@@ -1,17 +1,15 @@
-"""`lymphct crossval` and `lymphct study show`: a nested cross-validation, here, on a cluster, by jobs."""
+"""`lymphct crossval`: a nested cross-validation, here, on a cluster, by jobs."""
 
-import json
 import logging
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from lymphct.cli.context import GLOBALS, chosen_config, counted, duration
-from lymphct.cli.options import AsJson, DryRun, Labels
+from lymphct.cli.carrying_out import Plan, do_all, do_next_task, do_one, lay_plan, site_of, submit_jobs
+from lymphct.cli.context import GLOBALS, chosen_config, counted
+from lymphct.cli.options import DryRun, Labels
 from lymphct.cli.train import started
 from lymphct.core.terms import StageName
 
@@ -36,19 +34,9 @@ class Features(StrEnum):
     PAPER = "paper"
 
 
-class Plan(StrEnum):
-    """Batch systems a study is written for."""
-
-    SBATCH = "sbatch"
-    SNAKEMAKE = "snakemake"
-
-
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("crossval")(crossval)
-    group = typer.Typer(help="A study under way.", no_args_is_help=True)
-    group.command("show")(show)
-    app.add_typer(group, name="study")
 
 
 def crossval(
@@ -122,11 +110,16 @@ def crossval(
     dry_run: DryRun = False,
     cluster: Annotated[
         str | None,
-        typer.Option(help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT."),
+        typer.Option(
+            help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT; or "
+            "slurm:partition=P,gpus=1,hours=24, which submits the tasks by submitit and prints the id of the "
+            "job array."
+        ),
     ] = None,
 ) -> None:
     """Cross-validate the cascade and the methods it is compared with; prints the folder of the tables."""
     config = chosen_config()
+    site = site_of(cluster)
     run = target
     if not target.is_dir():
         if out is None:
@@ -173,13 +166,15 @@ def crossval(
         raise typer.BadParameter(msg)
     hands = _hands(devices)
     if do_next:
-        _do_next(run, hands)
+        do_next_task(run, hands)
     elif task is not None:
-        _do_one(run, task, hands)
+        do_one(run, task, hands)
     elif plan is not None:
-        _write_plan(run, plan)
+        lay_plan(run, plan)
+    elif site is not None:
+        submit_jobs(run, site)
     else:
-        _do_all(run, hands, cluster)
+        do_all(run, hands, cluster)
 
 
 def _features(folds: Folds, features: Features | None) -> Literal["oof", "paper"]:
@@ -242,106 +237,3 @@ def _hands(devices: str | None) -> "Hands":
     from lymphct.study.places import named_devices
 
     return Hands(jobs=GLOBALS.jobs, devices=named_devices(devices))
-
-
-def _do_all(run: Path, hands: "Hands", cluster: str | None) -> None:
-    """Do what is left of a study here or on a cluster, and lay out its tables."""
-    from lymphct.study.nested.publishing import published
-    from lymphct.study.nested.work import open_nested
-
-    if cluster is None:
-        from lymphct.study.tasks.workers import run_here
-
-        run_here(run, open_nested, hands, _told)
-    else:
-        from lymphct.study.tasks.dask_cluster import run_on_dask
-
-        run_on_dask(run, open_nested, cluster, hands.devices, _told)
-    published(run)
-    typer.echo(str(run / "tables"))
-
-
-def _do_next(run: Path, hands: "Hands") -> None:
-    """Do one task, waiting for one as long as others are under way; the last one lays out the tables."""
-    from lymphct.study.nested.work import open_nested
-    from lymphct.study.tasks.board import Board, State
-    from lymphct.study.tasks.workers import partly_failed, take_next
-
-    board = Board(run, open_nested(run))
-    name = take_next(board, hands.devices)
-    is_over = all(map(board.is_done, board.graph))
-    if (name is None and not is_over) or (name is not None and board.state(name) is State.FAILED):
-        raise partly_failed(board)
-    typer.echo("nothing is left" if name is None else name)
-    _publish_if(run, is_over=is_over)
-
-
-def _do_one(run: Path, name: str, hands: "Hands") -> None:
-    """Do a task by its id."""
-    from lymphct.study.nested.work import open_nested
-    from lymphct.study.tasks.board import Board
-    from lymphct.study.tasks.workers import do_task
-
-    board = Board(run, open_nested(run))
-    do_task(board, name, hands.devices)
-    typer.echo(name)
-    _publish_if(run, is_over=all(map(board.is_done, board.graph)))
-
-
-def _publish_if(run: Path, *, is_over: bool) -> None:
-    from lymphct.study.nested.publishing import published
-
-    if is_over:
-        published(run)
-
-
-def _write_plan(run: Path, plan: Plan) -> None:
-    """Write the file of a batch system, in which this very program is called."""
-    from lymphct.study.nested.work import open_nested
-    from lymphct.study.tasks.board import Board
-    from lymphct.study.tasks.exporting import write_plan
-
-    words = [sys.executable, "-c", "from lymphct.cli.main import run; run()"]
-    typer.echo(str(write_plan(Board(run, open_nested(run)), plan.value, shlex.join(words))))
-
-
-def _told(name: str, state: str) -> None:
-    if not GLOBALS.quiet:
-        typer.echo(f"{name}: {state}", err=True)
-
-
-def _pace(run: Path, name: str) -> str:
-    """Say how far a training within a task is; nothing of other tasks."""
-    from lymphct.study.pulse import read_pulse
-    from lymphct.study.tasks.board import UNFINISHED
-
-    pulses = [pulse for folder in (run / UNFINISHED / name).glob("*") if (pulse := read_pulse(folder))]
-    if not pulses:
-        return ""
-    return f": iteration {pulses[-1].done} of {pulses[-1].total}, about {duration(pulses[-1].left)} to go"
-
-
-def show(run: Annotated[Path, typer.Argument(help="Folder of a study.")], as_json: AsJson = False) -> None:
-    """The tasks of a study, their states, hours spent and to go."""
-    from lymphct.study.nested.work import open_nested
-    from lymphct.study.tasks.board import Board, board_record
-
-    record: dict[str, Any] = board_record(Board(run, open_nested(run)))
-    if as_json:
-        typer.echo(json.dumps(record))
-        return
-    kinds: dict[str, dict[str, int]] = {}
-    for task in record["tasks"]:
-        counts = kinds.setdefault(task["kind"], {})
-        counts[task["state"]] = counts.get(task["state"], 0) + 1
-    for kind, counts in kinds.items():
-        typer.echo(f"{kind}: {', '.join(f'{count} {state}' for state, count in counts.items())}")
-    for task in record["tasks"]:
-        if task["state"] == "failed":
-            typer.echo(f"{task['id']} failed: {task['error']}")
-        elif task["state"] == "running":
-            typer.echo(f"{task['id']} is running{_pace(run, task['id'])}")
-    left = record["hours_to_go"]
-    to_go = "not known yet" if left is None else duration(left * 3600)
-    spent = duration(record["hours_spent"] * 3600)
-    typer.echo(f"{counted(len(record['tasks']), 'task')}; spent {spent}, to go {to_go}")

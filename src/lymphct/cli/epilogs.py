@@ -23,8 +23,13 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct crossval cohort.csv --out study --external other.csv --given structures,tumor --jobs 4",
         "lymphct crossval study --next",
         "lymphct crossval study --plan sbatch",
+        "lymphct crossval study --cluster slurm:partition=gpu,gpus=1,hours=24",
     ),
-    "study show": ("lymphct study show study", "lymphct study show study --json"),
+    "study show": (
+        "lymphct study show study",
+        "lymphct study show study --json",
+        "lymphct study show runs/first",
+    ),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
     "import folder": (
         "lymphct import Task07_Pancreas --dataset msd-pancreas --out cohorts/msd --jobs 4",

@@ -43,6 +43,7 @@ LIBRARIES: Final = {
 OPTIONAL: Final = {
     "pyradiomics": ("radiomics", "radiomics"),
     "dask": ("dask", "cluster"),
+    "submitit": ("submitit", "slurm"),
     "openvino": ("openvino", "openvino"),
     "convexAdam": ("convexAdam", "convexadam"),
     "nnunetv2": ("nnunetv2", "nnunet"),

@@ -23,10 +23,26 @@ from lymphct.study.request import (
     require_begun,
     require_nothing_taken_over,
 )
+from lymphct.study.single.facts import FORMAT
 from lymphct.study.sources import MaskSources, chosen_sources, stage_missing
+from lymphct.study.tasks.board import FAILURES, TASKS, UNFINISHED
+from lymphct.study.tasks.graph import STUDY_FILE, Study
 
 OURS: Final = frozenset(
-    {PLAN_FILE, TABLE_FILE, "bundle", "evidence", "prepared", "stages", SELF_LEARNING, FEW}
+    {
+        PLAN_FILE,
+        TABLE_FILE,
+        "bundle",
+        "evidence",
+        "prepared",
+        "stages",
+        SELF_LEARNING,
+        FEW,
+        STUDY_FILE,
+        TASKS,
+        UNFINISHED,
+        FAILURES,
+    }
 )
 """What a run lays into its folder."""
 NAMED: Final = 3
@@ -63,9 +79,23 @@ def _require_ours(folder: Path) -> None:
     if not folder.is_dir() or (folder / PLAN_FILE).exists():
         return
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    require_no_other_study(folder)
     strangers = sorted(names - OURS - DESKTOP_FILES)
     if strangers:
         msg = f"the folder is not empty and holds no run of ours, but for example {strangers[0][:60]}"
+        raise OutputInUseError(msg, cure="choose another --out").at(file=folder.name)
+
+
+def require_no_other_study(folder: Path) -> None:
+    """Refuse a folder in which a cross-validation lies.
+
+    Raises:
+        InputError: its `study.json` is damaged.
+        OutputInUseError: that is so.
+
+    """
+    if (folder / STUDY_FILE).exists() and Study.read(folder).format != FORMAT:
+        msg = "the folder holds a study of another kind, such as a cross-validation"
         raise OutputInUseError(msg, cure="choose another --out").at(file=folder.name)
 
 

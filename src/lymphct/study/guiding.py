@@ -3,14 +3,17 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from lymphct.cascade.description import BundleInfo
+from lymphct.cascade.fitting import Keep, fit_stage
+from lymphct.cascade.learned import Learned
 from lymphct.cascade.prepared import Prepared
+from lymphct.cascade.stages import Part, Stage, Start
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import StageName, Structure
@@ -117,6 +120,18 @@ def guided_by(patients: PreparedCohort, drawing: Drawing, roles: Roles, *, jobs:
         ),
         counts=counts,
     )
+
+
+def fit_guided(stage: Stage, seen: Guided, learned: Learned, start: Start, keep: Keep) -> Part:
+    """Train a stage on patients as it sees them; the part says how many taught it and whose masks guided it.
+
+    Raises:
+        InputError, UsageError, LeakageError, LearningStoppedError: as `fit_stage`.
+
+    """
+    part = fit_stage(stage, seen.patients, seen.roles, learned, start, keep)
+    counts: JSON = {"train": len(part.train.ids), "validation": len(part.validation.ids)}
+    return replace(part, extra={**part.extra, **seen.record, "patients": counts})
 
 
 def _words(counts: Mapping[str, int]) -> str:

@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 from lymphct.core.leakage import Roles
 from lymphct.evaluation.folds import stratified_folds
 from lymphct.io.manifest import PatientRecord
-from lymphct.study.plan import split_cohort
+from lymphct.study.single.split import split_cohort
 
 SplitKind = Literal["folds", "plan"]
 """folds: the cross-validation's; plan: the one split of `train`."""

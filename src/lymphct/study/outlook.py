@@ -35,8 +35,9 @@ from lymphct.study.lessons import (
     shares,
 )
 from lymphct.study.needs import parts_needs, require_needs
-from lymphct.study.plan import Part, PatientPlan, split_cohort
+from lymphct.study.plan import Part, PatientPlan
 from lymphct.study.request import TrainingRequest
+from lymphct.study.single.split import split_cohort
 from lymphct.study.sources import MaskSources, chosen_sources
 from lymphct.study.starting import start_refusals
 from lymphct.study.teaching import chosen_teachers

@@ -1,14 +1,16 @@
-"""Which training runs on which device, when stages are trained side by side."""
+"""Which device is free, when trainings run side by side."""
 
+import os
+import re
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from lymphct.core.errors import OutputInUseError, UsageError
+from lymphct.core.errors import HeldError, OutputInUseError, UsageError
 from lymphct.io.results.locks import exclusive_lock
-from lymphct.learning.devices import chosen_device
 
 PAUSE: Final = 0.5
 """Seconds between two looks at who is free."""
@@ -35,9 +37,6 @@ def named_devices(text: str) -> tuple[str, ...]:
 def free_device(folder: Path, devices: Sequence[str]) -> Iterator[str]:
     """Hold the first device that no other training of the run holds; wait where all are taken.
 
-    Each place is a lock file, so that trainings in other processes count, and a killed one does not. A GPU
-    takes one training, unless it is named more than once; the processor has room for all of them.
-
     Args:
         folder: of the run.
         devices: names, in the order in which they are preferred.
@@ -46,21 +45,51 @@ def free_device(folder: Path, devices: Sequence[str]) -> Iterator[str]:
         UsageError, EnvironmentProblemError: a device is unknown or not there.
 
     """
+    with ExitStack() as held:
+        yield _waited_for(folder, devices, held)
+
+
+def _waited_for(folder: Path, devices: Sequence[str], held: ExitStack) -> str:
+    while True:
+        try:
+            return take_device(folder, devices, held)
+        except HeldError:
+            time.sleep(PAUSE)
+
+
+def take_device(folder: Path, devices: Sequence[str], held: ExitStack) -> str:
+    """Hold the first device that is free.
+
+    Each place is a lock file, so that trainings in other processes count, and a killed one does not. A GPU
+    takes one training, unless it is named more than once; the processor has room for all of them.
+
+    Args:
+        folder: of the run.
+        devices: names, in the order in which they are preferred.
+        held: lets go of it.
+
+    Raises:
+        HeldError: every one is taken.
+        UsageError, EnvironmentProblemError: a device is unknown or not there.
+
+    """
+    from lymphct.learning.devices import chosen_device  # noqa: PLC0415 - loads torch, which few tasks need
+
     kinds = [chosen_device(name).type for name in devices]
     if set(kinds) == {"cpu"}:
-        yield devices[0]
-        return
-    with ExitStack() as held:
-        yield _taken(folder, devices, held)
+        return devices[0]
+    for number, device in enumerate(devices):
+        try:
+            held.enter_context(exclusive_lock(folder / _lock_of(number, device), wait=0.0))
+        except OutputInUseError:
+            continue
+        return device
+    msg = f"all of {', '.join(devices)} are taken"
+    raise HeldError(msg, cure="wait")
 
 
-def _taken(folder: Path, devices: Sequence[str], held: ExitStack) -> str:
-    while True:
-        for number, device in enumerate(devices):
-            try:
-                lock = folder / f".device{number}-{device.replace(':', '')}.lock"
-                held.enter_context(exclusive_lock(lock, wait=0.0))
-            except OutputInUseError:
-                continue
-            return device
-        time.sleep(PAUSE)
+def _lock_of(number: int, device: str) -> str:
+    """Return the name of the lock of a device: another host, or job with GPUs of its own, has others."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    named = f"{number}-{socket.gethostname()}-{visible}-{device}"
+    return f".device{re.sub('[^A-Za-z0-9-]', '_', named)}.lock"

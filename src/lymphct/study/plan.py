@@ -18,16 +18,13 @@ from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.origin import Origin
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import Phase, StageName
-from lymphct.evaluation.folds import split_for_training_all
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.imaging.settings import GRID
-from lymphct.io.manifest import PatientRecord
 from lymphct.io.results.jsonfile import read_json, write_json
 from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.preparation import Store, variant
-from lymphct.study.needs import DrawnNodes, parts_needs, rare_masks
-from lymphct.study.sources import DRAWN, MaskSources
+from lymphct.study.sources import MaskSources
 
 Part = Literal["train", "validation", "fusion_train", "fusion_validation"]
 """What a patient does in a run: teaches or chooses, for the cascade or for the status network."""
@@ -233,56 +230,6 @@ class Run:
     def stage(self, name: StageName) -> Path:
         """Folder of one stage: checkpoints, log."""
         return self.folder / "stages" / name
-
-
-def split_cohort(
-    records: Sequence[PatientRecord],
-    seed: int,
-    drawn: DrawnNodes | None = None,
-    sources: MaskSources = DRAWN,
-) -> dict[str, PatientPlan]:
-    """Assign each patient to a part: 60 % cascade, 40 % fusion, 20 % of each for validation.
-
-    Each part holds what the stages learn from, with both classes, wherever the cohort has it
-    (`needs.parts_needs`); the plan is the same whichever stage is trained first. Patients with masks that
-    others lack are in the cascade, which alone learns from masks.
-
-    Where nobody's N status is known, as in public data, nobody could teach the status network, and all are in
-    the cascade (decision 0045).
-
-    Patients whose `split` column says `test` (or anything but `train`) or that have an `exclude_reason` take
-    no part. Strata are N status and tumor site.
-
-    Args:
-        records: the cohort.
-        seed: another seed, another split.
-        drawn: classes of the drawn nodes by patient; without them identification needs nothing, and the split
-            may be another one than that of the run, which is made when the patients are prepared.
-        sources: whose masks guide stage 1.
-
-    Raises:
-        InputError: fewer than four patients are left.
-
-    """
-    taking_part = [r for r in records if r.may_teach]
-    strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
-    needs = tuple(parts_needs(taking_part, drawn, sources).values())
-    split = split_for_training_all(
-        strata, seed, needs, rare_masks(taking_part), has_fusion=has_fusion(taking_part)
-    )
-    groups: Mapping[Part, Sequence[str]] = {
-        "train": split.train,
-        "validation": split.validation,
-        "fusion_train": split.fusion_train,
-        "fusion_validation": split.fusion_validation,
-    }
-    part_of = {name: part for part, names in groups.items() for name in names}
-    return {r.patient_id: PatientPlan(part=part_of[r.patient_id], n_status=r.n_status) for r in taking_part}
-
-
-def has_fusion(records: Sequence[PatientRecord]) -> bool:
-    """Tell whether anybody could teach the status network."""
-    return any(record.n_status is not None for record in records)
 
 
 def kept_plan(folder: Path, plan: Plan) -> Plan:

@@ -17,7 +17,7 @@ from tests.study.tasks.toy_study import STEPS, ToyStudy, lay_study, open_toy
 from lymphct.core.errors import CohortPartlyFailedError, EnvironmentProblemError, UsageError
 from lymphct.io.results.store import TIMINGS_FILE
 from lymphct.study.tasks.board import TASKS, UNFINISHED, Board, State, board_record
-from lymphct.study.tasks.workers import Hands, _next, attempt, do_task, run_here, take_next
+from lymphct.study.tasks.workers import Hands, attempt, do_task, next_task, run_here, take_next
 
 ROOT = Path(__file__).parents[3]
 HERE = Hands(devices=("cpu",))
@@ -116,12 +116,12 @@ def test_a_gpu_takes_one_task_and_others_are_left_for_later(tmp_path: Path) -> N
     board = Board(run, open_toy(run))
     for chain in range(3):
         do_task(board, f"draw.{chain}", ("cpu",))
-    with _next(board, ("cuda:0", "cuda:1")) as first, _next(board, ("cuda:0", "cuda:1")) as second:
+    with next_task(board, ("cuda:0", "cuda:1")) as first, next_task(board, ("cuda:0", "cuda:1")) as second:
         assert first is not None
         assert second is not None
         assert (first.task.id, first.device) == ("walk.0", "cuda:0")
         assert (second.task.id, second.device) == ("walk.1", "cuda:1")
-        with _next(board, ("cuda:0", "cuda:1")) as third:
+        with next_task(board, ("cuda:0", "cuda:1")) as third:
             assert third is None
     assert board.states()["walk.0"] is State.READY  # held, and let go of
 

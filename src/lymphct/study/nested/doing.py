@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from lymphct.cascade.evidence import EvidenceSettings, evidence_from, look_at
 from lymphct.cascade.examination import Given
-from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, new_description
 from lymphct.cascade.stages import CASCADE, STAGES, Part, Start, Weights
@@ -20,15 +19,15 @@ from lymphct.core.leakage import NOBODY, Roles
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import Bundle, PartInfo, read_bundle, write_bundle
 from lymphct.io.results.fingerprints import code_version
-from lymphct.io.results.jsonfile import JSON, write_json
-from lymphct.io.results.made import Recipe, key_of, made
+from lymphct.io.results.jsonfile import write_json
+from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import DONE_FILE
 from lymphct.learning.devices import chosen_device
 from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.guided import Drawing, network_key
 from lymphct.patients.preparation import prepare_patient
 from lymphct.study.evidence import write_evidence
-from lymphct.study.guiding import Guided, guided_by
+from lymphct.study.guiding import Guided, fit_guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
 from lymphct.study.nested.ending import judge, measure_nodes, predict, report, score_masks, tabulate
 from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, write_learned
@@ -36,7 +35,6 @@ from lymphct.study.nested.materials import (
     LOGS,
     LOST_FILE,
     MEASURED_FILE,
-    PREPARED_FILE,
     Materials,
     cascade_of,
 )
@@ -45,6 +43,7 @@ from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan
 from lymphct.study.nested.seen import keeps_seen, write_seen
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
+from lymphct.study.tasks.receipts import PREPARED_FILE, write_receipt
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +57,14 @@ def do_kind(materials: Materials, task: Task, doing: Doing) -> None:
 
 
 def _prepare(materials: Materials, task: Task, doing: Doing) -> None:
-    keys: dict[str, JSON] = {}
+    images: dict[str, Path] = {}
     names: Any = task.arguments["patients"]
     for name in names:
         try:
-            images = prepare_patient(materials.records[name], materials.preparation)
+            images[name] = prepare_patient(materials.records[name], materials.preparation)
         except InputError as error:
             raise error.at(patient=name) from error.__cause__
-        keys[name] = key_of(images)
-    write_json(doing.folder / PREPARED_FILE, keys)
+    write_receipt(doing.folder / PREPARED_FILE, images)
 
 
 def _learn(materials: Materials, task: Task, doing: Doing) -> None:
@@ -97,9 +95,7 @@ def _train(materials: Materials, task: Task, doing: Doing) -> None:
     if stage.name is StageName.NODES and plan.sources.networks:
         seen = _guided(materials, cascade, roles, doing.device)
     keep = Checkpoints.open(doing.scratch, resume=True)
-    part = fit_stage(stage, seen.patients, seen.roles, learned, start, keep)
-    counts: JSON = {"train": len(part.train.ids), "validation": len(part.validation.ids)}
-    part = replace(part, extra={**part.extra, **seen.record, "patients": counts})
+    part = fit_guided(stage, seen, learned, start, keep)
     _write_parts(doing.folder, plan, learned, {stage.name: part})
     log = materials.run / LOGS / f"{task.id}.jsonl"
     with suppress(OSError):  # nothing depends on it

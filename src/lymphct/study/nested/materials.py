@@ -12,7 +12,6 @@ from lymphct.study.nested.guard import Artefacts
 from lymphct.study.nested.plan import CascadeRole, NestedPlan
 from lymphct.study.tasks.graph import Task
 
-PREPARED_FILE: Final = "prepared.json"
 JUDGED_FILE: Final = "judged.json"
 VOLUMES_FILE: Final = "volumes.json"
 MEASURED_FILE: Final = "measured.json"

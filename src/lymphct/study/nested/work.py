@@ -5,17 +5,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from lymphct.core.errors import InputError
 from lymphct.core.terms import StageName
 from lymphct.io.images.labels import label_scheme
 from lymphct.io.manifest import PatientRecord
 from lymphct.io.manifests import read_manifests
-from lymphct.io.results.jsonfile import JSON, read_json
-from lymphct.io.results.made import Recipe, key_of
+from lymphct.io.results.jsonfile import JSON
+from lymphct.io.results.made import Recipe
 from lymphct.patients.preparation import Preparation, is_prepared
 from lymphct.study.nested.plan import COHORT, FORMAT, OF_PATCHES, CascadeRole, NestedPlan
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Graph, Study, Task
+from lymphct.study.tasks.receipts import PREPARED_FILE, still_stands
 
 _CODE: Final = {
     "prepare": ("patients.preparation",),
@@ -147,15 +147,10 @@ class NestedWork:
         """Tell whether the prepared images are still those a task made, of files that did not change."""
         if task.kind != "prepare":
             return True
-        try:
-            keys: Any = read_json(folder / "prepared.json")
-            return all(
-                key == key_of(self.preparation.store.place(name))
-                and is_prepared(self.records[name], self.preparation)
-                for name, key in keys.items()
-            )
-        except (InputError, KeyError):
-            return False
+        names: Any = task.arguments["patients"]
+        return still_stands(folder / PREPARED_FILE, self.preparation.store.place) and all(
+            is_prepared(self.records[name], self.preparation) for name in names
+        )
 
     def make(self, task: Task, doing: Doing) -> None:
         """Do a task."""

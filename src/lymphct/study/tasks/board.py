@@ -58,8 +58,8 @@ class Work(Protocol):
         """Its tasks."""
 
     @property
-    def threads(self) -> int:
-        """Threads of the numerics in each task: sums depend on how many add them up."""
+    def threads(self) -> int | None:
+        """Threads of the numerics in each task: sums depend on how many add them up; None = all."""
 
     def recipe(self, task: Task) -> Recipe:
         """Return what a task makes its result from, besides the results of the tasks before it."""
@@ -222,31 +222,26 @@ class Board:
             yield
 
 
-def seconds_to_go(board: Board, states: Mapping[str, State]) -> float | None:
+def to_go(board: Board, states: Mapping[str, State]) -> tuple[float, tuple[str, ...]]:
     """Return the seconds of work that are left, each task as long as the mean of its kind so far.
 
-    None while a kind of which something is left has not been seen yet.
+    Kinds of which nothing has been done yet are not in the seconds; they come second.
     """
     taken: dict[str, list[float]] = {}
     for name, state in states.items():
         spent = board.seconds(name) if state is State.DONE else None
         if spent is not None:
             taken.setdefault(board.graph[name].kind, []).append(spent)
-    total = 0.0
-    for name, state in states.items():
-        if state is not State.DONE:
-            known = taken.get(board.graph[name].kind)
-            if known is None:
-                return None
-            total += sum(known) / len(known)
-    return total
+    left = [board.graph[name].kind for name, state in states.items() if state is not State.DONE]
+    seconds = sum(sum(taken[kind]) / len(taken[kind]) for kind in left if kind in taken)
+    return seconds, tuple(kind for kind in dict.fromkeys(left) if kind not in taken)
 
 
 def board_record(board: Board) -> dict[str, JSON]:
     """Return the tasks with their states, hours spent and to go, for `--json`."""
     states = board.states()
     spent = [board.seconds(name) or 0.0 for name, state in states.items() if state is State.DONE]
-    left = seconds_to_go(board, states)
+    left, not_seen = to_go(board, states)
     tasks: list[JSON] = [
         {
             "id": name,
@@ -263,5 +258,7 @@ def board_record(board: Board) -> dict[str, JSON]:
         "tasks": tasks,
         "states": counts,
         "hours_spent": round(sum(spent) / 3600, 4),
-        "hours_to_go": None if left is None else round(left / 3600, 4),
+        "hours_to_go": None if not_seen else round(left / 3600, 4),
+        "hours_to_go_seen": round(left / 3600, 4),
+        "kinds_not_seen": [*not_seen],
     }

@@ -1,9 +1,6 @@
 """Who does the tasks of a study: this process, several here, or any number anywhere that share the disk."""
 
 import logging
-import os
-import re
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,9 +17,9 @@ from lymphct.core.errors import (
     UsageError,
 )
 from lymphct.io.processes import map_patients
-from lymphct.io.results.locks import exclusive_lock
 from lymphct.io.results.tail import looking
 from lymphct.io.threads import settle_threads
+from lymphct.study.places import take_device
 from lymphct.study.tasks.board import Board, Open, State
 from lymphct.study.tasks.graph import Task
 
@@ -51,61 +48,35 @@ class Hands:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class Taken:
+    """A task that is held, and the device on which its networks run."""
+
     task: Task
     device: str
 
 
 @contextmanager
-def _next(board: Board, devices: Sequence[str]) -> Iterator[_Taken | None]:
+def next_task(board: Board, devices: Sequence[str]) -> Iterator[Taken | None]:
     """Hold the first ready task, with a device where it needs one; None where there is none to be had."""
     with ExitStack() as held:
         yield _claimed(board, devices, held)
 
 
-def _claimed(board: Board, devices: Sequence[str], held: ExitStack) -> _Taken | None:
+def _claimed(board: Board, devices: Sequence[str], held: ExitStack) -> Taken | None:
     for name, task in board.graph.items():
         if board.state(name) is not State.READY:
             continue
         with ExitStack() as attempt:
             try:
-                device = _free_device(board.run, devices, attempt) if task.needs_device else devices[0]
+                device = take_device(board.run, devices, attempt) if task.needs_device else devices[0]
                 attempt.enter_context(board.claimed(name))
             except HeldError:
                 continue
             if board.is_done(name) or board.failure(name):  # somebody was quicker
                 continue
             held.enter_context(attempt.pop_all())
-            return _Taken(task, device)
+            return Taken(task, device)
     return None
-
-
-def _free_device(run: Path, devices: Sequence[str], held: ExitStack) -> str:
-    """Hold the first device that is free; the processor always is.
-
-    Raises:
-        HeldError: every one is taken.
-
-    """
-    from lymphct.learning.devices import chosen_device  # noqa: PLC0415 - loads torch, which few tasks need
-
-    if {chosen_device(name).type for name in devices} == {"cpu"}:
-        return devices[0]
-    for number, device in enumerate(devices):
-        try:
-            held.enter_context(exclusive_lock(run / _device_lock(number, device), wait=0.0))
-        except OutputInUseError:
-            continue
-        return device
-    msg = f"all of {', '.join(devices)} are taken"
-    raise HeldError(msg, cure="wait")
-
-
-def _device_lock(number: int, device: str) -> str:
-    """Return the name of the lock of a device: another host, or job with GPUs of its own, has others."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
-    named = f"{number}-{socket.gethostname()}-{visible}-{device}"
-    return f".device{re.sub('[^A-Za-z0-9-]', '_', named)}.lock"
 
 
 def attempt(board: Board, task: Task, device: str) -> State:
@@ -134,7 +105,7 @@ def take_next(board: Board, devices: Sequence[str]) -> str | None:
     """
     settle_threads(board.work.threads)
     while True:
-        with _next(board, devices) as taken:
+        with next_task(board, devices) as taken:
             if taken is not None:
                 attempt(board, taken.task, taken.device)
                 return taken.task.id
@@ -164,7 +135,7 @@ def do_task(board: Board, name: str, devices: Sequence[str]) -> None:
             raise UsageError(msg, code="E_TASK_ORDER", cure=f"do {missing[0]} first")
         try:
             with ExitStack() as held:
-                device = _free_device(board.run, devices, held) if task.needs_device else devices[0]
+                device = take_device(board.run, devices, held) if task.needs_device else devices[0]
                 held.enter_context(board.claimed(name))
                 if attempt(board, task, device) is State.FAILED:
                     raise partly_failed(board)
