@@ -63,7 +63,7 @@ def main() -> None:
     run = Run.open(given.run, given.work)
     evidence = run_evidence(run, device="cpu")
     taught = [evidence[name] for name in run.plan.ids("fusion_train") if name in evidence]
-    cases = status_cases(taught, settings.volume)
+    cases = status_cases(taught, settings)
     truth = np.array([case.n_status for case in cases])
     found = out_of_fold(cases, settings, given.seed)
     volumes = [case.volume for case in cases]

@@ -126,7 +126,7 @@ def test_the_status_network_learns_from_training_and_decides_on_validation_patie
 def test_the_network_learns_from_patients_with_status_and_tumor(caplog: pytest.LogCaptureFixture) -> None:
     group = [evidence(0, 4.0, 1), evidence(1, 4.0, None), evidence(2, 4.0, 0, has_tumor=False)]
     with caplog.at_level("INFO", logger="lymphct.metastasis.heads"):
-        (case,) = status_cases(group, "largest")
+        (case,) = status_cases(group, QUICK)
     assert (case.patient, case.volume, case.n_status) == ("case0", 4.0, 1)
     assert [record.getMessage() for record in caplog.records] == [
         "case2: no tumor found, left out of the status training"
@@ -141,7 +141,7 @@ def test_the_largest_node_is_known_beside_the_volume_the_network_is_given(
     both = replace(
         one, nodes=(*one.nodes, *other.nodes), features=np.concatenate([one.features, other.features])
     )
-    (case,) = status_cases([both], kind)
+    (case,) = status_cases([both], QUICK.model_copy(update={"volume": kind}))
     assert (case.volume, case.largest_volume) == (volume, 5.0)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from torch import Tensor
 
@@ -41,6 +42,21 @@ def tumor_alone(
 def nodes_alone(settings: MetastasisSettings) -> StatusMethod:
     """Return ClsbyLNSeg: the volume of the largest positive node (Sec. IV-E)."""
     return StatusMethod(name="ClsbyLNSeg", needs=("nodes",), fit=HEADS["largest_volume"](settings).fit)
+
+
+HEAD_TITLES: Final = {
+    "max_probability": "nodes: highest probability",
+    "noisy_or": "nodes: noisy-OR",
+    "expected_count": "nodes: expected count",
+    "node_set": "nodes: set network",
+    "node_graph": "nodes: graph network",
+}
+"""Heads that judge by lymph nodes alone, beside ClsbyLNSeg → as tables print them. Not from the paper."""
+
+
+def by_head(settings: MetastasisSettings, head: str) -> StatusMethod:
+    """Return the method that judges by a head of `HEAD_TITLES`."""
+    return StatusMethod(name=HEAD_TITLES[head], needs=("nodes",), fit=HEADS[head](settings).fit)
 
 
 def nodes_without_attention(settings: MetastasisSettings) -> StatusMethod:

@@ -1,10 +1,13 @@
 """Every method by name; one more is one function and one line here (Tab. VI, Tab. VII)."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from lymphct.baselines.cascade_methods import (
+    HEAD_TITLES,
     Weights,
+    by_head,
     combined,
     nodes_alone,
     nodes_without_attention,
@@ -51,6 +54,7 @@ def methods(
         "nodes_without_attention": nodes_without_attention,
         "nodes": nodes_alone,
         "combined": lambda status: combined(status, imagenet, keep),
+        **{f"nodes_{head.removeprefix('node_')}": partial(by_head, head=head) for head in HEAD_TITLES},
         "permuted_labels": lambda status: permuted_labels(status, imagenet, keep),
         "node_count": lambda _: NODE_COUNT,
         "tumor_volume": lambda _: TUMOR_VOLUME,

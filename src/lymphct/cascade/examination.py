@@ -99,7 +99,7 @@ def examine(
         nodes = find_nodes(ct, attention, given, models) if used or given.nodes else no_nodes(ct)
     with watch.stage(StageName.IDENTIFICATION):
         nodes = call_nodes(ct, nodes, models)  # Sec. III-A.2
-        nodes = flag_implausible(measure_nodes(nodes, ct, guiding), ct.venous)
+        nodes = flag_implausible(measure_nodes(nodes, ct, guiding, tumor), ct.venous)
     return Findings(
         ct=ct,
         structures=structures,

@@ -229,7 +229,7 @@ def _identification_cases(material: Material, ids: Sequence[str], _start: Start)
 
 
 def _status_cases(material: Material, ids: Sequence[str], start: Start) -> Sequence[Any]:
-    return status_cases(start.evidence_of(ids), material.config.metastasis.volume)
+    return status_cases(start.evidence_of(ids), material.config.metastasis)
 
 
 def _from_stage1(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it

@@ -97,6 +97,7 @@ class Node:
         short_axis: shortest diameter, mm; None where not measured.
         nearest_structure: the guiding structure closest to the centroid; None when none is present.
         distance: signed distance from the centroid to it, mm, negative inside; None likewise.
+        tumor_distance: signed distance from the centroid to the tumor; None where there is none.
         station: guess of the station (Japan Pancreas Society); empty when unknown.
         hu_arterial: mean HU in the arterial phase; None without that phase.
         hu_venous: mean HU in the venous phase; None where not measured.
@@ -113,6 +114,7 @@ class Node:
     short_axis: float | None = None
     nearest_structure: Structure | None = None
     distance: float | None = None
+    tumor_distance: float | None = None
     station: str = ""
     hu_arterial: float | None = None
     hu_venous: float | None = None

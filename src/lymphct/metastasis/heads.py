@@ -9,19 +9,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence, require_out_of_fold
 from lymphct.core.leakage import Fitted, require_unseen
-from lymphct.evaluation.classification import fit_threshold
+from lymphct.evaluation.classification import fit_threshold, require_both_classes
 from lymphct.learning.keeping import FORGET, Keep, followed
 from lymphct.learning.training import best_weights
 from lymphct.metastasis.aggregation import positive_volume
+from lymphct.metastasis.node_networks import NodeGraph, NodeSet, built, together, train_on_all
+from lymphct.metastasis.node_scores import expected_count, largest_volume, max_probability, noisy_or
+from lymphct.metastasis.node_vectors import RowStatistics, node_rows
 from lymphct.metastasis.prediction import build_status_network, fit_status, predict_status
 from lymphct.metastasis.pretrained import initialize
 from lymphct.metastasis.sampling import StatusCase
-from lymphct.metastasis.settings import MetastasisSettings, VolumeKind
+from lymphct.metastasis.settings import MetastasisSettings
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +103,11 @@ def fit_judge(score: Score, validation: Sequence[Evidence], *, least: float = fl
     return Fitted(Judge(score=score, threshold=max(fitted.value, least)), fitted.patients)
 
 
-def largest_volume(evidence: Evidence) -> float:
-    """Return the volume of the largest positive lymph node, mm³ (ClsbyLNSeg, Sec. IV-E)."""
-    return positive_volume(evidence.nodes)
+def fused_number(evidence: Evidence, settings: MetastasisSettings) -> float:
+    """Return what stands for V in Eq. 7: the volume of the positive nodes, mm³, or another number of all."""
+    if settings.fused == "volume":
+        return positive_volume(evidence.nodes, settings.volume)
+    return _NUMBERS[settings.fused](evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +152,7 @@ class StatusHead:
         require_unseen([item.patient for item in train], [item.patient for item in validation])
         network = build_status_network(self.settings, seed=seed)
         initialize(network, self.start)
-        kind = self.settings.volume
-        cases, judged = status_cases(train, kind), status_cases(validation, kind)
+        cases, judged = (status_cases(group, self.settings) for group in (train, validation))
         course = partial(fit_status, network, cases, judged, self.settings, seed=seed)
         state = followed(course, self.settings.training, self.keep, "the status network")
         network.load_state_dict(best_weights(state))
@@ -160,12 +166,12 @@ def status_score(network: nn.Module, settings: MetastasisSettings) -> Score:
     def score(evidence: Evidence) -> float | None:
         if evidence.patches is None:
             return None
-        return predict_status(network, evidence.patches, positive_volume(evidence.nodes, settings.volume))
+        return predict_status(network, evidence.patches, fused_number(evidence, settings))
 
     return score
 
 
-def status_cases(evidence: Sequence[Evidence], volume: VolumeKind) -> list[StatusCase]:
+def status_cases(evidence: Sequence[Evidence], settings: MetastasisSettings) -> list[StatusCase]:
     """Return what the status network learns from; patients without status or without a tumor are left out."""
     cases = []
     for item in evidence:
@@ -178,7 +184,7 @@ def status_cases(evidence: Sequence[Evidence], volume: VolumeKind) -> list[Statu
             StatusCase(
                 patient=item.patient,
                 patches=item.patches,
-                volume=positive_volume(item.nodes, volume),
+                volume=fused_number(item, settings),
                 n_status=item.clinical.n_status,
                 largest=largest_volume(item),
             )
@@ -186,8 +192,65 @@ def status_cases(evidence: Sequence[Evidence], volume: VolumeKind) -> list[Statu
     return cases
 
 
+@dataclass(frozen=True, slots=True)
+class NodeHead:
+    """A head that learns from all lymph nodes of a patient (`node_networks`). Not from the paper.
+
+    Attributes:
+        kind: of network.
+        settings: of the status; those of its nodes count.
+
+    """
+
+    kind: type[NodeSet] | type[NodeGraph]
+    settings: MetastasisSettings
+
+    def fit(
+        self, train: Sequence[Evidence], validation: Sequence[Evidence], *, seed: int = 0
+    ) -> Fitted[Judge]:
+        """Train the network on training patients; choose the threshold on validation patients.
+
+        Raises:
+            InputError: training or validation patients are not of both classes.
+            LeakageError: models behind the evidence learned from the patient, or one has two roles.
+
+        """
+        require_out_of_fold([*train, *validation])
+        require_unseen([item.patient for item in train], [item.patient for item in validation])
+        known = sorted(
+            (item for item in train if item.clinical.n_status is not None), key=lambda item: item.patient
+        )
+        labels = [int(item.clinical.n_status or 0) for item in known]
+        require_both_classes(np.array(labels, dtype=bool))
+        settings = self.settings.nodes
+        statistics = RowStatistics.of([node_rows(item) for item in known])
+        network = built(self.kind, settings, seed=seed)
+        examples = [self.kind.example(item, statistics, settings) for item in known]
+        train_on_all(network, examples, labels, settings, seed=seed)
+
+        def score(evidence: Evidence) -> float:
+            with torch.no_grad():
+                seen = together([self.kind.example(evidence, statistics, settings)])
+                return float(torch.sigmoid(network(seen)))
+
+        judge = fit_judge(score, validation)
+        return Fitted(judge.value, judge.patients | frozenset(item.patient for item in train))
+
+
+_NUMBERS: Final[Mapping[str, Callable[[Evidence], float]]] = {
+    "max_probability": max_probability,
+    "noisy_or": noisy_or,
+    "expected_count": expected_count,
+}
+"""What may stand for V in Eq. 7 besides a volume."""
+
 HEADS: Final[Mapping[str, Callable[[MetastasisSettings], PatientHead]]] = {
     "largest_volume": lambda _: Rule(largest_volume, least=1.0),  # a patient without a positive node is N-
+    "max_probability": lambda _: Rule(max_probability),
+    "noisy_or": lambda _: Rule(noisy_or),
+    "expected_count": lambda _: Rule(expected_count),
+    "node_set": lambda settings: NodeHead(NodeSet, settings),
+    "node_graph": lambda settings: NodeHead(NodeGraph, settings),
     "status_network": StatusHead,
 }
 """Every head by name; one more is one more line."""

@@ -88,6 +88,30 @@ class StatusTrainingSettings(ClassifierTrainingSettings):
     code takes such an average, the value is nnU-Net's."""
 
 
+Fused = Literal["volume", "max_probability", "noisy_or", "expected_count"]
+"""Which number of the lymph nodes stands for the patient in Eq. 7."""
+
+
+class NodeNetworkSettings(Settings):
+    """Networks that judge a patient by all nodes: `node_set`, `node_graph`. Not from the paper."""
+
+    hidden_features: PositiveInt = 16
+    """Features of a node within the network. Not stated in the paper."""
+    rounds: PositiveInt = 2
+    """Rounds of messages of the graph. Not stated in the paper."""
+    reach: PositiveFloat = 30.0
+    """mm over which the tie between two nodes, or of a node to the tumor, falls to 1/e. Not stated in the
+    paper."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the features that are left out in training. Not stated in the paper."""
+    iterations: PositiveInt = 200
+    """Steps, each on all training patients. Not stated in the paper."""
+    learning_rate: PositiveFloat = 5e-3
+    """Of AdamW. Not stated in the paper."""
+    weight_decay: NonNegativeFloat = 0.1
+    """Of AdamW. Not stated in the paper."""
+
+
 class MetastasisSettings(Settings):
     """The LN-metastasis status of a patient (Sec. III-B)."""
 
@@ -96,6 +120,11 @@ class MetastasisSettings(Settings):
     volume: VolumeKind = "largest"
     """Which volume of the positive nodes is fused: that of the largest (Eq. 7); the paper also evaluates the
     mean and the total."""
+    fused: Fused = "volume"
+    """Which number of the nodes is fused: `volume`, of the positive ones (Eq. 7). Not stated in the paper:
+    the highest probability, 1 − Π(1 − p), or Σp of all nodes."""
+    nodes: NodeNetworkSettings = NodeNetworkSettings()
+    """Of heads that judge by all nodes. Not stated in the paper."""
     network: StatusNetworkSettings = StatusNetworkSettings()
     """Parts and sizes of the network (Sec. III-B)."""
     sampling: StatusSamplingSettings = StatusSamplingSettings()

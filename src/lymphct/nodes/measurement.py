@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial import ConvexHull, distance
 
-from lymphct.core.arrays import BoolArray, LabelArray
+from lymphct.core.arrays import BoolArray, DoubleArray, LabelArray
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.volume import Volume
@@ -14,22 +14,26 @@ from lymphct.nodes.proximity import Surroundings, find_surroundings
 from lymphct.nodes.stations import guess_station, nearest_structure
 
 
-def measure_nodes(nodes: NodeMap, ct: Multiphase, structures: Volume) -> NodeMap:
+def measure_nodes(nodes: NodeMap, ct: Multiphase, structures: Volume, tumor: Volume | None = None) -> NodeMap:
     """Fill in volume, center, short axis, mean HU of each phase, nearest guiding structure and station.
 
-    All images share the grid of the instance map. Class, probability and a station that is already known
-    stay as they are.
+    With a mask of the tumor, the distance to it as well. All images share the grid of the instance map.
+    Class, probability and a station that is already known stay as they are.
 
     Raises:
-        GeometryMismatchError: CT or structures lie on another grid.
+        GeometryMismatchError: CT, structures or tumor lie on another grid.
 
     """
     nodes.instances.require_same_grid(ct.venous, name="node map", reference="venous phase")
     structures.require_same_grid(nodes.instances, name="structures", reference="node map")
+    if tumor is not None:
+        tumor.require_same_grid(nodes.instances, name="tumor", reference="node map")
     measured = _measure_voxels(nodes, ct)
     points = np.array([node.center for node in measured], dtype=np.float64).reshape(-1, 3)
     around = find_surroundings(structures, points)
     placed = tuple(_place(node, row, around) for row, node in enumerate(measured))
+    if tumor is not None:
+        placed = _off_tumor(placed, points, tumor)
     return NodeMap(instances=nodes.instances, nodes=placed)
 
 
@@ -97,3 +101,12 @@ def _place(node: Node, row: int, around: Surroundings) -> Node:
         return replace(node, nearest_structure=None, distance=None)
     station = node.station or guess_station(node.center, around.distances[row], around.extents)
     return replace(node, nearest_structure=nearest[0], distance=nearest[1], station=station)
+
+
+def _off_tumor(nodes: tuple[Node, ...], points: DoubleArray, tumor: Volume) -> tuple[Node, ...]:
+    mask = tumor.with_array((tumor.array > 0).astype(np.uint8))
+    distances = find_surroundings(mask, points).distances[:, 0]  # the tumor is structure 1 of this map
+    return tuple(
+        replace(node, tumor_distance=float(mm) if np.isfinite(mm) else None)
+        for node, mm in zip(nodes, distances, strict=True)
+    )
