@@ -18,9 +18,9 @@ from lymphct.metastasis.heads import (
     StatusHead,
     fit_judge,
     head_named,
-    largest_volume,
     status_cases,
 )
+from lymphct.metastasis.node_scores import largest_volume
 from lymphct.metastasis.settings import (
     MetastasisSettings,
     StatusNetworkSettings,

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from lymphct.cascade.description import BundleInfo
-from lymphct.cascade.fitting import Keep, fit_stage
+from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.stages import Part, Stage, Start
@@ -22,6 +22,7 @@ from lymphct.io.models.loading import load_models, models_in
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.devices import chosen_device
+from lymphct.learning.keeping import Keep
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.guidance import Guidance
 from lymphct.patients.guided import Drawing, GuidedCohort, network_key, network_masks
