@@ -1,7 +1,7 @@
 """From what the cascade sees in a patient to the evidence a head judges (Sec. III-B)."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,8 +21,9 @@ from lymphct.cascade.sight import CHANNELS
 from lymphct.core.arrays import FloatArray
 from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence
-from lymphct.core.patient import UNKNOWN
+from lymphct.core.patient import UNKNOWN, Multiphase
 from lymphct.core.terms import Phase, StageName
+from lymphct.core.volume import Volume
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.learning.channels import network_channels
 from lymphct.metastasis.settings import PatchSettings
@@ -31,6 +32,8 @@ from lymphct.nodes.features import node_features
 
 logger = logging.getLogger(__name__)
 
+RadiomicsOf = Callable[[Multiphase, Volume, RadiomicsSettings], dict[str, float]]
+"""CT, tumor mask and settings → features by name, as `radiomics_features`."""
 NOTHING: Final = Given()
 """As for a new patient of whom there are images alone."""
 
@@ -96,8 +99,23 @@ def look_at(
     return examine(patient.ct, given, models, settings.attention, Stopwatch())
 
 
-def evidence_from(patient: Prepared, found: Findings, models: Models, settings: EvidenceSettings) -> Evidence:
-    """Return what the patient level may judge by, out of what was seen in a patient."""
+def evidence_from(
+    patient: Prepared,
+    found: Findings,
+    models: Models,
+    settings: EvidenceSettings,
+    radiomics: RadiomicsOf = radiomics_features,
+) -> Evidence:
+    """Return what the patient level may judge by, out of what was seen in a patient.
+
+    Args:
+        patient: who.
+        found: by the models.
+        models: by whom.
+        settings: how.
+        radiomics: measures the tumor; one that remembers saves doing so for every cascade.
+
+    """
     evidence = replace(
         evidence_of(found, models, settings.patches), patient=patient.patient_id, clinical=patient.clinical
     )
@@ -105,7 +123,9 @@ def evidence_from(patient: Prepared, found: Findings, models: Models, settings: 
         return evidence
     return replace(
         evidence,
-        radiomics=None if settings.radiomics is None else _radiomics(found, settings.radiomics, patient),
+        radiomics=None
+        if settings.radiomics is None
+        else _measured(radiomics, found, settings.radiomics, patient),
         crop=None if settings.box is None else status_box(found, settings.box, models),
     )
 
@@ -152,12 +172,14 @@ def _fill(found: Findings, intensity: Intensity) -> list[float]:
     ]
 
 
-def _radiomics(found: Findings, settings: RadiomicsSettings, patient: Prepared) -> dict[str, float] | None:
+def _measured(
+    radiomics: RadiomicsOf, found: Findings, settings: RadiomicsSettings, patient: Prepared
+) -> dict[str, float] | None:
     if found.ct.arterial is None:
         logger.info("%s: no arterial phase, no radiomics", patient.patient_id)
         return None
     try:
-        return radiomics_features(found.ct, found.tumor, settings)
+        return radiomics(found.ct, found.tumor, settings)
     except InputError as error:
         if error.code != TOO_SMALL:
             raise

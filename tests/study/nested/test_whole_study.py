@@ -1,14 +1,13 @@
 """`crossval` of forty phantoms, from their images to every table, by every method that can run here."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from lymphct.baselines.radiomics.features import radiomics_features
 from lymphct.baselines.table import METHODS
 from lymphct.cli import commands
 from lymphct.cli.main import exit_code, new_app
@@ -63,19 +62,6 @@ def lymphct(*words: object) -> int:
     return exit_code(app, [str(word) for word in words])
 
 
-def remembered(make: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
-    """Make the features of a tumor once: where it is given they are alike for every cascade, and slow."""
-    known: dict[bytes, dict[str, float]] = {}
-
-    def features(ct: Any, tumor: Any, settings: Any) -> dict[str, float]:
-        key = b"".join(array.tobytes() for array in (ct.arterial.array, ct.venous.array, tumor.array))
-        if key not in known:
-            known[key] = make(ct, tumor, settings)
-        return known[key]
-
-    return features
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("whole")
@@ -94,9 +80,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Done:
     words = ["crossval", own, "--external", others, "--out", run, "--config", "phantom_nano"]
     words += ["--given", "structures,tumor", "--inner", "2", "--threads", "1", "--device", "cpu"]
     words += [word for setting in QUICK for word in ("--set", setting)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lymphct.cascade.evidence.radiomics_features", remembered(radiomics_features))
-        assert lymphct(*words) == 0  # without --methods: every one that can run
+    assert lymphct(*words) == 0  # without --methods: every one that can run
     return Done(run, read_manifest(own), read_manifest(others))
 
 

@@ -69,6 +69,7 @@ def _before(folder: Path) -> NestedPlan | None:
         FAILURES,
         "prepared",
         "logs",
+        "radiomics",
         "plan",
         TABLES,
         PREDICTIONS,

@@ -29,12 +29,14 @@ from lymphct.patients.preparation import prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.guiding import Guided, fit_guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
+from lymphct.study.kept_radiomics import KeptRadiomics
 from lymphct.study.nested.ending import judge, measure_nodes, predict, report, score_masks, tabulate
 from lymphct.study.nested.guard import BUNDLE, LEARNED_FILE, write_learned
 from lymphct.study.nested.materials import (
     LOGS,
     LOST_FILE,
     MEASURED_FILE,
+    RADIOMICS,
     Materials,
     cascade_of,
 )
@@ -185,12 +187,13 @@ def _examine(materials: Materials, task: Task, doing: Doing) -> None:
     asked: Any = plan.extras.get(cascade.variant, ())  # needs of methods, as the table of methods has them
     settings = EvidenceSettings.of(plan.settings(cascade.variant), asked)
     patients, lost = materials.patients, {}
+    kept = KeptRadiomics(materials.run / RADIOMICS)
     tested = set(plan.outer_folds[cascade.fold - 1].outer.test) if cohort == COHORT else set()
     for name in names:
 
         def write(folder: Path, patient: StoredPatient) -> None:
             found = look_at(patient, models, settings, _given(plan, patient))
-            write_evidence(folder, evidence_from(patient, found, models, settings))
+            write_evidence(folder, evidence_from(patient, found, models, settings, kept))
             if patient.patient_id in tested:
                 write_json(folder / MEASURED_FILE, measured(patient, found, models, plan.given))
                 if keeps_seen(cascade):

@@ -20,6 +20,8 @@ LOST_FILE: Final = "lost.json"
 """Patients who could not be examined, with the reason."""
 LOGS: Final = "logs"
 """Folder of the run that keeps the log of each training."""
+RADIOMICS: Final = "radiomics"
+"""Folder of the run that keeps the features of each tumor mask."""
 
 
 @dataclass(frozen=True, slots=True)
