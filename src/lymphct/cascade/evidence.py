@@ -104,7 +104,7 @@ def evidence_from(
     found: Findings,
     models: Models,
     settings: EvidenceSettings,
-    radiomics: RadiomicsOf = radiomics_features,
+    radiomics: RadiomicsOf | None = None,
 ) -> Evidence:
     """Return what the patient level may judge by, out of what was seen in a patient.
 
@@ -113,7 +113,7 @@ def evidence_from(
         found: by the models.
         models: by whom.
         settings: how.
-        radiomics: measures the tumor; one that remembers saves doing so for every cascade.
+        radiomics: measures the tumor; one that remembers saves doing so for every cascade. None measures.
 
     """
     evidence = replace(
@@ -173,13 +173,13 @@ def _fill(found: Findings, intensity: Intensity) -> list[float]:
 
 
 def _measured(
-    radiomics: RadiomicsOf, found: Findings, settings: RadiomicsSettings, patient: Prepared
+    radiomics: RadiomicsOf | None, found: Findings, settings: RadiomicsSettings, patient: Prepared
 ) -> dict[str, float] | None:
     if found.ct.arterial is None:
         logger.info("%s: no arterial phase, no radiomics", patient.patient_id)
         return None
     try:
-        return radiomics(found.ct, found.tumor, settings)
+        return (radiomics or radiomics_features)(found.ct, found.tumor, settings)
     except InputError as error:
         if error.code != TOO_SMALL:
             raise
