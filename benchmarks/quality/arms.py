@@ -125,7 +125,9 @@ def _probability(
 
 
 def _nodes_of(probability: Volume, settings: NodeSegmentationSettings) -> NodeMap:
-    return find_instances(probability, threshold=settings.threshold, min_volume=settings.min_volume)
+    return find_instances(
+        probability, threshold=settings.threshold, min_volume=settings.min_volume, growth=settings.growth
+    )
 
 
 def _compared(called: NodeMap, subject: Subject) -> dict[str, JSON]:
@@ -144,7 +146,9 @@ def _with_sweep(probability: Volume, subject: Subject, settings: NodeSegmentatio
     """Compare at the network's own threshold, and count true and false positives and misses along `SWEEP`."""
     sweep: list[JSON] = []
     for threshold in SWEEP:
-        swept = find_instances(probability, threshold=threshold, min_volume=settings.min_volume)
+        swept = find_instances(
+            probability, threshold=threshold, min_volume=settings.min_volume, growth=settings.growth
+        )
         m = match_instances(swept.instances.array, subject.nodes.instances.array)
         sweep.append([m.true_positives, m.false_positives, m.false_negatives])
     return {**_compared(_nodes_of(probability, settings), subject), "sweep": sweep}

@@ -45,7 +45,7 @@ def node_candidates(
     """
     matches: dict[Point, list[InstanceMatches]] = {point: [] for point in grid}
     for probability, truth in _node_probabilities(network, settings, material, ids):
-        for point, matched in _matches(probability, truth, grid):
+        for point, matched in _matches(probability, truth, grid, settings.growth):
             matches[point].append(matched)
         del probability, truth
     return [
@@ -54,15 +54,16 @@ def node_candidates(
 
 
 def _matches(
-    probability: Volume, truth: Volume, grid: Sequence[Point]
+    probability: Volume, truth: Volume, grid: Sequence[Point], growth: float | None
 ) -> Iterator[tuple[Point, InstanceMatches]]:
     """Yield what each candidate finds in a patient, in the box where anything can be found or missed."""
-    seen = (probability.array > min(threshold for threshold, _ in grid)) | (truth.array > 0)
+    least = min(threshold for threshold, _ in grid) / (growth or 1.0)
+    seen = (probability.array >= least) | (truth.array > 0)
     i, j, k = lit_box(seen) or (slice(0, 1),) * 3
     start, size = (i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start)
     part, drawn = crop_volume(probability, start, size), crop_volume(truth, start, size)
     for threshold, min_volume in grid:
-        found = find_instances(part, threshold=threshold, min_volume=min_volume)
+        found = find_instances(part, threshold=threshold, min_volume=min_volume, growth=growth)
         yield (threshold, min_volume), match_instances(found.instances.array, drawn.array)
 
 

@@ -9,14 +9,27 @@ from lymphct.core.patient import Node, NodeMap
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
 from lymphct.imaging.components import find_components
+from lymphct.nodes.growth import grown
 
 
-def find_instances(probability: Volume, *, threshold: float = 0.5, min_volume: float = 30.0) -> NodeMap:
+def find_instances(
+    probability: Volume, *, threshold: float = 0.5, min_volume: float = 30.0, growth: float | None = None
+) -> NodeMap:
     """Split the voxels above `threshold` into nodes of at least `min_volume` mm³.
 
     Nodes are numbered from 1, the largest first; equal sizes in scan order (k fastest). Volume and center
     are filled in.
+
+    Args:
+        probability: of each voxel, 0 to 1.
+        threshold: above which a voxel belongs to a node; with `growth` the peak of a node lies above it.
+        min_volume: mm³.
+        growth: a node grows from its peak down to peak/growth (`growth.grown`); None for one threshold.
+
     """
+    if growth is not None:
+        labels = grown(probability.array, peak=threshold, ratio=growth)
+        return _nodes_of(probability.with_array(labels), min_volume)
     return _nodes_of(probability.with_array(probability.array > threshold), min_volume)
 
 

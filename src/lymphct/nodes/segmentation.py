@@ -55,6 +55,11 @@ def predict_node_probability(
 def segment_nodes(
     network: NodeNetwork, image: Multiphase, attention: Volume, settings: NodeSegmentationSettings
 ) -> NodeMap:
-    """Find the lymph nodes of a patient: probability, threshold, 26-connected components (Sec. III-A.1)."""
+    """Find the lymph nodes of a patient: probability, threshold, 26-connected components (Sec. III-A.1).
+
+    With `settings.growth` each node grows from its peak instead.
+    """
     probability = predict_node_probability(network, image, attention, settings)
-    return find_instances(probability, threshold=settings.threshold, min_volume=settings.min_volume)
+    return find_instances(
+        probability, threshold=settings.threshold, min_volume=settings.min_volume, growth=settings.growth
+    )

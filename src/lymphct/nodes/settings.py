@@ -1,8 +1,8 @@
 """Settings of both stages: segmentation (Sec. III-A.1) and identification of lymph nodes (Sec. III-A.2)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from lymphct.core.settings import Edge, Settings
 from lymphct.learning.settings import (
@@ -42,6 +42,9 @@ class NodeSegmentationSettings(SegmentationTrainingSettings):
     min_volume: NonNegativeFloat = 30.0
     """Smaller nodes are dropped, mm³. Not stated in the paper; chosen with the threshold on validation
     patients where a bundle says so."""
+    growth: Annotated[float, Field(gt=1)] | None = None
+    """A node grows from its peak, which lies above `threshold`, down to peak/growth; None: every voxel above
+    `threshold`. Not stated in the paper; None (decision 0050)."""
     choose_operating_point: bool = True
     """Choose threshold and smallest node on validation patients, unless `cascade.choose_thresholds` is off
     for all stages. Not stated in the paper; off in the preset `paper`."""
