@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -40,6 +40,7 @@ def plainly(probability: np.ndarray, peak: float, ratio: float) -> set[frozenset
     return {frozenset(voxels) for _, voxels in nodes}
 
 
+@settings(deadline=None)
 @given(
     arrays.arrays(np.float32, (4, 5, 6), elements=st.sampled_from([n / 64 for n in range(65)])),
     st.sampled_from([0.125, 0.25, 0.5, 0.75]),
