@@ -1,5 +1,6 @@
 """One nano cohort and one tiny training run, made once for all tests of the workflow."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.request import TrainingRequest
 from lymphct.study.single_split import train_all
+
+# Imported first by a test, it would close the handlers of pytest (`study.tasks.submission`).
+os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
 
 PATIENTS = 12
 

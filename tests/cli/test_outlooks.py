@@ -14,7 +14,7 @@ from lymphct.cascade import patient as cascade_patient
 from lymphct.io.manifest import Manifest, read_manifest, write_manifest
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.results.store import locked
-from lymphct.patients import preparation
+from lymphct.patients import preparing
 
 Program = Callable[..., Any]
 NANO = ("--config", "phantom_nano")
@@ -43,8 +43,8 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         monkeypatch.setattr(owner, name, call)
 
     counting(torch.nn.Module, "__call__")
-    counting(preparation, "read_patient")
-    counting(preparation, "align")
+    counting(preparing, "read_patient")
+    counting(preparing, "align")
     counting(cascade_patient, "align")
     return counted
 

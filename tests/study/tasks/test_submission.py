@@ -1,6 +1,7 @@
 """The jobs that submitit starts do the study and give the same bytes."""
 
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -120,3 +121,28 @@ def test_without_submitit_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
     run = lay_study(tmp_path / "run")
     with pytest.raises(EnvironmentProblemError, match=r"submitit is not installed .*lymphct.slurm"):
         submit(Board(run, open_toy(run)), WORDS, read_site("slurm"))
+
+
+IMPORTING = """\
+import logging, sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from lymphct.study.tasks.submission import _executor, read_site
+
+handler = logging.FileHandler(Path(sys.argv[1], "log"))
+logging.getLogger().addHandler(handler)
+_executor(SimpleNamespace(run=Path(sys.argv[1])), replace(read_site("slurm:hours=1"), executor="debug"))
+logging.getLogger().warning("still here")
+assert handler in logging.getLogger().handlers
+assert not logging.getLogger("submitit").handlers
+"""
+
+
+def test_importing_submitit_leaves_our_logging_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.delenv("SUBMITIT_LOG_LEVEL")
+    words = [sys.executable, "-c", IMPORTING, str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "log").read_text() == "still here\n"

@@ -1,6 +1,7 @@
 """The tasks of a study as jobs of SLURM, handed over by submitit (extra `slurm`); nobody waits for them."""
 
 import logging
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ SLURM: Final = "slurm"
 JOBS: Final = "jobs"
 """Folder within the plan of a study that receives what jobs say."""
 
+_SILENT: Final = "SUBMITIT_LOG_LEVEL"
 _NUMBERS: Final[Mapping[str, tuple[str, int]]] = {
     "hours": ("timeout_min", 60),
     "gpus": ("gpus_per_node", 1),
@@ -119,6 +121,8 @@ def submit(board: Board, words: Sequence[str], site: Site) -> tuple[Any, ...]:
 
 
 def _executor(board: Board, site: Site) -> Any:  # noqa: ANN401 - a type of submitit
+    # Otherwise it sets up logging anew when it is imported, which closes everybody's handlers.
+    os.environ.setdefault(_SILENT, "NOCONFIG")
     try:
         submitit: Any = import_module("submitit")  # an extra
     except ImportError as missing:
