@@ -30,6 +30,9 @@ from benchmarks.side_by_side import write_record
 
 from lymphct.cascade.settings import Config
 from lymphct.core.terms import StageName
+from lymphct.evaluation.segmentation import dice
+from lymphct.imaging.preprocess import resample_labels
+from lymphct.io.images.reading import read_volume
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.settings import load_config
 from lymphct.patients.harvest_steps import Finding
@@ -76,7 +79,8 @@ def main() -> None:
         folder = given.folder or Path(spare)
         records = cohort(given, folder / "cohort")
         scores, counts = arms(given, records, folder)
-    text = told(scores, counts)
+        taught = masks_that_taught(folder)
+    text = told(scores, counts, taught)
     print(text)
     if given.markdown is not None:
         given.markdown.write_text(text, encoding="utf-8")
@@ -91,6 +95,7 @@ def main() -> None:
             for patient, values in found.items()
         ]
         rows.append({"difference": middle, "low": low, "high": high, **counts})
+        rows += [{"taught": name, "dice": value} for name, value in taught.items()]
         write_record(given.json, options=options, rows=rows)
 
 
@@ -187,6 +192,22 @@ def arms(
     return {**read_scores(folder), **scores}, counts
 
 
+def masks_that_taught(folder: Path) -> dict[str, float]:
+    """Return the Dice of each harvested mask, as it lies on the venous phase, with the hidden truth."""
+    hidden = {
+        record.patient_id: record.tumor for record in read_manifest(folder / "cohort" / "cohort.csv").patients
+    }
+    found = {}
+    for place in sorted((folder / "few" / "few" / "warped").iterdir()):
+        truth = hidden.get(place.name)
+        if truth is None or not (place / "tumor.nii.gz").exists():
+            continue
+        drawn = read_volume(truth)
+        taught = resample_labels(read_volume(place / "tumor.nii.gz"), drawn.geometry)
+        found[place.name] = dice(taught.array == 1, drawn.array > 0)
+    return found
+
+
 def read_scores(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, dict[str, float]]] = {}
     with (folder / TABLE_FILE).open(encoding="utf-8", newline="") as stream:
@@ -196,7 +217,7 @@ def read_scores(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     return found
 
 
-def told(scores: Scores, counts: Mapping[str, int]) -> str:
+def told(scores: Scores, counts: Mapping[str, int], taught: Mapping[str, float]) -> str:
     """Return a Markdown table of medians and quartiles, and the paired difference."""
     lines = [
         "| network | found | " + " | ".join(MEASURES.values()) + " |",
@@ -215,6 +236,12 @@ def told(scores: Scores, counts: Mapping[str, int]) -> str:
         f"after the harvest − few alone: {middle:+.3f} ({low:+.3f} to {high:+.3f}). "
         f"Better with the harvest: {'yes' if low > 0 else 'no'}."
     )
+    if taught:
+        tenth, quartile, median = np.percentile(list(taught.values()), (10, 25, 50))
+        sentence += (
+            f" Dice of the {len(taught)} masks moved to the venous phase: median {median:.2f}, lower "
+            f"quartile {quartile:.2f}, nine of ten above {tenth:.2f}."
+        )
     return "\n".join([*lines, "", sentence, ""])
 
 

@@ -13,6 +13,7 @@ from benchmarks import tumor_harvest
 from lymphct.study.harvest_table import FINAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "tumor-few.md"
+TAUGHT = {"p1": 0.5, "p2": 0.7, "p3": 0.9}
 COUNTS = {"drawn": 8, "harvested": 40, "chosen_by": 2, "test": 20}
 
 
@@ -30,18 +31,19 @@ def test_the_difference_is_that_of_the_same_patients(gain: float, word: str) -> 
     assert low == pytest.approx(gain)
     assert middle == pytest.approx(gain)
     assert high == pytest.approx(gain)
-    text = tumor_harvest.told(scores(gain), COUNTS)
+    text = tumor_harvest.told(scores(gain), COUNTS, TAUGHT)
     assert f"Better with the harvest: {word}." in text
     assert f"after the harvest − few alone: {gain:+.3f} ({gain:+.3f} to {gain:+.3f})" in text
     assert "| few drawn masks alone | 20 of 20 | " in text
     assert "teacher (arterial" not in text  # it was not scored
+    assert "Dice of the 3 masks moved to the venous phase: median 0.70" in text
 
 
 def test_patients_in_whom_nothing_is_found_count_for_dice_alone() -> None:
     found = scores(0.1)
     for values in list(found[FINAL].values())[:5]:
         values.update(dice=0.0, asd=float("nan"), hd=float("nan"))
-    text = tumor_harvest.told(found, COUNTS)
+    text = tumor_harvest.told(found, COUNTS, TAUGHT)
     assert "| after the harvest | 15 of 20 | " in text
     assert "| 9.000 (9.000 to 9.000) |" in text
 
