@@ -79,7 +79,7 @@ def best_at(monkeypatch: pytest.MonkeyPatch, threshold: float, min_volume: float
     def probability(_network: object, image: Multiphase, _attention: Volume, _settings: object) -> Volume:
         return image.venous
 
-    def found(_probability: Volume, **point: float) -> SimpleNamespace:
+    def found(_probability: Volume, **point: Any) -> SimpleNamespace:
         return SimpleNamespace(instances=SimpleNamespace(array=(point["threshold"], point["min_volume"])))
 
     def scored(matches: list[tuple[float, float]]) -> SimpleNamespace:
@@ -102,7 +102,10 @@ def test_of_all_operating_points_the_one_of_the_highest_f_is_chosen(
         current.append(str(len(current)))
         return image.venous
 
-    def found(_probability: Volume, *, threshold: float, min_volume: float) -> SimpleNamespace:
+    def found(
+        _probability: Volume, *, threshold: float, min_volume: float, growth: float | None
+    ) -> SimpleNamespace:
+        assert growth is None
         seen.append((current[-1], threshold, min_volume))
         return SimpleNamespace(instances=SimpleNamespace(array=(threshold, min_volume)))
 

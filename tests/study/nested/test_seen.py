@@ -14,12 +14,13 @@ from lymphct.cascade.examination import Findings
 from lymphct.config import Config
 from lymphct.core.errors import LeakageError
 from lymphct.core.patient import IMPLAUSIBLE
-from lymphct.io.manifest import Manifest
-from lymphct.io.models.bundles import read_bundle
+from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import write_json
 from lymphct.patients.dataset import StoredPatient
+from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.preparation import prepare_patient
+from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.evidence import write_evidence
 from lymphct.study.nested.examples import example_drawing
 from lymphct.study.nested.findings import found_in_tested
@@ -50,21 +51,21 @@ def examined(
 ) -> Examined:
     run = tmp_path_factory.mktemp("run")
     models = models_in(bundle, "cpu")
-    taught = read_bundle(bundle).info.fitted_on_anybody
-    names = [record.patient_id for record in cohort.patients]
-    tested = tuple(name for name in names if name not in taught)[:2]
-    settings = config.model_copy(
+    taught = tuple(record.patient_id for record in cohort.patients)
+    settings = PhantomSettings(size="nano", mode="unbiased", phase_shift=False)
+    new = PhantomCohort(folder=run / "phantoms", settings=settings, seed=77, patients=2)
+    others = read_manifest(write_phantoms(new)).patients
+    tested = tuple(record.patient_id for record in others)
+    with_grid = config.model_copy(
         update={"imaging": config.imaging.model_copy(update={"spacing": models.spacing})}
     )
-    plan = plan_of(settings, (tested,), tuple(name for name in names if name not in tested))
+    plan = plan_of(with_grid, (tested,), taught)
     materials = materials_of(run, plan)
     (run / "tasks" / "bundle.fold1").mkdir(parents=True)
     (run / "tasks" / "bundle.fold1" / BUNDLE).symlink_to(bundle)
     findings = {}
-    for record in cohort.patients:
+    for record in others:
         name = record.patient_id
-        if name not in tested:
-            continue
         patient = StoredPatient(name, prepare_patient(record, materials.preparation))
         how = EvidenceSettings()
         findings[name] = found = look_at(patient, models, how)

@@ -22,7 +22,7 @@ from lymphct.study.nested.plan import COHORT, CascadeRole
 SEEN: Final = "seen"
 """Folder within what an examination keeps of a patient."""
 LIT: Final = 0.5
-"""Attention from which a voxel counts as looked at: half-way up the ramps of Eq. 1."""
+"""Attention from which a voxel counts as looked at: half-way up the ramps."""
 STEP: Final = 2
 """Every second voxel of the attention is kept along each axis."""
 _NODES, _ATTENTION = "nodes", "attention"
