@@ -58,5 +58,5 @@ def _digest(volume: Volume) -> str:
     """Return a digest of the values and of where they lie."""
     found = hashlib.sha256(repr(volume.geometry).encode())
     found.update(str(volume.array.dtype).encode())
-    found.update(np.ascontiguousarray(volume.array))
+    found.update(np.ascontiguousarray(volume.array).data)
     return found.hexdigest()
