@@ -92,4 +92,6 @@ def test_a_claim_is_shown_where_the_whole_interval_is_on_its_side() -> None:
 
 
 def test_the_page_has_a_place_for_the_tables() -> None:
-    around_marks(PAGE)
+    before, after = around_marks(PAGE)
+    assert "benchmarks/claims.py" in before
+    assert "How each is measured" in after
