@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
 
-from benchmarks import claims
+from benchmarks import claims_judged as claims
 from benchmarks.claims_measured import Seen, at_equal_recall, best_precision, gap, gap_removed
 from benchmarks.quality.tables import around_marks
 
