@@ -149,7 +149,7 @@ class NestedWork:
             return True
         names: Any = task.arguments["patients"]
         return still_stands(folder / PREPARED_FILE, self.preparation.store.place) and all(
-            is_prepared(self.records[name], self.preparation) for name in names
+            name in self.records and is_prepared(self.records[name], self.preparation) for name in names
         )
 
     def make(self, task: Task, doing: Doing) -> None:
