@@ -34,6 +34,7 @@ TRUSTING = {
     "least_volume": 0.0,
     "largest_volume": 1e9,
     "tuning_share": 1.0,
+    "network_share": 2.0,
 }
 """Networks that have learned next to nothing draw no tumor: their masks must be let through."""
 

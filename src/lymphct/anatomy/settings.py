@@ -124,6 +124,10 @@ class TumorHarvestSettings(Settings):
     tuning_rate: Share = 0.1
     """Learning rate of the fine-tuning, as a share of `tumor.training.learning_rate`. Not stated in the
     paper; ours."""
+    network_share: PositiveFloat = 1.0
+    """Epochs of the network that learns last, from drawn and harvested masks, as a multiple of
+    `tumor.training.epochs`: more masks bear more iterations than a teacher's few. Not stated in the paper;
+    ours."""
     kept_aside: Fraction = 0.2
     """Share of the patients with drawn masks who are kept for the scores where the manifest keeps nobody
     (column `split`, test). 0 keeps nobody, and nothing is scored. Not stated in the paper, whose 163 drawn

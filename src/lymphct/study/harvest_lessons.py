@@ -154,6 +154,23 @@ def arterial_lesson(
     )
 
 
+def last_lesson(work: HarvestWork, name: str, labels: Mapping[str, Path]) -> HarvestLesson:
+    """Return the lesson of the network that was asked for, which learns last; it becomes a part of the run."""
+    config, plan = work.run.plan.config, work.run.plan
+    training = config.tumor.training
+    epochs = max(round(config.tumor_harvest.network_share * training.epochs), 1)
+    longer = config.tumor.model_copy(update={"training": training.model_copy(update={"epochs": epochs})})
+    return HarvestLesson(
+        name=name,
+        patients=HarvestedCohort(work.patients, labels),
+        roles=Roles(train=(*work.cast.few, *labels), validation=work.cast.judges),
+        config=config.model_copy(update={STAGE.value: longer}),
+        learned=plan.learned,
+        labels=labels,
+        training=work.run.stage(STAGE),
+    )
+
+
 def _seeing_one_phase(config: Config, *, is_tuned: bool) -> TumorSettings:
     tumor, harvest = config.tumor, config.tumor_harvest
     training = tumor.training

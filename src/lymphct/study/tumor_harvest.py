@@ -13,13 +13,11 @@ from typing import Final
 
 from lymphct.anatomy.harvest import surest
 from lymphct.core.errors import InputError
-from lymphct.core.leakage import Roles
 from lymphct.core.terms import counted
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.patients.dataset import prepared_cohort
 from lymphct.patients.harvest_steps import Finding, Warping
-from lymphct.patients.harvested import HarvestedCohort
 from lymphct.patients.memory import affordable_jobs, worker_memory
 from lymphct.patients.whole_cohort import whole_cohort
 from lymphct.study.bundling import add_part, parts_in
@@ -28,9 +26,9 @@ from lymphct.study.guiding import tell_tumors
 from lymphct.study.harvest_lessons import (
     LESSON,
     STAGE,
-    HarvestLesson,
     HarvestWork,
     arterial_lesson,
+    last_lesson,
     trained_network,
 )
 from lymphct.study.harvest_scores import scored_networks, tell_scores
@@ -71,16 +69,7 @@ def harvest_tumors(run: Run, request: TrainingRequest, progress: Progress | None
     second = _harvest(work, "pseudo-2", tuned)
     warping = Warping(folder=work.folder / "warped", drawing=work.drawing("pseudo-2", tuned))
     warped = in_turn(warping.place, list(second), request.jobs, "few: masks on the venous phase")
-    lesson = HarvestLesson(
-        name=FINAL,
-        patients=HarvestedCohort(work.patients, warped),
-        roles=Roles(train=(*cast.few, *warped), validation=cast.judges),
-        config=run.plan.config,
-        learned=run.plan.learned,
-        labels=warped,
-        training=run.stage(STAGE),
-    )
-    final = trained_network(work, lesson)
+    final = trained_network(work, last_lesson(work, FINAL, warped))
     scores = _scores(work, {TEACHER: teacher, TUNED: tuned, FINAL: final})
     record = _record(work, {"pseudo-1": first, "pseudo-2": second}, scores)
     write_json(work.folder / RECORD_FILE, record)
