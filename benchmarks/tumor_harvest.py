@@ -111,7 +111,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=40)
     parser.add_argument("--iterations", type=int, default=400, help="of the teacher")
     parser.add_argument(
-        "--network-share", type=float, default=1.0, help="iterations of the last network, in those of the teacher"
+        "--network-share",
+        type=float,
+        default=1.0,
+        help="iterations of the last network, in those of the teacher",
     )
     parser.add_argument("--phases", choices=("both", "venous"), default="venous", help="of the network")
     parser.add_argument("--seed", type=int, default=0)

@@ -115,6 +115,12 @@ def test_the_first_two_networks_see_the_arterial_phase_alone_and_the_last_what_w
     assert read_bundle(run.bundle).info.parts[StageName.TUMOR].architecture["phases"] == "both"
 
 
+def test_the_last_network_learns_as_long_as_its_share_says(run: Run, config: Config) -> None:
+    log = run.folder / "stages" / StageName.TUMOR / "log.jsonl"
+    epochs = config.tumor.training.epochs
+    assert len(log.read_text("utf-8").splitlines()) == TRUSTING["network_share"] * epochs
+
+
 def test_drawn_masks_win(run: Run, few: Manifest) -> None:
     names = harvested_in(run, few)
     warped = {name: run.folder / "few" / "warped" / name for name in names}
