@@ -155,7 +155,7 @@ def arterial_lesson(
 
 
 def last_lesson(work: HarvestWork, name: str, labels: Mapping[str, Path]) -> HarvestLesson:
-    """Return the lesson of the network that was asked for, which learns last; it becomes a part of the run."""
+    """Return the lesson of the network that was asked for; it learns last and becomes a part of the run."""
     config, plan = work.run.plan.config, work.run.plan
     training = config.tumor.training
     epochs = max(round(config.tumor_harvest.network_share * training.epochs), 1)

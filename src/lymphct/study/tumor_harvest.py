@@ -62,7 +62,6 @@ def harvest_tumors(run: Run, request: TrainingRequest, progress: Progress | None
         logger.info("%s: already in the bundle", STAGE)
         return
     work = _begun(run, request, progress)
-    cast = work.cast
     teacher = trained_network(work, arterial_lesson(work, TEACHER, {}))
     first = _harvest(work, "pseudo-1", teacher)
     tuned = trained_network(work, arterial_lesson(work, TUNED, first, start=teacher))
