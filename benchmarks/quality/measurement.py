@@ -22,6 +22,7 @@ from lymphct.learning.inference_settings import Precision
 from lymphct.metastasis.aggregation import positive_volume
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import identification_case
+from lymphct.nodes.features import FEATURE_SETS, node_features
 from lymphct.nodes.identification import positive_share, predict_classes
 
 PARTS: Final = ("structures", "tumor", "nodes", "identification", "metastasis")
@@ -145,13 +146,19 @@ def _stage2(subject: Subject, models: Models) -> dict[str, JSON]:
         return {}
     network, settings = models.identification.network, models.identification.settings
     image = models.view(subject.ct, StageName.IDENTIFICATION)
-    case = identification_case(subject.patient_id, network_channels(image), subject.nodes, subject.ct)
+    case = identification_case(
+        subject.patient_id,
+        network_channels(image),
+        subject.nodes,
+        subject.ct,
+        feature_set=FEATURE_SETS[settings.head.feature_set],
+    )
     share = positive_share(predict_classes(network, case, settings))
     return {
         "positive": [node.node_class is NodeClass.POSITIVE for node in subject.nodes.nodes],
         "probability": share.tolist(),
         "volume_mm3": [node.volume for node in subject.nodes.nodes],
-        "features": case.features.tolist(),
+        "features": node_features(subject.nodes, subject.ct).tolist(),
     }
 
 

@@ -36,7 +36,8 @@ from lymphct.learning.lazy_array import LazyArray
 from lymphct.learning.patches import PatchSampler
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
 from lymphct.nodes.crops import IdentificationCase, NodeSampler, cut_crop, identification_case
-from lymphct.nodes.settings import NodeSamplingSettings
+from lymphct.nodes.features import FEATURE_SETS
+from lymphct.nodes.settings import FeatureSetName, NodeSamplingSettings
 
 MakePatient = Callable[..., PreparedPatient]
 STAGES = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES)
@@ -354,20 +355,27 @@ def test_patches_are_the_same_whether_images_are_read_or_held(
     assert one.rejected == other.rejected
 
 
+@pytest.mark.parametrize("name", ["core", "robust"])
 def test_batches_of_nodes_are_bit_identical_whether_images_are_read_or_held(
-    make_patient: MakePatient,
+    name: FeatureSetName, make_patient: MakePatient
 ) -> None:
     patient = make_patient(noise=9.0)
     assert patient.nodes is not None
     image = network_channels(normalized(patient.ct, LEARNED.sight(StageName.NODES).phases))
-    held = identification_case("p0", image, patient.nodes, patient.ct, fill=FILLS)
-    lazy = identification_cases(material_of(patient), ["p0"])
+    held = identification_case(
+        "p0", image, patient.nodes, patient.ct, fill=FILLS, feature_set=FEATURE_SETS[name]
+    )
+    material = material_of(patient)
+    head = material.config.identification.head.model_copy(update={"feature_set": name})
+    stage2 = material.config.identification.model_copy(update={"head": head})
+    config = material.config.model_copy(update={"identification": stage2})
+    lazy = identification_cases(replace(material, config=config), ["p0"])
     sampling = NodeSamplingSettings(crop_size=(16, 12, 8), batch_size=4)
     one, other = (NodeSampler(cases, sampling, 2, seed=5) for cases in (lazy, [held]))
     for iteration in range(3):
         read, kept = one.batch(iteration), other.batch(iteration)
-        for name in ("image", "mask", "box", "features", "classes"):
-            assert bool((getattr(read, name) == getattr(kept, name)).all()), name
+        for part in ("image", "mask", "box", "features", "classes"):
+            assert_array_equal(getattr(read, part), getattr(kept, part), err_msg=part)
 
 
 def test_a_case_looks_at_its_own_patient_only(make_patient: MakePatient) -> None:

@@ -7,7 +7,10 @@ from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.volume import Volume
 from lymphct.imaging.crop import crop_volume
 from lymphct.nodes.features import (
+    CORE,
+    FEATURE_SETS,
     FEATURES,
+    ROBUST,
     fit_feature_statistics,
     fit_logistic_baseline,
     node_features,
@@ -99,3 +102,19 @@ def test_the_baseline_needs_both_classes(share: float) -> None:
 
 def _records(label: int, instances: Volume) -> tuple[Node, ...]:
     return (Node(label=label, volume=8.0, center=instances.geometry.origin),)
+
+
+def test_another_set_of_features_looks_beyond_the_node(nodes: NodeMap, ct: Multiphase) -> None:
+    rows = node_features(nodes, ct, FEATURE_SETS["robust"])
+    assert rows.shape == (4, len(ROBUST.names))
+    assert_allclose(rows[:, 0], node_features(nodes, ct)[:, 0])
+    without = node_features(nodes, Multiphase(venous=ct.venous), ROBUST)
+    assert np.isnan(without[:, list(ROBUST.arterial)]).all()
+    others = [n for n in range(len(ROBUST.names)) if n not in ROBUST.arterial]
+    assert_allclose(without[:, others], rows[:, others])
+
+
+def test_the_margin_ends_at_the_border_of_the_image() -> None:
+    box = (slice(0, 3), slice(4, 6), slice(8, 10))
+    assert ROBUST.reach(box, (10, 10, 10), (2.0, 2.0, 2.5)) == (slice(0, 5), slice(2, 8), slice(6, 10))
+    assert CORE.reach(box, (10, 10, 10), (2.0, 2.0, 2.5)) == box

@@ -4,6 +4,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 
 from lymphct.core.errors import InputError, ModelError
 from lymphct.core.patient import Multiphase, NodeMap
@@ -12,7 +13,7 @@ from lymphct.learning.channels import network_channels
 from lymphct.learning.settings import ClassifierTrainingSettings, UNetSettings
 from lymphct.learning.training import best_weights
 from lymphct.nodes.crops import NOT_A_NODE, POSITIVE, IdentificationCase, as_no_nodes, identification_case
-from lymphct.nodes.features import fit_logistic_baseline
+from lymphct.nodes.features import ROBUST, fit_logistic_baseline
 from lymphct.nodes.identification import (
     build_identification_network,
     fit_identification,
@@ -269,3 +270,17 @@ def test_the_defaults_are_those_of_the_paper() -> None:
     augmentation = settings.sampling.augmentation
     assert (augmentation.rotation_degrees, augmentation.scaling_probability) == (30.0, 0.0)
     assert augmentation.mirror_axes == (True, True, True)
+
+
+def test_a_network_of_robust_features_keeps_their_statistics_and_calls_every_node(
+    image: Multiphase, ct: Multiphase, nodes: NodeMap
+) -> None:
+    head = IdentificationHeadSettings(feature_set="robust", logistic_start=True)
+    settings = SETTINGS.model_copy(update={"head": head})
+    case = identification_case("p1", network_channels(image), nodes, ct, feature_set=ROBUST)
+    network = build_identification_network(settings)
+    assert list(fit_identification(network, [case], [], settings, seed=0))
+    assert network.feature_mean.shape == (len(ROBUST.names),)
+    assert_allclose(network.feature_mean.numpy(), np.nanmean(case.features, axis=0), rtol=1e-5)
+    called = identify_nodes(network, image, ct, nodes, settings)
+    assert all(node.probability is not None for node in called.nodes)

@@ -24,7 +24,7 @@ from lymphct.learning.losses import IGNORED
 from lymphct.learning.tensors import to_network
 from lymphct.learning.windows import Box, lit_box
 from lymphct.nodes.crops import IdentificationCase, class_number
-from lymphct.nodes.features import FEATURES, features_in_box
+from lymphct.nodes.features import FEATURE_SETS, features_in_box
 
 AROUND: Final = 4
 """Voxels by which the box of a lymph node grows until nothing of it lies at its faces."""
@@ -207,7 +207,7 @@ def _inside(values: AnyArray) -> AnyArray:
 def identification_cases(material: Material, ids: Sequence[str]) -> list[IdentificationCase]:
     """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2).
 
-    Of the images only the box of each node is read.
+    Of the images only the box of each node is read, with the margin that its features ask for.
 
     Raises:
         InputError: a record without a voxel in the map.
@@ -221,6 +221,8 @@ def _identification_case(material: Material, name: str) -> IdentificationCase:
     nodes = patient.node_records
     drawn, voxels = _there(patient.view("nodes")), patient.locations("nodes")
     phases = [patient.view(phase.value) for phase in CHANNELS]
+    feature_set = FEATURE_SETS[material.config.identification.head.feature_set]
+    spacing = drawn.geometry.spacing
     boxes, rows = [], []
     for node in nodes:
         if node.label not in voxels:
@@ -228,8 +230,9 @@ def _identification_case(material: Material, name: str) -> IdentificationCase:
             cure = "let records and instance map name the same nodes"
             raise InputError(msg, code="E_LABELS", cure=cure).at(patient=name)
         box = box_of_label(drawn, node.label, voxels[node.label])
-        hu = [None if phase is None else phase.read(box) for phase in phases]
-        rows.append(features_in_box(drawn.read(box) == node.label, hu, drawn.geometry.voxel_volume))
+        around = feature_set.reach(box, drawn.geometry.shape, spacing)
+        hu = [None if phase is None else phase.read(around) for phase in phases]
+        rows.append(features_in_box(drawn.read(around), node.label, hu, spacing, feature_set))
         boxes.append((box[2], box[1], box[0]))
     return IdentificationCase(
         patient=name,
@@ -238,8 +241,9 @@ def _identification_case(material: Material, name: str) -> IdentificationCase:
         boxes=tuple(boxes),
         labels=tuple(node.label for node in nodes),
         classes=tuple(class_number(node) for node in nodes),
-        features=np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)),
+        features=np.array(rows, dtype=np.float64).reshape(-1, len(feature_set.names)),
         fill=tuple(0.0 if s is None else s.fill for s in intensity),
+        feature_set=feature_set,
     )
 
 

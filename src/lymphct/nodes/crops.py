@@ -18,7 +18,7 @@ from lymphct.imaging.crop import crop
 from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
 from lymphct.learning.lazy_array import NetworkImage, NetworkLabels
 from lymphct.learning.tensors import reversed_axes, to_network
-from lymphct.nodes.features import FEATURES, node_features
+from lymphct.nodes.features import CORE, FeatureSet, node_features
 from lymphct.nodes.measurement import node_boxes
 from lymphct.nodes.settings import NodeSamplingSettings
 
@@ -41,8 +41,9 @@ class IdentificationCase:
         boxes: smallest box of each node.
         labels: number of each node.
         classes: class of each node (0 negative, 1 positive, 2 not a lymph node, −1 unknown).
-        features: (nodes, 7) `FEATURES`, NaN where missing.
+        features: (nodes, features), NaN where missing.
         fill: normalised intensity outside the image by channel, the lower clip value of each.
+        feature_set: what the features are.
 
     """
 
@@ -54,15 +55,17 @@ class IdentificationCase:
     classes: tuple[int, ...]
     features: DoubleArray
     fill: tuple[float, ...]
+    feature_set: FeatureSet = CORE
 
 
-def identification_case(
+def identification_case(  # noqa: PLR0913 - fill and feature set are keywords
     patient: str,
     channels: Sequence[Volume],
     nodes: NodeMap,
     ct: Multiphase,
     *,
     fill: Sequence[float] | None = None,
+    feature_set: FeatureSet = CORE,
 ) -> IdentificationCase:
     """Bring a patient's nodes into the order of the networks.
 
@@ -73,6 +76,7 @@ def identification_case(
         ct: HU on the same grid, for the node features.
         fill: normalised intensity outside the image by channel; by default the lowest of each channel, which
             is the lower clip value wherever there is air.
+        feature_set: what to measure of each node.
 
     Raises:
         GeometryMismatchError: an image lies on another grid.
@@ -82,7 +86,7 @@ def identification_case(
     for channel in channels:
         channel.require_same_grid(nodes.instances, name="channel", reference="node map")
     image = np.stack([to_network(channel.array.astype(np.float32, copy=False)) for channel in channels])
-    features = node_features(nodes, ct)
+    features = node_features(nodes, ct, feature_set)
     instances = to_network(nodes.instances.array)
     boxes = node_boxes(instances)
     return IdentificationCase(
@@ -94,6 +98,7 @@ def identification_case(
         classes=tuple(class_number(node) for node in nodes.nodes),
         features=features,
         fill=tuple(float(channel.min()) for channel in image) if fill is None else tuple(fill),
+        feature_set=feature_set,
     )
 
 
@@ -137,7 +142,7 @@ class NodeBatch:
         image: (b, c, k, j, i) float32.
         mask: (b, 1, k, j, i) float32, 1 within the node.
         box: (b, 2, 3) int64, first and last + 1 voxel along k, j, i.
-        features: (b, 7) float32, NaN where missing.
+        features: (b, features) float32, NaN where missing.
         classes: (b,) int64.
 
     """
@@ -197,12 +202,12 @@ def cut_crop(
 
 
 def collate(crops: Sequence[Crop], features: DoubleArray, classes: Sequence[int]) -> NodeBatch:
-    """Stack crops, features (b, 7) and classes into a batch."""
+    """Stack crops, features (b, features) and classes into a batch."""
     return NodeBatch(
         image=torch.from_numpy(np.stack([crop.image for crop in crops])),
         mask=torch.from_numpy(np.stack([crop.mask for crop in crops])[:, None].astype(np.float32)),
         box=torch.from_numpy(np.stack([crop.box for crop in crops]).astype(np.int64)),
-        features=torch.from_numpy(features.astype(np.float32).reshape(-1, len(FEATURES))),
+        features=torch.from_numpy(features.astype(np.float32)),
         classes=torch.tensor(list(classes), dtype=torch.int64),
     )
 
@@ -263,5 +268,5 @@ class NodeSampler:
         features = case.features[number].copy()
         if len(image) > 1 and rng.random() < sampling.phase_dropout:
             image[0] = 0.0  # the mean of a z-scored arterial phase
-            features[1:4] = np.nan
+            features[list(case.feature_set.arterial)] = np.nan
         return Crop(image, np.ascontiguousarray(crop.mask), crop.box), features

@@ -29,7 +29,12 @@ from lymphct.nodes.crops import (
     identification_case,
     with_known_class,
 )
-from lymphct.nodes.features import FeatureStatistics, fit_feature_statistics, fit_logistic_baseline
+from lymphct.nodes.features import (
+    FEATURE_SETS,
+    FeatureStatistics,
+    fit_feature_statistics,
+    fit_logistic_baseline,
+)
 from lymphct.nodes.instances import without_nodes
 from lymphct.nodes.network import IdentificationNetwork, MaskBranch
 from lymphct.nodes.settings import IdentificationSettings
@@ -155,7 +160,8 @@ def fit_statistics(cases: Sequence[IdentificationCase]) -> Fitted[FeatureStatist
 
     """
     ordered = sorted(cases, key=lambda case: case.patient)
-    features = np.concatenate([np.zeros((0, 7)), *(case.features for case in ordered)])
+    width = ordered[0].features.shape[1] if ordered else 0
+    features = np.concatenate([np.zeros((0, width)), *(case.features for case in ordered)])
     return fit_feature_statistics(features, [case.patient for case in ordered])
 
 
@@ -245,7 +251,8 @@ def identify_nodes(
         GeometryMismatchError: image, CT and node map lie on different grids.
 
     """
-    case = identification_case("", network_channels(image), nodes, ct)
+    feature_set = FEATURE_SETS[settings.head.feature_set]
+    case = identification_case("", network_channels(image), nodes, ct, feature_set=feature_set)
     probabilities = predict_classes(network, case, settings)
     positive = positive_share(probabilities)
     called = tuple(

@@ -9,7 +9,7 @@ from lymphct.core.arrays import Index3
 from lymphct.core.errors import InputError
 from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import LEAK, ConvNorm, UNet
-from lymphct.nodes.features import FEATURES
+from lymphct.nodes.features import FEATURE_SETS
 from lymphct.nodes.settings import HeadSettings, IdentificationHeadSettings
 
 
@@ -141,14 +141,15 @@ class IdentificationNetwork(nn.Module):
         self.unet = UNet(in_channels, unet)
         counts = self.unet.feature_counts
         learned = (sum(counts) if head.multi_scale else counts[0]) + head.mask_average * counts[0]
-        given = len(FEATURES) if head.node_features else 0
+        measured = len(FEATURE_SETS[head.feature_set].names)
+        given = measured if head.node_features else 0
         self.mask_branch = MaskBranch(counts[0]) if head.mask_branch else None
         self.classifier = nn.Sequential(
             nn.Linear(learned + given, head.hidden), nn.LeakyReLU(LEAK), nn.Linear(head.hidden, head.classes)
         )
         self.baseline = nn.Linear(given, head.classes) if given and head.logistic_start else None
-        self.register_buffer("feature_mean", torch.zeros(len(FEATURES)))
-        self.register_buffer("feature_sd", torch.ones(len(FEATURES)))
+        self.register_buffer("feature_mean", torch.zeros(measured))
+        self.register_buffer("feature_sd", torch.ones(measured))
 
     def forward(self, image: Tensor, mask: Tensor, box: Tensor, features: Tensor) -> Tensor:
         """Return logits (b, classes): negative, positive and, with three classes, not a lymph node.
@@ -157,7 +158,8 @@ class IdentificationNetwork(nn.Module):
             image: (b, c, k, j, i) crops centred on the nodes, normalised intensities.
             mask: (b, 1, k, j, i) 1 within the node.
             box: (b, 2, 3) first and last + 1 voxel of the box, along k, j, i; not empty.
-            features: (b, 7) `FEATURES` as measured, NaN where missing; a missing one becomes the mean.
+            features: (b, features) of the settings' set as measured, NaN where missing; a missing one becomes
+                the mean.
 
         """
         decoded = self.unet(image)
@@ -181,7 +183,7 @@ class IdentificationNetwork(nn.Module):
         """Let the logits be those of a logistic regression on standardised node features, until trained on.
 
         Args:
-            weights: (7,) of the logit of positive against negative.
+            weights: (features,) of the logit of positive against negative.
             intercept: of the same logit.
 
         """

@@ -13,6 +13,9 @@ from lymphct.learning.settings import (
     UNetSettings,
 )
 
+FeatureSetName = Literal["core", "robust"]
+"""Ways to measure a node (`nodes.features`)."""
+
 
 class HeadSettings(Settings):
     """How the attention map enters stage 1; the three switches make the factorial of its parts."""
@@ -60,6 +63,9 @@ class IdentificationHeadSettings(Settings):
     node_features: bool = True
     """Feed volume and HU statistics of the node's core beside the learned features. Not stated in the paper:
     instance norm discards absolute HU. Off in the preset `paper`."""
+    feature_set: FeatureSetName = "core"
+    """Which numbers: `core` volume, mean, SD and minimum of the core in both phases; `robust` shape too, and
+    density that survives partial volume. Not stated in the paper; ours (decision 0051)."""
     multi_scale: bool = False
     """Average the decoder features of every scale over the box, not of the finest alone.
     Not stated in the paper; the authors' code uses the finest."""
