@@ -38,6 +38,7 @@ RESULT_KEYS = {
     "structure_sources",
     "structure_confidence",
     "nodes_implausible",
+    "stations",
     "tumor",
     "bundle",
     "versions",
@@ -45,7 +46,8 @@ RESULT_KEYS = {
 }
 COLUMNS = (
     "node,class,probability,volume_mm3,short_axis_mm,nearest_structure,distance_mm,station,"
-    "hu_arterial,hu_venous,x_mm,y_mm,z_mm,source,class_source,flags"
+    "hu_arterial,hu_venous,x_mm,y_mm,z_mm,source,class_source,flags,"
+    "station_probability,station_candidates"
 )
 
 
@@ -154,7 +156,7 @@ def test_nodes_are_written_in_the_agreed_columns(tmp_path: Path, prediction: Pre
     place = ",".join(f"{value:.2f}" for value in first.center)
     assert (
         lines[1]
-        == f"1,negative,0.200000,{first.volume:.2f},10.00,pancreas,0.00,8a,60.0,80.0,{place},predicted,,"
+        == f"1,negative,0.200000,{first.volume:.2f},10.00,pancreas,0.00,8a,60.0,80.0,{place},predicted,,,,"
     )
     assert [line.split(",")[1] for line in lines[1:]] == ["negative", "positive", "positive"]
     assert text.endswith("\n")

@@ -98,7 +98,9 @@ class Node:
         nearest_structure: the guiding structure closest to the centroid; None when none is present.
         distance: signed distance from the centroid to it, mm, negative inside; None likewise.
         tumor_distance: signed distance from the centroid to the tumor; None where there is none.
-        station: guess of the station (Japan Pancreas Society); empty when unknown.
+        station: guess of the station (Japan Pancreas Society) unless somebody said it; empty when unknown.
+        station_shares: stations it may lie at, each with its probability, the most probable first; empty when
+            the station was said or is unknown.
         hu_arterial: mean HU in the arterial phase; None without that phase.
         hu_venous: mean HU in the venous phase; None where not measured.
         class_source: who said the class: `given` for a drawn one, `network`, `none` before identification.
@@ -116,6 +118,7 @@ class Node:
     distance: float | None = None
     tumor_distance: float | None = None
     station: str = ""
+    station_shares: tuple[tuple[str, float], ...] = ()
     hu_arterial: float | None = None
     hu_venous: float | None = None
     class_source: Source = Source.NONE
@@ -125,6 +128,11 @@ class Node:
     def is_plausible(self) -> bool:
         """Tell whether it can be a lymph node at all; no score counts one that cannot."""
         return IMPLAUSIBLE not in self.flags
+
+    @property
+    def station_probability(self) -> float | None:
+        """Return how probable the guessed station is, 0 to 1; None when it was said or is unknown."""
+        return dict(self.station_shares).get(self.station)
 
 
 IMPLAUSIBLE: Final = "implausible"

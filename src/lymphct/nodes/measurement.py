@@ -11,11 +11,12 @@ from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.volume import Volume
 from lymphct.imaging.components import Box, components_by_label
 from lymphct.nodes.proximity import Surroundings, find_surroundings
+from lymphct.nodes.station_shares import station_shares
 from lymphct.nodes.stations import guess_station, nearest_structure
 
 
 def measure_nodes(nodes: NodeMap, ct: Multiphase, structures: Volume, tumor: Volume | None = None) -> NodeMap:
-    """Fill in volume, center, short axis, mean HU of each phase, nearest guiding structure and station.
+    """Fill in volume, center, short axis, mean HU of each phase, nearest guiding structure and stations.
 
     With a mask of the tumor, the distance to it as well. All images share the grid of the instance map.
     Class, probability and a station that is already known stay as they are.
@@ -99,8 +100,11 @@ def _place(node: Node, row: int, around: Surroundings) -> Node:
     nearest = nearest_structure(around.distances[row])
     if nearest is None:
         return replace(node, nearest_structure=None, distance=None)
-    station = node.station or guess_station(node.center, around.distances[row], around.extents)
-    return replace(node, nearest_structure=nearest[0], distance=nearest[1], station=station)
+    placed = replace(node, nearest_structure=nearest[0], distance=nearest[1])
+    if node.station:  # somebody said it
+        return placed
+    place = (node.center, around.distances[row], around.extents)
+    return replace(placed, station=guess_station(*place), station_shares=station_shares(*place))
 
 
 def _off_tumor(nodes: tuple[Node, ...], points: DoubleArray, tumor: Volume) -> tuple[Node, ...]:

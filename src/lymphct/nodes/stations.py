@@ -77,11 +77,13 @@ def _around_head(center: Vector3, distances: DoubleArray, extents: Extents, stru
     is_above = center[2] > (duodenum.center[2] + duodenum.high[2]) / 2
     if is_above and distances[S.HEPATIC_ARTERY_COMMON_AND_PROPER - 1] < LIGAMENT_REACH:
         return "12"
-    if center[1] > extents[structure].center[1]:
-        return "13"
-    if structure is S.DUODENUM and distances[S.STOMACH - 1] < PYLORUS_REACH:
+    is_before = center[1] <= extents[structure].center[1]
+    if is_before and structure is S.DUODENUM and distances[S.STOMACH - 1] < PYLORUS_REACH:
         return "5" if is_above else "6"
-    return "17"
+    # Stations 13 and 17 lie on the head of the pancreas, which ends below the top of the duodenum.
+    if S.DUODENUM in extents and center[2] > duodenum.high[2]:
+        return "12"
+    return "17" if is_before else "13"
 
 
 def _around_stomach(center: Vector3, extents: Extents) -> str:

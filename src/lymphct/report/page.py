@@ -12,6 +12,7 @@ from lymphct.report.context import ReportContext
 from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
 from lymphct.report.gallery import MOST_NODES, Overview, node_pictures, overview, ranked
 from lymphct.report.offline import rendered
+from lymphct.report.stations import count_by_station
 from lymphct.report.tables import (
     drawn_or_predicted,
     fixed,
@@ -92,6 +93,7 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
         score=_score(prediction),
         tumor=_tumor(prediction),
         search=_search(prediction),
+        stations=_stations(prediction.nodes.nodes),
         overview=slices,
         legend=_legend(slices, prediction),
         drawn=[stage.value for stage in prediction.sources if _is_drawn(prediction, stage)],
@@ -168,6 +170,27 @@ def _search(prediction: Prediction) -> dict[str, object]:
     }
 
 
+def _stations(nodes: tuple[Node, ...]) -> list[dict[str, str]]:
+    """Write the counts of each station, for readers."""
+    return [
+        {
+            "station": count.station or "not known",
+            "nodes": str(count.nodes),
+            "positive": MISSING if count.nodes_positive is None else str(count.nodes_positive),
+            "highest": number(count.highest_probability, 2),
+            "expected": number(count.expected_positive, 2),
+        }
+        for count in count_by_station(nodes)
+    ]
+
+
+def _station(node: Node) -> str:
+    """Write a station, with its probability where it was guessed."""
+    if node.station_probability is None:
+        return node.station or MISSING
+    return f"{node.station} ({number(node.station_probability, 2)})"
+
+
 def _is_drawn(prediction: Prediction, stage: StageName) -> bool:
     return prediction.sources.get(stage, Source.NETWORK).is_drawn
 
@@ -217,7 +240,7 @@ def _values(node: Node) -> dict[str, str]:
         "short_axis": number(node.short_axis, 1),
         "nearest": MISSING if node.nearest_structure is None else node.nearest_structure.title,
         "distance": number(node.distance, 1),
-        "station": node.station or MISSING,
+        "station": _station(node),
         "hu_arterial": number(node.hu_arterial, 0),
         "hu_venous": number(node.hu_venous, 0),
         "x": x,

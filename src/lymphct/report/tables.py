@@ -14,6 +14,7 @@ from lymphct.core.errors import LymphctError
 from lymphct.core.patient import Node, Prediction, SearchState
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Source, StageName, Structure
 from lymphct.report.context import ReportContext
+from lymphct.report.stations import station_records
 from lymphct.report.tumor import measure_tumor
 
 SCHEMA: Final = "lymphct-result-1"
@@ -48,6 +49,8 @@ NODE_COLUMNS: Final = (
     "source",
     "class_source",
     "flags",
+    "station_probability",
+    "station_candidates",
 )
 
 
@@ -56,8 +59,8 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
 
     `predicted_n_status` is 1 (N+), 0 (N-) or null; `nodes_total`, `nodes_positive` and
     `largest_positive_volume_mm3` are null when lymph nodes were not searched, the last two also when they
-    were not called. Positive means called positive and no impossible node; `tumor` is null without one;
-    `sources` says what was given and what the networks made.
+    were not called. Positive means called positive and no impossible node; `stations` is null when nodes were
+    not searched; `tumor` is null without one; `sources` says what was given and what the networks made.
     """
     searched = prediction.search is SearchState.SEARCHED
     called = searched and all(node.node_class is not None for node in prediction.nodes.nodes)
@@ -75,6 +78,7 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "nodes_positive": len(positive_nodes(prediction)) if called else None,
         "nodes_implausible": len(implausible_nodes(prediction)) if searched else None,
         "largest_positive_volume_mm3": largest_positive_volume(prediction) if called else None,
+        "stations": station_records(prediction),
         "tumor": tumor_record(prediction),
         "structures_used": [structure.label for structure in prediction.structures_used],
         "structures_missing": [structure.label for structure in missing_structures(prediction)],
@@ -189,6 +193,7 @@ _NUMBERS: Final[dict[str, tuple[Callable[[Node], float | None], int]]] = {
     "volume_mm3": (lambda node: node.volume, 2),
     "short_axis_mm": (lambda node: node.short_axis, 2),
     "distance_mm": (lambda node: node.distance, 2),
+    "station_probability": (lambda node: node.station_probability, 2),
     "hu_arterial": (lambda node: node.hu_arterial, 1),
     "hu_venous": (lambda node: node.hu_venous, 1),
     "x_mm": (lambda node: node.center[0], 2),
@@ -206,6 +211,8 @@ _TEXTS: Final[dict[str, Callable[[Node], str]]] = {
         "" if node.class_source is Source.NONE else drawn_or_predicted(node.class_source)
     ),
     "flags": lambda node: " ".join(node.flags),
+    # No colon between them: a spreadsheet would read 13:0.72 as a time.
+    "station_candidates": lambda node: " ".join(f"{name}={fixed(p, 2)}" for name, p in node.station_shares),
 }
 
 
