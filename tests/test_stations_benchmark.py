@@ -9,8 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
 
 from benchmarks import stations
-from benchmarks.quality.tables import Interval
-from benchmarks.stations import APART, TOGETHER, UNCERTAINTY, WIDTHS, Judged, Shares
+from benchmarks.stations import APART, TOGETHER, WIDTHS, Judged, Shares
+
+from lymphct.evaluation.statistics import Interval
+from lymphct.nodes.station_shares import UNCERTAINTY
 
 
 def judged(truth: str, guess: str, shares: Shares) -> Judged:
