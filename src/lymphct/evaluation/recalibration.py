@@ -1,21 +1,51 @@
 """Scores turned into probabilities, learned from patients the scoring model has not seen (decision 0046).
 
-Scores of patients who trained the model are too good: give out-of-fold scores of the training patients. Both
-ways keep the order of the scores, up to ties. Isotonic regression is the best fitting rising curve;
-Venn-Abers prediction also says how much the curve depends on the patient in question.
+Scores of patients who trained the model are too good: give out-of-fold scores of the training patients. All
+ways keep the order of the scores, up to ties. Platt scaling has two parameters and needs the fewest patients;
+isotonic regression is the best fitting rising curve; Venn-Abers prediction also says how much the curve
+depends on the patient in question.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
+from scipy.optimize import isotonic_regression, minimize
+from scipy.special import expit
 
 from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Fitted
 from lymphct.evaluation.classification import checked, require_both_classes
+
+_NEAREST: Final = 1e-6
+"""Scores nearer to 0 or 1 are taken for this before their logit, which would be infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlattCalibration:
+    """A sigmoid of the logit of a score that is a probability already.
+
+    Attributes:
+        slope: on the logit, at least 0.
+        intercept: with slope 1 and intercept 0 a score stays what it is.
+
+    """
+
+    slope: float
+    intercept: float
+
+    def probability(self, scores: npt.ArrayLike) -> DoubleArray:
+        """Return the probability of N+ for each score of 0 to 1, in any shape.
+
+        Raises:
+            InputError: a score is not finite.
+
+        """
+        found: DoubleArray = expit(self.slope * _logit(_finite(scores)) + self.intercept)
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +122,49 @@ class VennAbers:
         return float(isotonic_regression(positives / patients, weights=patients).x[place])
 
 
+def fit_platt(
+    scores: npt.ArrayLike, labels: npt.ArrayLike, patients: Iterable[str]
+) -> Fitted[PlattCalibration]:
+    """Fit the sigmoid of least cross entropy to labels over the logit of scores (Platt 1999).
+
+    The labels are his (n + 1)/(n + 2) and 1/(n + 2), so that classes that do not overlap give a finite slope;
+    a slope is never below 0, which would turn the order of the patients round.
+
+    Args:
+        scores: out-of-fold scores, 0 to 1, the higher the rather N+.
+        labels: truth, 0 or 1.
+        patients: ids of the patients they come from; the curve refuses to judge them.
+
+    Raises:
+        InputError: labels other than 0 and 1, scores that are not finite, unequal numbers, or one class.
+
+    >>> curve = fit_platt([0.2, 0.4, 0.6, 0.8], [0, 1, 0, 1], ["a", "b", "c", "d"]).value
+    >>> curve.probability([0.2, 0.5, 0.8]).round(2).tolist()
+    [0.34, 0.5, 0.66]
+    """
+    positive, values = checked(labels, scores)
+    require_both_classes(positive)
+    ones = int(positive.sum())
+    wanted = np.where(positive, (ones + 1) / (ones + 2), 1 / (positive.size - ones + 2))
+    logits = _logit(values)
+    # On standardized logits the likelihood is round enough for any start.
+    center, spread = float(logits.mean()), max(float(logits.std()), _NEAREST)
+    standard = (logits - center) / spread
+
+    def unlikeliness(b: DoubleArray) -> tuple[float, DoubleArray]:
+        z = b[0] + b[1] * standard
+        off = expit(z) - wanted
+        return (
+            float((np.logaddexp(0.0, z) - wanted * z).sum()),
+            np.array([off.sum(), (off * standard).sum()]),
+        )
+
+    bounds = [(None, None), (0.0, None)]
+    found = minimize(unlikeliness, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-12)
+    slope = float(found.x[1]) / spread
+    return Fitted(PlattCalibration(slope, float(found.x[0]) - slope * center), frozenset(patients))
+
+
 def fit_isotonic(
     scores: npt.ArrayLike, labels: npt.ArrayLike, patients: Iterable[str]
 ) -> Fitted[IsotonicCalibration]:
@@ -142,6 +215,12 @@ def _counted(scores: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[DoubleArray,
     counts = np.bincount(places).astype(np.float64)
     positives = np.bincount(places, weights=positive).astype(np.float64)
     return (distinct, counts, positives)
+
+
+def _logit(scores: DoubleArray) -> DoubleArray:
+    kept = np.clip(scores, _NEAREST, 1 - _NEAREST)
+    logits: DoubleArray = np.log(kept / (1 - kept))
+    return logits
 
 
 def _finite(scores: npt.ArrayLike) -> DoubleArray:
