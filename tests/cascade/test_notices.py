@@ -66,6 +66,14 @@ def test_where_everything_is_as_it_should_be_nothing_is_said(
     assert collected_notices(patient, found, SCORED, answering, CONFIG) == []
 
 
+def test_why_a_score_is_not_calibrated_is_told(
+    patient: PatientInput, found: Findings, answering: Models
+) -> None:
+    why = Notice(code="calibration_withheld", text="the score is not calibrated")
+    told = collected_notices(patient, found, replace(SCORED, uncalibrated=why), answering, CONFIG)
+    assert told == [why]
+
+
 def test_the_most_important_comes_first(patient: PatientInput, found: Findings, answering: Models) -> None:
     models = answering.running(InferenceChoice(mode="box", backend="torch"))
     models = replace(models, info=models.info.model_copy(update={"notice": "for phantoms only"}))

@@ -11,6 +11,8 @@ import pytest
 
 from lymphct.core.errors import LymphctError
 from lymphct.core.patient import NodeMap, Prediction, SearchState
+from lymphct.core.score import CalibratedScore, NodeChange, ScoreDrivers
+from lymphct.evaluation.score_calibration import fit_score_calibration
 from lymphct.report.context import ReportContext
 from lymphct.report.tables import (
     predicted_n_status,
@@ -26,6 +28,8 @@ RESULT_KEYS = {
     "probability",
     "threshold",
     "predicted_n_status",
+    "calibrated",
+    "drivers",
     "nodes_search",
     "nodes_total",
     "nodes_positive",
@@ -89,6 +93,67 @@ def test_the_result_has_exactly_the_agreed_keys(
     assert [check["passed"] for check in found["checks"]] == [True, False, None]
     assert found["bundle"]["sha256"] == "ab" * 32
     assert found["research_use"].startswith("Research use only.")
+
+
+def test_the_result_says_what_the_score_is_worth_and_what_drove_it(
+    tmp_path: Path, prediction: Prediction, context: ReportContext
+) -> None:
+    plain = read(write_result(tmp_path, prediction, context))
+    assert (plain["calibrated"], plain["drivers"]) == (None, None)
+    worth = CalibratedScore(
+        probability=0.61,
+        low=0.42,
+        high=0.78,
+        method="platt",
+        interval="wilson",
+        outcomes=("N-", "N+"),
+        level=0.9,
+        guaranteed_threshold=0.31,
+        sensitivity=0.8,
+        confidence=0.9,
+        positives=30,
+        negatives=41,
+        calibrated_on="validation",
+    )
+    drivers = ScoreDrivers(
+        score=0.684,
+        without_nodes=0.484,
+        without_tumor=0.584,
+        without_both=0.484,
+        nodes=(NodeChange(node=3, change=0.2), NodeChange(node=1, change=0.0)),
+    )
+    told = replace(prediction, calibrated=worth, drivers=drivers)
+    found = read(write_result(tmp_path, told, context))
+    assert found["calibrated"] == {
+        "probability": 0.61,
+        "low": 0.42,
+        "high": 0.78,
+        "method": "platt",
+        "interval": "wilson",
+        "set": ["N-", "N+"],
+        "level": 0.9,
+        "guaranteed_threshold": 0.31,
+        "sensitivity": 0.8,
+        "confidence": 0.9,
+        "patients": {"which": "validation", "positives": 30, "negatives": 41},
+        "abstentions": [],
+    }
+    parts = found["drivers"]
+    assert parts["nodes"] == [{"node": 3, "change": 0.2}, {"node": 1, "change": 0.0}]
+    assert parts["tumor_part"] == pytest.approx(0.05)
+    assert parts["node_part"] == pytest.approx(0.15)
+    assert parts["tumor_share"] == pytest.approx(0.25)
+    assert (parts["without_nodes"], parts["without_tumor"], parts["without_both"]) == (0.484, 0.584, 0.484)
+
+
+def test_too_few_patients_leave_nothing_but_the_reason(
+    prediction: Prediction, context: ReportContext
+) -> None:
+    few = fit_score_calibration([0.2, 0.8], [0, 1], ["a", "b"]).value.of(0.5)
+    told: Any = result_record(replace(prediction, calibrated=few), context)["calibrated"]
+    assert (told["probability"], told["low"], told["high"], told["method"]) == (None, None, None, None)
+    assert (told["set"], told["guaranteed_threshold"]) == (["N-", "N+"], None)
+    assert len(told["abstentions"]) == 3
 
 
 def test_the_result_measures_the_tumor(prediction: Prediction, context: ReportContext) -> None:

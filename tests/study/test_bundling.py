@@ -15,8 +15,10 @@ from lymphct.cascade.models import new_description
 from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import STAGES, Part
 from lymphct.core.errors import LeakageError, ModelError
-from lymphct.core.leakage import FittedOn
+from lymphct.core.leakage import Fitted, FittedOn
 from lymphct.core.terms import PHANTOM_NOTICE, Phase, StageName, Structure
+from lymphct.evaluation.calibration_record import calibration_record
+from lymphct.evaluation.score_calibration import fit_score_calibration
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.models.bundles import Bundle, read_bundle, write_bundle
 from lymphct.learning.settings import SamplingSettings, UNetSettings
@@ -164,6 +166,28 @@ def test_thresholds_of_parts_stand_side_by_side(tmp_path: Path) -> None:
     add_part(run, part(StageName.TUMOR, thresholds={"patient": 0.75}))
     assert read_bundle(run.bundle).info.thresholds == {"node_voxel": 0.25, "patient": 0.75}
     assert set(parts_in(read_bundle(run.bundle), [StageName.NODES])) == {StageName.NODES}
+
+
+def test_what_a_score_is_worth_stands_in_the_bundle_with_those_who_told_it(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run")
+    lay_bundle(run)
+    add_part(run, part(StageName.TUMOR))
+    assert read_bundle(run.bundle).info.calibration is None
+    scores, truth = [0.01 * n for n in range(40)], [n % 2 for n in range(40)]
+    fitted = fit_score_calibration(scores, truth, [f"c{n}" for n in range(40)])
+    record = calibration_record(fitted.value)
+    add_part(run, part(StageName.METASTASIS, calibration=Fitted(record, fitted.patients)))
+    info = read_bundle(run.bundle).info
+    assert info.calibration == record
+    assert "c7" in info.fitted_on_anybody
+    assert info.parts_that_saw("c7") == ("calibration",)
+    # The other bundle is given another stage before it, whose scores nobody has seen.
+    next_run = run_in(tmp_path / "next")
+    lay_bundle(next_run, info)
+    take_over(next_run, read_bundle(run.bundle), StageName.TUMOR)
+    taken = read_bundle(next_run.bundle).info
+    assert StageName.METASTASIS in taken.parts
+    assert taken.calibration is None
 
 
 def test_the_parts_of_another_bundle_are_copied_except_the_trained_one_and_those_there(

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, JsonValue, NonNegativeInt, field_validator, model_validator
 
+from lymphct.core.errors import InputError
 from lymphct.core.leakage import FittedOn, hash_patient
 from lymphct.core.origin import Origin
 from lymphct.core.settings import Settings, Spacing
 from lymphct.core.terms import STRUCTURES_BY_NAME, RegistrationMethod, StageName
+from lymphct.evaluation.calibration_record import calibration_of
 
 PhaseName = Literal["arterial", "venous"]
 Foreground = Literal["structures", "tumor", "nodes", "fixed", "any"]
@@ -153,7 +155,8 @@ class BundleInfo(Settings):
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Decision thresholds. Not stated in the paper; chosen on validation patients."""
     calibration: dict[str, JsonValue] | None = None
-    """Calibration of the probability. Not stated in the paper; none unless fitted."""
+    """What the score of the status network is worth. Not stated in the paper; none unless fitted (decision
+    0052)."""
     fitted_on: dict[str, tuple[PatientHash, ...]] = Field(default_factory=dict)
     """Hashed ids behind intensity, bands, thresholds, calibration. Not stated in the paper
     (decision 0006)."""
@@ -194,6 +197,15 @@ class BundleInfo(Settings):
                 msg = f"{name} is {value:g}, outside 0 to {most:g}"
                 raise ValueError(msg)
         return thresholds
+
+    @field_validator("calibration")
+    @classmethod
+    def _calibrates(cls, calibration: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        try:
+            calibration_of(calibration or {})
+        except InputError as error:
+            raise ValueError(error.cause) from error
+        return calibration
 
     @model_validator(mode="before")
     @classmethod

@@ -76,6 +76,7 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
     lesson = Lesson(material=material, roles=roles, settings=settings, cases=cases, validation=validation)
     with device_failures():
         choice = stage.choose(network, lesson)
+        calibration = stage.calibrate(network, lesson, start)
     tell_choice(stage.name, choice)
     return Part(
         stage=stage.name,
@@ -89,6 +90,7 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         course=_course(state),
         sight=learned.sight(stage.name),
         extra=stage.facts(start),
+        calibration=calibration,
     )
 
 

@@ -188,6 +188,7 @@ def assembled(parts: Parts, learned: Learned, config: Config, device: torch.devi
         update={
             "parts": {name: part.described(empty.salt) for name, part in parts.items()},
             "thresholds": {name: value for part in parts.values() for name, value in part.thresholds.items()},
+            "calibration": next((dict(p.calibration.value) for p in parts.values() if p.calibration), None),
         }
     )
     return build_models(info, {name: part.weights for name, part in parts.items()}, device)

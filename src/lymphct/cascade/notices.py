@@ -35,6 +35,8 @@ def collected_notices(
     if score.reason is not None:
         notices.append(score.reason)
     notices += _about_given(patient, score)
+    if score.uncalibrated is not None:
+        notices.append(score.uncalibrated)
     notices += _about_sources(patient, models)
     notices += _about_anatomy(patient, found)
     notices += patient.notices

@@ -11,7 +11,7 @@ from lymphct.cascade.models import Models
 from lymphct.cascade.notices import about_registration, collected_notices
 from lymphct.cascade.partial_examination import examine_until, score_of_masks
 from lymphct.cascade.registration_check import registration_check
-from lymphct.cascade.score import PatientScore, predict_score
+from lymphct.cascade.score import PatientScore, predict_score, with_worth
 from lymphct.cascade.settings import Config
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Multiphase, Notice, PatientInput, Prediction, SearchState
@@ -65,7 +65,13 @@ def predict_patient(  # noqa: PLR0913 - the last four are options
     else:
         found = examine(aligned.ct, given, models, config.attention, watch)  # Sec. III-A
         with watch.stage("status"):
-            score = predict_score(found, models, drawn=patient.tumor is not None)  # Sec. III-B
+            score = predict_score(  # Sec. III-B
+                found,
+                models,
+                drawn=patient.tumor is not None,
+                explained=config.cascade.explain_score,
+            )
+            score = with_worth(score, patient, models)
     patient = replace(patient, notices=(*patient.notices, *about_registration(aligned, how, models)))
     notices = collected_notices(patient, found, score, models, config)
     with watch.stage("output"):
@@ -123,6 +129,8 @@ def as_acquired(  # noqa: PLR0913 - the last names its role
         structure_sources=whose,
         structure_confidence={s: sure for s, sure in patient.structure_confidence.items() if s in whose},
         arterial=None if seen is None else resample(seen, grid, fill=AIR),
+        calibrated=score.calibrated,
+        drivers=score.drivers,
     )
 
 

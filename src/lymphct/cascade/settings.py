@@ -46,6 +46,9 @@ class CascadeSettings(Settings):
     source_agreement: float = Field(default=0.5, ge=0.0, le=1.0)
     """Least Dice of two sources of one structure; below it a notice is given. Not stated in the paper; ours,
     well below what two readers reach (decision 0043)."""
+    explain_score: bool = True
+    """Whether `predict` tells what drove the score: how it changes without each node, the nodes, the tumor.
+    Not stated in the paper; it does not change the score."""
     tolerated_missing_structures: int = 5
     """With more guiding structures missing a notice is given. Not stated in the paper; our choice."""
 

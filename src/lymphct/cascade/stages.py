@@ -19,6 +19,7 @@ from lymphct.cascade.cases import Material, identification_cases, segmentation_c
 from lymphct.cascade.description import PartInfo, ThresholdChoice
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import Sight
+from lymphct.cascade.status_calibration import calibrate_status
 from lymphct.cascade.thresholds import (
     Choice,
     Lesson,
@@ -29,7 +30,7 @@ from lymphct.cascade.thresholds import (
 )
 from lymphct.core.errors import ModelError
 from lymphct.core.evidence import Evidence
-from lymphct.core.leakage import FittedOn
+from lymphct.core.leakage import Fitted, FittedOn
 from lymphct.core.settings import Settings
 from lymphct.core.terms import StageName
 from lymphct.learning.segmentation import fit_segmentation
@@ -66,6 +67,8 @@ class Part:
         course: what is to be said of the training itself: `rejected_share` of the patches, steps `skipped`.
         extra: further facts of the training, as a bundle keeps them.
         sight: how the network sees both phases; None leaves it to what all parts of a bundle share.
+        calibration: what its score is worth, as a bundle keeps it, and from whom that was learned; None where
+            nothing was fitted.
 
     """
 
@@ -80,6 +83,7 @@ class Part:
     course: Mapping[str, float] = field(default_factory=dict)
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
     sight: Sight | None = None
+    calibration: Fitted[Mapping[str, JsonValue]] | None = None
 
     def described(self, salt: str) -> PartInfo:
         """Return what a bundle with this key says of the part."""
@@ -190,6 +194,7 @@ class Stage:
         fit: how it learns.
         choose: operating point, on validation patients.
         facts: further facts of a training that the bundle records.
+        calibrate: what its scores are worth; None for nothing.
 
     """
 
@@ -205,6 +210,9 @@ class Stage:
     fit: Fit
     choose: Callable[[Any, Lesson], Choice] = lambda _network, lesson: Choice(settings=lesson.settings)
     facts: Callable[[Start], Mapping[str, Any]] = lambda _start: {}
+    calibrate: Callable[[Any, Lesson, Start], Fitted[Mapping[str, JsonValue]] | None] = (
+        lambda _network, _lesson, _start: None
+    )
 
     def settings_in(self, config: Config) -> Settings:
         """Return the stage's group of settings."""
@@ -243,6 +251,20 @@ def _from_backbone(network: Any, start: Start) -> None:  # noqa: ANN401 - as the
 
 def _from_images(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it
     initialize(network, None if start.pretrained is None else start.pretrained.tensors)
+
+
+def _calibrate_status(
+    network: nn.Module, lesson: Lesson, start: Start
+) -> Fitted[Mapping[str, JsonValue]] | None:
+    # A network that was begun elsewhere may know everybody already, so that nobody can be left out.
+    begin = None if start.weights is not None else partial(_begun_status, start=start)
+    return calibrate_status(network, lesson, begin, seed=start.seed)
+
+
+def _begun_status(settings: MetastasisSettings, start: Start) -> nn.Module:
+    network = build_status_network(settings, seed=start.seed).to(start.device)
+    _from_images(network, start)
+    return network
 
 
 def _start_weights(start: Start) -> dict[str, str]:
@@ -308,6 +330,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             fit=fit_status,
             choose=choose_status,
             facts=_start_weights,
+            calibrate=_calibrate_status,
         ),
     )
 }

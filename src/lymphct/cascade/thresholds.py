@@ -100,7 +100,7 @@ _ONE_CLASS: Final = "validation patients of one class only"
 
 def score_segmentation(network: nn.Module, lesson: Lesson) -> Choice:
     """Score whole validation patients once, where patches chose the epoch; no threshold is chosen."""
-    settings = _expected(lesson.settings, SegmentationTrainingSettings)
+    settings = expected(lesson.settings, SegmentationTrainingSettings)
     judged = lesson.validation[: settings.validation_cases]
     if settings.validate_on == "windows" or not judged:
         return Choice(settings=settings)
@@ -112,11 +112,11 @@ def choose_nodes(network: nn.Module, lesson: Lesson) -> Choice:
 
     The settings' own values stand where no candidate finds a node, or nobody is there to choose.
     """
-    settings = _expected(lesson.settings, NodeSegmentationSettings)
+    settings = expected(lesson.settings, NodeSegmentationSettings)
     own = (settings.threshold, settings.min_volume)
     may_choose = lesson.material.config.cascade.choose_thresholds and settings.choose_operating_point
     grid = [own] + [pair for pair in product(PROBABILITIES, VOLUMES) if may_choose and pair != own]
-    stage1 = _expected(network, NodeNetwork)
+    stage1 = expected(network, NodeNetwork)
     candidates = node_candidates(stage1, settings, lesson.material, lesson.roles.validation, grid)
     if not candidates:
         return Choice(settings=settings, **_defaults(_node_thresholds(*own), _NOBODY))
@@ -152,7 +152,7 @@ def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:
 
     The settings' own value stands where the validation nodes are of one class, or there are none.
     """
-    settings = _expected(lesson.settings, IdentificationSettings)
+    settings = expected(lesson.settings, IdentificationSettings)
     own = {"node_positive": settings.threshold}
     validation: Sequence[IdentificationCase] = [with_known_class(case) for case in lesson.validation]
     judged = [case for case in validation if case.labels]
@@ -244,7 +244,13 @@ def _on_scores(threshold: float, scores: Iterable[float], patients: int) -> Thre
     return ThresholdChoice(by="validation", patients=patients, at_edge=threshold <= min(scores))
 
 
-def _expected(value: Any, kind: type[T]) -> T:  # noqa: ANN401 - whatever a caller handed over
+def expected(value: Any, kind: type[T]) -> T:  # noqa: ANN401 - whatever a caller handed over
+    """Return a network or settings of the kind a stage has.
+
+    Raises:
+        UsageError: they are of another stage.
+
+    """
     if not isinstance(value, kind):
         msg = f"{type(value).__name__} was given where {kind.__name__} is needed"
         raise UsageError(msg, cure="take network and settings from one row of the table of stages")

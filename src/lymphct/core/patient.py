@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from lymphct.core.arrays import Vector3
 from lymphct.core.errors import UsageError
+from lymphct.core.score import CalibratedScore, ScoreDrivers
 from lymphct.core.terms import NodeClass, Source, StageName, Structure, counted
 from lymphct.core.volume import Volume
 
@@ -210,6 +211,8 @@ class Prediction:
             `network`.
         structure_confidence: 0 to 1 of each structure whose source says how sure it is.
         arterial: the arterial phase as the networks saw it, registered where it was; None without one.
+        calibrated: what the score is worth; None where the bundle does not know, or the score is withheld.
+        drivers: what drove the score; None where nobody asked, or the score is withheld.
         writer: writes it into the folder it is given; None where nobody knows the images it came from.
 
     """
@@ -229,6 +232,8 @@ class Prediction:
     structure_sources: Mapping[Structure, str] = field(default_factory=dict)
     structure_confidence: Mapping[Structure, float] = field(default_factory=dict)
     arterial: Volume | None = None
+    calibrated: CalibratedScore | None = None
+    drivers: ScoreDrivers | None = None
     writer: Callable[["Prediction", str], None] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:

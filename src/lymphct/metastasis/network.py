@@ -82,6 +82,10 @@ class StatusNetwork(nn.Module):
 
         The channels of a patch are arterial, venous, tumor mask, whatever `input_channels` says.
         """
+        return self.judged(self.patch_features(patches), volume)
+
+    def patch_features(self, patches: Tensor) -> Tensor:
+        """Map patches (b, 3, h, w) to their features (b, n), before any volume (Eq. 6)."""
         mask = patches[:, 2:3]
         features = self._layer4(patches, mask)
         parts = []
@@ -90,9 +94,11 @@ class StatusNetwork(nn.Module):
         if self.texture is not None:
             coverage = functional.adaptive_avg_pool2d(mask, (features.shape[2], features.shape[3]))
             parts.append(self.texture(features, coverage if self.settings.weight_texture_by_mask else None))
-        combined = torch.cat(parts, dim=1)  # Eq. 6
-        if self.fusion is not None:
-            combined = self.fusion(combined, volume)  # Eq. 7
+        return torch.cat(parts, dim=1)
+
+    def judged(self, features: Tensor, volume: Tensor) -> Tensor:
+        """Map features of patches (b, n) and volumes (b,), mm³, to logits (b, 2) of N- and N+ (Eq. 7)."""
+        combined = features if self.fusion is None else self.fusion(features, volume)
         logits: Tensor = self.classifier(combined)
         return logits
 

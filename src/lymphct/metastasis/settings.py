@@ -112,6 +112,24 @@ class NodeNetworkSettings(Settings):
     """Of AdamW. Not stated in the paper."""
 
 
+class ScoreCalibrationSettings(Settings):
+    """What the score of a patient is worth (decision 0052). Not from the paper."""
+
+    patients: Literal["none", "validation", "out_of_fold"] = "none"
+    """Whose scores tell it. Not stated in the paper; none. `validation`: those who choose the epoch.
+    `out_of_fold`: all patients of the status network, each by a network of the same settings that is trained
+    without him, which takes as many trainings as `folds`."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Networks that are trained for `out_of_fold`. Not stated in the paper, which has five folds."""
+    error: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the patients of each class whose set of outcomes may lack their own. Not stated in the
+    paper."""
+    sensitivity: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Share of the N+ that the guaranteed threshold finds at least. Not stated in the paper."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """In that sensitivity. Not stated in the paper."""
+
+
 class MetastasisSettings(Settings):
     """The LN-metastasis status of a patient (Sec. III-B)."""
 
@@ -134,6 +152,8 @@ class MetastasisSettings(Settings):
     (decision 0005), without low resolution, which would hide the texture."""
     training: StatusTrainingSettings = StatusTrainingSettings()
     """Optimiser and length (Sec. IV-A.2)."""
+    calibration: ScoreCalibrationSettings = ScoreCalibrationSettings()
+    """What the score is worth. Not stated in the paper; off."""
 
 
 def require_start(settings: MetastasisSettings, *, given: bool) -> None:

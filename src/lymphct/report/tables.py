@@ -14,6 +14,7 @@ from lymphct.core.errors import LymphctError
 from lymphct.core.patient import Node, Prediction, SearchState
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Source, StageName, Structure
 from lymphct.report.context import ReportContext
+from lymphct.report.score import calibrated_record, drivers_record
 from lymphct.report.stations import station_records
 from lymphct.report.tumor import measure_tumor
 
@@ -73,6 +74,8 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "probability": prediction.probability,
         "threshold": prediction.threshold,
         "predicted_n_status": predicted_n_status(prediction),
+        "calibrated": calibrated_record(prediction.calibrated),
+        "drivers": drivers_record(prediction.drivers),
         "nodes_search": prediction.search.value,
         "nodes_total": len(prediction.nodes.nodes) if searched else None,
         "nodes_positive": len(positive_nodes(prediction)) if called else None,

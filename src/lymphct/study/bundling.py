@@ -68,6 +68,9 @@ def add_part(run: Run, part: Part, origins: Sequence[Origin] = ()) -> None:
     changes: dict[str, JSON] = {"thresholds": dict(part.thresholds)}
     if origins:
         changes |= _with_origins(read_bundle(run.bundle).info, origins)
+    if part.calibration is not None:
+        whose = FittedOn.of(part.calibration.patients).hashed(read_bundle(run.bundle).info.salt)
+        changes |= {"calibration": dict(part.calibration.value), "fitted_on": {"calibration": list(whose)}}
     if part.stage is StageName.NODES:
         plan = run.plan
         changes |= {"structures_source": plan.structures_source, "tumor_source": plan.tumor_source}
