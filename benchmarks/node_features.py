@@ -1,4 +1,4 @@
-"""Do features that survive partial volume tell positive from negative nodes better? (decision 0051)
+"""Whether features that survive partial volume tell positive from negative nodes better (decision 0051).
 
 `python benchmarks/node_features.py [--patients 150] [--bundle BUNDLE] [--size tiny] [--seed 7707]
 [--jobs 1] [--work FOLDER] [--json FILE] [--write]`. Unseen phantoms of mode `unbiased`, phases registered by

@@ -36,8 +36,9 @@ from benchmarks.side_by_side import write_record
 from benchmarks.training_store import scale_store, sizes
 
 from lymphct.attention.bands import PAPER_BANDS
-from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.node_cases import identification_cases
 from lymphct.cascade.settings import Config
 from lymphct.cascade.thresholds import Lesson, choose_nodes
 from lymphct.config import parse_config

@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, no
 from benchmarks import training_pipeline, training_scale, training_store
 
 from lymphct.attention.bands import PAPER_BANDS
-from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.node_cases import identification_cases
 from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.learning.patches import PatchSampler

@@ -12,14 +12,9 @@ from lymphct.attention.bands import Band, Bands
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.cascade.alignment import normalized
-from lymphct.cascade.cases import (
-    Material,
-    box_of_label,
-    identification_cases,
-    lazy_image,
-    segmentation_cases,
-)
+from lymphct.cascade.cases import Material, lazy_image, segmentation_cases
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.node_cases import box_of_label, identification_cases
 from lymphct.cascade.prepared import ImageName, Prepared, PreparedPatient
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import CHANNELS, Sight

@@ -8,9 +8,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from lymphct.attention.bands import PAPER_BANDS
-from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.node_candidates import node_candidates
+from lymphct.cascade.node_cases import identification_cases
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
 from lymphct.core.terms import StageName, Structure

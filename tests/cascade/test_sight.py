@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.attention.settings import AttentionSettings
-from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.description import PartInfo
 from lymphct.cascade.evidence import evidence_of
 from lymphct.cascade.examination import Findings, Given, call_nodes, find_nodes, find_structures, find_tumor
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, Trained, new_description
 from lymphct.cascade.node_candidates import node_candidates
+from lymphct.cascade.node_cases import identification_cases
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import predict_score
 from lymphct.cascade.settings import Config

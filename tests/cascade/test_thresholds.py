@@ -21,9 +21,10 @@ from benchmarks.stage1_operating_points import nearest, write
 
 from lymphct.cascade import node_candidates as node_points
 from lymphct.cascade import thresholds
-from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.description import ThresholdChoice
 from lymphct.cascade.node_candidates import node_candidates
+from lymphct.cascade.node_cases import identification_cases
 from lymphct.cascade.thresholds import (
     PROBABILITIES,
     VOLUMES,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.learned import fit_learned
+from lymphct.cascade.node_cases import identification_cases
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import StageName
 from lymphct.learning.patches import PatchSampler

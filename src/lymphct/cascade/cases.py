@@ -22,12 +22,7 @@ from lymphct.learning.cases import TrainingCase
 from lymphct.learning.lazy_array import LazyArray
 from lymphct.learning.losses import IGNORED
 from lymphct.learning.tensors import to_network
-from lymphct.learning.windows import Box, lit_box
-from lymphct.nodes.crops import IdentificationCase, class_number
-from lymphct.nodes.features import FEATURE_SETS, features_in_box
-
-AROUND: Final = 4
-"""Voxels by which the box of a lymph node grows until nothing of it lies at its faces."""
+from lymphct.learning.windows import Box
 
 DRAWN: Final[Mapping[StageName, ImageName]] = {
     StageName.STRUCTURES: "structures",
@@ -143,10 +138,10 @@ def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyA
     def find() -> StoredVolume | None:
         return material.patients[patient_id].view(DRAWN[stage])
 
-    labels = _view(find, _as_drawn if stage is StageName.STRUCTURES else _inside)
+    labels = lazy_view(find, as_stored if stage is StageName.STRUCTURES else _inside)
     if material.patients[patient_id].view("unjudged") is None:
         return labels
-    unjudged = _view(
+    unjudged = lazy_view(
         lambda: material.patients[patient_id].view("unjudged"), partial(unjudged_in, stage=stage)
     )
 
@@ -157,11 +152,11 @@ def _lazy_labels(material: Material, patient_id: str, stage: StageName) -> LazyA
 
 
 def _lazy_attention(material: Material, patient_id: str) -> LazyArray:
-    shape = _there(material.patients[patient_id].view("structures")).geometry.shape
+    shape = require_view(material.patients[patient_id].view("structures")).geometry.shape
 
     def read(box: Box) -> AnyArray:
         learned, settings = material.learned, material.config.attention
-        return _there(material.patients[patient_id].attention_view(learned.bands, settings)).read(box)
+        return require_view(material.patients[patient_id].attention_view(learned.bands, settings)).read(box)
 
     return LazyArray(read, shape[::-1], np.dtype(np.uint8))
 
@@ -179,102 +174,33 @@ def _attentive(material: Material, patient_id: str) -> IntArray:
     return patient.attention_locations(material.learned.bands, material.config.attention)
 
 
-def _view(find: Callable[[], StoredVolume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
-    """Return a view on an image that is there, as the caller knows."""
+def lazy_view(find: Callable[[], StoredVolume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:
+    """Return a view on an image that is there, as the caller knows: what `values` makes of what is stored."""
 
     def read(box: Box) -> AnyArray:
-        return values(_there(find()).read(box))
+        return values(require_view(find()).read(box))
 
-    first = _there(find())
+    first = require_view(find())
     return LazyArray(read, first.geometry.shape[::-1], values(np.zeros(1, first.dtype)).dtype)
 
 
-def _there(view: StoredVolume | None) -> StoredVolume:
+def require_view(view: StoredVolume | None) -> StoredVolume:
+    """Return an image that was there when the patient was prepared.
+
+    Raises:
+        InputError: it is gone.
+
+    """
     if view is None:
         msg = "a prepared image is gone"
         raise InputError(msg, code="E_DAMAGED", cure="prepare the patient again")
     return view
 
 
-def _as_drawn(values: AnyArray) -> AnyArray:
+def as_stored(values: AnyArray) -> AnyArray:
+    """Return values as they are."""
     return values
 
 
 def _inside(values: AnyArray) -> AnyArray:
     return (values > 0).astype(np.uint8)
-
-
-def identification_cases(material: Material, ids: Sequence[str]) -> list[IdentificationCase]:
-    """Return the drawn lymph nodes of the patients who have some, in the order of `ids` (Sec. III-A.2).
-
-    Of the images only the box of each node is read, with the margin that its features ask for.
-
-    Raises:
-        InputError: a record without a voxel in the map.
-
-    """
-    return [_identification_case(material, name) for name in ids if material.patients[name].node_records]
-
-
-def _identification_case(material: Material, name: str) -> IdentificationCase:
-    patient, intensity = material.patients[name], material.intensity(name, StageName.IDENTIFICATION)
-    nodes = patient.node_records
-    drawn, voxels = _there(patient.view("nodes")), patient.locations("nodes")
-    phases = [patient.view(phase.value) for phase in CHANNELS]
-    feature_set = FEATURE_SETS[material.config.identification.head.feature_set]
-    spacing = drawn.geometry.spacing
-    boxes, rows = [], []
-    for node in nodes:
-        if node.label not in voxels:
-            msg = f"lymph node {node.label} has no voxel in the map"
-            cure = "let records and instance map name the same nodes"
-            raise InputError(msg, code="E_LABELS", cure=cure).at(patient=name)
-        box = box_of_label(drawn, node.label, voxels[node.label])
-        around = feature_set.reach(box, drawn.geometry.shape, spacing)
-        hu = [None if phase is None else phase.read(around) for phase in phases]
-        rows.append(features_in_box(drawn.read(around), node.label, hu, spacing, feature_set))
-        boxes.append((box[2], box[1], box[0]))
-    return IdentificationCase(
-        patient=name,
-        image=normalized_view(lazy_image(material, name), intensity),
-        instances=_view(partial(_instances, material, name), _as_drawn),
-        boxes=tuple(boxes),
-        labels=tuple(node.label for node in nodes),
-        classes=tuple(class_number(node) for node in nodes),
-        features=np.array(rows, dtype=np.float64).reshape(-1, len(feature_set.names)),
-        fill=tuple(0.0 if s is None else s.fill for s in intensity),
-        feature_set=feature_set,
-    )
-
-
-def box_of_label(view: StoredVolume, label: int, voxels: IntArray) -> Box:
-    """Return the smallest box of a label, of which not all voxels need be known.
-
-    Args:
-        view: label map.
-        label: that occurs in it.
-        voxels: of the label, flat indices in C order of (k, j, i); the box around them grows by `AROUND`
-            voxels at a time as long as it is touched from inside.
-
-    """
-    shape = view.geometry.shape
-    places = np.unravel_index(voxels, shape[::-1])[::-1]
-    box = [(int(place.min()), int(place.max()) + 1) for place in places]
-    while True:
-        wide = [
-            (max(low - AROUND, 0), min(high + AROUND, n)) for (low, high), n in zip(box, shape, strict=True)
-        ]
-        i, j, k = (slice(low, high) for low, high in wide)
-        found = lit_box(view.read((i, j, k)) == label) or (slice(0, 1),) * 3
-        box = [(low + part.start, low + part.stop) for (low, _), part in zip(wide, found, strict=True)]
-        is_open = [
-            (low == first and first > 0) or (high == last and last < n)
-            for (low, high), (first, last), n in zip(box, wide, shape, strict=True)
-        ]
-        if not any(is_open):
-            i, j, k = (slice(low, high) for low, high in box)
-            return i, j, k
-
-
-def _instances(material: Material, patient_id: str) -> StoredVolume | None:
-    return material.patients[patient_id].view("nodes")

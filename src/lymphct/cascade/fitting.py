@@ -49,12 +49,14 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
     Raises:
         InputError: no training patient has what the stage learns from.
         UsageError: a part the stage needs is missing.
-        LeakageError: evidence comes from models that learned from the patient.
+        LeakageError: evidence, or found nodes, come from models that learned from the patient.
         LearningStoppedError: the loss is not finite.
 
     """
     _require_needs(stage, start)
     require_out_of_fold(start.evidence_of(roles.everybody))
+    for found in start.found_in(roles.everybody):
+        found.fitted_on.require_unseen(found.patient)
     material = Material(patients=patients, learned=learned, config=start.config)
     settings = stage.settings_in(start.config)
     network = stage.build(settings, seed=start.seed).to(start.device)
@@ -128,13 +130,17 @@ def fit_cascade(patients: Mapping[str, Prepared], roles: Roles, start: Start) ->
 
     Raises:
         InputError: no training patient has what a stage learns from.
-        UsageError: stage 1 is to be guided by masks of the networks, which only a run on disk has drawn.
+        UsageError: stage 1 is to be guided by masks of the networks, or stage 2 to learn from what stage 1
+            finds: only a run on disk has them.
 
     """
     config = scaled(start.config)
     if "network" in {config.cascade.structures_source, config.cascade.tumor_source}:
         msg = "a cascade that is trained in memory is guided by drawn structures and tumors"
         raise UsageError(msg, code="E_SOURCE", cure="train a run on disk, or set both sources to given")
+    if config.identification.found.learn:
+        msg = "a cascade that is trained in memory learns stage 2 from drawn lymph nodes alone"
+        raise UsageError(msg, code="E_SOURCE", cure="train a run on disk, or leave identification.found off")
     learned = fit_learned(patients, roles.train, config)
     parts: dict[StageName, Part] = {}
     for name in CASCADE:

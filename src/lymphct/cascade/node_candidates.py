@@ -7,6 +7,7 @@ import numpy as np
 
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.cases import Material
+from lymphct.core.patient import NodeMap
 from lymphct.core.terms import StageName
 from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import Volume
@@ -65,6 +66,19 @@ def _matches(
     for threshold, min_volume in grid:
         found = find_instances(part, threshold=threshold, min_volume=min_volume, growth=growth)
         yield (threshold, min_volume), match_instances(found.instances.array, drawn.array)
+
+
+def found_in(
+    network: NodeNetwork, settings: NodeSegmentationSettings, material: Material, name: str
+) -> NodeMap | None:
+    """Return the nodes that stage 1 finds in a patient, where somebody looked; None without attention."""
+    probability = _node_probability(network, settings, material, name)
+    if probability is None:
+        return None
+    seen = _where_judged(probability, material.patients[name].unjudged)
+    return find_instances(
+        seen, threshold=settings.threshold, min_volume=settings.min_volume, growth=settings.growth
+    )
 
 
 def _node_probabilities(

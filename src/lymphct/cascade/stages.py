@@ -3,6 +3,7 @@
 A stage is one row; whoever trains, loads or lists stages goes through the table.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.anatomy.structures import build_structure_network
 from lymphct.anatomy.tumor import build_tumor_network
-from lymphct.cascade.cases import Material, identification_cases, segmentation_cases
+from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.description import PartInfo, ThresholdChoice
+from lymphct.cascade.node_cases import found_cases, identification_cases
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import Sight
 from lymphct.cascade.status_calibration import calibrate_status
@@ -39,7 +41,8 @@ from lymphct.metastasis.heads import status_cases
 from lymphct.metastasis.prediction import build_status_network, fit_status
 from lymphct.metastasis.pretrained import Pretrained, initialize
 from lymphct.metastasis.settings import MetastasisSettings
-from lymphct.nodes.crops import UNKNOWN
+from lymphct.nodes.crops import NEGATIVE, NOT_A_NODE, POSITIVE, UNKNOWN
+from lymphct.nodes.found import FoundNodes
 from lymphct.nodes.identification import (
     build_identification_network,
     fit_identification,
@@ -113,6 +116,8 @@ class Start:
     Attributes:
         config: settings of all stages.
         parts: stages trained before.
+        found: for stage 2: nodes that stage 1 found in patients it did not learn from, by id; None where it
+            learns from drawn nodes alone (decision 0054).
         evidence: for the patient level: every patient as a cascade sees him that never learned from him;
             None where nobody was examined, empty where nobody could be.
         seed: of weights, patches and augmentation.
@@ -125,6 +130,7 @@ class Start:
 
     config: Config
     parts: Parts = field(default_factory=dict)
+    found: Mapping[str, FoundNodes] | None = None
     evidence: Mapping[str, Evidence] | None = None
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -135,6 +141,11 @@ class Start:
     def evidence_of(self, ids: Sequence[str]) -> list[Evidence]:
         """Return the evidence of those who were examined, in the order of `ids`."""
         known = self.evidence or {}
+        return [known[name] for name in ids if name in known]
+
+    def found_in(self, ids: Sequence[str]) -> list[FoundNodes]:
+        """Return what stage 1 found in those it searched, in the order of `ids`."""
+        known = self.found or {}
         return [known[name] for name in ids if name in known]
 
 
@@ -230,9 +241,9 @@ def _segmentation_cases(
     return segmentation_cases(material, ids, stage)
 
 
-def _identification_cases(material: Material, ids: Sequence[str], _start: Start) -> Sequence[Any]:
+def _identification_cases(material: Material, ids: Sequence[str], start: Start) -> Sequence[Any]:
     # A patient whose nodes have no class teaches nothing and chooses nothing.
-    cases = identification_cases(material, ids)
+    cases = [*identification_cases(material, ids), *found_cases(material, start.found_in(ids))]
     return [case for case in cases if any(number != UNKNOWN for number in case.classes)]
 
 
@@ -265,6 +276,14 @@ def _begun_status(settings: MetastasisSettings, start: Start) -> nn.Module:
     network = build_status_network(settings, seed=start.seed).to(start.device)
     _from_images(network, start)
     return network
+
+def _found_classes(start: Start) -> dict[str, Any]:
+    """Return how many nodes of which class stage 1 found, for the card."""
+    if start.found is None:
+        return {}
+    counts = Counter(number for found in start.found.values() for number in found.classes)
+    names = {NEGATIVE: "negative", POSITIVE: "positive", NOT_A_NODE: "not_a_node", UNKNOWN: "unknown"}
+    return {"found": {name: counts[number] for number, name in names.items()}}
 
 
 def _start_weights(start: Start) -> dict[str, str]:
@@ -317,6 +336,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             cases=_identification_cases,
             fit=fit_identification,
             choose=choose_identification,
+            facts=_found_classes,
         ),
         Stage(  # Sec. III-B, Eq. 6, Eq. 7
             name=StageName.METASTASIS,

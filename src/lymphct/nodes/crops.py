@@ -241,7 +241,10 @@ class NodeSampler:
             names = ("negative", "positive", "not a lymph node")
             told = ", ".join(f"{count} {name}" for count, name in zip(counts, names, strict=False))
             msg = f"identification learns from examples of every class, got {told}"
-            raise InputError(msg, code="E_ONE_CLASS", cure="train on patients with nodes of every class")
+            cure = "train on patients with nodes of every class"
+            if classes > 2 and not counts[NOT_A_NODE]:
+                cure = "let stage 2 learn from what stage 1 finds (identification.found.learn)"
+            raise InputError(msg, code="E_ONE_CLASS", cure=cure)
 
     def batch(self, iteration: int) -> NodeBatch:
         """Return the batch of an iteration: the classes take turns, nodes of a class are drawn evenly."""

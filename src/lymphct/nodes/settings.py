@@ -111,6 +111,21 @@ class NodeSamplingSettings(Settings):
         return self
 
 
+class FoundNodesSettings(Settings):
+    """What stage 2 learns from besides drawn nodes: those that stage 1 finds (decision 0054)."""
+
+    learn: bool = False
+    """Let it learn from nodes as stage 1 finds them in training patients, each time by a network that did not
+    learn from the patient; with three classes from its false positives, too. Costs `folds` trainings of
+    stage 1 more. Not stated in the paper, which learns from drawn nodes; off."""
+    folds: Annotated[int, Field(ge=2)] = 2
+    """Parts of the training patients, each searched by a network that learned from the others. Not stated in
+    the paper; 2 costs least, more give networks that are closer to the final one."""
+    iou: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    """IoU from which a found node is a drawn one and has its class; the one that counts a node as found
+    (Sec. IV-D)."""
+
+
 class IdentificationSettings(Settings):
     """Stage 2: identification of positive lymph nodes (Sec. III-A.2)."""
 
@@ -120,6 +135,8 @@ class IdentificationSettings(Settings):
     """Classifier on the features within the node's box (Sec. III-A.2)."""
     sampling: NodeSamplingSettings = NodeSamplingSettings()
     """Crops and batches (Sec. IV-A.2)."""
+    found: FoundNodesSettings = FoundNodesSettings()
+    """Nodes that stage 1 finds, beside the drawn ones; not stated in the paper, off."""
     training: ClassifierTrainingSettings = ClassifierTrainingSettings()
     """SGD with Nesterov momentum 0.95, learning rate 5e-4, weight decay 1e-4 (Sec. IV-A.2); 500 × 50
     iterations are not stated in the paper but in the authors' code."""

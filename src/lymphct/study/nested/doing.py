@@ -23,10 +23,12 @@ from lymphct.io.results.jsonfile import write_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import DONE_FILE
 from lymphct.learning.devices import chosen_device
+from lymphct.nodes.found import FoundNodes
 from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.guided import Drawing, network_key
 from lymphct.patients.preparation import prepare_patient
 from lymphct.study.evidence import write_evidence
+from lymphct.study.found_nodes import FOUND, Seen, search_out_of_fold
 from lymphct.study.guiding import Guided, fit_guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
 from lymphct.study.kept_radiomics import KeptRadiomics
@@ -96,6 +98,8 @@ def _train(materials: Materials, task: Task, doing: Doing) -> None:
     seen = Guided(patients=materials.patients, roles=roles)
     if stage.name is StageName.NODES and plan.sources.networks:
         seen = _guided(materials, cascade, roles, doing.device)
+    elif stage.name is StageName.IDENTIFICATION and config.identification.found.learn:
+        start = replace(start, found=_found_nodes(materials, cascade, start, doing))
     keep = Checkpoints.open(doing.scratch, resume=True)
     part = fit_guided(stage, seen, learned, start, keep)
     _write_parts(doing.folder, plan, learned, {stage.name: part})
@@ -103,6 +107,24 @@ def _train(materials: Materials, task: Task, doing: Doing) -> None:
     with suppress(OSError):  # nothing depends on it
         log.parent.mkdir(exist_ok=True)
         shutil.copyfile(doing.scratch / LOG_FILE, log)
+
+
+def _found_nodes(
+    materials: Materials, cascade: CascadeRole, start: Start, doing: Doing
+) -> Mapping[str, FoundNodes]:
+    """Let stage 1 search those stage 2 learns from, seen as the cascade's own stage 1 sees them."""
+    roles = cascade.roles(materials.plan)
+    guided = Guided(patients=materials.patients, roles=roles)
+    if materials.plan.sources.networks:
+        guided = _guided(materials, cascade, roles, doing.device)
+    patients = guided.patients
+    seen = Seen(
+        patients=patients,
+        digests=lambda name: patients[name].digest,  # type: ignore[attr-defined] # all of them lie on a disk
+        learned=materials.artefacts.learned(cascade, roles.validation),
+        start=start,
+    )
+    return search_out_of_fold(doing.scratch / FOUND, seen, guided.roles)
 
 
 def _guided(materials: Materials, cascade: CascadeRole, roles: Roles, device: str) -> Guided:

@@ -6,14 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lymphct.cascade.evidence import EvidenceSettings
+from lymphct.cascade.learned import Learned
 from lymphct.cascade.stages import STAGES, Stage, Start
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
 from lymphct.learning.devices import chosen_device
+from lymphct.nodes.found import FoundNodes
 from lymphct.study.bundling import add_part, parts_in
 from lymphct.study.evidence import Examination, examined_patients
+from lymphct.study.found_nodes import FOUND, Seen, search_out_of_fold
 from lymphct.study.guiding import Guided, fit_guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.nnunet import Backbone, read_backbone
@@ -89,6 +92,8 @@ def _train_here(
     elif name is StageName.STRUCTURES:
         extra = shown_classes(run, seen.roles.train)
     learned = run.plan.learned.with_parts(bundle.info)
+    if name is StageName.IDENTIFICATION and run.plan.config.identification.found.learn:
+        start = replace(start, found=_found_nodes(run, request, start, learned))
     before = None if request.start_from is None else StartingPart.of_bundle(request.start_from, name)
     if before is not None:
         learned = replace(learned, sights={**learned.sights, name: before.sight})
@@ -103,6 +108,21 @@ def _train_here(
         add_part(run, before.continued(part), before.origins)
     if name is StageName.TUMOR:
         tell_tumors(run, device=request.device)
+
+
+def _found_nodes(
+    run: Run, request: TrainingRequest, start: Start, learned: Learned
+) -> Mapping[str, FoundNodes]:
+    """Let stage 1 search those stage 2 learns from, seen as the run's own stage 1 sees them."""
+    guided = guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
+    patients = guided.patients
+    seen = Seen(
+        patients=patients,
+        digests=lambda name: patients[name].digest,  # type: ignore[attr-defined] # all of them lie on a disk
+        learned=learned,
+        start=start,
+    )
+    return search_out_of_fold(run.folder / FOUND, seen, guided.roles)
 
 
 def run_evidence(
