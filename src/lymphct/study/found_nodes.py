@@ -18,7 +18,6 @@ import numpy as np
 from lymphct.cascade.cases import Material
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.models import assembled
 from lymphct.cascade.node_candidates import found_in
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.stages import STAGES, Part, Start
@@ -32,13 +31,14 @@ from lymphct.io.results.volumes import StoredImages, save_volumes, smallest_unsi
 from lymphct.nodes.crops import NEGATIVE, NOT_A_NODE, POSITIVE
 from lymphct.nodes.found import FoundNodes, told_apart
 from lymphct.nodes.measurement import node_boxes
+from lymphct.nodes.network import NodeNetwork
+from lymphct.nodes.segmentation import build_node_network
+from lymphct.nodes.settings import NodeSegmentationSettings
 from lymphct.study.keeping import Checkpoints
 
 logger = logging.getLogger(__name__)
 
 STAGE: Final = StageName.NODES
-FOUND: Final = "found"
-"""Folder of the run that keeps what stage 1 found, and the networks that did."""
 FOUND_FILE: Final = "found.json"
 """Numbers, boxes and classes of the nodes found in a patient."""
 FILL: Final = "fill the column nodes of the manifest"
@@ -95,6 +95,18 @@ class Search:
         return fit_stage(STAGES[STAGE], seen.patients, self.roles, seen.learned, plain, keep)
 
     @cached_property
+    def network(self) -> NodeNetwork:
+        """The network as a bundle would give it back."""
+        network = build_node_network(self.settings)
+        network.load_state_dict(dict(self.part.weights))
+        return network.to(self.seen.start.device).eval()
+
+    @property
+    def settings(self) -> NodeSegmentationSettings:
+        """Its settings, with the operating point that validation patients chose."""
+        return NodeSegmentationSettings.model_validate(self.part.settings.model_dump())
+
+    @cached_property
     def taught_by(self) -> FittedOn:
         """Everybody the network can have learned from; it need not be trained to know."""
         return FittedOn.of(self.roles.train) if self.own is None else self.own.train
@@ -130,14 +142,13 @@ class Search:
         return made(self.folder / name, recipe, partial(self._write, name=name, iou=iou))
 
     def _write(self, folder: Path, *, name: str, iou: float) -> None:
-        seen, part = self.seen, self.part
+        seen = self.seen
         material = Material(patients=seen.patients, learned=seen.learned, config=seen.start.config)
-        trained = assembled({STAGE: part}, seen.learned, seen.start.config, seen.start.device).nodes
         truth = seen.patients[name].nodes
-        if trained is None or truth is None:
+        if truth is None:
             msg = f"{name} has no drawn lymph nodes to tell the found ones apart by"
             raise InputError(msg, code="E_NO_NODES", cure=FILL)
-        found = found_in(trained.network, trained.settings, material, name)
+        found = found_in(self.network, self.settings, material, name)
         record: dict[str, JSON] = {"labels": [], "boxes": [], "classes": []}
         if found is not None and found.nodes:
             array = smallest_unsigned(found.instances.array)

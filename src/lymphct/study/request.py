@@ -25,6 +25,8 @@ SELF_LEARNING: Final = "self_learning"
 """Folder of the rounds of self-learning in a run, and their record in a bundle's part."""
 
 
+FOUND: Final = "found"
+"""Folder of a run that keeps what stage 1 found in those stage 2 learns from, and the networks that did."""
 FEW: Final = "few"
 """Folder of the steps from few drawn tumors to masks for everybody in a run."""
 HARVEST: Final = "harvest"
@@ -154,6 +156,7 @@ def require_begun(request: TrainingRequest, stage: StageName | None = None) -> N
     trace = request.folder / PLAN_FILE if stage is None else request.folder / "stages" / stage
     is_taught = request.teaching is not None and (request.folder / SELF_LEARNING).exists()
     is_harvested = request.few and (request.folder / FEW).exists()
-    if request.resume and not (trace.exists() or is_taught or is_harvested):
+    is_searched = stage is StageName.IDENTIFICATION and (request.folder / FOUND).exists()
+    if request.resume and not (trace.exists() or is_taught or is_harvested or is_searched):
         msg = f"there is nothing to resume in {request.folder.name}"
         raise UsageError(msg, code="E_NOT_BEGUN", cure="leave out --resume, or check --out")

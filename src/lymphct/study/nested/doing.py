@@ -28,7 +28,7 @@ from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.guided import Drawing, network_key
 from lymphct.patients.preparation import prepare_patient
 from lymphct.study.evidence import write_evidence
-from lymphct.study.found_nodes import FOUND, Seen, search_out_of_fold
+from lymphct.study.found_nodes import Seen, search_out_of_fold
 from lymphct.study.guiding import Guided, fit_guided, guided_by
 from lymphct.study.keeping import LOG_FILE, Checkpoints
 from lymphct.study.kept_radiomics import KeptRadiomics
@@ -45,6 +45,7 @@ from lymphct.study.nested.materials import (
 from lymphct.study.nested.measuring import measured
 from lymphct.study.nested.plan import COHORT, CascadeRole, NestedPlan
 from lymphct.study.nested.seen import keeps_seen, write_seen
+from lymphct.study.request import FOUND
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Task
 from lymphct.study.tasks.receipts import PREPARED_FILE, write_receipt

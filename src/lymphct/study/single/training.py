@@ -16,13 +16,13 @@ from lymphct.learning.devices import chosen_device
 from lymphct.nodes.found import FoundNodes
 from lymphct.study.bundling import add_part, parts_in
 from lymphct.study.evidence import Examination, examined_patients
-from lymphct.study.found_nodes import FOUND, Seen, search_out_of_fold
+from lymphct.study.found_nodes import Seen, search_out_of_fold
 from lymphct.study.guiding import Guided, fit_guided, guided_patients, shown_classes, tell_tumors
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.nnunet import Backbone, read_backbone
 from lymphct.study.places import free_device
 from lymphct.study.plan import Run
-from lymphct.study.request import TrainingRequest
+from lymphct.study.request import FOUND, TrainingRequest
 from lymphct.study.sources import stage_missing
 from lymphct.study.starting import StartingPart
 
