@@ -27,9 +27,10 @@ from lymphct.anatomy.structures import segment_structures
 from lymphct.cascade.alignment import align, normalized
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
+from lymphct.cascade.parts import Start
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Start
+from lymphct.cascade.stages import STAGES
 from lymphct.core.arrays import AnyArray, DoubleArray
 from lymphct.core.leakage import Roles
 from lymphct.core.patient import Multiphase

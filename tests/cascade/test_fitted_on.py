@@ -8,8 +8,9 @@ import pytest
 from lymphct.attention.bands import PAPER_BANDS
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import fit_learned
+from lymphct.cascade.parts import Start
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Start
+from lymphct.cascade.stages import STAGES
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY

@@ -13,10 +13,11 @@ from lymphct.cascade.examination import Findings, Given, Stopwatch, examine
 from lymphct.cascade.fitting import fit_cascade, fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled, build_models, new_description
+from lymphct.cascade.parts import Part, Start
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import predict_score
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import CASCADE, STAGES, Part, Start
+from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.cascade.thresholds import Choice, Lesson
 from lymphct.core.errors import InputError, LeakageError, UsageError
 from lymphct.core.evidence import Evidence

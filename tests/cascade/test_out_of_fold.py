@@ -11,7 +11,8 @@ from lymphct.cascade.evidence import EvidenceSettings
 from lymphct.cascade.fitting import fit_cascade
 from lymphct.cascade.models import Models
 from lymphct.cascade.out_of_fold import out_of_fold
-from lymphct.cascade.stages import CASCADE, Start
+from lymphct.cascade.parts import Start
+from lymphct.cascade.stages import CASCADE
 from lymphct.config import Config
 from lymphct.core.errors import LeakageError
 from lymphct.core.evidence import Evidence, require_out_of_fold

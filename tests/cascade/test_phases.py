@@ -17,9 +17,10 @@ from lymphct.cascade.examination import Given, find_structures, find_tumor, requ
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled
+from lymphct.cascade.parts import Part, Start
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Part, Start
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import Roles
 from lymphct.core.patient import Multiphase

@@ -10,8 +10,9 @@ import torch
 from lymphct.cascade.cases import Material
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import Models
+from lymphct.cascade.parts import Part, Start
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import CASCADE, STAGES, Part, Stage, Start
+from lymphct.cascade.stages import CASCADE, STAGES, Stage
 from lymphct.cascade.thresholds import Choice, Lesson
 from lymphct.core.errors import LeakageError
 from lymphct.core.evidence import Evidence

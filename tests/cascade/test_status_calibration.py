@@ -16,11 +16,12 @@ from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import Models, assembled
+from lymphct.cascade.parts import Start
 from lymphct.cascade.patient import predict_patient
 from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import PatientScore, with_worth
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Start
+from lymphct.cascade.stages import STAGES
 from lymphct.cascade.status_calibration import PATIENTS, calibrate_status
 from lymphct.cascade.thresholds import Lesson
 from lymphct.core.errors import ModelError

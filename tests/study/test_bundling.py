@@ -12,8 +12,9 @@ from lymphct.attention.bands import PAPER_BANDS, Band
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import new_description
+from lymphct.cascade.parts import Part
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Part
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.leakage import Fitted, FittedOn
 from lymphct.core.terms import PHANTOM_NOTICE, Phase, StageName, Structure

@@ -17,8 +17,9 @@ from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.evidence import EvidenceSettings, examined
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import new_description
+from lymphct.cascade.parts import Part
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Part
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import EnvironmentProblemError, InputError, LeakageError, LymphctError, ModelError
 from lymphct.core.geometry import Geometry
 from lymphct.core.leakage import FittedOn

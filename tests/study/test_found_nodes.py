@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lymphct.cascade.fitting import fit_stage
-from lymphct.cascade.stages import STAGES, Start
+from lymphct.cascade.parts import Start
+from lymphct.cascade.stages import STAGES
 from lymphct.config import Config
 from lymphct.core.errors import InputError, LeakageError
 from lymphct.core.leakage import FittedOn, Roles

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lymphct.cascade.stages import STAGES, load_start
+from lymphct.cascade.parts import load_start
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.origin import Origin

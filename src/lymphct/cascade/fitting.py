@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 from lymphct.cascade.cases import Material
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, assembled
+from lymphct.cascade.parts import Part, Parts, Start, load_start
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.sizes import scaled
-from lymphct.cascade.stages import CASCADE, STAGES, Part, Parts, Stage, Start, load_start
+from lymphct.cascade.stages import CASCADE, STAGES, Stage
 from lymphct.cascade.thresholds import Lesson, tell_choice
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.evidence import require_out_of_fold

@@ -13,9 +13,10 @@ from lymphct.attention.bands import Bands
 from lymphct.cascade.alignment import Intensity, normalized
 from lymphct.cascade.description import BundleInfo, DistanceBand
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.parts import Parts, Weights
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import described_phases
-from lymphct.cascade.stages import STAGES, Parts, Stage, Weights
+from lymphct.cascade.stages import STAGES, Stage
 from lymphct.core.arrays import Vector3
 from lymphct.core.errors import InputError, ModelError
 from lymphct.core.leakage import FittedOn

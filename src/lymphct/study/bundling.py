@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import new_description
+from lymphct.cascade.parts import Part
 from lymphct.cascade.settings import Config
-from lymphct.cascade.stages import STAGES, Part
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import LeakageError, LymphctError, ModelError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.origin import Origin, united

@@ -19,8 +19,9 @@ from lymphct.cascade.cases import Material
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.node_candidates import found_in
+from lymphct.cascade.parts import Part, Start
 from lymphct.cascade.prepared import Prepared
-from lymphct.cascade.stages import STAGES, Part, Start
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.terms import StageName

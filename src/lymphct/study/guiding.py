@@ -12,8 +12,9 @@ import numpy as np
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.parts import Part, Start
 from lymphct.cascade.prepared import Prepared
-from lymphct.cascade.stages import Part, Stage, Start
+from lymphct.cascade.stages import Stage
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import StageName, Structure

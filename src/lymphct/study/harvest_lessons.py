@@ -11,9 +11,10 @@ from lymphct.anatomy.self_learning import repeated
 from lymphct.anatomy.settings import TumorSettings
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.parts import Start, Weights
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import FIXED, Sight, fit_sights
-from lymphct.cascade.stages import STAGES, Start, Weights
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import Phase, StageName

@@ -16,8 +16,9 @@ from lymphct.attention.bands import PAPER_BANDS
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import new_description
+from lymphct.cascade.parts import Part
 from lymphct.cascade.sight import Sight, intensity_of
-from lymphct.cascade.stages import STAGES, Part
+from lymphct.cascade.stages import STAGES
 from lymphct.config import Config
 from lymphct.core.errors import LeakageError, ModelError
 from lymphct.core.leakage import FittedOn, Roles

@@ -19,8 +19,9 @@ from lymphct.anatomy.structures import segment_structures
 from lymphct.cascade.alignment import normalized
 from lymphct.cascade.fitting import fit_stage
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.parts import Part, Start
 from lymphct.cascade.sight import fit_sights
-from lymphct.cascade.stages import STAGES, Part, Start
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.origin import united

@@ -7,10 +7,11 @@ from typing import Final, Self
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
+from lymphct.cascade.parts import Part, Weights, load_start
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import Sight
 from lymphct.cascade.sizes import scaled
-from lymphct.cascade.stages import STAGES, Part, Weights, load_start
+from lymphct.cascade.stages import STAGES
 from lymphct.core.errors import LeakageError, LymphctError, ModelError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.origin import Origin

@@ -13,7 +13,8 @@ from lymphct.cascade.evidence import EvidenceSettings, evidence_from, look_at
 from lymphct.cascade.examination import Given
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, new_description
-from lymphct.cascade.stages import CASCADE, STAGES, Part, Start, Weights
+from lymphct.cascade.parts import Part, Start, Weights
+from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.leakage import NOBODY, Roles
 from lymphct.core.terms import StageName

@@ -26,7 +26,7 @@ from lymphct.study.tasks.board import TASKS
 
 if TYPE_CHECKING:
     from lymphct.cascade.models import Models
-    from lymphct.cascade.stages import Part
+    from lymphct.cascade.parts import Part
 
 BUNDLE: Final = "bundle"
 """Folder of the bundle within the result of a task."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from lymphct.cascade.evidence import EvidenceSettings
 from lymphct.cascade.learned import Learned
-from lymphct.cascade.stages import STAGES, Stage, Start
+from lymphct.cascade.parts import Start
+from lymphct.cascade.stages import STAGES, Stage
 from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
