@@ -1,6 +1,6 @@
 """What drove the score of a patient: the same network asked again with something taken away (decision 0052).
 
-The patches are looked at once; only the number that stands for the nodes (V of Eq. 7) is another one.
+The patches are looked at once; only the number that stands for the nodes is another one.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -85,7 +85,7 @@ class StatusNetwork(nn.Module):
         return self.judged(self.patch_features(patches), volume)
 
     def patch_features(self, patches: Tensor) -> Tensor:
-        """Map patches (b, 3, h, w) to their features (b, n), before any volume (Eq. 6)."""
+        """Map patches (b, 3, h, w) to their features (b, n), before any volume is added."""
         mask = patches[:, 2:3]
         features = self._layer4(patches, mask)
         parts = []
@@ -97,7 +97,7 @@ class StatusNetwork(nn.Module):
         return torch.cat(parts, dim=1)
 
     def judged(self, features: Tensor, volume: Tensor) -> Tensor:
-        """Map features of patches (b, n) and volumes (b,), mm³, to logits (b, 2) of N- and N+ (Eq. 7)."""
+        """Map features of patches (b, n) and volumes (b,), mm³, to logits (b, 2) of N- and N+."""
         combined = features if self.fusion is None else self.fusion(features, volume)
         logits: Tensor = self.classifier(combined)
         return logits

@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from lymphct.core.arrays import DoubleArray, Vector3
 from lymphct.core.terms import GUIDING_STRUCTURES
@@ -18,10 +17,9 @@ from lymphct.nodes.stations import Extents, guess_station
 
 UNCERTAINTY: Final = 3.0
 """mm, standard deviation of each distance and of each coordinate between planes: the width over which the
-attention falls at a border (Eq. 1)."""
+attention map falls at a border."""
 VARIATIONS: Final = 256
 """Surroundings that are tried for each node."""
-GOLDEN_RATIO: Final = (1.0 + 5.0**0.5) / 2.0
 
 StationShares = tuple[tuple[str, float], ...]
 """Stations with their probabilities, which sum to 1; the most probable first, of equal ones the guess."""
@@ -58,9 +56,13 @@ def station_shares(
 def _variations() -> DoubleArray:
     """Return evenly spread standard normal numbers (variations, 3 coordinates and 10 distances)."""
     dimensions = 3 + len(GUIDING_STRUCTURES)
-    points = qmc.Sobol(dimensions, scramble=False).random(VARIATIONS // 2)
-    # Its points share their coordinates: turned by the golden ratio no two distances vary by the same.
-    turned = (points + np.arange(1, dimensions + 1) * GOLDEN_RATIO) % 1.0
+    # Multiples of powers of one irrational number fill a cube evenly: the root of x^(d + 1) = x + 1, which is
+    # the golden ratio for d = 1, is the best one.
+    root = 2.0
+    for _ in range(64):
+        root = (1.0 + root) ** (1.0 / (dimensions + 1))
+    steps = root ** -np.arange(1.0, dimensions + 1)
+    points = (0.5 + np.arange(1, VARIATIONS // 2 + 1)[:, None] * steps) % 1.0
     # Half of them are mirror images, so that no direction is preferred.
-    numbers: DoubleArray = ndtri(turned)
+    numbers: DoubleArray = ndtri(points)
     return np.concatenate([numbers, -numbers])
