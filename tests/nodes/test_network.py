@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import initialize
 from lymphct.nodes.features import FEATURES
 from lymphct.nodes.network import (
+    LEAST_PRIOR,
     IdentificationNetwork,
     NodeNetwork,
     attention_pyramid,
@@ -97,8 +100,41 @@ def test_the_constant_holds_under_reduced_precision(image: Tensor) -> None:
     assert torch.equal(logits[0, :, 0, 0, 0], outside)
 
 
-def test_skipping_windows_changes_no_logit() -> None:
-    network = node_network(HeadSettings())
+def test_attention_as_a_prior_moves_the_odds_by_its_logarithm(image: Tensor) -> None:
+    plain = node_network(HeadSettings(use_attention=False))
+    prior = node_network(HeadSettings(use_attention=False, log_prior=2.0))
+    attention = torch.ones(2, 1, 8, 16, 24)
+    attention[:, :, 4:] = 0.5
+    attention[:, :, :, 8:] = 0.0
+    with torch.no_grad():
+        before, after = plain(image), prior(image, attention)
+    maps = attention_pyramid(attention, prior.unet.strides)
+    for one, other, values in zip(before, after, maps, strict=True):
+        assert torch.equal(one[:, 0], other[:, 0])
+        expected = one[:, 1] + 2.0 * torch.log(values[:, 0].clamp(min=LEAST_PRIOR))
+        torch.testing.assert_close(other[:, 1], expected)
+
+
+def test_a_prior_of_weight_0_needs_no_attention(image: Tensor) -> None:
+    node_network(HeadSettings(use_attention=False, log_prior=0.0))(image)
+    with pytest.raises(InputError, match="needs an attention map"):
+        node_network(HeadSettings(use_attention=False, log_prior=1.0))(image)
+
+
+def test_without_attention_the_prior_is_part_of_the_constant(image: Tensor) -> None:
+    network = node_network(HeadSettings(log_prior=1.0))
+    with torch.no_grad():
+        logits = network(image, torch.zeros(2, 1, 8, 16, 24))[0]
+    constant, plain = network.background_logits(), node_network(HeadSettings()).background_logits()
+    assert constant is not None
+    assert plain is not None
+    assert torch.equal(logits[0, :, 0, 0, 0], constant)
+    torch.testing.assert_close(constant - plain, torch.tensor([0.0, math.log(LEAST_PRIOR)]))
+
+
+@pytest.mark.parametrize("heads", [HeadSettings(), HeadSettings(log_prior=1.0)])
+def test_skipping_windows_changes_no_logit(heads: HeadSettings) -> None:
+    network = node_network(heads)
     image = torch.randn(2, 24, 40, 40, generator=seeded())
     attention = torch.zeros(24, 40, 40)
     attention[2:6, 3:9, 4:8] = 1.0

@@ -68,8 +68,8 @@ def crossval(
     ablations: Annotated[
         str | None,
         typer.Option(
-            help="Cascades beside the one with attention, for Tab. V: none, none_gated, channel, gated, "
-            "any_patch, dice, no_block; separated by commas."
+            help="Cascades beside the one with attention, for Tab. V: none, none_gated, channel, prior, "
+            "gated, any_patch, dice, no_block; separated by commas."
         ),
     ] = None,
     given: Annotated[

@@ -1,6 +1,8 @@
 """The networks of both stages: U-Net with attention heads, and the same backbone with a classifier."""
 
+import math
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,9 @@ from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import LEAK, ConvNorm, UNet
 from lymphct.nodes.features import FEATURE_SETS
 from lymphct.nodes.settings import HeadSettings, IdentificationHeadSettings
+
+LEAST_PRIOR: Final = 0.01
+"""Attention below which a prior probability is no lower: where it is 0 a clear image still counts."""
 
 
 class AttentionHead(nn.Module):
@@ -65,10 +70,10 @@ class NodeNetwork(nn.Module):
             InputError: the settings need an attention map and none is given.
 
         """
-        if attention is None and (self.settings.use_attention or self.settings.attention_channel):
+        if attention is None and self.needs_attention:
             msg = "this network needs an attention map and was given none"
             raise InputError(msg, cure="compute one with attention.mapping.attention_map")
-        shown = image
+        shown, prior = image, attention
         if attention is not None and self.settings.attention_channel:
             shown = torch.cat((image, attention.to(image.dtype)), dim=1)
         if attention is None or not self.settings.use_attention:
@@ -76,6 +81,9 @@ class NodeNetwork(nn.Module):
         features = self.unet(shown)
         pyramid = attention_pyramid(attention, self.unet.strides)
         logits = [head(x, a) for head, x, a in zip(self.heads, features, pyramid, strict=True)]
+        if prior is not None and self.settings.log_prior:
+            maps = attention_pyramid(prior, self.unet.strides)
+            logits = [self._with_prior(x, a) for x, a in zip(logits, maps, strict=True)]
         constant = self.background_logits()
         if not self.training and constant is not None:
             # What the head computes for A = 0, freed of rounding: skipped and computed windows agree in
@@ -83,6 +91,17 @@ class NodeNetwork(nn.Module):
             empty = attention.amax(dim=(1, 2, 3, 4), keepdim=True) <= 0
             logits[0] = torch.where(empty, constant.reshape(1, -1, 1, 1, 1), logits[0].float())
         return logits
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the settings make any use of an attention map."""
+        heads = self.settings
+        return heads.use_attention or heads.attention_channel or heads.log_prior > 0
+
+    def _with_prior(self, logits: Tensor, attention: Tensor) -> Tensor:
+        """Add the logarithm of attention (b, 1, k, j, i) to the logit of a lymph node, class 1."""
+        prior = self.settings.log_prior * torch.log(attention.clamp(min=LEAST_PRIOR).to(logits.dtype))
+        return torch.cat((logits[:, :1], logits[:, 1:2] + prior, logits[:, 2:]), dim=1)
 
     @torch.no_grad()
     def background_logits(self) -> Tensor | None:
@@ -93,6 +112,8 @@ class NodeNetwork(nn.Module):
         if not self.settings.use_attention or self.settings.attention_channel:
             return None
         constant: Tensor = self.heads[0].constant()  # type: ignore[operator] # ModuleList forgets its type
+        if self.settings.log_prior:
+            constant[1] += self.settings.log_prior * math.log(LEAST_PRIOR)
         return constant
 
 

@@ -27,6 +27,9 @@ class HeadSettings(Settings):
     Not stated in the paper; the authors' code has it."""
     attention_channel: bool = False
     """Give the attention map to the network as a further input channel. Not stated in the paper; off."""
+    log_prior: NonNegativeFloat = 0.0
+    """Add this weight times log A to the logit of a lymph node, A no less than 0.01: attention as a prior
+    probability, which the image can outvote. Not stated in the paper; 0 adds nothing."""
 
 
 class NodeSegmentationSettings(SegmentationTrainingSettings):

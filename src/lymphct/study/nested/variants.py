@@ -57,6 +57,9 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "channel": Variant(
         title="attention as an input channel", changes={**_WITHOUT, "heads.attention_channel": True}
     ),
+    "prior": Variant(
+        title="attention as a prior on the logits", changes={**_WITHOUT, "heads.log_prior": 1.0}
+    ),
     ATTENTION: Variant(title="with attention"),
     "gated": Variant(
         title="with attention, gated afterwards", changes={"hard_gate": True}, trained_as=ATTENTION
