@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose
 
 from lymphct.core.errors import InputError, UsageError
 from lymphct.evaluation.detection import InstanceMatches, match_instances
-from lymphct.evaluation.froc import froc, size_strata
+from lymphct.evaluation.froc import FrocIntervals, froc, froc_candidates, froc_intervals, size_strata
 
 
 def two_patients() -> list[InstanceMatches]:
@@ -84,3 +84,54 @@ def test_strata_need_one_voxel_volume_per_patient() -> None:
 def test_limits_of_strata_must_ascend(limits: tuple[float, ...]) -> None:
     with pytest.raises(UsageError, match="do not ascend from above 0"):
         size_strata(two_patients(), [1.0, 1.0], limits)
+
+
+def test_intervals_hold_what_the_curve_says_and_repeat() -> None:
+    def intervals() -> FrocIntervals:
+        return froc_intervals(
+            froc_candidates(two_patients(), SCORES), (0.5, 8.0), np.random.default_rng(3), n=200
+        )
+
+    found = intervals()
+    curve = froc(two_patients(), SCORES)
+    assert found.average_precision.estimate == pytest.approx(curve.average_precision)
+    assert [found.sensitivity_at[fp].estimate for fp in (0.5, 8.0)] == [0.75, 0.75]
+    assert found == intervals()
+    # Twice the first patient: 2 of 2 nodes with 1 false positive; twice the second: 1 of 2.
+    assert (found.sensitivity_at[8.0].low, found.sensitivity_at[8.0].high) == (0.5, 1.0)
+
+
+def test_a_resample_of_one_patient_is_the_curve_of_that_patient() -> None:
+    alone = [froc([match], [score]) for match, score in zip(two_patients(), SCORES, strict=True)]
+    found = froc_intervals(
+        froc_candidates(two_patients(), SCORES), (1.0,), np.random.default_rng(0), n=100, level=0.99
+    )
+    precisions = [curve.average_precision for curve in alone]
+    assert found.average_precision.low == pytest.approx(min(precisions))
+    assert found.average_precision.high == pytest.approx(max(precisions))
+
+
+def test_resamples_without_true_nodes_are_left_out_and_counted() -> None:
+    empty = match_instances(np.ones((1, 1, 2), dtype=int), np.zeros((1, 1, 2), dtype=int))
+    matches, scores = [two_patients()[0], empty], [SCORES[0], {1: 0.95}]
+    found = froc_intervals(froc_candidates(matches, scores), (8.0,), np.random.default_rng(0), n=100)
+    assert 10 < found.average_precision.undefined < 40  # a quarter of them
+    assert found.sensitivity_at[8.0].low == 1.0
+
+
+def test_intervals_of_sixty_nodes_and_of_a_patient_without_candidates() -> None:
+    truth = np.zeros((1, 1, 180), dtype=int)
+    truth[0, 0, ::3] = np.arange(1, 61)
+    matches = [match_instances(truth, truth), match_instances(0 * truth, truth)]
+    candidates = froc_candidates(matches, [{label: label / 64 for label in range(1, 61)}, {}])
+    found = froc_intervals(candidates, (0.0,), np.random.default_rng(1), n=50)
+    assert found.sensitivity_at[0.0].estimate == 0.5
+    assert (found.sensitivity_at[0.0].low, found.sensitivity_at[0.0].high) == (0.0, 1.0)
+
+
+def test_intervals_need_resamples_and_a_level() -> None:
+    candidates, rng = froc_candidates(two_patients(), SCORES), np.random.default_rng(0)
+    with pytest.raises(UsageError, match="0 resamples are none"):
+        froc_intervals(candidates, (1.0,), rng, n=0)
+    with pytest.raises(UsageError, match="cannot cover a share of 1"):
+        froc_intervals(candidates, (1.0,), rng, level=1.0)

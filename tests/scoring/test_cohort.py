@@ -130,7 +130,7 @@ def test_patients_the_models_were_fitted_on_count_only_on_request_and_stamped(
     assert record["stamps"] == [stamp]
     assert record["patients"]["evaluated"] == 4
     tables = sorted((tmp_path / "E").glob("*.csv"))
-    assert len(tables) == 7
+    assert len(tables) == 8
     for path in tables:
         assert path.read_text().splitlines()[0].endswith(",stamp"), path.name
         assert all(row["stamp"] == stamp for row in table(path)), path.name
@@ -186,6 +186,47 @@ def test_a_line_per_node_says_whether_it_was_found_and_how_it_was_called(
         "positive", "0.9", "positive",
     )  # fmt: skip
     assert float(lines[1]["truth_mm3"]) == pytest.approx(27 * 0.68 * 0.7 * 0.8, abs=1e-3)
+
+
+def test_positive_nodes_are_traced_by_their_probability(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    record = evaluated(write_cohort(patients), tmp_path / "E")["nodes"]["positive_froc"]
+    # In p1 and p3 a positive node at 0.9, in p0 and p2 a negative one at 0.2; in all a spurious one at 0.6.
+    assert (record["patients"], record["average_precision"]) == (4, 1.0)
+    assert set(record["sensitivity_at_false_positives"].values()) == {1.0}
+    at = record["intervals"]["sensitivity_at_false_positives"]["0.5"]
+    assert (at["estimate"], at["low"], at["high"]) == (1.0, 1.0, 1.0)
+    rows = table(tmp_path / "E" / "nodes_positive_froc.csv")
+    assert [(float(row["threshold"]), float(row["false_positives_per_case"])) for row in rows] == [
+        (0.9, 0.0), (0.6, 1.0), (0.2, 1.5),
+    ]  # fmt: skip
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert "Positive nodes by their probability" in page
+    assert "<td>1.000 [1.000, 1.000]</td>" in page
+
+
+def test_a_node_taken_for_positive_at_the_place_of_a_negative_one_is_false(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    patients[0].found[1] = (patients[0].found[1][0], "positive", 0.95)  # drawn negative, surest of all
+    record = evaluated(write_cohort(patients), tmp_path / "E")["nodes"]["positive_froc"]
+    assert record["average_precision"] == pytest.approx(2 / 3)
+    assert record["sensitivity_at_false_positives"]["0.125"] == 0.0
+    assert record["sensitivity_at_false_positives"]["0.25"] == 1.0
+
+
+def test_without_probabilities_or_positive_nodes_there_is_no_curve_of_them(
+    write_cohort: WriteCohort, tmp_path: Path, patients: Any
+) -> None:
+    patients[1].drawn[1] = (patients[1].drawn[1][0], "negative")
+    patients[2].found = {}  # a patient without predicted nodes stays among those who are counted
+    there = write_cohort(patients)
+    (there.results / "p3" / "nodes.csv").write_text("node,class,probability\n1,positive,\n2,positive,0.5\n")
+    record = evaluated(there, tmp_path / "E")["nodes"]["positive_froc"]
+    assert (record["patients"], record["average_precision"], record["intervals"]) == (3, None, None)
+    assert not (tmp_path / "E" / "nodes_positive_froc.csv").exists()
+    assert "Positive nodes by" not in (tmp_path / "E" / PAGE_FILE).read_text()
 
 
 def test_the_demanded_overlap_decides_what_is_a_match(

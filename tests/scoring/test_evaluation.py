@@ -250,6 +250,14 @@ def test_candidates_of_a_detection_map_are_traced_by_their_confidence(tmp_path: 
     request = InstanceRequest(iou=0.2, confidence=True)
     evaluate_instances(pairs, request, tmp_path / "out")
     record = written(tmp_path / "out", "instances")
+    intervals = record["confidence"].pop("intervals")
+    assert intervals["average_precision"]["estimate"] == pytest.approx(2 / 3)
+    # Resamples of nothing but the case without a node are left out; some have no false positive at 0.9.
+    assert 0 < intervals["average_precision"]["undefined"] < 80
+    assert intervals["average_precision"]["low"] < 2 / 3 < intervals["average_precision"]["high"] == 1.0
+    assert intervals["sensitivity_at_false_positives"]["8"] == {
+        "estimate": 1.0, "low": 1.0, "high": 1.0, "undefined": intervals["average_precision"]["undefined"]
+    }  # fmt: skip
     # At 0.9: two hits and one false positive in three cases; at 0.4 two more false positives.
     assert record["confidence"] == {
         "average_precision": pytest.approx(2 / 3),
@@ -284,7 +292,7 @@ def test_without_true_nodes_there_is_no_curve(tmp_path: Path) -> None:
     pairs = write_cases(tmp_path, {"a": (box((0, 0, 0), (2, 2, 2)) * np.float32(0.5), empty)})
     evaluate_instances(pairs, InstanceRequest(confidence=True), tmp_path / "out")
     found = written(tmp_path / "out", "instances")["confidence"]
-    assert (found["average_precision"], found["case_auc"]) == (None, None)
+    assert (found["average_precision"], found["intervals"], found["case_auc"]) == (None, None, None)
     assert set(found["sensitivity_at_false_positives"].values()) == {None}
     assert not (tmp_path / "out" / "instances_froc.csv").exists()
 

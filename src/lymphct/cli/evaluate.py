@@ -198,6 +198,7 @@ def instances(
         components=components.value,
         confidence=confidence,
         ignore_duplicates=ignore_duplicates,
+        seed=GLOBALS.seed,
     )
     pairs = pair_files(prediction, truth)
     with progress_bar("cases", len(pairs)) as advance:
@@ -218,7 +219,17 @@ def _instance_table(record: dict[str, Any]) -> str:
         found = record["confidence"]
         precision, area = _number(found["average_precision"]), _number(found["case_auc"])
         lines.append(f"by confidence: average precision {precision}, AUC of cases {area}")
+        if found["intervals"] is not None:
+            lines.append(f"sensitivity at false positives per case: {_sensitivities(found['intervals'])}")
     return "\n".join(lines)
+
+
+def _sensitivities(intervals: dict[str, Any]) -> str:
+    at = intervals["sensitivity_at_false_positives"]
+    return ", ".join(
+        f"{number}: {_number(found['estimate'])} ({_number(found['low'])} to {_number(found['high'])})"
+        for number, found in at.items()
+    )
 
 
 def _number(value: float | None, decimals: int = 3) -> str:

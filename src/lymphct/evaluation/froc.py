@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from lymphct.core.arrays import DoubleArray
+from lymphct.core.arrays import BoolArray, DoubleArray, IntArray
 from lymphct.core.errors import InputError, UsageError
 from lymphct.evaluation.detection import InstanceMatches
+from lymphct.evaluation.statistics import Interval, percentile_interval, require_resampling, resamples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,15 +60,63 @@ def froc(
         InputError: no true node, scores for other patients or instances, or scores that are not finite.
 
     """
-    total = sum(len(match.truth_voxels) for match in matches)
-    if not total:
+    candidates = froc_candidates(matches, scores, ignore_duplicates=ignore_duplicates)
+    return candidates.curve(np.ones(len(matches)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidates:
+    """All counted candidates of all patients.
+
+    Attributes:
+        thresholds: distinct scores, descending.
+        step: of each candidate, which of them is its own.
+        hit: of each candidate, whether it has a true node.
+        patient: of each candidate, the number of its patient.
+        truths: true nodes of each patient.
+
+    """
+
+    thresholds: DoubleArray
+    step: IntArray
+    hit: BoolArray
+    patient: IntArray
+    truths: DoubleArray
+
+    def curve(self, weights: DoubleArray) -> Froc:
+        """Return the curve of patients who count so many times each; one of them at least has a true node."""
+        weight = weights[self.patient]
+        steps = self.thresholds.size
+        tp = np.cumsum(np.bincount(self.step, weights=weight * self.hit, minlength=steps))
+        fp = np.cumsum(np.bincount(self.step, weights=weight * ~self.hit, minlength=steps))
+        counted = tp + fp
+        return Froc(
+            thresholds=self.thresholds,
+            sensitivity=tp / (weights @ self.truths),
+            false_positives=fp / weights.sum(),
+            # Before the first candidate of a resample nothing is false.
+            precision=np.divide(tp, counted, out=np.ones(steps), where=counted > 0),
+        )
+
+
+def froc_candidates(
+    matches: Sequence[InstanceMatches],
+    scores: Sequence[Mapping[int, float]],
+    *,
+    ignore_duplicates: bool = False,
+) -> Candidates:
+    """Gather the candidates of all patients; arguments and errors as `froc`."""
+    truths = np.array([len(match.truth_voxels) for match in matches], dtype=np.float64)
+    if not truths.sum():
         msg = "without true nodes there is no sensitivity to trace"
         raise InputError(msg, code="E_SCORES")
     if len(matches) != len(scores):
         msg = f"scores of {len(scores)} patients for the matches of {len(matches)}"
         raise InputError(msg, code="E_SCORES")
-    values, hits = [], []
-    for match, score in zip(matches, scores, strict=True):
+    values: list[float] = []
+    hits: list[bool] = []
+    patients: list[int] = []
+    for patient, (match, score) in enumerate(zip(matches, scores, strict=True)):
         if set(score) != set(match.prediction_voxels):
             different = sorted(set(score) ^ set(match.prediction_voxels))[:5]
             msg = f"scores and predicted instances are not the same: {different}"
@@ -77,18 +126,73 @@ def froc(
         counted = [label for label in match.prediction_voxels if label not in left_out]
         values += [score[label] for label in counted]
         hits += [label in found for label in counted]
-    certainty, hit = np.array(values, dtype=np.float64), np.array(hits, dtype=np.bool_)
+        patients += [patient] * len(counted)
+    certainty = np.array(values, dtype=np.float64)
     if not np.isfinite(certainty).all():
         msg = "a score of a predicted instance is not finite"
         raise InputError(msg, code="E_SCORES")
-    distinct, index = np.unique(-certainty, return_inverse=True)
-    tp = np.cumsum(np.bincount(index[hit], minlength=distinct.size))
-    fp = np.cumsum(np.bincount(index[~hit], minlength=distinct.size))
-    return Froc(
+    distinct, step = np.unique(-certainty, return_inverse=True)
+    return Candidates(
         thresholds=-distinct,
-        sensitivity=tp / total,
-        false_positives=fp / len(matches),
-        precision=tp / (tp + fp),
+        step=step.astype(np.int64),
+        hit=np.array(hits, dtype=np.bool_),
+        patient=np.array(patients, dtype=np.int64),
+        truths=truths,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrocIntervals:
+    """What is read from a FROC curve, with intervals over resampled patients.
+
+    Attributes:
+        average_precision: area under precision over sensitivity.
+        sensitivity_at: by false positives per patient.
+
+    """
+
+    average_precision: Interval
+    sensitivity_at: Mapping[float, Interval]
+
+
+def froc_intervals(
+    candidates: Candidates,
+    false_positives: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    n: int = 1000,
+    level: float = 0.95,
+) -> FrocIntervals:
+    """Return average precision and sensitivities with percentile intervals over resampled patients.
+
+    Patients are resampled with all their nodes: nodes of one patient are no independent observations. A
+    resample without true nodes is left out and counted.
+
+    Args:
+        candidates: of all patients.
+        false_positives: per patient, at which the sensitivity is read.
+        rng: source of the resamples.
+        n: number of resamples.
+        level: coverage.
+
+    Raises:
+        UsageError: no resamples, or a level not between 0 and 1.
+
+    """
+    patients = np.zeros(candidates.truths.size)
+    require_resampling([patients], n, level)
+    rows = [np.arange(patients.size), *resamples(patients, n, rng)]
+    read = np.full((len(rows), 1 + len(false_positives)), np.nan)
+    for place, drawn in enumerate(rows):
+        weights = np.bincount(drawn, minlength=patients.size).astype(np.float64)
+        if weights @ candidates.truths > 0:
+            curve = candidates.curve(weights)
+            read[place] = [curve.average_precision, *map(curve.sensitivity_at, false_positives)]
+    precision, *sensitivities = (
+        percentile_interval(float(values[0]), values[1:], level) for values in read.T
+    )
+    return FrocIntervals(
+        average_precision=precision, sensitivity_at=dict(zip(false_positives, sensitivities, strict=True))
     )
 
 

@@ -49,9 +49,9 @@ def evaluate_cohort(
 ) -> dict[str, JSON]:
     """Measure every predicted patient of a manifest; return what `cohort.json` holds.
 
-    Writes `results.csv` (a row per patient), `masks.csv`, `nodes.csv`, the four tables of N status,
-    `cohort.json` and `report.html`. A structure, tumor or node is scored where it is drawn, N status where it
-    is known.
+    Writes `results.csv` (a row per patient), `masks.csv`, `nodes.csv`, the FROC curve of positive nodes, the
+    four tables of N status, `cohort.json` and `report.html`. A structure, tumor or node is scored where it is
+    drawn, N status where it is known.
 
     Args:
         predicted: manifest and results.

@@ -186,6 +186,10 @@ def _call_table(groups: Mapping[str, Record]) -> PageTable:
     return PageTable(caption="Calls, with bootstrap 95 %", heading=("", "with a call", *titles), rows=rows)
 
 
+def _with_limits(interval: Record) -> str:
+    return f"{shown(interval['estimate'])} {_limits(interval)}"
+
+
 def _limits(interval: Record) -> str:
     return f"[{shown(interval['low'])}, {shown(interval['high'])}]"
 
@@ -221,7 +225,25 @@ def _nodes(record: Record) -> list[PageSection]:
         caption="Instances, pooled over all nodes and mean over patients", heading=heading, rows=rows
     )
     text = f"{nodes['patients']} patients with drawn nodes; matched one to one."
-    return [PageSection(title="Lymph nodes", texts=[text], tables=[instances, identification])]
+    tables = [instances, identification, *_positive_curve(nodes["positive_froc"])]
+    return [PageSection(title="Lymph nodes", texts=[text], tables=tables)]
+
+
+def _positive_curve(curve: Record) -> list[PageTable]:
+    """Return what is read from the FROC curve of positive nodes; nothing without one."""
+    intervals = curve["intervals"]
+    if intervals is None:
+        return []
+    at = intervals["sensitivity_at_false_positives"]
+    table = PageTable(
+        caption=(
+            "Positive nodes by their probability: share found and called at least so probable, by false ones "
+            f"per patient, with 95 % intervals ({counted(curve['patients'], 'patient')})"
+        ),
+        heading=("average precision", *(f"at {number}" for number in at)),
+        rows=[tuple(_with_limits(found) for found in (intervals["average_precision"], *at.values()))],
+    )
+    return [table]
 
 
 def _masks(record: Record) -> list[PageSection]:

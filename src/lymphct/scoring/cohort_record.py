@@ -18,8 +18,10 @@ from lymphct.evaluation.classification import (
 )
 from lymphct.evaluation.segmentation import VoxelCounts
 from lymphct.io.results.jsonfile import JSON
+from lymphct.scoring.cohort_candidates import positive_candidates
 from lymphct.scoring.cohort_cases import Cohort, CohortCase, CohortRequest
 from lymphct.scoring.cohort_patient import NODE_GROUPS, TUMOR, NodeMeasures, PatientMeasures
+from lymphct.scoring.detection_curve import curve_record, curve_table
 from lymphct.scoring.evaluation import Scored
 from lymphct.scoring.instances import instances_record
 from lymphct.scoring.predicted import Stage
@@ -92,7 +94,7 @@ def cohort_record(evaluation: CohortEvaluation) -> dict[str, JSON]:
         "bundles": dict(bundles),
         "structures": labels_record(structures) if structures else None,
         "tumor": labels_record(tumor)[TUMOR] if tumor else None,
-        "nodes": _nodes_record(evaluation.nodes) if evaluation.nodes else None,
+        "nodes": _nodes_record(evaluation) if evaluation.nodes else None,
         "without_n_status": [case.case for case in cohort.cases if case.record.n_status is None],
         "status": None if evaluation.status is None else evaluation.status.record(),
     }
@@ -109,8 +111,9 @@ def patient_counts(cohort: Cohort) -> dict[str, JSON]:
     return {"in_manifest": sum(counts.values()), **counts}
 
 
-def _nodes_record(nodes: Mapping[str, NodeMeasures]) -> dict[str, JSON]:
-    """Return instances and voxels of each group, and how matched nodes were called."""
+def _nodes_record(evaluation: CohortEvaluation) -> dict[str, JSON]:
+    """Return instances and voxels of each group, how nodes were called, the curve of positive ones."""
+    nodes, request = evaluation.nodes, evaluation.request
     record: dict[str, JSON] = {}
     for group in NODE_GROUPS:
         having = [measures for measures in nodes.values() if group in measures.matches]
@@ -122,7 +125,16 @@ def _nodes_record(nodes: Mapping[str, NodeMeasures]) -> dict[str, JSON]:
             if having
             else None
         )
-    return {"patients": len(nodes), **record, "identification": identification_record([*nodes.values()])}
+    having_scores, candidates = positive_candidates(nodes)
+    return {
+        "patients": len(nodes),
+        **record,
+        "identification": identification_record([*nodes.values()]),
+        "positive_froc": {
+            "patients": having_scores,
+            **curve_record(candidates, request.seed, request.resamples),
+        },
+    }
 
 
 def _voxels_record(counts: Sequence[VoxelCounts]) -> dict[str, JSON]:
@@ -182,6 +194,9 @@ def cohort_tables(evaluation: CohortEvaluation) -> dict[str, Table]:
         "masks": labels_table(masks, case="patient_id", label="structure"),
         "nodes": Table(NODE_COLUMNS, _node_rows(evaluation.nodes)),
     }
+    candidates = positive_candidates(evaluation.nodes)[1]
+    if candidates is not None:
+        tables["nodes_positive_froc"] = curve_table(candidates)
     if evaluation.status is not None:
         tables |= status_tables(evaluation.status.groups)
     return {name: table.stamped(stamp) for name, table in tables.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -18,16 +18,15 @@ from lymphct.evaluation.detection import (
     instance_scores,
     match_instances,
 )
-from lymphct.evaluation.froc import Froc, froc
+from lymphct.evaluation.froc import Candidates, froc_candidates
 from lymphct.imaging.components import find_components
 from lymphct.io.results.jsonfile import JSON
+from lymphct.scoring.detection_curve import curve_record, curve_table
 from lymphct.scoring.evaluation import Evaluation, MaskPair, Scored, evaluate, read_pair
+from lymphct.scoring.status import RESAMPLES
 from lymphct.scoring.stored import Table, finite
 
 Components = Literal["auto", "always", "never"]
-
-FALSE_POSITIVES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""False positives per case at which the sensitivity is read from the FROC curve, as is usual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,8 @@ class InstanceRequest:
         confidence: the predictions are detection maps: each 26-connected part is a candidate, and its voxels
             hold its confidence. Adds the FROC curve, average precision and the AUC of whole cases.
         ignore_duplicates: a second prediction of a node that has its match is no false positive.
+        seed: of the resamples.
+        resamples: of the cases, for the intervals of what is read from the FROC curve.
 
     """
 
@@ -50,6 +51,8 @@ class InstanceRequest:
     components: Components = "auto"
     confidence: bool = False
     ignore_duplicates: bool = False
+    seed: int = 0
+    resamples: int = RESAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +129,20 @@ class _Matcher:
     def __call__(self, pair: MaskPair) -> CaseMatches:
         return match_case(pair, self.request)
 
-    def curve(self, cases: Sequence[Scored[CaseMatches]]) -> Froc | None:
-        """Return the FROC curve; None without confidences or without true nodes."""
+    def candidates(self, cases: Sequence[Scored[CaseMatches]]) -> Candidates | None:
+        """Return the candidates of the FROC curve; None without confidences or without true nodes."""
         matches = [case.result.matches for case in cases]
         if not self.request.confidence or not any(match.truth_voxels for match in matches):
             return None
         scores = [case.result.confidences or {} for case in cases]
-        return froc(matches, scores, ignore_duplicates=self.request.ignore_duplicates)
+        return froc_candidates(matches, scores, ignore_duplicates=self.request.ignore_duplicates)
 
     def record(self, cases: Sequence[Scored[CaseMatches]]) -> dict[str, JSON]:
         """Return what the JSON says."""
         record = instances_record([case.result.matches for case in cases])
         if self.request.confidence:
-            record["confidence"] = _confidence_record(cases, self.curve(cases))
+            curve = curve_record(self.candidates(cases), self.request.seed, self.request.resamples)
+            record["confidence"] = {**curve, "case_auc": _case_auc(cases)}
         return {**record, "cases": {case.case: _case_record(case.result) for case in cases}}
 
     def tables(self, cases: Sequence[Scored[CaseMatches]]) -> dict[str, Table]:
@@ -147,11 +151,9 @@ class _Matcher:
             "instances": Table(_COLUMNS, _rows(cases)),
             "instances_pairs": Table(_PAIR_COLUMNS, _pair_rows(cases)),
         }
-        curve = self.curve(cases)
-        if curve is not None:
-            columns = (curve.thresholds, curve.sensitivity, curve.false_positives, curve.precision)
-            rows = list(zip(*(column.tolist() for column in columns), strict=True))
-            tables["instances_froc"] = Table(_CURVE_COLUMNS, rows)
+        candidates = self.candidates(cases)
+        if candidates is not None:
+            tables["instances_froc"] = curve_table(candidates)
         return tables
 
 
@@ -168,11 +170,12 @@ def evaluate_instances(
     The JSON has `pooled` (all instances of all cases together), `mean` (over the cases in which the value is
     defined) and per case counts, ratios and matches; null stands for a ratio with nothing below the line.
     With confidences also `confidence` (average precision, sensitivity at a number of false positives per
-    case, AUC of the largest confidence of a case) and `instances_froc.csv`.
+    case, both with intervals over resampled cases, AUC of the largest confidence of a case) and
+    `instances_froc.csv`.
 
     Raises:
         InputError: a mask is refused; nothing is written.
-        UsageError: the IoU or the rule is none.
+        UsageError: the IoU or the rule is none, or there are no resamples.
         OutputInUseError: the folder holds something else.
 
     """
@@ -220,17 +223,11 @@ def _pooled(scores: InstanceScores) -> dict[str, JSON]:
     }
 
 
-def _confidence_record(cases: Sequence[Scored[CaseMatches]], curve: Froc | None) -> dict[str, JSON]:
+def _case_auc(cases: Sequence[Scored[CaseMatches]]) -> float | None:
+    """Return the AUC of the largest confidence of a case for whether it has any true node."""
     has_nodes = [int(bool(case.result.matches.truth_voxels)) for case in cases]
     largest = [max((case.result.confidences or {}).values(), default=0.0) for case in cases]
-    return {
-        "average_precision": None if curve is None else curve.average_precision,
-        "sensitivity_at_false_positives": {
-            f"{number:g}": None if curve is None else curve.sensitivity_at(number)
-            for number in FALSE_POSITIVES
-        },
-        "case_auc": finite(auc(has_nodes, largest)),
-    }
+    return finite(auc(has_nodes, largest))
 
 
 def _case_record(case: CaseMatches) -> dict[str, JSON]:
@@ -252,7 +249,6 @@ def _case_record(case: CaseMatches) -> dict[str, JSON]:
 _NUMBERS = ("true_positives", "false_positives", "false_negatives", "duplicates", "recall", "precision", "f")
 _COLUMNS = ("case", *_NUMBERS)
 _PAIR_COLUMNS = ("case", "outcome", "prediction", "truth", "iou", "prediction_mm3", "truth_mm3", "confidence")
-_CURVE_COLUMNS = ("threshold", "sensitivity", "false_positives_per_case", "precision")
 
 
 def _rows(cases: Sequence[Scored[CaseMatches]]) -> list[list[object]]:
