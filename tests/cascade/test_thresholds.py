@@ -1,6 +1,7 @@
 """Thresholds are chosen on validation patients, and the best candidate is taken."""
 
 import gc
+import math
 import shutil
 import sys
 import weakref
@@ -23,7 +24,7 @@ from lymphct.cascade import node_candidates as node_points
 from lymphct.cascade import thresholds
 from lymphct.cascade.cases import Material, segmentation_cases
 from lymphct.cascade.description import ThresholdChoice
-from lymphct.cascade.node_candidates import node_candidates
+from lymphct.cascade.node_candidates import NodeCandidate, best_candidate, node_candidates
 from lymphct.cascade.node_cases import identification_cases
 from lymphct.cascade.thresholds import (
     PROBABILITIES,
@@ -46,11 +47,13 @@ from lymphct.evaluation.detection import instance_scores, match_instances
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import load_models
 from lymphct.io.settings import load_config
+from lymphct.learning.settings import UNetSettings
 from lymphct.learning.validation import mean_dice
 from lymphct.metastasis.sampling import StatusCase
 from lymphct.nodes.crops import NOT_A_NODE, UNKNOWN, IdentificationCase
 from lymphct.nodes.instances import find_instances
 from lymphct.nodes.network import NodeNetwork
+from lymphct.nodes.settings import HeadSettings
 from lymphct.study.plan import Run
 
 
@@ -230,6 +233,85 @@ def test_candidates_begin_below_what_was_chosen_so_far_and_an_edge_is_told(
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "nodes: node_voxel 0.01 chosen on 1 validation patient, at the edge of the cand" in record.message
+
+
+def reached(recall: float, precision: float, f: float = 0.5) -> Any:
+    return SimpleNamespace(recall=recall, precision=precision, f=f)
+
+
+def point(threshold: float, scores: Any) -> NodeCandidate:
+    return NodeCandidate(threshold, 30.0, scores, 5)
+
+
+CANDIDATES = [
+    point(0.5, reached(0.6, 0.9, f=0.72)),
+    point(0.05, reached(0.8, 0.3)),  # nodes flow together: less is found than at 0.1
+    point(0.1, reached(0.95, 0.4)),
+    point(0.2, reached(0.9, 0.55)),
+    point(0.3, reached(0.9, 0.55)),
+    point(0.9, reached(math.nan, math.nan, f=math.nan)),
+]
+
+
+@pytest.mark.parametrize(
+    ("least_recall", "threshold"), [(None, 0.5), (0.5, 0.5), (0.9, 0.3), (0.91, 0.1), (0.95, 0.1)]
+)
+def test_of_the_points_with_the_demanded_recall_the_most_precise_is_taken(
+    least_recall: float | None, threshold: float
+) -> None:
+    best, remark = best_candidate(CANDIDATES, least_recall)
+    assert (best.threshold, remark) == (threshold, "")
+
+
+def test_where_no_point_has_the_demanded_recall_the_highest_is_taken_and_said() -> None:
+    best, remark = best_candidate(CANDIDATES, 0.96)
+    assert best.threshold == 0.1
+    assert remark == "no candidate has a recall of 0.96, the highest is 0.950"
+    alone, remark = best_candidate(CANDIDATES[-1:], 0.5)  # nothing drawn, nothing found
+    assert (alone.threshold, remark[-5:]) == (0.9, "0.000")
+
+
+def test_stage_1_works_at_the_demanded_recall_among_the_thresholds_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def judged(*arguments: Any) -> list[NodeCandidate]:
+        return [NodeCandidate(t, v, reached(1 - t, t, f=1 - v / 1000), 5) for t, v in arguments[-1]]
+
+    def chosen(*overrides: str) -> Choice:
+        config = load_config(None, ["nodes.candidate_thresholds=[0.04,0.15,0.6]", *overrides])
+        material: Any = SimpleNamespace(config=config)
+        asked = Lesson(
+            material=material,
+            roles=Roles(train=(), validation=()),
+            settings=config.nodes,
+            cases=(),
+            validation=(),
+        )
+        unet = UNetSettings(features=(4, 8), strides=((1, 1, 1), (2, 2, 2)), convolutions_per_stage=1)
+        return choose_nodes(NodeNetwork(2, unet, HeadSettings()), asked)
+
+    monkeypatch.setattr(thresholds, "node_candidates", judged)
+    choice = chosen("nodes.least_recall=0.8")
+    assert choice.thresholds == {"node_voxel": 0.15, "node_min_volume_mm3": 30.0}
+    assert choice.scores["recall"] == pytest.approx(0.85)
+    assert choice.chosen["node_voxel"] == ThresholdChoice(by="validation", patients=5)
+    choice = chosen("nodes.least_recall=1")
+    assert choice.thresholds["node_voxel"] == 0.04
+    tell_choice("nodes", choice)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "no candidate has a recall of 1, the highest is 0.960" in record.message
+    assert chosen().thresholds["node_voxel"] == 0.5  # of equal F the first, the value of the settings
+
+
+def test_by_default_the_highest_f_chooses_from_a_threshold_of_a_hundredth_on() -> None:
+    for nodes in (load_config(None).nodes, load_config("paper").nodes):
+        assert nodes.least_recall is None
+        assert nodes.candidate_thresholds == PROBABILITIES
+    with pytest.raises(UsageError, match="candidate_thresholds"):
+        load_config(None, ["nodes.candidate_thresholds=[]"])
+    with pytest.raises(UsageError, match="least_recall"):
+        load_config(None, ["nodes.least_recall=0"])
 
 
 def test_where_no_candidate_finds_a_node_the_default_stands(

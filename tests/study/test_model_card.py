@@ -56,7 +56,7 @@ def info(parts: dict[StageName, PartInfo], **fields: object) -> BundleInfo:
 def card() -> str:
     chosen = {
         "node_voxel": ThresholdChoice(by="validation", patients=1, at_edge=True),
-        "node_min_volume_mm3": ThresholdChoice(by="validation", patients=1),
+        "node_min_volume_mm3": ThresholdChoice(by="validation", patients=1, why="the highest is 0.9"),
     }
     course = {"rejected_share": 0.2514, "skipped": 3}
     default = {"node_positive": ThresholdChoice(by="default", why="no validation patients")}
@@ -82,7 +82,7 @@ def test_patients_and_classes_of_each_part_are_counted(card: str) -> None:
 def test_scores_and_thresholds_say_where_they_come_from(card: str) -> None:
     assert "| nodes | f | 0.812 |" in card
     assert "| node_voxel | 0.01 | 1 validation patient; at the edge of the candidates" in card
-    assert "| node_min_volume_mm3 | 50 | 1 validation patient |" in card
+    assert "| node_min_volume_mm3 | 50 | 1 validation patient; the highest is 0.9 |" in card
     assert "| node_positive | 0.5 | default: no validation patients |" in card
 
 

@@ -100,7 +100,8 @@ class ThresholdChoice(Settings):
     at_edge: bool = False
     """Whether it is the first or last candidate: a better one may lie beyond. Not stated in the paper."""
     why: str = ""
-    """Why the default stands; empty where validation patients chose. Not stated in the paper; recorded."""
+    """Why the default stands, or what validation patients could not reach; else empty. Not stated in the
+    paper; recorded."""
 
 
 class PartInfo(Settings):

@@ -54,6 +54,31 @@ def node_candidates(
     ]
 
 
+def best_candidate(
+    candidates: Sequence[NodeCandidate], least_recall: float | None
+) -> tuple[NodeCandidate, str]:
+    """Return the candidate to work at, and what is to be said of it: nothing where all went as asked.
+
+    Args:
+        candidates: one at least; of equal ones the first is taken.
+        least_recall: the most precise candidate of at least this pooled recall, the one of the highest
+            recall where none reaches it; None for the one of the highest pooled F.
+
+    """
+    if least_recall is None:
+        return max(candidates, key=lambda c: np.nan_to_num(c.scores.f)), ""
+    reaching = [c for c in candidates if c.scores.recall >= least_recall]
+    if reaching:
+        return max(reaching, key=_precision_first), ""
+    best = max(candidates, key=lambda c: (np.nan_to_num(c.scores.recall), *_precision_first(c)))
+    highest = float(np.nan_to_num(best.scores.recall))
+    return best, f"no candidate has a recall of {least_recall:g}, the highest is {highest:.3f}"
+
+
+def _precision_first(candidate: NodeCandidate) -> tuple[float, float]:
+    return (float(np.nan_to_num(candidate.scores.precision)), candidate.threshold)
+
+
 def _matches(
     probability: Volume, truth: Volume, grid: Sequence[Point], growth: float | None
 ) -> Iterator[tuple[Point, InstanceMatches]]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from lymphct.cascade.cases import Material
 from lymphct.cascade.description import DEFAULT_PATIENT_THRESHOLD, ThresholdChoice
-from lymphct.cascade.node_candidates import node_candidates
+from lymphct.cascade.node_candidates import best_candidate, node_candidates
 from lymphct.core.errors import UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.settings import Settings
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PROBABILITIES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""Candidates for the probability above which a voxel belongs to a node."""
+PROBABILITIES: Final = NodeSegmentationSettings().candidate_thresholds
+"""Candidates for the probability above which a voxel belongs to a node, unless the settings name others."""
 VOLUMES: Final = (30.0, 50.0, 70.0, 100.0)
 """Candidates for the smallest node, mm³."""
 
@@ -79,9 +79,11 @@ def tell_choice(stage: str, choice: Choice) -> None:
             told.append(f"{value} is the default ({how.why})")
         else:
             edge = ", at the edge of the candidates" if how.at_edge else ""
-            told.append(f"{value} chosen on {counted(how.patients, 'validation patient')}{edge}")
+            remark = f", {how.why}" if how.why else ""
+            told.append(f"{value} chosen on {counted(how.patients, 'validation patient')}{edge}{remark}")
     if told:
-        is_plain = all(how.by == "validation" and not how.at_edge for how in choice.chosen.values())
+        ways = choice.chosen.values()
+        is_plain = all(how.by == "validation" and not (how.at_edge or how.why) for how in ways)
         logger.log(logging.INFO if is_plain else logging.WARNING, "%s: %s", stage, "; ".join(told))
 
 
@@ -110,18 +112,20 @@ def score_segmentation(network: nn.Module, lesson: Lesson) -> Choice:
 def choose_nodes(network: nn.Module, lesson: Lesson) -> Choice:
     """Choose the voxel threshold and the smallest node by pooled F at IoU ≥ 0.3 on validation patients.
 
-    The settings' own values stand where no candidate finds a node, or nobody is there to choose.
+    With `least_recall` the most precise candidate of that recall instead (`best_candidate`). The settings'
+    own values stand where no candidate finds a node, or nobody is there to choose.
     """
     settings = expected(lesson.settings, NodeSegmentationSettings)
     own = (settings.threshold, settings.min_volume)
     may_choose = lesson.material.config.cascade.choose_thresholds and settings.choose_operating_point
-    grid = [own] + [pair for pair in product(PROBABILITIES, VOLUMES) if may_choose and pair != own]
+    others = product(settings.candidate_thresholds, VOLUMES) if may_choose else ()
+    grid = [own, *(pair for pair in others if pair != own)]
     stage1 = expected(network, NodeNetwork)
     candidates = node_candidates(stage1, settings, lesson.material, lesson.roles.validation, grid)
     if not candidates:
         return Choice(settings=settings, **_defaults(_node_thresholds(*own), _NOBODY))
     # Of equal ones the first: the paper's values stand at the head of the list.
-    best = max(candidates, key=lambda c: np.nan_to_num(c.scores.f))
+    best, remark = best_candidate(candidates, settings.least_recall)
     found = {"recall": best.scores.recall, "precision": best.scores.precision, "f": best.scores.f}
     scores = {name: float(np.nan_to_num(value)) for name, value in found.items()}
     if not may_choose or not scores["f"]:
@@ -134,7 +138,10 @@ def choose_nodes(network: nn.Module, lesson: Lesson) -> Choice:
         thresholds=_node_thresholds(*point),
         chosen={
             name: ThresholdChoice(
-                by="validation", patients=best.patients, at_edge=value in {min(values), max(values)}
+                by="validation",
+                patients=best.patients,
+                at_edge=value in {min(values), max(values)},
+                why=remark,
             )
             for (name, value), values in zip(
                 _node_thresholds(*point).items(), zip(*grid, strict=True), strict=True

@@ -54,6 +54,14 @@ class NodeSegmentationSettings(SegmentationTrainingSettings):
     choose_operating_point: bool = True
     """Choose threshold and smallest node on validation patients, unless `cascade.choose_thresholds` is off
     for all stages. Not stated in the paper; off in the preset `paper`."""
+    candidate_thresholds: Annotated[tuple[Probability, ...], Field(min_length=1)] = (
+        0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8,
+    )  # fmt: skip
+    """Thresholds that validation patients choose from, with `threshold` itself. Not stated in the paper;
+    ours."""
+    least_recall: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Choose the most precise point of at least this recall on validation patients and leave precision to
+    a stage 2 of three classes; None: the one of the highest F. Not stated in the paper (decision 0050)."""
 
 
 class IdentificationHeadSettings(Settings):

@@ -263,7 +263,8 @@ def _how(choice: ThresholdChoice | None) -> str:
     if choice.by == "default":
         return f"default: {choice.why}"
     edge = "; at the edge of the candidates, a better one may lie beyond" if choice.at_edge else ""
-    return f"{counted(choice.patients, 'validation patient')}{edge}"
+    remark = f"; {choice.why}" if choice.why else ""
+    return f"{counted(choice.patients, 'validation patient')}{edge}{remark}"
 
 
 def _intensities(info: BundleInfo) -> str:
