@@ -1,10 +1,13 @@
+from collections import Counter
+
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from lymphct.core.terms import STATIONS as JPS_STATIONS
 from lymphct.core.terms import NodeClass
 from lymphct.phantom.nodes import LOOKS, NodePlan, draw_counts, half_axes, plan_nodes, sculpt
+from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.phantom.stations import SHARES, STATIONS, draw_station
 
@@ -121,3 +124,24 @@ def test_station_shares_sum_to_one_and_structures_are_those_of_the_method() -> N
         assert_allclose(sum(shares.values()), 1.0)
     for station in STATIONS.values():
         assert station.number in JPS_STATIONS[station.structure]
+
+
+def test_crowding_multiplies_the_nodes_and_leaves_their_kinds_as_they_are() -> None:
+    def plans(crowding: int) -> list[NodePlan]:
+        settings = PhantomSettings(mode="unbiased", crowding=crowding)
+        return plan_nodes(np.random.default_rng(3), settings, is_positive=True)
+
+    few, many = ([plan.node_class for plan in plans(crowding)] for crowding in (1, 7))
+    assert Counter(many) == {kind: 7 * count for kind, count in Counter(few).items()}
+    assert plans(1) == plan_nodes(
+        np.random.default_rng(3), PhantomSettings(mode="unbiased"), is_positive=True
+    )
+
+
+def test_a_crowded_phantom_has_room_for_its_nodes() -> None:
+    settings = PhantomSettings(size="nano", mode="unbiased", crowding=6)
+    crowded = generate_patient(settings, seed=5, index=0)
+    plain = generate_patient(settings.model_copy(update={"crowding": 1}), seed=5, index=0)
+    assert len(crowded.nodes.nodes) > 4 * len(plain.nodes.nodes)
+    assert_array_equal(crowded.structures.array, plain.structures.array)
+    assert_array_equal(crowded.tumor.array, plain.tumor.array)

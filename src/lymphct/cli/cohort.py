@@ -70,6 +70,9 @@ def phantom(
         str, typer.Option(help="discovery, external1, external2 or a name of your own.")
     ] = "discovery",
     phase_shift: Annotated[Switch, typer.Option(help="Breathing between the phases.")] = Switch.ON,
+    crowding: Annotated[
+        int, typer.Option(min=1, help="Times as many lymph nodes, to teach identification from few phantoms.")
+    ] = 1,
     first: Annotated[int, typer.Option(min=0, help="Index of the first patient.")] = 0,
 ) -> None:
     """Generate synthetic patients with known truth."""
@@ -77,7 +80,11 @@ def phantom(
     from lymphct.phantom.settings import PhantomSettings
 
     settings = PhantomSettings(
-        size=size.value, mode=mode.value, center=center, phase_shift=phase_shift is Switch.ON
+        size=size.value,
+        mode=mode.value,
+        center=center,
+        phase_shift=phase_shift is Switch.ON,
+        crowding=crowding,
     )
     cohort = PhantomCohort(folder=out, settings=settings, seed=GLOBALS.seed, patients=patients, first=first)
     GLOBALS.go_on = lambda: "run the same command again: patients that are there are kept"

@@ -91,7 +91,8 @@ class Sculpture:
 
 def plan_nodes(rng: np.random.Generator, settings: PhantomSettings, *, is_positive: bool) -> list[NodePlan]:
     """Draw classes and volumes; positive ones first, so that they find room."""
-    positive, negative = draw_counts(rng, settings.mode, is_positive=is_positive)
+    counts = draw_counts(rng, settings.mode, is_positive=is_positive)
+    positive, negative = (settings.crowding * count for count in counts)
     plans = []
     for node_class, count in ((NodeClass.POSITIVE, positive), (NodeClass.NEGATIVE, negative)):
         volumes = np.exp(rng.normal(*LOG_VOLUME[node_class], size=count))

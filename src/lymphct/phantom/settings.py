@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from lymphct.core.arrays import Index3, Vector3
 from lymphct.core.geometry import Geometry
@@ -65,6 +65,9 @@ class PhantomSettings(Settings):
     """Standard deviation of the cranio-caudal shift, mm; not stated in the paper."""
     local_shift_sd: NonNegativeFloat = 2.0
     """Standard deviation of the local shift, mm; not stated in the paper."""
+    crowding: PositiveInt = 1
+    """Times as many nodes as a patient has, as far as there is room: to teach stage 2 from few phantoms.
+    Of no use for what is said of patients; not stated in the paper; 1."""
     distractors: NonNegativeFloat = 6.0
     """Expected number of node-like blobs where attention is 0; not stated in the paper."""
     vessel_stubs: NonNegativeFloat = 2.0
