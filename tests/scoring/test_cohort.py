@@ -55,6 +55,14 @@ def test_masks_nodes_and_status_by_hand(write_cohort: WriteCohort, tmp_path: Pat
         "nodes": 4, "positives": 2, "auc": 1.0, "accuracy": 1.0, "balanced_accuracy": 1.0,
         "sensitivity": 1.0, "specificity": 1.0,
     }  # fmt: skip
+    # Two of each class are found and called right; four negative ones are missed, four found where none is.
+    assert record["nodes"]["confusion"] == {
+        "positive": {"positive": 2, "negative": 0, "none": 0},
+        "negative": {"positive": 0, "negative": 2, "none": 4},
+        "none": {"positive": 4, "negative": 0, "none": 0},
+    }
+    page = (tmp_path / "E" / PAGE_FILE).read_text()
+    assert "Every node once" in page
     # Dice of 48 common voxels among 64 + 64 and 27 + 27 of the nodes that missed each other.
     assert record["nodes"]["found"]["voxels"]["mean_dice"] == pytest.approx(96 / (91 + 91))
     status = record["status"]["all"]
@@ -169,6 +177,9 @@ def test_nodes_drawn_without_a_class_are_found_but_not_called(
     assert record["nodes"]["found"]["mean"]["cases"] == 4
     assert record["nodes"]["positive"]["mean"]["cases"] == 3
     assert record["nodes"]["identification"]["nodes"] == 3
+    confusion = record["nodes"]["confusion"]
+    assert sum(confusion["unknown"].values()) == 1
+    assert sum(number for row in confusion.values() for number in row.values()) == 12
     row = table(tmp_path / "E" / "results.csv")[0]
     assert (row["found_tp"], row["positive_tp"]) == ("1", "")
 

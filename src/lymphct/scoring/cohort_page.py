@@ -16,6 +16,7 @@ from lymphct.report.evaluation_page import (
 )
 from lymphct.scoring.cohort_patient import NODE_GROUPS
 from lymphct.scoring.cohort_record import CohortEvaluation
+from lymphct.scoring.node_confusion import NONE
 from lymphct.scoring.status_tables import CALL_FIGURES
 
 COUNTS: Final = {
@@ -225,8 +226,25 @@ def _nodes(record: Record) -> list[PageSection]:
         caption="Instances, pooled over all nodes and mean over patients", heading=heading, rows=rows
     )
     text = f"{nodes['patients']} patients with drawn nodes; matched one to one."
-    tables = [instances, identification, *_positive_curve(nodes["positive_froc"])]
+    tables = [
+        instances,
+        identification,
+        _confusion(nodes["confusion"]),
+        *_positive_curve(nodes["positive_froc"]),
+    ]
     return [PageSection(title="Lymph nodes", texts=[text], tables=tables)]
+
+
+def _confusion(confusion: Record) -> PageTable:
+    calls = [*next(iter(confusion.values()))]
+    return PageTable(
+        caption="Every node once: what it is (rows) and what it was called; none: not drawn, or not found",
+        heading=("", *(f"called {call}" if call != NONE else "not found" for call in calls)),
+        rows=[
+            (truth if truth != NONE else "not drawn", *(str(row[call]) for call in calls))
+            for truth, row in confusion.items()
+        ],
+    )
 
 
 def _positive_curve(curve: Record) -> list[PageTable]:

@@ -24,6 +24,7 @@ from lymphct.scoring.cohort_patient import NODE_GROUPS, TUMOR, NodeMeasures, Pat
 from lymphct.scoring.detection_curve import curve_record, curve_table
 from lymphct.scoring.evaluation import Scored
 from lymphct.scoring.instances import instances_record
+from lymphct.scoring.node_confusion import confusion_record, node_confusion
 from lymphct.scoring.predicted import Stage
 from lymphct.scoring.segmentation import CaseScores, labels_record, labels_table
 from lymphct.scoring.status import StatusEvaluation
@@ -130,6 +131,7 @@ def _nodes_record(evaluation: CohortEvaluation) -> dict[str, JSON]:
         "patients": len(nodes),
         **record,
         "identification": identification_record([*nodes.values()]),
+        "confusion": confusion_record(node_confusion(nodes.values())),
         "positive_froc": {
             "patients": having_scores,
             **curve_record(candidates, request.seed, request.resamples),
