@@ -11,6 +11,7 @@ _NOT_WHILE_TRAINING: Final = (
     "inference",
     "cascade.tolerated_missing_structures",
     "cascade.source_agreement",
+    "cascade.explain_score",
 )
 _EVERYTHING: Final = ("",)
 

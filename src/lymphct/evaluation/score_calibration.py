@@ -140,7 +140,7 @@ class ScoreCalibration:
 
     def _abstentions(self) -> list[str]:
         ones, zeros = self.sets.positives, self.sets.negatives
-        there = f"{ones} N+ and {zeros} N- calibrated it"
+        there = f"there were {ones} N+ and {zeros} N-"
         said = []
         if self.curve is None:
             said.append(f"no calibrated probability: {LEAST_PER_CLASS} of each class are needed, {there}")

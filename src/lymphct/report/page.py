@@ -12,6 +12,7 @@ from lymphct.report.context import ReportContext
 from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
 from lymphct.report.gallery import MOST_NODES, Overview, node_pictures, overview, ranked
 from lymphct.report.offline import rendered
+from lymphct.report.score_picture import driver_picture, signed, worth_of
 from lymphct.report.stations import count_by_station
 from lymphct.report.tables import (
     drawn_or_predicted,
@@ -77,6 +78,7 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
     nodes = ranked(prediction.nodes.nodes)
     slices = overview(scene)
     checks = check_rows(context.checks)
+    changes = {} if prediction.drivers is None else {i.node: i.change for i in prediction.drivers.nodes}
     return rendered(
         "patient.html",
         [context.bundle],
@@ -91,13 +93,15 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
         structures=_structures(prediction),
         structure_sources=_structure_sources(prediction),
         score=_score(prediction),
+        worth=worth_of(prediction.calibrated, prediction.probability),
+        drivers=driver_picture(prediction, [node.label for node in nodes[:MOST_NODES]]),
         tumor=_tumor(prediction),
         search=_search(prediction),
         stations=_stations(prediction.nodes.nodes),
         overview=slices,
         legend=_legend(slices, prediction),
         drawn=[stage.value for stage in prediction.sources if _is_drawn(prediction, stage)],
-        cards=[_card(scene, node, with_pictures=row < MOST_NODES) for row, node in enumerate(nodes)],
+        cards=[_card(scene, node, changes, with_pictures=row < MOST_NODES) for row, node in enumerate(nodes)],
         window=f"{WINDOW[0]:.0f} to {WINDOW[1]:.0f} HU".replace("-", "−"),
         heat=[(f"{share:.0%}", hex_color(color), opacity) for share, color, opacity in _heat_stops()],
         checks=checks,
@@ -219,14 +223,14 @@ def _heat_stops() -> list[tuple[float, tuple[int, int, int], str]]:
     ]
 
 
-def _card(scene: Scene, node: Node, *, with_pictures: bool) -> NodeCard:
+def _card(scene: Scene, node: Node, changes: Mapping[int, float], *, with_pictures: bool) -> NodeCard:
     node_class = node.node_class
     return NodeCard(
         node=node,
         kind="uncalled" if node_class is None else node_class.label,
         call=called(node),
         color=hex_color(node_color(node_class)),
-        values=_values(node),
+        values=_values(node) | {"change": signed(changes[node.label]) if node.label in changes else ""},
         pictures=tuple(node_pictures(scene, node)) if with_pictures else (),
     )
 
