@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from lymphct.core.arrays import BoolArray, DoubleArray
 from lymphct.core.errors import UsageError
@@ -164,7 +164,8 @@ def fit_sensitivity_threshold(
     positive, values = checked(labels, scores)
     ones = np.sort(values[positive])
     places = np.arange(1, ones.size + 1)
-    kept = binom.sf(places - 1, ones.size, 1 - sensitivity) >= confidence
+    # The binomial's survival function; scipy.stats would be a second of every prediction.
+    kept = bdtrc(places - 1, ones.size, 1 - sensitivity) >= confidence
     chosen = SensitivityThreshold(
         threshold=float(ones[int(kept.sum()) - 1]) if kept.any() else None,
         sensitivity=sensitivity,
