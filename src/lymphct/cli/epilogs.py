@@ -63,6 +63,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "doctor": ("lymphct doctor --device cuda",),
     "models verify": ("lymphct models verify runs/first/bundle",),
+    "models convert": ("lymphct models convert resnet18-f37072fd.pth --out resnet18.safetensors",),
     "models trained-on": ("lymphct models trained-on runs/first/bundle cohort.csv",),
     "config show": ("lymphct config show --config phantom_tiny --set nodes.threshold=0.4",),
 }

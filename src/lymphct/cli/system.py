@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     models = typer.Typer(help="Model bundles.", no_args_is_help=True)
     models.command("verify")(verify)
     models.command("trained-on")(trained_on)
+    models.command("convert")(convert)
     app.add_typer(models, name="models")
     config = typer.Typer(help="Settings.", no_args_is_help=True)
     config.callback()(_group)
@@ -113,6 +114,23 @@ def trained_on(
         raise LeakageError(msg, cure="test on other patients")
     if not as_json:
         typer.echo(f"{info.name} was fitted on none of {counted(len(manifest.patients), 'patient')}")
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights as torch saves a state_dict (.pth, .pt).")],
+    out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Turn published weights into safetensors, to start from with --imagenet; no pickle is run."""
+    from dataclasses import asdict
+
+    from lymphct.io.weight_files import convert_weights
+
+    done = convert_weights(checkpoint, out)
+    if as_json:
+        typer.echo(json.dumps({"file": out.name, **asdict(done)}))
+        return
+    typer.echo(f"{out}: {counted(done.tensors, 'tensor')}, {done.numbers} numbers, sha256 {done.sha256}")
 
 
 def show(

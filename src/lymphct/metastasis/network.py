@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lymphct.metastasis.efficientnet import FIRST_FEATURES, LAST_FEATURES, EfficientNetLite0
 from lymphct.metastasis.encoding import TextureEncoding
 from lymphct.metastasis.resnet import LAYERS, STAGE_FEATURES, Dimensions, ResNet18
 from lymphct.metastasis.settings import StatusNetworkSettings
 
 
 class MaskBranch(nn.Module):
-    """Turn the tumor mask into a gain for each feature of `Conv1` of the ResNet (Sec. III-B).
+    """Turn the tumor mask into a gain for each feature of the first convolution (`Conv1`, Sec. III-B).
 
     Weights start at 0 and biases at 1: at first the pre-trained features pass unchanged. There is no batch
     norm: it would undo this start.
@@ -54,14 +55,22 @@ class StatusNetwork(nn.Module):
     F = Concat(GAP, TEL): averaged beside texture-encoded features of the patch (Eq. 6), to which the volume
     is added (Eq. 7).
 
-    The ResNet keeps torchvision's parameter names under `resnet.`, so that ImageNet files fit.
+    The ResNet keeps torchvision's parameter names under `resnet.`, so that ImageNet files fit; another
+    backbone lies under a name of its own.
     """
+
+    resnet: ResNet18
+    efficientnet: EfficientNetLite0
 
     def __init__(self, settings: StatusNetworkSettings) -> None:
         super().__init__()
         first, second, third, last = (scaled(count, settings.width) for count in STAGE_FEATURES)
         self.settings = settings
-        self.resnet = ResNet18((first, second, third, last))
+        if settings.backbone == "resnet18":
+            self.resnet = ResNet18((first, second, third, last))
+        else:
+            self.efficientnet = EfficientNetLite0()
+            first, last = FIRST_FEATURES, LAST_FEATURES
         self.mask_branch = MaskBranch(first) if settings.mask_branch else None
         self.texture = None
         features = last if settings.global_pooling else 0
@@ -76,6 +85,16 @@ class StatusNetwork(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 2)
         )
+
+    @property
+    def backbone(self) -> ResNet18 | EfficientNetLite0:
+        """What maps a patch to features."""
+        return self.resnet if self.settings.backbone == "resnet18" else self.efficientnet
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the backbone's tensors begin with."""
+        return "resnet." if self.settings.backbone == "resnet18" else "efficientnet."
 
     def forward(self, patches: Tensor, volume: Tensor) -> Tensor:
         """Map patches (b, 3, h, w) and volumes (b,), mm³, to logits (b, 2) of N- and N+.
@@ -107,7 +126,7 @@ class StatusNetwork(nn.Module):
         if self.settings.input_channels == "arterial venous difference":
             image = torch.cat([patches[:, :2], patches[:, 1:2] - patches[:, :1]], dim=1)
         gain = None if self.mask_branch is None else self.mask_branch(mask)
-        layer4: Tensor = self.resnet(image, gain)
+        layer4: Tensor = self.backbone(image, gain)
         return layer4
 
 

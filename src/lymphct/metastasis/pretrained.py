@@ -3,11 +3,21 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from torch import Tensor
 
 from lymphct.core.errors import ModelError
+from lymphct.metastasis.efficientnet import published_weights
 from lymphct.metastasis.network import StatusNetwork
+
+_FILES: Final = {
+    "resnet18": "give a ResNet-18 file with torchvision's names, or weights of this network",
+    "efficientnet_lite0": (
+        "give the published EfficientNet-Lite0 (`lymphct models convert`), or weights of this network"
+    ),
+}
+"""What to do about weights that do not fit, by backbone."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +40,7 @@ def initialize(network: StatusNetwork, tensors: Mapping[str, Tensor] | None) -> 
     """Load start weights into `network` and log what it starts from.
 
     `tensors` may have the names of the network itself (it goes on from another status network), those
-    of torchvision's ResNet-18, or be None for a random start.
+    of torchvision's ResNet-18 or of the published EfficientNet-Lite0, or be None for a random start.
 
     Raises:
         ModelError: the weights do not fit.
@@ -38,7 +48,7 @@ def initialize(network: StatusNetwork, tensors: Mapping[str, Tensor] | None) -> 
     """
     if tensors is None:
         logger.info("status network: random start, no ImageNet weights were given")
-    elif any(name.startswith("resnet.") for name in tensors):
+    elif any(name.startswith(network.prefix) for name in tensors):
         network.load_state_dict(fitting(network, tensors))
         logger.info("status network: starts from an earlier status network")
     else:
@@ -46,10 +56,11 @@ def initialize(network: StatusNetwork, tensors: Mapping[str, Tensor] | None) -> 
 
 
 def load_imagenet(network: StatusNetwork, tensors: Mapping[str, Tensor]) -> None:
-    """Load ImageNet weights of ResNet-18 with torchvision's key names into the backbone (Sec. III-B).
+    """Load ImageNet weights with the names of their publishers into the backbone (Sec. III-B).
 
-    The three color channels of the first convolution become the three input channels as they are. The
-    ImageNet classifier (`fc.`) is left out; `num_batches_tracked`, which old files lack, may be missing.
+    Of ResNet-18 these are torchvision's. The three color channels of the first convolution become the three
+    input channels as they are. The ImageNet classifier is left out; `num_batches_tracked`, which old files
+    lack, may be missing.
 
     Raises:
         ModelError: a tensor is missing, unknown, or has another shape.
@@ -67,26 +78,28 @@ def fitting(network: StatusNetwork, tensors: Mapping[str, Tensor]) -> dict[str, 
 
     """
     own: dict[str, Tensor] = network.state_dict()
-    if any(name.startswith("resnet.") for name in tensors):
-        _require_same_tensors(own, tensors)
+    cure = _FILES[network.settings.backbone]
+    if any(name.startswith(network.prefix) for name in tensors):
+        _require_same_tensors(own, tensors, cure)
         return dict(tensors)
-    wanted: dict[str, Tensor] = network.resnet.state_dict()
+    wanted: dict[str, Tensor] = network.backbone.state_dict()
+    published = dict(tensors)
+    if network.settings.backbone == "efficientnet_lite0":
+        published = published_weights(published)
     given = {name: wanted[name] for name in wanted if name.endswith("num_batches_tracked")}
-    given |= {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
-    _require_same_tensors(wanted, given)
-    return own | {f"resnet.{name}": tensor for name, tensor in given.items()}
+    given |= {name: tensor for name, tensor in published.items() if not name.startswith("fc.")}
+    _require_same_tensors(wanted, given, cure)
+    return own | {f"{network.prefix}{name}": tensor for name, tensor in given.items()}
 
 
-def _require_same_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+def _require_same_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], cure: str) -> None:
     for problem, names in (
         ("lack", sorted(wanted.keys() - given.keys())),
         ("have the unknown", sorted(given.keys() - wanted.keys())),
     ):
         if names:
             msg = f"the start weights {problem} tensor {names[0]} ({len(names)} such tensors)"
-            raise ModelError(
-                msg, cure="give a ResNet-18 file with torchvision's names, or weights of this network"
-            )
+            raise ModelError(msg, cure=cure)
     for name, tensor in wanted.items():
         if tensor.shape != given[name].shape:
             msg = (

@@ -38,8 +38,12 @@ class StatusNetworkSettings(Settings):
     initialization: Literal["imagenet", "random"] = "imagenet"
     """What the ResNet starts from. Not stated in the paper but in the authors' code: ImageNet, whose weights
     `train --imagenet FILE` brings; random where there are none."""
+    backbone: Literal["resnet18", "efficientnet_lite0"] = "resnet18"
+    """The network before the pooling: ResNet-18 (Sec. III-B), or EfficientNet-Lite0, which has free ImageNet
+    weights and is not from the paper (decision 0055)."""
     width: PositiveFloat = 1.0
-    """Factor on every feature count: 1 is ResNet-18 (Sec. III-B), 0.25 a small one of 16 to 128 features."""
+    """Factor on every feature count: 1 is ResNet-18 (Sec. III-B), 0.25 a small one of 16 to 128 features.
+    EfficientNet-Lite0 has one width; of it the factor scales what comes after."""
     mask_branch: bool = True
     """Whether the tumor mask scales the features of Conv1 (Sec. III-B)."""
     global_pooling: bool = True

@@ -39,8 +39,12 @@ class Checkpoint:
     facts: Mapping[str, str | int]
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, *, is_plain: bool = False) -> Checkpoint:
     """Return the weights of a checkpoint of nnU-Net, opened by a child process that can do no harm.
+
+    Args:
+        path: of the file.
+        is_plain: it holds weights by name and nothing of nnU-Net, as torch's `state_dict` is saved.
 
     Raises:
         ModelError: `E_UNSAFE`, it holds other things than tensors and numbers, or is no checkpoint.
@@ -55,7 +59,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(error.cause, code=error.code, cure=error.cure).at(file=path.name) from error
     with environment_errors(), tempfile.TemporaryDirectory(prefix="lymphct-nnunet-") as folder:
         out = Path(folder) / "weights.safetensors"
-        facts = _unpickled(path, out)
+        facts = _unpickled(path, out, is_plain=is_plain)
         try:
             tensors = tensors_in(read_bounded(out, LARGEST_WEIGHTS))
         except (ModelError, InputError) as error:
@@ -65,8 +69,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(tensors=tensors, digest=digest, facts=facts)
 
 
-def _unpickled(path: Path, out: Path) -> dict[str, str | int]:
-    command = [sys.executable, "-I", str(_CHILD), str(path.resolve()), str(out)]
+def _unpickled(path: Path, out: Path, *, is_plain: bool) -> dict[str, str | int]:
+    kind = "plain" if is_plain else "nnunet"
+    command = [sys.executable, "-I", str(_CHILD), str(path.resolve()), str(out), kind]
     try:
         done = subprocess.run(  # noqa: S603 - our own script
             command, capture_output=True, text=True, check=False, timeout=_SECONDS, stdin=subprocess.DEVNULL
@@ -86,6 +91,9 @@ def _unpickled(path: Path, out: Path) -> dict[str, str | int]:
     if done.returncode == _REFUSED:
         cure = "take a checkpoint that nnU-Net wrote, from a source you trust"
         msg = f"unsafe or no checkpoint of nnU-Net: {cause}; nothing of it was run"
+        if is_plain:
+            cure = "take a file of weights as torch saves a state_dict, from a source you trust"
+            msg = f"unsafe or no file of weights: {cause}; nothing of it was run"
         raise ModelError(msg, code="E_UNSAFE", cure=cure).at(file=path.name)
     msg = f"the process that reads the checkpoint ended with code {done.returncode}"
     raise EnvironmentProblemError(msg, code="E_CHILD", cure="is there memory enough?").at(file=path.name)

@@ -1,8 +1,9 @@
 """The one place where a pickle is read: a child process of its own, run as a script (decision 0044).
 
-`python -I unpickling.py CHECKPOINT OUT`: writes the weights of an nnU-Net checkpoint to OUT (safetensors) and
-prints one line of JSON with what else is needed. It imports nothing of this package, has no network, may
-write to OUT alone, start no process, and reads with `weights_only=True`, numpy's numbers allowed besides.
+`python -I unpickling.py CHECKPOINT OUT [plain]`: writes the weights of an nnU-Net checkpoint, or of a plain
+file of weights, to OUT (safetensors) and prints one line of JSON with what else is needed. It imports nothing
+of this package, has no network, may write to OUT alone, start no process, and reads with `weights_only=True`,
+numpy's numbers allowed besides.
 Exit codes: 0 done · 3 not a checkpoint, or with other things than tensors and numbers · 4 torch is too old.
 """
 
@@ -32,7 +33,7 @@ _FORBIDDEN: Final = (
 """Beginnings of the names of audit events that nothing here has a reason to cause."""
 
 
-def main(checkpoint: str, out: str) -> None:
+def main(checkpoint: str, out: str, kind: str = "nnunet") -> None:
     """Do what the module says, or end the process."""
     import numpy as np  # noqa: PLC0415 - before the process locks itself in
     import torch  # noqa: PLC0415
@@ -42,25 +43,42 @@ def main(checkpoint: str, out: str) -> None:
     if version < SAFE_TORCH:
         _end(4, torch.__version__)
     _lock_in(Path(out))
-    _require_archive(Path(checkpoint))
+    # Older files of weights are no archives: nothing in them is compressed, their size is that of the file.
+    if kind != "plain" or zipfile.is_zipfile(checkpoint):
+        _require_archive(Path(checkpoint))
     torch.serialization.add_safe_globals(_numbers(np))
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251 - see above
     except Exception as error:  # noqa: BLE001 - whatever a hostile file provokes is a refusal
         _end(3, _cause(str(error)))
-    if not isinstance(content, dict) or not isinstance(content.get("network_weights"), Mapping):
-        _end(3, "it holds no network_weights")
+    weights = _plain(content) if kind == "plain" else _of_nnunet(content)
     tensors: dict[str, Any] = {}
-    for name, tensor in content["network_weights"].items():
+    for name, tensor in weights.items():
         if (
             not isinstance(name, str)
             or not isinstance(tensor, torch.Tensor)
             or tensor.layout != torch.strided
         ):
-            _end(3, "network_weights holds other things than tensors")
+            _end(3, "its weights hold other things than tensors")
         tensors[name] = tensor.detach().to(torch.float32).contiguous().clone()
     save_file(tensors, out)
-    print(json.dumps(_facts(content)))  # noqa: T201 - the parent reads it
+    print(json.dumps({} if kind == "plain" else _facts(content)))  # noqa: T201 - the parent reads it
+
+
+def _of_nnunet(content: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever the file holds
+    weights = content.get("network_weights") if isinstance(content, dict) else None
+    if not isinstance(weights, Mapping):
+        _end(3, "it holds no network_weights")
+    return weights
+
+
+def _plain(content: Any) -> Mapping[str, Any]:  # noqa: ANN401 - the same
+    """Return weights that are all there is, or lie under the usual key."""
+    inner = content.get("state_dict") if isinstance(content, Mapping) else None
+    weights = inner if isinstance(inner, Mapping) else content
+    if not isinstance(weights, Mapping) or not weights:
+        _end(3, "it holds no weights by name")
+    return weights
 
 
 def _lock_in(out: Path) -> None:
@@ -153,4 +171,4 @@ def _end(code: int, cause: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])
