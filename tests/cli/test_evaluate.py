@@ -113,7 +113,11 @@ def test_detection_maps_are_scored_by_confidence(lymphct: Program, tmp_path: Pat
     ]  # fmt: skip
     result = lymphct("evaluate", "instances", *given, "--confidence")
     assert result.code == 0
-    assert result.out.splitlines()[-1] == "by confidence: average precision 1.000, AUC of cases -"
+    *_, line, sensitivities = result.out.splitlines()
+    assert line == "by confidence: average precision 1.000, AUC of cases -"
+    assert sensitivities.startswith(
+        "sensitivity at false positives per case: 0.125: 1.000 (1.000 to 1.000), 0.25: 1.000 (1.000 to"
+    )
 
 
 @pytest.mark.parametrize(
