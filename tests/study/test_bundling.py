@@ -189,6 +189,7 @@ def test_what_a_score_is_worth_stands_in_the_bundle_with_those_who_told_it(tmp_p
     taken = read_bundle(next_run.bundle).info
     assert StageName.METASTASIS in taken.parts
     assert taken.calibration is None
+    assert "calibration" not in taken.fitted_on
 
 
 def test_the_parts_of_another_bundle_are_copied_except_the_trained_one_and_those_there(

@@ -6,6 +6,8 @@ from lymphct.cascade.description import BundleInfo, PartInfo, ThresholdChoice
 from lymphct.config import Config, scaled
 from lymphct.core.leakage import hash_patient
 from lymphct.core.terms import NodeClass, StageName
+from lymphct.evaluation.calibration_record import calibration_record
+from lymphct.evaluation.score_calibration import fit_score_calibration
 from lymphct.io.settings import load_config
 from lymphct.study.model_card import model_card
 from lymphct.study.plan import PatientPlan, Plan
@@ -84,6 +86,13 @@ def test_scores_and_thresholds_say_where_they_come_from(card: str) -> None:
     assert "| node_voxel | 0.01 | 1 validation patient; at the edge of the candidates" in card
     assert "| node_min_volume_mm3 | 50 | 1 validation patient; the highest is 0.9 |" in card
     assert "| node_positive | 0.5 | default: no validation patients |" in card
+
+
+def test_what_the_score_is_worth_is_said_where_the_bundle_knows(card: str) -> None:
+    assert "What the score is worth" not in card
+    few = fit_score_calibration([0.2, 0.8], [0, 1], ["a", "b"]).value
+    told = model_card(plan(Config()), info({}, calibration=calibration_record(few)), NODES)
+    assert "## What the score is worth\n\nLearned from 1 N+ and 1 N-" in told
 
 
 def test_it_says_how_many_patches_were_drawn_again_and_steps_left_out(card: str) -> None:

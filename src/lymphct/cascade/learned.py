@@ -44,6 +44,7 @@ class Learned:
         fitted_on = {
             what: FittedOn(hashes=frozenset(hashes), salt=info.salt)
             for what, hashes in info.fitted_on.items()
+            if what != "calibration"  # of a score, which no network knows
         }
         bare = cls(
             intensity=intensity_of(info.intensity),

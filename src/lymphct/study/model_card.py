@@ -19,6 +19,7 @@ from lymphct.core.leakage import FittedOn
 from lymphct.core.origin import licence_lines
 from lymphct.core.terms import PHANTOM_NOTICE, STRUCTURES_BY_NAME, NodeClass, StageName, counted
 from lymphct.io.settings import PAPER, load_config
+from lymphct.study.calibration_card import calibration_card
 from lymphct.study.harvest_table import MEASURES, score_rows
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
@@ -49,7 +50,7 @@ def model_card(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         nodes: class of each drawn lymph node of the run's patients.
 
     """
-    seen = _intensities(info)
+    seen, worth = _intensities(info), calibration_card(info)
     blocks = [
         f"# {plan.name}",
         f"**{PHANTOM_NOTICE}**" if plan.is_phantom else "",
@@ -66,6 +67,8 @@ def model_card(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         _course(info),
         "## Thresholds and how they were chosen",
         _thresholds(info),
+        "## What the score is worth" if worth else "",
+        worth,
         "## How each network sees the images" if seen else "",
         seen,
         "## Settings that differ from the paper",
