@@ -32,7 +32,7 @@ def test_who_told_what_is_said() -> None:
         "trained without him. Probability by `"
     )
     assert "identity 0." in said
-    assert "10% at most have a set of outcomes without their own." in said
+    assert "10% at most have a set of outcomes that lacks their own." in said
     assert "finds 80% of all N+ at least, with 90% confidence." in said
     assert "Withheld" not in said
 
