@@ -11,7 +11,7 @@ is not made again: kill it at any moment, and start the same line. One thread fo
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,10 +85,9 @@ def main() -> None:
         write_record(given.json, options=options, claims=rows)
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def arguments(words: str | None = __doc__) -> argparse.Namespace:
+    """Read the options; those of a script that goes on with the same studies are the same."""
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="keeps phantoms and both studies")
     parser.add_argument("--size", choices=sorted(SIZES), default="nano")
     parser.add_argument("--patients", type=int, default=120)
@@ -128,8 +127,12 @@ def phantoms(given: argparse.Namespace) -> PhantomSettings:
     return PhantomSettings(size=given.size, mode="unbiased", phase_shift=True)
 
 
-def studied(given: argparse.Namespace, features: Any) -> Materials:  # noqa: ANN401 - one of two words
-    """Return a study that is done: begun, gone on with, or as it was."""
+def studied(
+    given: argparse.Namespace,
+    features: Any,  # noqa: ANN401 - one of two words
+    more: Sequence[str] = (),
+) -> Materials:
+    """Return a study that is done: begun, gone on with, or as it was; `more` are further methods."""
     cohort = PhantomCohort(
         folder=given.folder / "cohort", settings=phantoms(given), seed=SEED, patients=given.patients
     )
@@ -144,7 +147,7 @@ def studied(given: argparse.Namespace, features: Any) -> Materials:  # noqa: ANN
         work=given.folder / "prepared",
         features=features,
         inner=given.inner,
-        methods=METHODS if is_oof else ("nodes",),
+        methods=(*METHODS, *more) if is_oof else ("nodes",),
         ablations=(NONE, GATED) if is_oof else (),
         given=(StageName.STRUCTURES, StageName.TUMOR),
         threads=1,
