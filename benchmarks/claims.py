@@ -231,7 +231,7 @@ def methods_table(study: Materials) -> Table:
     for name in study.plan.methods:
         own = record["methods"][name]
         folds, pooled = own["crossvalidated"], own["auc"]
-        found = pooled if folds is None else {"estimate": folds["mean"], **folds}
+        found = pooled if folds is None else folds
         value = Interval(
             estimate=found["estimate"], low=found["low"], high=found["high"], level=0.95, undefined=0
         )

@@ -63,7 +63,7 @@ def node_claim(study: Materials) -> Claim:
 def paired(study: Materials, first: str, second: str) -> Claim:
     places = [study.run / COMPARED / COHORT / f"{name}.csv" for name in (first, second)]
     record: Any = compare_files(places, CompareRequest(seed=SEED))
-    pair = record["comparisons"][0]["score"]
+    pair = record["comparisons"][0]["scores"]
     test = pair["crossvalidated"] or pair
     difference = Interval(
         estimate=test["difference"], low=test["low"], high=test["high"], level=0.95, undefined=0

@@ -61,12 +61,12 @@ def told(given: Any, study: Materials) -> str:  # noqa: ANN401 - options
 
 def table(record: Any, titles: Any) -> Table:  # noqa: ANN401 - of `compare_files`, and of a plan
     """Return AUC of each head and its difference to the first, from a record of comparisons."""
-    pairs = {pair["second"]: pair["score"] for pair in record["comparisons"]}
+    pairs = {pair["second"]: pair["scores"] for pair in record["comparisons"]}
     rows: list[tuple[Cell, ...]] = []
     for name in (LARGEST, *HEADS):
         own = record["methods"][name]
         folds, pooled = own["crossvalidated"], own["auc"]
-        area = interval(pooled if folds is None else {"estimate": folds["mean"], **folds})
+        area = interval(pooled if folds is None else folds)
         difference: Cell = None
         p: Cell = None
         if name in pairs:

@@ -1,8 +1,10 @@
 """The benchmark of the claims compares the same patients, and says of each claim whether it is shown."""
 
+import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, not a part of the package
 
 from benchmarks import claims_judged as claims
+from benchmarks.claims import methods_table
 from benchmarks.claims_measured import Seen, at_equal_recall, best_precision, gap, gap_removed
 from benchmarks.quality.tables import around_marks
+
+from lymphct.evaluation.statistics import Interval
+from lymphct.study.nested.plan import COHORT
+from lymphct.study.nested.predictions import COMPARED
 
 PAGE = Path(__file__).parents[1] / "docs" / "claims.md"
 
@@ -95,3 +102,36 @@ def test_the_page_has_a_place_for_the_tables() -> None:
     before, after = around_marks(PAGE)
     assert "benchmarks/claims.py" in before
     assert "How each is measured" in after
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Any:
+    """A study whose methods were judged: of growing worth, the last one worth nothing."""
+    rng = np.random.default_rng(2)
+    status = np.arange(80) % 2
+    folder = tmp_path / COMPARED / COHORT
+    folder.mkdir(parents=True)
+    noise = {"nodes": 1.5, "tumor": 1.2, "combined": 0.6, "permuted_labels": None}
+    for name, sd in noise.items():
+        scores = rng.random(80) if sd is None else status + sd * rng.normal(size=80)
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            lines = csv.writer(file)
+            lines.writerow(["patient_id", "label", "score", "call", "fold"])
+            lines.writerows(
+                [f"p{n}", status[n], scores[n], int(scores[n] > 0.5), 1 + n // 16] for n in range(80)
+            )
+    return SimpleNamespace(
+        run=tmp_path, plan=SimpleNamespace(methods=(*noise,), titles={name: name for name in noise})
+    )
+
+
+def test_methods_are_compared_over_the_folds_of_a_study(judged: Any) -> None:
+    better = claims.paired(judged, "combined", "nodes")
+    assert better.is_shown
+    assert better.text == "Tumor and nodes together beat nodes alone"
+    assert not claims.paired(judged, "nodes", "combined").is_shown
+    assert claims.permuted(judged).is_shown
+    rows = {str(row[0]): row[1] for row in methods_table(judged).rows}
+    assert isinstance(rows["combined"], Interval)
+    assert isinstance(rows["nodes"], Interval)
+    assert 0.5 < rows["nodes"].estimate < rows["combined"].estimate < 1.0
