@@ -46,10 +46,11 @@ from lymphct.registration.settings import RegistrationSettings
 from lymphct.scoring.comparing import CompareRequest, compare_files
 from lymphct.study.nested.beginning import begin_study
 from lymphct.study.nested.materials import Materials
+from lymphct.study.nested.outlook import foresee_study
 from lymphct.study.nested.plan import COHORT
 from lymphct.study.nested.predictions import COMPARED
 from lymphct.study.nested.publishing import published
-from lymphct.study.nested.request import CrossvalRequest, foresee_study
+from lymphct.study.nested.request import CrossvalRequest
 from lymphct.study.nested.work import open_nested
 from lymphct.study.tasks.board import Board, board_record
 from lymphct.study.tasks.workers import Hands, run_here

@@ -14,7 +14,8 @@ from lymphct.cli.train import started
 from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
-    from lymphct.study.nested.request import CrossvalRequest, StudyOutlook
+    from lymphct.study.nested.outlook import StudyOutlook
+    from lymphct.study.nested.request import CrossvalRequest
     from lymphct.study.tasks.workers import Hands
 
 logger = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ def _begin(request: "CrossvalRequest", *, dry_run: bool) -> None:
     """Refuse what cannot be done, all of it at once; lay the study into its folder."""
     from lymphct.cli.outlooks import end_for
     from lymphct.study.nested.beginning import begin_study
-    from lymphct.study.nested.request import foresee_study
+    from lymphct.study.nested.outlook import foresee_study
 
     outlook = foresee_study(request)
     if dry_run:

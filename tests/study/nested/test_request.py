@@ -20,8 +20,9 @@ from lymphct.imaging.settings import ImagingSettings
 from lymphct.io.manifest import Manifest
 from lymphct.io.models.bundles import PartInfo, write_bundle
 from lymphct.metastasis.pretrained import Pretrained
+from lymphct.study.nested.outlook import foresee_study
 from lymphct.study.nested.plan import COHORT
-from lymphct.study.nested.request import CrossvalRequest, foresee_study
+from lymphct.study.nested.request import CrossvalRequest
 
 
 def request_of(folder: Path, *manifests: Manifest, **changes: Any) -> CrossvalRequest:

@@ -11,6 +11,7 @@ from lymphct.core.patient import Clinical
 from lymphct.io.results.store import DESKTOP_FILES
 from lymphct.patients.dataset import clinical_of
 from lymphct.study.nested.building import PREDICTIONS, TABLES, nested_graph
+from lymphct.study.nested.outlook import StudyOutlook
 from lymphct.study.nested.plan import (
     COHORT,
     FORMAT,
@@ -20,7 +21,7 @@ from lymphct.study.nested.plan import (
     StudyPatient,
 )
 from lymphct.study.nested.predictions import PREDICTIONS_FILE
-from lymphct.study.nested.request import CrossvalRequest, StudyOutlook
+from lymphct.study.nested.request import CrossvalRequest
 from lymphct.study.tasks.board import FAILURES, TASKS, UNFINISHED
 from lymphct.study.tasks.graph import STUDY_FILE, Study
 
