@@ -24,7 +24,7 @@ from lymphct.core.arrays import BoolArray, DoubleArray
 from lymphct.core.terms import NodeClass
 from lymphct.evaluation.classification import auc
 from lymphct.evaluation.statistics import Interval
-from lymphct.phantom.patient import HiddenTruth, hidden_truth
+from lymphct.phantom.hidden import HiddenTruth, hidden_truth
 from lymphct.phantom.settings import PhantomSettings
 
 Mode = Literal["paper", "unbiased"]

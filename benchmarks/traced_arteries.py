@@ -21,7 +21,8 @@ from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 from lymphct.phantom import atlas
 from lymphct.phantom.deformation import draw_build
-from lymphct.phantom.patient import STREAMS, PhantomPatient, generate_patient
+from lymphct.phantom.hidden import patient_streams
+from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.registration.settings import RegistrationSettings
 
@@ -38,8 +39,7 @@ LINES = {
 
 def true_lines(patient: PhantomPatient, seed: int, index: int) -> dict[Structure, DoubleArray]:
     """Return the centre lines in the patient, mm: the atlas's, through the inverse of his build."""
-    children = np.random.SeedSequence([seed, index]).spawn(len(STREAMS))
-    build = draw_build(np.random.Generator(np.random.PCG64(children[STREAMS.index("build")])))
+    build = draw_build(patient_streams(seed, index)["build"])
     grid = patient.structures.geometry
     found = {}
     for structure, tubes in LINES.items():

@@ -12,8 +12,9 @@ from benchmarks import oracles
 
 from lymphct.core.terms import NodeClass
 from lymphct.evaluation.classification import auc
+from lymphct.phantom.hidden import HiddenTruth, hidden_truth
 from lymphct.phantom.nodes import NodePlan
-from lymphct.phantom.patient import HiddenTruth, generate_patient, hidden_truth
+from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
 
 

@@ -13,7 +13,8 @@ from lymphct.phantom.acquisition import add_noise, blur, displaced
 from lymphct.phantom.bowel import paint_bowel, paint_unlabelled_vessels
 from lymphct.phantom.canvas import Box, Canvas, Tissue
 from lymphct.phantom.deformation import draw_build, draw_phase_shift, positions
-from lymphct.phantom.nodes import LOOKS, NodePlan, plan_nodes
+from lymphct.phantom.hidden import patient_streams, tumor_of
+from lymphct.phantom.nodes import LOOKS, plan_nodes
 from lymphct.phantom.organs import paint_gut_and_pancreas, paint_solid_organs
 from lymphct.phantom.placement import Placed, Placer
 from lymphct.phantom.record import Record, draw_record
@@ -21,12 +22,11 @@ from lymphct.phantom.settings import PhantomSettings
 from lymphct.phantom.surroundings import find_surroundings
 from lymphct.phantom.tissues import draw_tissues
 from lymphct.phantom.torso import paint_torso
-from lymphct.phantom.tumor import Tumor, TumorSite, draw_tumor, paint_duct, paint_tumor
+from lymphct.phantom.tumor import Tumor, TumorSite, paint_duct, paint_tumor
 from lymphct.phantom.vessels import place_stubs
 
 HIDDEN_SLICES_MM: Final = 16.0
 """Anatomy painted above and below the field of view: breathing moves it in."""
-STREAMS: Final = ("record", "build", "tissues", "anatomy", "tumor", "nodes", "distractors", "shift", "noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,46 +108,13 @@ class Scene:
     is_positive: bool
 
 
-def patient_streams(seed: int, index: int) -> dict[str, np.random.Generator]:
-    """Return a generator for each part of a patient: a change in one leaves the others as they are."""
-    children = np.random.SeedSequence([seed, index]).spawn(len(STREAMS))
-    return {name: np.random.Generator(np.random.PCG64(s)) for name, s in zip(STREAMS, children, strict=True)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class HiddenTruth:
-    """What is settled of a patient before anything is painted.
-
-    Attributes:
-        is_positive: N+.
-        tumor: with the texture latent.
-        nodes: as planned; one for which there is no room is made smaller or left out.
-
-    """
-
-    is_positive: bool
-    tumor: Tumor
-    nodes: tuple[NodePlan, ...]
-
-
-def hidden_truth(settings: PhantomSettings, *, seed: int, index: int) -> HiddenTruth:
-    """Draw what `generate_patient` would paint, in a thousandth of the time."""
-    rng = patient_streams(seed, index)
-    is_positive = bool(rng["record"].random() < settings.positive_share)
-    return HiddenTruth(
-        is_positive=is_positive,
-        tumor=_tumor(settings, rng, is_positive=is_positive),
-        nodes=tuple(plan_nodes(rng["nodes"], settings, is_positive=is_positive)),
-    )
-
-
 def generate_patient(settings: PhantomSettings, *, seed: int, index: int) -> PhantomPatient:
     """Make patient `index` of the cohort `seed`; the same three always give the same patient."""
     rng = patient_streams(seed, index)
     is_positive = bool(rng["record"].random() < settings.positive_share)
     tissues = draw_tissues(rng["tissues"])
     canvas = _paint_anatomy(settings, tissues, rng)
-    tumor = _tumor(settings, rng, is_positive=is_positive)
+    tumor = tumor_of(settings, rng, is_positive=is_positive)
     paint_duct(canvas, tumor, tissues["fluid"])
     grid = settings.grid
     view = _view(canvas.grid, grid)
@@ -171,15 +138,6 @@ def generate_patient(settings: PhantomSettings, *, seed: int, index: int) -> Pha
         field=Volume(array=field, geometry=grid),
         record=draw_record(rng["record"], n_status=int(is_positive), diameter=tumor.diameter),
         drawn_tumor=tumor,
-    )
-
-
-def _tumor(settings: PhantomSettings, rng: dict[str, np.random.Generator], *, is_positive: bool) -> Tumor:
-    return draw_tumor(
-        rng["tumor"],
-        is_positive=is_positive,
-        head_share=settings.head_share,
-        texture_shift=settings.texture_shift,
     )
 
 
