@@ -33,6 +33,9 @@ PHANTOM_WARNING: Final = (
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A cell that begins so is a formula, or breaks out of its cell, in some spreadsheets."""
 
+LEAST_SHARE: Final = 0.005
+"""Probability of a station below which it is not named: with two decimals it would read 0."""
+
 NODE_COLUMNS: Final = (
     "node",
     "class",
@@ -215,7 +218,9 @@ _TEXTS: Final[dict[str, Callable[[Node], str]]] = {
     ),
     "flags": lambda node: " ".join(node.flags),
     # No colon between them: a spreadsheet would read 13:0.72 as a time.
-    "station_candidates": lambda node: " ".join(f"{name}={fixed(p, 2)}" for name, p in node.station_shares),
+    "station_candidates": lambda node: " ".join(
+        f"{name}={fixed(p, 2)}" for name, p in node.station_shares if p >= LEAST_SHARE
+    ),
 }
 
 
