@@ -149,3 +149,17 @@ def test_settings_of_another_grid_are_compared_as_they_were_trained() -> None:
 def test_a_threshold_of_an_older_bundle_is_not_said_to_be_chosen() -> None:
     old = info({StageName.NODES: part("q1")}, thresholds={"node_voxel": 0.05})
     assert "| node_voxel | 0.05 | not recorded |" in model_card(plan(Config()), old, {})
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_it_says_what_stage_1_found_for_stage_2_to_learn_from(classes: int) -> None:
+    found = {"positive": 5, "negative": 12, "not_a_node": 31, "unknown": 4}
+    calls = part("p1", "p2", extra={"found": found}).model_copy(
+        update={"architecture": {"head": {"classes": classes}}}
+    )
+    settings = scaled(load_config("paper"))
+    text = model_card(plan(settings), info({StageName.IDENTIFICATION: calls}), NODES)
+    assert "5 positive, 12 negative" in text
+    assert ("31 that are no lymph nodes" in text) is (classes == 3)
+    plain = model_card(plan(settings), info({StageName.IDENTIFICATION: part("p1")}), NODES)
+    assert "stage 1 found" not in plain

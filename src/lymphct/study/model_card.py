@@ -17,13 +17,12 @@ from lymphct.cascade.stages import STAGES
 from lymphct.config import Config, described
 from lymphct.core.leakage import FittedOn
 from lymphct.core.origin import licence_lines
-from lymphct.core.terms import PHANTOM_NOTICE, STRUCTURES_BY_NAME, NodeClass, StageName, counted
+from lymphct.core.terms import PHANTOM_NOTICE, NodeClass, StageName, counted
 from lymphct.io.settings import PAPER, load_config
 from lymphct.study.calibration_card import calibration_card
-from lymphct.study.harvest_table import MEASURES, score_rows
+from lymphct.study.lessons_card import card_table, lessons_card
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.plan import Plan
-from lymphct.study.request import HARVEST
 from lymphct.study.starting import STARTED_FROM
 
 FEW_PATIENTS: Final = 60
@@ -123,81 +122,8 @@ def _learned_from(plan: Plan, info: BundleInfo, nodes: DrawnNodes) -> str:
         for name in STAGES
         if name in info.parts
     ]
-    table = _table(head, ["part", *_ROLES.values()], rows)
-    return "\n\n".join([table, *_guided_by(info), *_self_learned(info), *_harvested(info)])
-
-
-def _guided_by(info: BundleInfo) -> Iterator[str]:
-    """Say whose masks guided stage 1, and in how many patients those of the networks were none."""
-    whose = {"given": "drawn", "network": "the networks', in patients who taught them as well"}
-    sources = {"structures": info.structures_source, "tumor": info.tumor_source}
-    known = {name: whose[source] for name, source in sources.items() if source is not None}
-    if not known:
-        return
-    told = "; ".join(f"{name}: {source}" for name, source in known.items())
-    counts = (
-        info.parts[StageName.NODES].extra.get("guided_by_tumor") if StageName.NODES in info.parts else None
-    )
-    found = counts if isinstance(counts, dict) else {}
-    instead = (
-        f" In {found['drawn']} patients the network found no tumor and the drawn one was taken."
-        if (found.get("drawn"))
-        else ""
-    )
-    yield f"Masks that guided the search for lymph nodes in training — {told}.{instead}"
-
-
-def _self_learned(info: BundleInfo) -> Iterator[str]:
-    """Say from whose masks the structures were learned besides drawn ones, round by round."""
-    part = info.parts.get(StageName.STRUCTURES)
-    rounds = None if part is None else part.extra.get("self_learning")
-    for told in rounds if isinstance(rounds, list) else []:
-        if not isinstance(told, dict):
-            continue
-        scores = told.get("validation")
-        rows = [
-            [STRUCTURES_BY_NAME[name].title, *(_decimals(found.get(who)) for who in ("teacher", "student"))]
-            for name, found in (scores.items() if isinstance(scores, dict) else ())
-            if isinstance(found, dict)
-        ]
-        head = f"Self-learning, round {told.get('round')}: {_taught_by(told)}"
-        yield _table(head, ["Dice, validation patients", "teacher", "student"], rows) if rows else head
-
-
-def _taught_by(told: Mapping[str, Any]) -> str:
-    counts = told["patients"]
-    alone = ", ".join(STRUCTURES_BY_NAME[name].title for name in told["drawn_alone"])
-    only = f" From drawn masks alone, of which the teacher finds too little: {alone}." if alone else ""
-    teacher, both, drawn = (counts.get(kind, 0) for kind in ("teacher", "both", "drawn"))
-    return (
-        f"the teacher is {', '.join(told['teacher'])}. Labels are the teacher's in {teacher} patients, drawn "
-        f"and the teacher's in {both}, drawn alone in {drawn}.{only}"
-    )
-
-
-def _harvested(info: BundleInfo) -> Iterator[str]:
-    """Say from whose masks tumors were learned besides drawn ones, and what was reached (Sec. IV-B)."""
-    part = info.parts.get(StageName.TUMOR)
-    record = None if part is None else part.extra.get(HARVEST)
-    if not isinstance(record, dict):
-        return
-    counts: Any = record["patients"]
-    told: Any = record["taught_by"]
-    head = (
-        f"Tumors were drawn in {counts['few']} of the patients that taught the tumor network; the masks of "
-        f"another network in {told['pseudo-2']} of {counts['harvested']} others taught it, too."
-    )
-    scores: Any = record["scores"]
-    if not scores:
-        yield f"{head} No drawn mask was kept to score it."
-        return
-    rows = score_rows(scores)
-    columns = ["network", "patients", "found", *MEASURES.values()]
-    yield _table(f"{head} Medians and quartiles in patients that nothing learned from:", columns, rows)
-
-
-def _decimals(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "-"
+    table = card_table(head, ["part", *_ROLES.values()], rows)
+    return "\n\n".join([table, *lessons_card(info)])
 
 
 def _group(plan: Plan, info: BundleInfo, stage: StageName, role: str, nodes: DrawnNodes) -> str:
@@ -233,7 +159,7 @@ def _scores(info: BundleInfo) -> str:
             " `auc_logistic` is the baseline that stage 2 has to beat on the same nodes: logistic regression "
             "on volume and HU."
         )
-    return _table(head, ["part", "score", "value"], rows) if rows else "Nothing was measured."
+    return card_table(head, ["part", "score", "value"], rows) if rows else "Nothing was measured."
 
 
 def _course(info: BundleInfo) -> str:
@@ -247,7 +173,9 @@ def _course(info: BundleInfo) -> str:
         "Patches without attention, or without foreground where it was wanted, were drawn again. Steps whose "
         "loss or gradient was not finite were left out."
     )
-    return _table(head, ["part", "patches drawn again", "steps left out"], rows) if rows else "Not recorded."
+    return (
+        card_table(head, ["part", "patches drawn again", "steps left out"], rows) if rows else "Not recorded."
+    )
 
 
 def _thresholds(info: BundleInfo) -> str:
@@ -257,7 +185,7 @@ def _thresholds(info: BundleInfo) -> str:
         for name in STAGES[stage].thresholds
         if name in info.thresholds
     ]
-    return _table("", ["threshold", "value", "how"], rows) if rows else "None."
+    return card_table("", ["threshold", "value", "how"], rows) if rows else "None."
 
 
 def _how(choice: ThresholdChoice | None) -> str:
@@ -280,7 +208,7 @@ def _intensities(info: BundleInfo) -> str:
     if shared:
         rows.append([", ".join(shared), *(_seen(info.intensity.get(phase)) for phase in _PHASES), _ON["any"]])
     head = "HU are clipped to the range, then mean and SD of the clipped voxels become 0 and 1."
-    return _table(head, ["part", *_PHASES, "measured on"], rows) if rows else ""
+    return card_table(head, ["part", *_PHASES, "measured on"], rows) if rows else ""
 
 
 def _seen(phase: PhaseIntensity | None) -> str:
@@ -297,7 +225,7 @@ def _settings(config: Config) -> str:
         if name != "inference" and not name.startswith("inference.") and _plain(value) != paper[name]
     ]
     head = "Against the preset `paper`, which also holds choices of ours where the paper is silent."
-    return _table(head, ["setting", "here", PAPER], rows) if rows else "None: the preset `paper`."
+    return card_table(head, ["setting", "here", PAPER], rows) if rows else "None: the preset `paper`."
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - settings of any kind
@@ -332,9 +260,3 @@ def _limitations(plan: Plan, info: BundleInfo) -> Iterator[str]:
 
 def _parts(info: BundleInfo) -> Sequence[tuple[StageName, PartInfo]]:
     return [(name, info.parts[name]) for name in STAGES if name in info.parts]
-
-
-def _table(head: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["-"] * len(columns), *rows]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{head}\n\n{table}" if head else table
