@@ -91,6 +91,23 @@ def test_a_planted_leak_is_caught_before_a_method_sees_the_evidence(tmp_path: Pa
     assert artefacts.evidence(CASCADE, COHORT, "nobody") is None  # refused when examined
 
 
+def test_who_takes_the_networks_of_another_cascade_takes_those_who_taught_them(tmp_path: Path) -> None:
+    trained = CascadeRole(fold=1, inner=1, variant="none")
+    gated = CascadeRole(fold=1, inner=1, variant="none_gated")
+    artefacts = Artefacts(tmp_path, plan_of())
+    lay_bundle(artefacts, trained, "a", "b", "c")  # a bundle of the gated one is never made
+    for patient in ("c", "d"):
+        lay_evidence(artefacts, gated, patient)
+    found = artefacts.evidence(gated, COHORT, "d")
+    assert found is not None
+    assert "a" in found.fitted_on
+    with pytest.raises(LeakageError, match="c: the models were fitted on this patient"):
+        artefacts.evidence(gated, COHORT, "c")
+    assert artefacts.models(gated, ["d"], "cpu").nodes is None
+    with pytest.raises(LeakageError, match="a: the models were fitted on this patient"):
+        artefacts.models(gated, ["a"], "cpu")
+
+
 def test_in_sample_evidence_is_handed_out_where_the_study_declares_it(tmp_path: Path) -> None:
     cascade = CascadeRole(fold=1, inner=0)
     artefacts = Artefacts(tmp_path, plan_of("paper"))

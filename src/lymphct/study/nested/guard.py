@@ -95,7 +95,7 @@ class Artefacts:
         """
         from lymphct.io.models.loading import models_in  # noqa: PLC0415 - loads torch
 
-        folder = self.place(f"bundle.{cascade.name}") / BUNDLE
+        folder = self._bundle(cascade)
         declared = self._declared(cascade)
         _require_unseen((self._seen(cascade),), [name for name in patients if name not in declared])
         return models_in(folder, device)
@@ -119,11 +119,14 @@ class Artefacts:
         return found
 
     def _seen(self, cascade: CascadeRole) -> FittedOn:
-        """Return everybody whom a network of a cascade learned from."""
-        if cascade.name not in self._known:
-            info = read_bundle(self.place(f"bundle.{cascade.name}") / BUNDLE).info
-            self._known[cascade.name] = info.fitted_on_anybody
-        return self._known[cascade.name]
+        """Return everybody whom a network of a cascade learned from; it may be another's network."""
+        name = cascade.trained.name
+        if name not in self._known:
+            self._known[name] = read_bundle(self._bundle(cascade)).info.fitted_on_anybody
+        return self._known[name]
+
+    def _bundle(self, cascade: CascadeRole) -> Path:
+        return self.place(f"bundle.{cascade.trained.name}") / BUNDLE
 
     def _declared(self, cascade: CascadeRole) -> frozenset[str]:
         """Return whom a cascade may see although they taught it: `--features paper`, said in every table."""
