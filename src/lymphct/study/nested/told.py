@@ -111,7 +111,7 @@ def methods_paragraph(plan: NestedPlan, facts: Mapping[str, str]) -> str:
         f"Methods compared: {', '.join(plan.methods)}.",
         f"Measures: {METRICS}. Uncertainty: {STATISTICS}.",
         f"Seed {plan.seed}; {facts['versions']}.",
-        f"{PHANTOM_NOTICE}." if plan.is_phantom else "",
+        PHANTOM_NOTICE if plan.is_phantom else "",
     ]
     return " ".join(filter(None, sentences))
 
