@@ -135,7 +135,7 @@ def test_structures_a_network_found_where_none_can_be_are_noticed(cohort: Manife
     patient = read_patient(cohort.patients[0])
     drawn = patient.structures
     assert drawn is not None
-    score = SimpleNamespace(probability=None, reason=None)
+    score = SimpleNamespace(probability=None, reason=None, uncalibrated=None)
 
     def noticed(found: Any, given: PatientInput) -> list[str]:
         notices = collected_notices(given, findings(found), score, models, Config())  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ from lymphct.report.page import write_patient_page
 from lymphct.report.tables import result_record
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTH, HEIGHT = 1280, 2600
+WIDTH, HEIGHT = 1280, 3400
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the page with")
 

@@ -93,7 +93,14 @@ def _in_processes(
     with joblib.parallel_config(backend="loky", inner_max_num_threads=threads_of_each(jobs)):
         # Few calls ahead: after the loss of a worker what was under way is done again.
         outcomes = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch=jobs, batch_size=1)(calls)
-    yield from outcomes
+    try:
+        for outcome in outcomes:  # noqa: UP028 - `yield from` would close it before the filter below
+            yield outcome
+    finally:
+        # Whoever leaves early wants no more: joblib would advise him to adjust its iterator.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            outcomes.close()
 
 
 def _alone(function: Callable[[Item], Value], item: Item, memory: int | None) -> Outcome[Item, Value]:
