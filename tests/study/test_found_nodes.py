@@ -85,7 +85,6 @@ def seen(run: Run) -> Seen:
     bundle = read_bundle(run.bundle)
     return Seen(
         patients=run.patients,
-        digests=lambda name: run.patients[name].digest,
         learned=run.plan.learned.with_parts(bundle.info),
         start=Start(config=run.plan.config, seed=run.plan.seed, parts=parts_in(bundle, (StageName.NODES,))),
     )
@@ -152,3 +151,14 @@ def test_parts_do_not_depend_on_the_order_of_the_patients() -> None:
     assert sorted(name for part in parts for name in part) == ids
     assert sorted(map(len, parts)) == [2, 2, 3]
     assert parts != parts_of(ids, 3, seed=5)
+
+
+def test_another_network_of_the_cascade_searches_anew(run: Run, seen: Seen) -> None:
+    own = seen.start.parts[StageName.NODES]
+    other = replace(own, weights={name: tensor + 1 for name, tensor in own.weights.items()})
+    roles = run.plan.roles(StageName.NODES)
+    lessons = {
+        Search(folder=run.folder, seen=seen, roles=roles, training=run.folder, own=part).lesson
+        for part in (own, other, None)
+    }
+    assert len(lessons) == 3

@@ -5,9 +5,10 @@ searches it. Validation patients are searched by the stage 1 of the cascade itse
 them. Each patient's nodes lie in a folder and are found once; a killed training goes on.
 """
 
+import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -50,17 +51,20 @@ class Seen:
     """Patients as stage 1 sees them, and all it is made of besides them.
 
     Attributes:
-        patients: by id.
-        digests: of what lies on the disk of each.
+        patients: by id, those of a store: each knows the digest of what lies on the disk.
         learned: intensities and bands.
         start: settings, seed, device.
 
     """
 
     patients: Mapping[str, Prepared]
-    digests: Callable[[str], str]
     learned: Learned
     start: Start
+
+    def digest(self, name: str) -> str:
+        """Return the digest of a patient's images and of the masks that guide."""
+        found: str = self.patients[name].digest  # type: ignore[attr-defined] # see `patients`
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +122,11 @@ class Search:
         start = self.seen.start
         config = start.config.model_dump(mode="json")
         known: dict[str, JSON] = {
-            "train": [self.seen.digests(name) for name in self.roles.train],
-            "validation": [self.seen.digests(name) for name in self.roles.validation],
+            "train": [self.seen.digest(name) for name in self.roles.train],
+            "validation": [self.seen.digest(name) for name in self.roles.validation],
             "settings": {name: config[name] for name in ("attention", "imaging", "nodes", "cascade")},
             "seed": start.seed,
-            "is_own": self.own is not None,
+            "own": "" if self.own is None else _digest_of(self.own),
         }
         return fingerprint_key(known)
 
@@ -136,7 +140,7 @@ class Search:
         self.taught_by.require_unseen(name)
         iou = self.seen.start.config.identification.found.iou
         recipe = Recipe(
-            inputs={"patient": self.seen.digests(name), "lesson": self.lesson},
+            inputs={"patient": self.seen.digest(name), "lesson": self.lesson},
             settings={"iou": iou},
             code=("study.found_nodes",),
         )
@@ -181,6 +185,13 @@ class Search:
             classes=tuple(stored["classes"]),
             fitted_on=self.taught_by,
         )
+
+
+def _digest_of(part: Part) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(part.weights.items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def search_out_of_fold(folder: Path, seen: Seen, roles: Roles) -> dict[str, FoundNodes]:

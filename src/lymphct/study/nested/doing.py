@@ -119,10 +119,8 @@ def _found_nodes(
     guided = Guided(patients=materials.patients, roles=roles)
     if materials.plan.sources.networks:
         guided = _guided(materials, cascade, roles, doing.device)
-    patients = guided.patients
     seen = Seen(
-        patients=patients,
-        digests=lambda name: patients[name].digest,  # type: ignore[attr-defined] # all of them lie on a disk
+        patients=guided.patients,
         learned=materials.artefacts.learned(cascade, roles.validation),
         start=start,
     )

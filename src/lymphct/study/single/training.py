@@ -116,10 +116,8 @@ def _found_nodes(
 ) -> Mapping[str, FoundNodes]:
     """Let stage 1 search those stage 2 learns from, seen as the run's own stage 1 sees them."""
     guided = guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
-    patients = guided.patients
     seen = Seen(
-        patients=patients,
-        digests=lambda name: patients[name].digest,  # type: ignore[attr-defined] # all of them lie on a disk
+        patients=guided.patients,
         learned=learned,
         start=start,
     )
