@@ -9,6 +9,7 @@ import pytest
 from lymphct.cli.cohort import register
 from lymphct.cli.context import progress_bar
 from lymphct.cli.main import exit_code, new_app
+from lymphct.io.manifest import read_manifest
 
 Program = Callable[..., Any]
 
@@ -39,6 +40,17 @@ def test_the_phantom_command_prints_the_manifest_and_keeps_what_is_there(
     result = lymphct("phantom", cohort.parent, *arguments)
     assert (result.code, result.out) == (0, f"{cohort}\n")
     assert venous.stat().st_mtime_ns == before
+
+
+def test_a_crowded_cohort_teaches_of_nodes_and_says_nothing_of_patients(
+    lymphct: Program, tmp_path: Path
+) -> None:
+    arguments = ["--patients", 1, "--size", "nano", "--mode", "unbiased", "--seed", 4, "--crowding", 3]
+    assert lymphct("phantom", tmp_path / "c", *arguments).code == 0
+    (record,) = read_manifest(tmp_path / "c" / "cohort.csv").patients
+    assert record.n_status is None
+    assert {record.cells[name] for name in ("n_status", "pN", "ct_reported_n")} == {""}
+    assert record.nodes is not None
 
 
 def test_a_phantom_passes_the_check_and_a_damaged_one_does_not(lymphct: Program, cohort: Path) -> None:

@@ -166,3 +166,27 @@ def test_what_everybody_or_nobody_has_changes_no_split() -> None:
     patients = cohort(40)
     plain = split_for_training_all(patients, 2)
     assert split_for_training_all(patients, 2, rare=[frozenset(patients), frozenset()]) == plain
+
+
+@given(cohorts, seeds, st.data())
+@settings(deadline=None, max_examples=60)
+def test_patients_of_unknown_status_are_in_the_cascade_and_the_others_fill_the_fusion(
+    patients: dict[str, str], seed: int, data: st.DataObject
+) -> None:
+    unknown = frozenset(data.draw(st.sets(st.sampled_from(sorted(patients)), min_size=1)))
+    plain = split_for_training_all(patients, seed)
+    split = split_for_training_all(patients, seed, unknown=unknown)
+    cascade, fusion = split.train + split.validation, split.fusion_train + split.fusion_validation
+    assert sorted(cascade + fusion) == sorted(patients)
+    assert not unknown.intersection(fusion)
+    before = len(plain.fusion_train) + len(plain.fusion_validation)
+    assert abs(len(fusion) - min(before, len(patients) - len(unknown))) <= 1
+    assert split.train
+    assert split.validation
+
+
+def test_where_nobody_is_of_unknown_status_the_split_is_as_it_was() -> None:
+    patients = cohort(57)
+    assert split_for_training_all(patients, 3, unknown=frozenset()) == split_for_training_all(patients, 3)
+    nobody_known = split_for_training_all(patients, 3, unknown=frozenset(patients))
+    assert (nobody_known.fusion_train, nobody_known.fusion_validation) == ((), ())

@@ -47,8 +47,7 @@ def split_for_training_all(
     seed: int,
     needs: Sequence[Sequence[Need]] = (),
     rare: Sequence[frozenset[str]] = (),
-    *,
-    has_fusion: bool = True,
+    unknown: frozenset[str] = frozenset(),
 ) -> CascadeSplit:
     """Split 60 % for the cascade and 40 % for the fusion, 20 % of each for validation, stratified.
 
@@ -62,7 +61,8 @@ def split_for_training_all(
             patients change places for it (`guarantees.rearranged`).
         rare: patients with something the cascade alone learns from, such as a mask; as many of them as fit
             are in its parts, those of the smallest group first.
-        has_fusion: whether anybody could teach the status network; otherwise all are in the cascade.
+        unknown: patients whose N status nobody knows: they are in the cascade, beside as many others as make
+            its 60 %, since nobody else could teach the status network; where all are, there is no fusion.
 
     Raises:
         InputError: fewer than four patients: one part would be empty.
@@ -72,10 +72,12 @@ def split_for_training_all(
         msg = f"{len(patients)} patients cannot fill four parts"
         raise InputError(msg, code="E_COHORT_SIZE", cure="give at least 4 patients, better 60")
     order = _ordered(patients, str(seed))
-    cascade, fusion = _take(order, _CASCADE_SHARE, at_least=2) if has_fusion else (order, [])
-    cascade, fusion = _with_rare(cascade, fusion, patients, order, rare) if has_fusion else (order, [])
+    known = [patient for patient in order if patient not in unknown]
+    cascade, fusion = _known_shares(known, len(order)) if known else ([], [])
+    cascade, fusion = _with_rare(cascade, fusion, patients, known, rare) if cascade else (cascade, fusion)
+    cascade = [patient for patient in order if patient in unknown or patient in frozenset(cascade)]
     validation, train = _take(cascade, _VALIDATION_SHARE)
-    fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE) if has_fusion else ([], [])
+    fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE) if fusion else ([], [])
     parts = {
         "train": train,
         "validation": validation,
@@ -120,6 +122,14 @@ def stratified_folds(
         decide, train = _take(_ordered(others, f"{seed}/{number}"), validation)
         folds.append(Fold(train=_sorted(train), validation=_sorted(decide), test=_sorted(test)))
     return tuple(folds)
+
+
+def _known_shares(known: Sequence[str], everybody: int) -> tuple[list[str], list[str]]:
+    """Return who of those of known status joins the cascade, and who teaches the status network."""
+    if len(known) == everybody:
+        return _take(known, _CASCADE_SHARE, at_least=2)
+    fusion = min(everybody - round(_CASCADE_SHARE * everybody), len(known))
+    return _take(known, 1 - fusion / len(known), at_least=0)
 
 
 def _ordered(patients: Mapping[str, str], salt: str) -> list[str]:

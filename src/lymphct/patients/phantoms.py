@@ -15,6 +15,7 @@ from lymphct.phantom.patient import generate_patient, patient_truth
 from lymphct.phantom.settings import PhantomSettings
 
 TRUTH_FILE = "truth.json"
+_STATUS_COLUMNS = ("n_status", "pN", "ct_reported_n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,8 @@ def _write_patient(folder: Path, *, cohort: PhantomCohort, index: int, patient_i
         "ct_reported_n": patient.ct_reported_n,
         "synthetic": 1,
     }
+    if cohort.settings.crowding > 1:  # whoever has so many nodes says nothing of a patient's status
+        row |= dict.fromkeys(_STATUS_COLUMNS, "")
     for name in ("arterial", "venous", "structures", "tumor", "field"):
         write_volume(folder / f"{name}.nii.gz", getattr(patient, name))
     write_nodes(folder / "nodes.nii.gz", patient.nodes)

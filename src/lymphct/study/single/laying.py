@@ -22,7 +22,7 @@ from lymphct.study.bundling import lay_bundle
 from lymphct.study.needs import parts_needs, require_needs
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan
 from lymphct.study.request import TrainingRequest
-from lymphct.study.single.split import has_fusion, split_cohort
+from lymphct.study.single.split import split_cohort
 from lymphct.study.sources import MaskSources, chosen_sources
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,8 @@ def settle_run(request: TrainingRequest, patients: PreparedCohort, stages: Seque
 
 def _begun_split(request: TrainingRequest) -> Mapping[str, PatientPlan] | None:
     """Return the split of a run that was begun before patients of unknown status were all in the cascade."""
-    return None if has_fusion(request.teachers) else planned_split(request)
+    is_known = all(record.n_status is not None for record in request.teachers)
+    return None if is_known else planned_split(request)
 
 
 def _begun_with(request: TrainingRequest, config: Config, split: Mapping[str, PatientPlan]) -> Learned | None:

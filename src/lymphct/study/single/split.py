@@ -21,8 +21,8 @@ def split_cohort(
     (`needs.parts_needs`); the plan is the same whichever stage is trained first. Patients with masks that
     others lack are in the cascade, which alone learns from masks.
 
-    Where nobody's N status is known, as in public data, nobody could teach the status network, and all are in
-    the cascade (decision 0045).
+    Whose N status nobody knows, as in public data, could not teach the status network and is in the cascade;
+    where that holds for all, there is no fusion (decisions 0045 and 0056).
 
     Patients whose `split` column says `test` (or anything but `train`) or that have an `exclude_reason` take
     no part. Strata are N status and tumor site.
@@ -41,9 +41,8 @@ def split_cohort(
     taking_part = [r for r in records if r.may_teach]
     strata = {r.patient_id: f"{r.n_status} {r.tumor_location}" for r in taking_part}
     needs = tuple(parts_needs(taking_part, drawn, sources).values())
-    split = split_for_training_all(
-        strata, seed, needs, rare_masks(taking_part), has_fusion=has_fusion(taking_part)
-    )
+    unknown = frozenset(r.patient_id for r in taking_part if r.n_status is None)
+    split = split_for_training_all(strata, seed, needs, rare_masks(taking_part), unknown)
     groups: Mapping[Part, Sequence[str]] = {
         "train": split.train,
         "validation": split.validation,
@@ -52,8 +51,3 @@ def split_cohort(
     }
     part_of = {name: part for part, names in groups.items() for name in names}
     return {r.patient_id: PatientPlan(part=part_of[r.patient_id], n_status=r.n_status) for r in taking_part}
-
-
-def has_fusion(records: Sequence[PatientRecord]) -> bool:
-    """Tell whether anybody could teach the status network."""
-    return any(record.n_status is not None for record in records)
