@@ -4,7 +4,8 @@
 docs/quality.md. Patients are generated, sent through the cascade and forgotten; only one small record of each
 is kept (--work), so that an interrupted measurement goes on where it stopped. Every part of a bundle that is
 there is measured, what is missing is named. With --without-attention RUN_OR_BUNDLE (stage 1 trained with
-`--set nodes.heads.use_attention=false`) the arms without attention are measured on the same patients.
+`--set nodes.heads.use_attention=false`) the arms without attention are measured on the same patients. With
+--rival RUN_OR_BUNDLE another stage 2 and status network judge what the same first networks find, paired.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmarks.quality.anatomy import anatomy_tables
 from benchmarks.quality.arms import Source
 from benchmarks.quality.identification import fit_baseline, stage2_tables
 from benchmarks.quality.measurement import PARTS, Measurement
+from benchmarks.quality.rivals import require_rival, rival_table
 from benchmarks.quality.stage1 import stage1_tables
 from benchmarks.quality.status import status_tables
 from benchmarks.quality.subjects import Cohort, NodeExamples, Record, models_of
@@ -87,6 +89,7 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--bundle", type=Path, default=shipped_bundle_path(), help="bundle or run folder")
     parser.add_argument("--without-attention", type=Path, help="bundle or run folder, stage 1 without it")
+    parser.add_argument("--rival", type=Path, help="bundle or run folder, the same up to stage 1")
     parser.add_argument("--parts", default=",".join(PARTS), help="networks to measure, with commas")
     parser.add_argument(
         "--structures", choices=("both", *get_args(Source)), default="both", help="of stage 1"
@@ -129,16 +132,19 @@ def measure(options: argparse.Namespace) -> tuple[Quality, Measurement]:
         indices = range(options.baseline_patients)
         baseline = fit_baseline(worked_through("for logistic regression", examples, indices, options.jobs))
     node_threshold = 0.5 if models.identification is None else models.identification.settings.threshold
+    fused = "volume" if models.metastasis is None else models.metastasis.settings.fused
     tables: list[Table] = []
     aims = []
     for found, its_aims in (
         anatomy_tables(records),
         stage1_tables(records),
         stage2_tables(records, baseline, node_threshold),
-        status_tables(records, models.info.thresholds, node_threshold),
+        status_tables(records, models.info.thresholds, node_threshold, fused),
     ):
         tables += found
         aims += its_aims
+    against = rival_table(records)
+    tables += [] if against is None else [against]
     quality = Quality(
         method=method_text(plan, models, records),
         tables=(aims_table(aims), *tables),
@@ -171,6 +177,9 @@ def plan_of(options: argparse.Namespace) -> tuple[Measurement, list[str]]:
     else:
         other = bundle_in(other)
         require_no_attention(models_of(other, options.precision, options.device))
+    rival = None if options.rival is None else bundle_in(options.rival)
+    if rival is not None:
+        require_rival(models, models_of(rival, options.precision, options.device))
     sources = get_args(Source) if options.structures == "both" else (cast("Source", options.structures),)
     if "predicted" in sources and "nodes" in parts and not {"structures", "tumor"} <= set(parts):
         missing.append("stage 1 with predicted structures: needs the parts structures and tumor")
@@ -178,6 +187,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Measurement, list[str]]:
     plan = Measurement(
         bundle=bundle,
         without_attention=other,
+        rival=rival,
         cohort=Cohort(
             phantoms=phantoms,
             seed=options.seed,

@@ -24,7 +24,7 @@ from lymphct.core.patient import PatientInput
 from lymphct.core.terms import Structure
 from lymphct.evaluation.detection import instance_scores, match_instances
 from lymphct.evaluation.statistics import Interval
-from lymphct.io.models.bundles import write_bundle
+from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.metastasis.prediction import build_status_network
 from lymphct.nodes.identification import build_identification_network
 from lymphct.nodes.segmentation import build_node_network
@@ -38,6 +38,7 @@ from benchmarks.quality.anatomy import anatomy_tables
 from benchmarks.quality.arms import UNREGISTERED
 from benchmarks.quality.identification import stage2_tables
 from benchmarks.quality.measurement import PARTS, Measurement
+from benchmarks.quality.rivals import rival_table
 from benchmarks.quality.stage1 import matches_of, stage1_tables
 from benchmarks.quality.status import status_tables
 from benchmarks.quality.tables import Aim, Table, over_patients, write_between_marks
@@ -280,7 +281,7 @@ def test_stage_2_pools_nodes_and_keeps_its_threshold() -> None:
 
 def test_patients_without_a_score_are_left_out_and_counted() -> None:
     def record(n_status: int, score: float | None, volume: float) -> dict[str, Any]:
-        status = {"probability": score, "probability_tumor": score, "positive_volume_mm3": volume}
+        status = {"probability": score, "probability_tumor": score, "nodes_alone": volume}
         withheld = None if score is not None else "no_tumor"
         return {
             "n_status": n_status,
@@ -289,9 +290,8 @@ def test_patients_without_a_score_are_left_out_and_counted() -> None:
         }
 
     records = [record(1, 0.9, 50.0), record(0, 0.2, 0.0), record(1, 0.6, 0.0), record(0, None, 20.0)]
-    found, aims = status_tables(
-        records, {"patient": 0.5, "largest_positive_volume_mm3": 30.0}, node_threshold=0.5
-    )
+    thresholds = {"patient": 0.5, "largest_positive_volume_mm3": 30.0}
+    found, aims = status_tables(records, thresholds, 0.5, "volume")
     rows = {row[0]: dict(zip(found[0].columns, row, strict=True)) for row in found[0].rows}
     assert (rows["combined"]["N+"], rows["combined"]["N-"]) == (2, 1)
     assert "Scores withheld: 1 (no_tumor)" in found[0].note
@@ -300,7 +300,71 @@ def test_patients_without_a_score_are_left_out_and_counted() -> None:
     assert isinstance(truth, Interval)
     assert_allclose(truth.estimate, (1.0 + 1.0 + 0.5 + 0.0) / 4)
     assert [aim.is_met for aim in aims] == [True]
-    assert status_tables(records[:1], {}, node_threshold=0.5) == ([], [])
+    assert status_tables(records[:1], {}, 0.5, "volume") == ([], [])
+    by_count, _ = status_tables(records, thresholds, 0.5, "expected_count")
+    rows = {row[0]: dict(zip(by_count[0].columns, row, strict=True)) for row in by_count[0].rows}
+    assert rows["lymph nodes alone"]["Threshold"] is None  # that of a volume is none of a count
+    truth = rows["lymph nodes alone, true nodes"]["AUC"]
+    assert isinstance(truth, Interval)
+    assert truth.estimate == 0.5  # all have the same probabilities
+
+
+def test_calibrated_probabilities_are_judged_where_the_bundle_tells_them() -> None:
+    def record(n_status: int, p: float | None) -> dict[str, Any]:
+        status = {"probability": 0.5, "nodes_alone": 0.5, "calibrated": p, "withheld": None, "nodes": 1}
+        return {"n_status": n_status, "status": {**status, "tumor_mm3": 1.0}}
+
+    told = [record(int(n < 8), 0.8) for n in range(10)] + [record(int(n < 2), 0.2) for n in range(10)]
+    found, aims = status_tables([*told, record(1, None)], {}, 0.5, "max_probability")
+    worth = next(table for table in found if table.title == "What the score is worth")
+    assert worth.rows[0][0] == "20 with a calibrated probability"
+    assert isinstance(worth.rows[0][1], Interval)
+    assert worth.rows[0][1].estimate == pytest.approx(1.0, abs=1e-6)
+    assert next(aim for aim in aims if aim.name == "calibration slope - 1").is_met is True
+    without, _ = status_tables([record(1, None), record(0, None)], {}, 0.5, "volume")
+    assert [table.title for table in without] == ["Patients, N+ or N-"]
+
+
+def test_a_rival_judges_the_same_nodes_and_is_compared_patient_by_patient(
+    bundles: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "RESAMPLES", 20)
+    own = read_bundle(bundles[0])
+    other = {name: own.weights[name] for name in PARTS[:3]} | {
+        name: BUILDERS[name](getattr(parse_config(SETTINGS), name), seed=8).state_dict() for name in PARTS[3:]
+    }
+    rival = tmp_path / "rival"
+    write_bundle(rival, own.info.model_copy(update={"name": "rival"}), other, "# rival\n")
+    plan, _ = phantom_quality.plan_of(options_for(bundles[0], tmp_path / "work", "--rival", str(rival)))
+    record = plan(0)
+    assert record["rival"]["found"]["class"] == record["found"]["class"]
+    assert record["rival"]["stage2"]["positive"] == record["stage2"]["positive"]
+    assert record["rival"]["stage2"]["probability"] != record["stage2"]["probability"]
+    with pytest.raises(UsageError, match="no structures network"):
+        phantom_quality.plan_of(options_for(bundles[0], tmp_path / "work", "--rival", str(bundles[1])))
+
+
+def test_the_gain_over_a_rival_is_that_of_the_patients_both_could_score() -> None:
+    def record(n_status: int, own: float, other: float | None) -> dict[str, Any]:
+        def judged(score: float | None) -> dict[str, Any]:
+            nodes = {"probability": [score or 0.1, 0.1]}
+            return {
+                "stage2": {"positive": [bool(n_status), False], **nodes},
+                "found": {"class": [n_status, 2], **nodes},
+                "status": {"probability": score, "nodes_alone": score, "probability_tumor": score},
+            }
+
+        return {"n_status": n_status, **judged(own), "rival": judged(other)}
+
+    records = [record(1, 0.9, 0.3), record(0, 0.2, 0.4), record(1, 0.8, 0.6), record(0, 0.95, None)]
+    found = rival_table(records)
+    assert found is not None
+    rows = {row[0]: row[1:] for row in found.rows}
+    combined = rows["patient, combined"]
+    assert [cell.estimate for cell in combined[:3] if isinstance(cell, Interval)] == [1.0, 0.5, 0.5]
+    assert combined[3:] == (2, 1)
+    assert rows["node, as found"][3:] == (2, 2)
+    assert rival_table([{"n_status": 1}]) is None
 
 
 def test_intervals_hold_their_estimate_and_undefined_figures_are_dashes() -> None:

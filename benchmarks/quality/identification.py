@@ -1,15 +1,18 @@
 """Table of stage 2: AUC on true nodes, beside logistic regression on the same features (Sec. III-A.2)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from benchmarks.quality.subjects import Record
 from benchmarks.quality.tables import Aim, Cell, Table, over_patients
 
-from lymphct.core.arrays import DoubleArray
+from lymphct.core.arrays import BoolArray, DoubleArray
 from lymphct.core.leakage import Fitted
 from lymphct.evaluation.classification import auc, classification_scores
+from lymphct.evaluation.statistics import Interval
+from lymphct.nodes.crops import NEGATIVE, POSITIVE
 from lymphct.nodes.features import FEATURES, LogisticBaseline, fit_logistic_baseline
 
 COLUMNS = (
@@ -48,8 +51,12 @@ def stage2_tables(
         return [], []
     network = [np.asarray(record["stage2"]["probability"], dtype=np.float64) for record in judged]
     area = over_patients(lambda rows: _pooled_auc(truth, network, rows), len(judged))
-    aims = [Aim(name="stage 2, AUC on true nodes", reached=area, aim=0.85)]
+    aims = [Aim(name="stage 2, AUC on true nodes", reached=area, aim=0.95)]
     rows = [_row("stage 2", truth, network, threshold)]
+    found = [found_nodes(record) for record in judged if "found" in record]
+    if len({flag for truth, _ in found for flag in truth.tolist()}) == 2:
+        rows.append(_row("stage 2, nodes as found", [t for t, _ in found], [p for _, p in found], threshold))
+        aims.append(Aim(name="stage 2, AUC on found nodes", reached=_area_of(rows[-1]), aim=0.94))
     if baseline is not None:
         model = baseline.for_unseen([record["patient"] for record in judged])
         simple = [model.predict(_features(record["stage2"]["features"])) for record in judged]
@@ -62,11 +69,31 @@ def stage2_tables(
             Aim(name="stage 2, AUC over logistic regression", reached=over_patients(gain, len(judged)), aim=0)
         )
     note = (
-        "On the true nodes of all patients, resampled by patients. Logistic regression sees "
+        "On the true nodes of all patients, resampled by patients. Nodes as found have the class of the true "
+        "one they overlap by an IoU of 0.3; the others are left out. Logistic regression sees "
         f"{', '.join(FEATURES).replace('_', ' ')} and is fitted on other synthetic patients."
     )
     title = "Stage 2, positive or negative"
     return [Table(title=title, columns=COLUMNS, rows=tuple(rows), note=note)], aims
+
+
+def found_nodes(record: Any) -> tuple[BoolArray, DoubleArray]:  # noqa: ANN401 - whatever the file holds
+    """Return who of the found nodes that are true ones is positive, and what stage 2 says of them."""
+    found = record["found"]
+    told = [
+        (number == POSITIVE, p)
+        for number, p in zip(found["class"], found["probability"], strict=True)
+        if number in {NEGATIVE, POSITIVE} and p is not None
+    ]
+    return np.array([t for t, _ in told], dtype=np.bool_), np.array([p for _, p in told], dtype=np.float64)
+
+
+def _area_of(row: tuple[Cell, ...]) -> Interval:
+    area = row[1]
+    if not isinstance(area, Interval):
+        msg = "the second cell of a row is its AUC"
+        raise TypeError(msg)
+    return area
 
 
 def _features(rows: object) -> DoubleArray:

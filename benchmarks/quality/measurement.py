@@ -10,22 +10,28 @@ import torch
 from benchmarks.quality.arms import BORDERS, UNREGISTERED, Arms, Source
 from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_recipe, models_of
 
-from lymphct.cascade.evidence import status_patches
+from lymphct.cascade.evidence import evidence_of, status_patches
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, find_structures, find_tumor
 from lymphct.cascade.models import Models
 from lymphct.cascade.score import predict_score
 from lymphct.core.terms import NodeClass, StageName, Structure
+from lymphct.evaluation.calibration_record import calibration_of
 from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_counts
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.channels import network_channels
 from lymphct.learning.inference_settings import Precision
-from lymphct.metastasis.aggregation import positive_volume
+from lymphct.metastasis.heads import fused_number
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import identification_case
 from lymphct.nodes.features import FEATURE_SETS, node_features
+from lymphct.nodes.found import told_apart
 from lymphct.nodes.identification import positive_share, predict_classes
 
 PARTS: Final = ("structures", "tumor", "nodes", "identification", "metastasis")
+SHARED: Final = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES)
+"""Networks that a bundle has in common with its rival."""
+SAME: Final = 0.3
+"""IoU from which a found node is a true one (Sec. IV-D)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,8 @@ class Measurement:
     Attributes:
         bundle: folder of the bundle.
         without_attention: folder of a bundle whose stage 1 was trained without attention; None leaves it out.
+        rival: folder of a bundle of the same structures, tumor and nodes, whose other networks judge what
+            these find as well; None leaves it out.
         cohort: the patients, none of whom the bundles have seen.
         parts: networks to measure, all of them in the bundle.
         sources: whose structures guide stage 1.
@@ -48,6 +56,7 @@ class Measurement:
 
     bundle: Path
     without_attention: Path | None = None
+    rival: Path | None = None
     cohort: Cohort
     parts: tuple[str, ...] = PARTS
     sources: tuple[Source, ...] = ("predicted", "truth")
@@ -68,6 +77,7 @@ class Measurement:
         if with_arms and self.without_attention is not None:
             other = models_of(self.without_attention, self.precision, self.device)
         models = models_of(self.bundle, self.precision, self.device)
+        rival = None if self.rival is None else models_of(self.rival, self.precision, self.device)
         settings: dict[str, JSON] = {
             "phantoms": self.cohort.phantoms.model_dump(mode="json"),
             "seed": self.cohort.seed,
@@ -77,12 +87,13 @@ class Measurement:
             "with_arms": with_arms,
             "precision": self.precision,
         }
-        inputs = {} if other is None else {"without_attention": other.digest}
+        beside = {"without_attention": other, "rival": rival}
+        inputs = {name: bundle.digest for name, bundle in beside.items() if bundle is not None}
         recipe = measuring_recipe(settings, inputs, models.digest)
         arms = Arms(models=models, other=other, sources=self.sources, with_truth=with_arms)
-        return kept_record(self.work, recipe, index, lambda: self._measured(index, models, arms))
+        return kept_record(self.work, recipe, index, lambda: self._measured(index, models, rival, arms))
 
-    def _measured(self, index: int, models: Models, arms: Arms) -> dict[str, JSON]:
+    def _measured(self, index: int, models: Models, rival: Models | None, arms: Arms) -> dict[str, JSON]:
         torch.set_num_threads(1)
         watch, began = Stopwatch(), process_time()
         with watch.stage("phantom"):
@@ -97,14 +108,27 @@ class Measurement:
             found = replace(found, nodes=nodes)
             if arms.with_truth and self.cohort.registration != "none" and nodes is not None:
                 stage1[UNREGISTERED] = self._unregistered(index, models, watch)
+        record |= self._judged(subject, found, models, watch)
+        if rival is not None:
+            rival.require_unseen(subject.patient_id)
+            record["rival"] = self._judged(subject, found, rival, Stopwatch())
+        record["seconds"] = {**watch.seconds, "CPU": round(process_time() - began, 3)}
+        return record
+
+    def _judged(self, subject: Subject, found: Given, models: Models, watch: Stopwatch) -> dict[str, JSON]:
+        """Return what stage 2 says of true and of found nodes, and the scores of the patient."""
+        record: dict[str, JSON] = {}
         if "identification" in self.parts:
             with watch.stage("stage 2, true nodes"):
                 record["stage2"] = _stage2(subject, models)
         if set(PARTS[:4]) <= set(self.parts):
             with watch.stage("stage 2, status"):
                 findings = examine(subject.ct, found, models, BORDERS, Stopwatch())
+                record["found"] = {
+                    "class": list(told_apart(findings.nodes, subject.nodes, iou=SAME)),
+                    "probability": [node.probability for node in findings.nodes.nodes],
+                }
                 record["status"] = _status(findings, models, with_score="metastasis" in self.parts)
-        record["seconds"] = {**watch.seconds, "CPU": round(process_time() - began, 3)}
         return record
 
     def _unregistered(self, index: int, models: Models, watch: Stopwatch) -> JSON:
@@ -164,19 +188,21 @@ def _stage2(subject: Subject, models: Models) -> dict[str, JSON]:
 
 def _status(found: Findings, models: Models, *, with_score: bool) -> dict[str, JSON]:
     """Return the scores of the patient: combined, lymph nodes alone, tumor alone, and two controls."""
-    kind = "largest" if models.metastasis is None else models.metastasis.settings.volume
     record: dict[str, JSON] = {
-        "positive_volume_mm3": positive_volume(found.nodes.nodes, kind),
         "nodes": len(found.nodes.nodes),
         "tumor_mm3": float(found.tumor.array.sum(dtype=np.int64)) * found.tumor.geometry.voxel_volume,
     }
     if models.metastasis is None or not with_score:
         return record
+    network, settings = models.metastasis.network, models.metastasis.settings
+    record["nodes_alone"] = fused_number(evidence_of(found, models, settings.patches), settings)
     score = predict_score(found, models)
     record["probability"] = score.probability
+    worth = calibration_of(models.info.calibration or {})
+    if worth is not None and score.probability is not None:
+        record["calibrated"] = worth.of(score.probability).probability
     record["withheld"] = None if score.reason is None else score.reason.code
     if score.probability is not None:
-        network, settings = models.metastasis.network, models.metastasis.settings
         patches = status_patches(found, settings.patches, models.intensity(StageName.METASTASIS))
         # With the volume hidden: what the fused network makes of the tumor alone.
         record["probability_tumor"] = predict_status(network, patches, 0.0)

@@ -1,0 +1,90 @@
+"""Two bundles whose stage 2 and status network judge the same findings in the same patients, paired."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from benchmarks.quality.identification import found_nodes
+from benchmarks.quality.measurement import SHARED
+from benchmarks.quality.subjects import Record
+from benchmarks.quality.tables import Cell, Table, over_patients
+
+from lymphct.cascade.models import Models
+from lymphct.core.arrays import DoubleArray
+from lymphct.core.errors import UsageError
+from lymphct.evaluation.classification import auc
+
+Scores = tuple[npt.NDArray[np.bool_], DoubleArray]
+"""Who is positive, and the scores."""
+
+STATUS: Final = {
+    "patient, combined": "probability",
+    "patient, lymph nodes alone": "nodes_alone",
+    "patient, tumor alone": "probability_tumor",
+}
+
+
+def require_rival(models: Models, rival: Models) -> None:
+    """Refuse a rival that would have found other nodes.
+
+    Raises:
+        UsageError: a network before stage 2 is missing, or another one.
+
+    """
+    for name in SHARED:
+        if name not in models.info.parts or name not in rival.info.parts:
+            msg = f"one of the two bundles has no {name} network"
+            raise UsageError(msg, cure="compare bundles that find nodes by themselves")
+        if models.info.parts[name].sha256 != rival.info.parts[name].sha256:
+            msg = f"the {name} network of the rival is another one"
+            raise UsageError(msg, cure="train the rival with --init on the bundle it is compared with")
+
+
+def rival_table(records: Sequence[Record]) -> Table | None:
+    """Return AUC of both and the difference, with intervals over patients; None without a rival."""
+    if not records or not all("rival" in record for record in records):
+        return None
+    figures: dict[str, Callable[[Any], Scores]] = {
+        "node, as drawn": _drawn,
+        "node, as found": found_nodes,
+        **{name: partial(_patient, key=key) for name, key in STATUS.items()},
+    }
+    rows = [row for name, read in figures.items() if (row := _row(name, read, records)) is not None]
+    return Table(
+        title="Against the rival",
+        columns=("AUC", "Bundle", "Rival", "Gain", "Positive", "Negative"),
+        rows=tuple(rows),
+        note="The rival has the same networks for structures, tumor and stage 1: both judge the same nodes "
+        "of the same patients. Patients without a score of either are left out of a row. A found node has "
+        "the class of the true one it overlaps by an IoU of 0.3; the others are left out.",
+    )
+
+
+def _row(name: str, read: Callable[[Any], Scores], records: Sequence[Record]) -> tuple[Cell, ...] | None:
+    pairs = [(read(record), read({**record, **record["rival"]})) for record in records]
+    kept = [(own, other) for own, other in pairs if len(own[0]) and len(own[0]) == len(other[0])]
+    truth = np.concatenate([np.zeros(0, np.bool_), *(own[0] for own, _ in kept)])
+    if not truth.any() or truth.all():
+        return None
+
+    def area(patients: Sequence[int], side: int) -> float:
+        chosen = [kept[p][side] for p in patients]
+        return float(auc(np.concatenate([c[0] for c in chosen]), np.concatenate([c[1] for c in chosen])))
+
+    sides = [over_patients(partial(area, side=side), len(kept)) for side in (0, 1)]
+    gain = over_patients(lambda patients: area(patients, 0) - area(patients, 1), len(kept))
+    return (name, *sides, gain, int(truth.sum()), int((~truth).sum()))
+
+
+def _drawn(record: Any) -> Scores:  # noqa: ANN401 - whatever the file holds
+    stage2 = record["stage2"]
+    return np.asarray(stage2["positive"], dtype=np.bool_), np.asarray(stage2["probability"], dtype=np.float64)
+
+
+def _patient(record: Any, *, key: str) -> Scores:  # noqa: ANN401 - likewise
+    score = record["status"].get(key)
+    known = [] if score is None else [score]
+    is_positive = [record["n_status"] == 1] * len(known)
+    return np.array(is_positive, dtype=np.bool_), np.array(known, dtype=np.float64)
