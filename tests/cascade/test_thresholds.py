@@ -211,7 +211,7 @@ def test_without_validation_patients_the_settings_stay(network: NodeNetwork, les
     default = ThresholdChoice(by="default", why="no validation patients")
     assert choose_nodes(network, alone) == Choice(
         settings=lesson.settings,
-        thresholds={"node_voxel": 0.5, "node_min_volume_mm3": 30.0},
+        thresholds={"node_voxel": 0.5, "node_min_volume_mm3": 400.0},
         chosen={"node_voxel": default, "node_min_volume_mm3": default},
     )
 
@@ -319,7 +319,7 @@ def test_where_no_candidate_finds_a_node_the_default_stands(
 ) -> None:
     best_at(monkeypatch, 0.2, 70.0, f=0.0)
     choice = choose_nodes(network, lesson)
-    assert choice.thresholds == {"node_voxel": 0.5, "node_min_volume_mm3": 30.0}
+    assert choice.thresholds == {"node_voxel": 0.5, "node_min_volume_mm3": 400.0}
     assert choice.chosen["node_voxel"].why == "no candidate finds a node of the validation patients"
 
 
