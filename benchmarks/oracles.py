@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import numpy as np
 
@@ -25,9 +25,8 @@ from lymphct.core.terms import NodeClass
 from lymphct.evaluation.classification import auc
 from lymphct.evaluation.statistics import Interval
 from lymphct.phantom.hidden import HiddenTruth, hidden_truth
-from lymphct.phantom.settings import PhantomSettings
+from lymphct.phantom.settings import Mode, PhantomSettings
 
-Mode = Literal["paper", "unbiased"]
 SEED: Final = 4408
 FOLDS: Final = 5
 

@@ -40,7 +40,7 @@ from lymphct.io.processes import map_patients
 from lymphct.io.results.fingerprints import code_version
 from lymphct.io.results.jsonfile import JSON, write_json
 from lymphct.learning.inference_settings import Precision
-from lymphct.phantom.settings import SIZES, PhantomSettings
+from lymphct.phantom.settings import SIZES, Mode, PhantomSettings
 
 TEST_SEED = 2
 BASELINE_SEED = 3
@@ -102,6 +102,7 @@ def read_arguments() -> argparse.Namespace:
         "--baseline-patients", type=int, default=150, help="for logistic regression; 0 = none"
     )
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
+    parser.add_argument("--mode", choices=get_args(Mode), default="unbiased", help="of the phantoms")
     parser.add_argument("--phase-shift", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument(
         "--registration", choices=("deeds", "none"), help="of the phases; default: the bundle's"
@@ -183,7 +184,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Measurement, list[str]]:
     sources = get_args(Source) if options.structures == "both" else (cast("Source", options.structures),)
     if "predicted" in sources and "nodes" in parts and not {"structures", "tumor"} <= set(parts):
         missing.append("stage 1 with predicted structures: needs the parts structures and tumor")
-    phantoms = PhantomSettings(size=options.size, mode="unbiased", phase_shift=options.phase_shift)
+    phantoms = PhantomSettings(size=options.size, mode=options.mode, phase_shift=options.phase_shift)
     plan = Measurement(
         bundle=bundle,
         without_attention=other,
@@ -246,7 +247,7 @@ def method_text(plan: Measurement, models: Models, records: Sequence[Record]) ->
     precision = plan.precision or "the precision of the bundle"
     return (
         f"Bundle `{models.info.name}` (digest `{models.digest[:12]}`, parts {', '.join(plan.parts)}) on "
-        f"{len(records)} unseen synthetic patients of size `{phantoms.size}`, node counts "
+        f"{len(records)} unseen synthetic patients of size `{phantoms.size}`, mode "
         f"`{phantoms.mode}`, {shift} phase shift, registration `{plan.cohort.registration}`, "
         f"seed {plan.cohort.seed}; windows at {precision}, compared "
         f"with the truth on the working grid of {grid} mm. Intervals are 95 % percentiles of 1,000 bootstrap "

@@ -66,5 +66,5 @@ def test_nobody_is_weighed_by_himself() -> None:
 
 def test_the_table_has_a_row_for_each_and_a_column_for_each_mode() -> None:
     found = oracles.table(60, seed=1)
-    assert found.columns == ("Known of a patient", "paper", "unbiased")
+    assert found.columns == ("Known of a patient", "paper", "unbiased", "hard")
     assert [row[0] for row in found.rows] == [*oracles.KNOWN, oracles.ALL]

@@ -36,6 +36,7 @@ class Mode(StrEnum):
 
     PAPER = "paper"
     UNBIASED = "unbiased"
+    HARD = "hard"
 
 
 class Purpose(StrEnum):
@@ -65,7 +66,9 @@ def phantom(
     ],
     patients: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
     size: Annotated[Size, typer.Option(help="Voxel grid.")] = Size.TINY,
-    mode: Annotated[Mode, typer.Option(help="unbiased: node counts do not tell the status.")] = Mode.PAPER,
+    mode: Annotated[
+        Mode, typer.Option(help="unbiased: counts do not tell the status; hard: much looks like a node.")
+    ] = Mode.PAPER,
     center: Annotated[
         str, typer.Option(help="discovery, external1, external2 or a name of your own.")
     ] = "discovery",

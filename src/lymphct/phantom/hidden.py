@@ -9,7 +9,10 @@ from lymphct.phantom.nodes import NodePlan, plan_nodes
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.phantom.tumor import Tumor, draw_tumor
 
-STREAMS: Final = ("record", "build", "tissues", "anatomy", "tumor", "nodes", "distractors", "shift", "noise")
+STREAMS: Final = (
+    "record", "build", "tissues", "anatomy", "tumor", "nodes", "distractors", "shift", "noise", "lookalikes",
+)  # fmt: skip
+"""A new one comes last: the others then stay as they are."""
 
 
 def patient_streams(seed: int, index: int) -> dict[str, np.random.Generator]:

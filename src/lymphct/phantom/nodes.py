@@ -1,7 +1,7 @@
 """Lymph nodes: how many and how large (Sec. IV-A.1), how they look."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from scipy import ndimage
@@ -9,7 +9,7 @@ from scipy import ndimage
 from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray, Vector3
 from lymphct.core.terms import NodeClass
 from lymphct.phantom.canvas import Tissue
-from lymphct.phantom.settings import PhantomSettings
+from lymphct.phantom.settings import Contrast, Mode, PhantomSettings
 
 LOG_VOLUME: Final = {NodeClass.POSITIVE: (6.018, 0.995), NodeClass.NEGATIVE: (5.298, 0.941)}
 """Mean and SD of the logarithm of the volume in mm³ (after Tab. I)."""
@@ -42,7 +42,7 @@ class Look:
     roundness: tuple[float, float]
 
 
-LOOKS: Final[dict[Literal["clear", "subtle"], dict[NodeClass, Look]]] = {
+LOOKS: Final[dict[Contrast, dict[NodeClass, Look]]] = {
     "clear": {
         NodeClass.POSITIVE: Look(
             tissue=Tissue(58, 80), texture=22.0, core_share=0.6, core_from=300.0, roundness=(0.75, 1.0)
@@ -55,8 +55,15 @@ LOOKS: Final[dict[Literal["clear", "subtle"], dict[NodeClass, Look]]] = {
         ),
         NodeClass.NEGATIVE: Look(tissue=Tissue(75, 90), texture=5.0, hilum_share=0.25, roundness=(0.5, 0.8)),
     },
+    "overlapping": {
+        NodeClass.POSITIVE: Look(
+            tissue=Tissue(70, 88), texture=9.0, core_share=0.3, core_from=500.0, roundness=(0.6, 1.0)
+        ),
+        NodeClass.NEGATIVE: Look(tissue=Tissue(76, 93), texture=6.0, hilum_share=0.2, roundness=(0.5, 0.9)),
+    },
 }
-"""Not stated in the paper; chosen so that a network can learn to tell the classes apart."""
+"""Not stated in the paper; chosen so that a network can learn to tell the classes apart, in `overlapping` as
+well as the paper's does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +108,10 @@ def plan_nodes(rng: np.random.Generator, settings: PhantomSettings, *, is_positi
     return plans
 
 
-def draw_counts(
-    rng: np.random.Generator, mode: Literal["paper", "unbiased"], *, is_positive: bool
-) -> tuple[int, int]:
+def draw_counts(rng: np.random.Generator, mode: Mode, *, is_positive: bool) -> tuple[int, int]:
     """Draw how many positive and negative nodes a patient has (`paper`: Sec. IV-A.1)."""
     positive = 1 + int(rng.poisson(0.356)) if is_positive else 0
-    if mode == "unbiased":
+    if mode != "paper":
         total = 1 + int(rng.poisson(2.3))
         positive = min(positive, total)
         return positive, total - positive
@@ -129,7 +134,7 @@ def sculpt(rng: np.random.Generator, plan: NodePlan, look: Look, spacing: Vector
     steps = [(np.arange(n * f) - (n * f - 1) / 2) * s for n, f, s in zip(voxels, factor, fine, strict=True)]
     points = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1)
     points -= rng.uniform(-0.5, 0.5, 3) * np.asarray(spacing)
-    own = points @ _random_rotation(rng)
+    own = points @ random_rotation(rng)
     inside = np.linalg.norm(own / axes, axis=-1) <= 1.0
     texture = ndimage.gaussian_filter(rng.normal(size=inside.shape), TEXTURE_LENGTH / fine)
     offset = rng.normal(0.0, BETWEEN_NODES_SD)
@@ -170,7 +175,8 @@ def _block_mean(fine: DoubleArray, factor: DoubleArray) -> DoubleArray:
     return mean
 
 
-def _random_rotation(rng: np.random.Generator) -> DoubleArray:
+def random_rotation(rng: np.random.Generator) -> DoubleArray:
+    """Return an orthogonal matrix, every direction as likely as any other."""
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     rotation: DoubleArray = q * np.sign(np.diag(r))
     return rotation

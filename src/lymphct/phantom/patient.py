@@ -14,6 +14,7 @@ from lymphct.phantom.bowel import paint_bowel, paint_unlabelled_vessels
 from lymphct.phantom.canvas import Box, Canvas, Tissue
 from lymphct.phantom.deformation import draw_build, draw_phase_shift, positions
 from lymphct.phantom.hidden import patient_streams, tumor_of
+from lymphct.phantom.lookalikes import place_lookalikes
 from lymphct.phantom.nodes import LOOKS, plan_nodes
 from lymphct.phantom.organs import paint_gut_and_pancreas, paint_solid_organs
 from lymphct.phantom.placement import Placed, Placer
@@ -191,13 +192,15 @@ def _place_small_things(
 ) -> list[Placed]:
     """Place and paint nodes, look-alikes and vessel stubs; return the nodes."""
     surroundings = find_surroundings(canvas, scene.view, scene.structures, scene.tumor)
-    looks = LOOKS[settings.contrast]
+    looks = LOOKS[settings.nodes_look]
     plans = plan_nodes(rng["nodes"], settings, is_positive=scene.is_positive)
-    nodes = Placer(rng["nodes"], surroundings, looks).nodes(plans, scene.site)
+    placer = Placer(rng["nodes"], surroundings, looks, touching=settings.difficulty.touching)
+    nodes = placer.nodes(plans, scene.site)
     other = rng["distractors"]
     blobs = Placer(other, surroundings, looks).distractors(int(other.poisson(settings.distractors)))
     stubs = place_stubs(other, int(other.poisson(settings.vessel_stubs)), surroundings)
-    for body in (*nodes, *blobs, *stubs):
+    alike = place_lookalikes(rng["lookalikes"], settings, looks, surroundings)
+    for body in (*nodes, *blobs, *stubs, *alike):
         _paint_body(canvas, scene.view, body)
     return nodes
 

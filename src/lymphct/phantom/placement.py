@@ -33,25 +33,72 @@ class Placed:
 
 
 class Placer:
-    """Puts bodies into the free fat, one after another; each takes its place and a gap of one voxel."""
+    """Puts bodies into the free fat, one after another; each takes its place and a gap of one voxel.
 
-    def __init__(self, rng: np.random.Generator, surroundings: Surroundings, looks: Looks) -> None:
+    Args:
+        rng: draws shapes and places.
+        surroundings: where there is room; what is placed is taken out of it.
+        looks: of both classes.
+        touching: share of the nodes that touch the one before, where there is room for it.
+
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, surroundings: Surroundings, looks: Looks, *, touching: float = 0.0
+    ) -> None:
         self._rng = rng
         self._around = surroundings
         self._looks = looks
+        self._touching = touching
+        self._last: BoolArray | None = None
+        self._room = surroundings.free.copy()
         self._clearance: FloatArray = ndimage.distance_transform_edt(
             surroundings.free, sampling=surroundings.spacing
         ).astype(np.float32)
 
     def nodes(self, plans: list[NodePlan], site: TumorSite) -> list[Placed]:
         """Place nodes by station; without room a node tries other stations, shrinks, at last is left out."""
-        placed = []
+        placed: list[Placed] = []
         for plan in plans:
-            body = self._node(plan, site)
+            body = None
+            if placed and self._touching and self._rng.random() < self._touching:
+                body = self._beside(plan, placed[-1].station)
+            body = body or self._node(plan, site)
             if body is not None:
                 self._around.occupy(body.start, body.sculpture.mask)
+                if self._touching:
+                    self._remember(body)
                 placed.append(body)
         return placed
+
+    def _remember(self, body: Placed) -> None:
+        """Keep the voxels of the last node, and take them, without a gap, out of the room of the next."""
+        self._last = np.zeros(self._room.shape, dtype=np.bool_)
+        voxels = np.argwhere(body.sculpture.mask) + np.asarray(body.start)
+        self._last[tuple(voxels.T)] = True
+        self._room &= ~self._last
+
+    def _beside(self, plan: NodePlan, station: str) -> Placed | None:
+        """Try shapes and places until a node touches the last one; it lies at the same station."""
+        look, last = self._looks[plan.node_class], self._last
+        if last is None:
+            return None
+        rim = ndimage.distance_transform_edt(~last, sampling=self._around.spacing)
+        radius = float(np.cbrt(3 * plan.volume / (4 * np.pi)))
+        allowed = self._room & self._around.inner & (self._around.attention > 0)
+        places = np.flatnonzero(allowed & (rim > 0) & (rim <= 1.2 * radius))
+        if len(places) == 0:
+            return None
+        touched = ndimage.binary_dilation(last)
+        for _ in range(SHAPES_TRIED):
+            body = sculpt(self._rng, plan, look, self._around.spacing)
+            for place in self._rng.choice(places, PLACES_TRIED):
+                middle = np.unravel_index(int(place), allowed.shape)
+                start = tuple(int(m) - n // 2 for m, n in zip(middle, body.mask.shape, strict=True))
+                at = (start[0], start[1], start[2])
+                if body.mask.any() and fits(body.mask, at, allowed) and not fits(body.mask, at, ~touched):
+                    return Placed(body, at, plan.node_class, station)
+        return None
 
     def distractors(self, count: int) -> list[Placed]:
         """Place node-like blobs whose voxels, faintest edge included, all have attention 0."""

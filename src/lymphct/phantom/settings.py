@@ -1,5 +1,7 @@
 """What a synthetic patient or cohort is made from."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -9,6 +11,8 @@ from lymphct.core.geometry import Geometry
 from lymphct.core.settings import Settings
 
 SizeName = Literal["nano", "tiny", "tall", "small", "paper"]
+Mode = Literal["paper", "unbiased", "hard"]
+Contrast = Literal["clear", "subtle", "overlapping"]
 
 SIZES: Final[dict[str, tuple[Index3, Vector3]]] = {
     "nano": ((64, 64, 48), (3.0, 3.0, 3.0)),
@@ -34,18 +38,49 @@ MIDDLE: Final = (0.0, 4.0)
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Difficulty:
+    """What stands in the way of a network besides what every phantom has; not stated in the paper.
+
+    Attributes:
+        contrast: how far positive and negative nodes differ; None leaves it to the settings.
+        undrawn_nodes: expected number of nodes that look like any other and that nobody drew.
+        ganglia: expected number of ganglia where attention is above 0.
+        bowel_loops: expected number of collapsed pieces of bowel there.
+        touching: share of the nodes that touch another one, where there is room.
+
+    """
+
+    contrast: Contrast | None = None
+    undrawn_nodes: float = 0.0
+    ganglia: float = 0.0
+    bowel_loops: float = 0.0
+    touching: float = 0.0
+
+
+DIFFICULTIES: Final[Mapping[Mode, Difficulty]] = {
+    "paper": Difficulty(),
+    "unbiased": Difficulty(),
+    "hard": Difficulty(
+        contrast="overlapping", undrawn_nodes=4.0, ganglia=3.0, bowel_loops=2.5, touching=0.25
+    ),
+}
+
+
 class PhantomSettings(Settings):
     """One kind of synthetic patient; the anatomy itself is fixed by the code."""
 
     size: SizeName = "tiny"
     """Name of the voxel grid; `paper` has the spacing of Sec. IV-A.2, the others are coarser."""
-    mode: Literal["paper", "unbiased"] = "paper"
-    """Node counts: `paper` as printed (Sec. IV-A.1; they leak the label), `unbiased` alike in both."""
+    mode: Mode = "paper"
+    """Node counts: `paper` as printed (Sec. IV-A.1; they leak the label), `unbiased` alike in both. `hard`
+    has those of `unbiased`, and what makes a network fail as often as the paper's (decision 0060)."""
     phase_shift: bool = True
     """Whether breathing moves the arterial phase against the venous one, as in patients before registration
     (Sec. IV-A.2)."""
-    contrast: Literal["clear", "subtle"] = "clear"
-    """How far positive and negative nodes differ in density and texture; not stated in the paper."""
+    contrast: Contrast = "clear"
+    """How far positive and negative nodes differ in density and texture; not stated in the paper. Mode `hard`
+    has its own."""
     center: str = "discovery"
     """Name of the center; it also chooses the default prevalence (Sec. IV-A.1)."""
     prevalence: Probability | None = None
@@ -74,6 +109,16 @@ class PhantomSettings(Settings):
     """Expected number of short vessels where attention is above 0; not stated in the paper."""
     largest_node: PositiveFloat = 6000.0
     """Upper limit of node volumes, mm³; not stated in the paper."""
+
+    @property
+    def difficulty(self) -> Difficulty:
+        """Return what the mode puts in the way of a network."""
+        return DIFFICULTIES[self.mode]
+
+    @property
+    def nodes_look(self) -> Contrast:
+        """Return how far positive and negative nodes differ."""
+        return self.difficulty.contrast or self.contrast
 
     @property
     def smallest_node(self) -> float:
