@@ -31,7 +31,7 @@ from lymphct.study.single_split import train_one
 def learning(config: Config) -> Config:
     """A network of eight steps calls much of what guides it a node: what it finds is next to never one."""
     stage1 = config.nodes.model_copy(
-        update={"threshold": 0.5, "min_volume": 0.0, "choose_operating_point": False}
+        update={"threshold": 0.5, "min_volume": 150.0, "choose_operating_point": False}
     )
     stage2 = config.identification
     head = stage2.head.model_copy(update={"classes": 3})
