@@ -42,16 +42,24 @@ def do_all(run: Path, hands: "Hands", cluster: str | None) -> None:
     typer.echo(str(run / "tables"))
 
 
-def do_next_task(run: Path, hands: "Hands") -> None:
+class Only(StrEnum):
+    """Tasks that a job takes: those in which networks run, or all others."""
+
+    NETWORKS = "networks"
+    OTHERS = "others"
+
+
+def do_next_task(run: Path, hands: "Hands", only: Only | None = None) -> None:
     """Do one task, waiting for one as long as others are under way; the last one lays out the tables."""
     from lymphct.study.nested.work import open_nested
     from lymphct.study.tasks.board import Board, State
     from lymphct.study.tasks.workers import partly_failed, take_next
 
     board = Board(run, open_nested(run))
-    name = take_next(board, hands.devices)
+    name = take_next(board, hands.devices, None if only is None else only.value)
     is_over = all(map(board.is_done, board.graph))
-    if (name is None and not is_over) or (name is not None and board.state(name) is State.FAILED):
+    is_stuck = name is None and not is_over and State.FAILED in board.states().values()
+    if is_stuck or (name is not None and board.state(name) is State.FAILED):
         raise partly_failed(board)
     typer.echo("nothing is left" if name is None else name)
     _publish_if(run, is_over=is_over)
@@ -101,8 +109,11 @@ def submit_jobs(run: Path, site: "Site") -> None:
     from lymphct.study.tasks.submission import submit
 
     line = (*THIS_PROGRAM, "crossval", str(run.absolute()), "--next")
-    jobs = submit(Board(run, open_nested(run)), line, site)
-    typer.echo(jobs[0].job_id.partition("_")[0] if jobs else "nothing is left")
+    arrays = submit(Board(run, open_nested(run)), line, site)
+    for jobs in arrays:
+        typer.echo(jobs[0].job_id.partition("_")[0])
+    if not arrays:
+        typer.echo("nothing is left")
 
 
 def _told(name: str, state: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from lymphct.cli.carrying_out import Plan, do_all, do_next_task, do_one, lay_plan, site_of, submit_jobs
+from lymphct.cli.carrying_out import Only, Plan, do_all, do_next_task, do_one, lay_plan, site_of, submit_jobs
 from lymphct.cli.context import GLOBALS, chosen_config, counted
 from lymphct.cli.options import DryRun, Labels
 from lymphct.cli.train import started
@@ -102,6 +102,12 @@ def crossval(
     do_next: Annotated[
         bool, typer.Option("--next", help="Do the next ready task of the study, and leave: for job arrays.")
     ] = False,
+    only: Annotated[
+        Only | None,
+        typer.Option(
+            help="With --next: tasks in which networks run, or all others, so that those need no GPU."
+        ),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="Do this task of the study, and leave: for workflow systems.")
     ] = None,
@@ -114,7 +120,7 @@ def crossval(
         typer.Option(
             help="Scheduler of a dask cluster whose workers share the disk, tcp://HOST:PORT; or "
             "slurm:partition=P,gpus=1,hours=24, which submits the tasks by submitit and prints the id of the "
-            "job array."
+            "job array; with gpus, of a second one for the tasks that need none."
         ),
     ] = None,
 ) -> None:
@@ -165,9 +171,12 @@ def crossval(
     if len(asked) > 1:
         msg = f"{asked[0]} and {asked[1]} exclude each other"
         raise typer.BadParameter(msg)
+    if only is not None and not do_next:
+        msg = "--only says which tasks --next may take"
+        raise typer.BadParameter(msg)
     hands = _hands(devices)
     if do_next:
-        do_next_task(run, hands)
+        do_next_task(run, hands, only)
     elif task is not None:
         do_one(run, task, hands)
     elif plan is not None:

@@ -62,8 +62,8 @@ LOOKS: Final[dict[Contrast, dict[NodeClass, Look]]] = {
         NodeClass.NEGATIVE: Look(tissue=Tissue(76, 93), texture=6.0, hilum_share=0.2, roundness=(0.5, 0.9)),
     },
 }
-"""Not stated in the paper; chosen so that a network can learn to tell the classes apart, in `overlapping` with
-more mistakes."""
+"""Not stated in the paper; chosen so that a network can learn to tell the classes apart, in `overlapping`
+with more mistakes."""
 
 
 @dataclass(frozen=True, kw_only=True)

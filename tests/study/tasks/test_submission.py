@@ -66,7 +66,7 @@ def test_jobs_of_submitit_do_the_study(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(ROOT)  # where the toy study is found
     run = lay_study(tmp_path / "jobs", chains=2, pause=0.02)
     board = Board(run, open_toy(run))
-    jobs = submit(board, (*WORDS, str(run), "--next"), site())
+    (jobs,) = submit(board, (*WORDS, str(run), "--next"), site())
     assert len({job.job_id for job in jobs}) == len(board.graph) == 5
     assert [job.result() for job in jobs] == [None] * 5
     assert digests(run) == digests(expected)
@@ -78,18 +78,43 @@ def test_a_task_that_fails_is_a_job_that_fails() -> None:
         Line((sys.executable, "-c", "raise SystemExit(3)"))(0)
 
 
+def test_tasks_without_networks_are_jobs_that_ask_for_no_gpu(tmp_path: Path, slurm: Path) -> None:
+    pytest.importorskip("submitit")
+    run = lay_study(tmp_path / "run", chains=2)
+    board = Board(run, open_toy(run))
+    asked = read_site("slurm:partition=gpu,gpus=1,cpu_partition=long")
+    with_gpu, without = submit(board, (*WORDS, str(run), "--next"), asked)
+    assert (len(with_gpu), len(without)) == (2, 3)
+    script = slurm.read_text()  # of the second array
+    assert "#SBATCH --partition=long\n" in script
+    assert "--gpus-per-node" not in script
+    assert "#SBATCH --array=0-2%3\n" in script
+
+
+def test_jobs_of_either_kind_do_the_study_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    expected = lay_study(tmp_path / "here", chains=2)
+    run_here(expected, open_toy, Hands(devices=("cpu",)))
+    monkeypatch.chdir(ROOT)
+    run = lay_study(tmp_path / "jobs", chains=2, pause=0.02)
+    asked = replace(read_site("slurm:gpus=1,hours=1"), executor="local")
+    networks, others = submit(Board(run, open_toy(run)), (*WORDS, str(run), "--next"), asked)
+    assert [job.result() for job in (*networks, *others)] == [None] * 5
+    assert digests(run) == digests(expected)
+
+
 def test_slurm_is_handed_one_array_of_identical_lines(tmp_path: Path, slurm: Path) -> None:
     submitit: Any = pytest.importorskip("submitit")
     run = lay_study(tmp_path / "run", chains=2)
-    asked = read_site("slurm:partition=long,gpus=1,hours=2,at_once=3,account=radiology")
+    asked = read_site("slurm:partition=long,cpus=8,hours=2,at_once=3,account=radiology")
     board = Board(run, open_toy(run))
     board.fail("draw.0", "it failed yesterday")
-    jobs = submit(board, (*WORDS, str(run), "--next"), asked)
+    (jobs,) = submit(board, (*WORDS, str(run), "--next"), asked)
     assert [job.job_id for job in jobs] == [f"4711_{number}" for number in range(5)]
     assert not board.failure("draw.0")
     script = slurm.read_text()
     for line in (
-        "--partition=long", "--gpus-per-node=1", "--time=120", "--array=0-4%3", "--account=radiology",
+        "--partition=long", "--cpus-per-task=8", "--time=120", "--array=0-4%3", "--account=radiology",
         "--job-name=lymphct",
     ):  # fmt: skip
         assert f"#SBATCH {line}\n" in script

@@ -4,6 +4,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,8 @@ def main(words: list[str]) -> None:
     run, how = Path(words[1]), words[2]
     board = Board(run, open_toy(run))
     if how == "--next":
-        take_next(board, ("cpu",))
+        kind: Any = words[4] if words[3:4] == ["--only"] else None
+        take_next(board, ("cpu",), kind)
     elif how == "--task":
         do_task(board, words[3], ("cpu",))
     else:

@@ -4,13 +4,14 @@ import logging
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Final
 
 from lymphct.core.errors import EnvironmentProblemError, UsageError
 from lymphct.study.tasks.board import Board
 from lymphct.study.tasks.exporting import AT_ONCE, PLAN
+from lymphct.study.tasks.workers import TaskKind, is_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ _TEXTS: Final[Mapping[str, str]] = {
     "qos": "slurm_qos",
     "constraint": "slurm_constraint",
 }
+_GPUS: Final = _NUMBERS["gpus"][0]
+_WITHOUT: Final = "cpu_partition"
+"""Word for the partition of the jobs that need no GPU; without it they ask for the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +46,13 @@ class Site:
 
     Attributes:
         parameters: as submitit calls them.
+        without: what jobs ask for instead in whose tasks no network runs, where `parameters` ask for a GPU.
         executor: of submitit; `local` starts the jobs as processes here, all at once, to try it.
 
     """
 
     parameters: Mapping[str, str | int] = field(default_factory=dict)
+    without: Mapping[str, str | int] = field(default_factory=dict)
     executor: str = SLURM
 
 
@@ -61,18 +67,22 @@ def read_site(text: str) -> Site:
 
     """
     parameters: dict[str, str | int] = {"timeout_min": 24 * 60, "slurm_array_parallelism": AT_ONCE}
+    elsewhere: dict[str, str | int] = {}
     for part in filter(None, text.partition(":")[2].split(",")):
         name, _, value = (word.strip() for word in part.partition("="))
         if name in _TEXTS and value:
             parameters[_TEXTS[name]] = value
+        elif name == _WITHOUT and value:
+            elsewhere[_TEXTS["partition"]] = value
         elif name in _NUMBERS and value.isascii() and value.isdigit() and int(value):
             ours, unit = _NUMBERS[name]
             parameters[ours] = int(value) * unit
         else:
             msg = f"{part.strip()[:40]!r} is nothing a job can ask for"
-            cure = f"{', '.join(f'{n}=TEXT' for n in _TEXTS)}, {', '.join(f'{n}=NUMBER' for n in _NUMBERS)}"
+            texts = ", ".join(f"{n}=TEXT" for n in (*_TEXTS, _WITHOUT))
+            cure = f"{texts}, {', '.join(f'{n}=NUMBER' for n in _NUMBERS)}"
             raise UsageError(msg, code="E_SITE", cure=cure)
-    return Site(parameters=parameters)
+    return Site(parameters=parameters, without=elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +100,10 @@ class Line:
         return import_module("submitit").helpers.DelayedSubmission(self, number)
 
 
-def submit(board: Board, words: Sequence[str], site: Site) -> tuple[Any, ...]:
+def submit(board: Board, words: Sequence[str], site: Site) -> tuple[tuple[Any, ...], ...]:
     """Submit an array with a job for each task that is left, and return the jobs of submitit.
 
+    Where jobs ask for a GPU, tasks in which no network runs are an array of their own that asks for none.
     What failed before is tried again. A job that finds a task under way waits for the next; one that finds
     nothing left ends at once.
 
@@ -105,12 +116,21 @@ def submit(board: Board, words: Sequence[str], site: Site) -> tuple[Any, ...]:
         EnvironmentProblemError: submitit is not installed, SLURM is not there, or it refuses the jobs.
 
     """
-    executor = _executor(board, site)
     board.forget_failures()
-    left = sum(not board.is_done(name) for name in board.graph)
+    if _GPUS not in site.parameters:
+        return tuple(filter(None, [_array(board, words, site)]))
+    plain = {name: value for name, value in site.parameters.items() if name != _GPUS}
+    other = replace(site, parameters=plain | dict(site.without))
+    arrays = [_array(board, words, site, "networks"), _array(board, words, other, "others")]
+    return tuple(filter(None, arrays))
+
+
+def _array(board: Board, words: Sequence[str], site: Site, kind: TaskKind | None = None) -> tuple[Any, ...]:
+    executor = _executor(board, site)
+    left = sum(is_of(task, kind) and not board.is_done(name) for name, task in board.graph.items())
     if not left:
         return ()
-    line = Line(tuple(words))
+    line = Line((*words, "--only", kind) if kind else tuple(words))
     try:
         jobs = executor.map_array(line, range(left))
     except (RuntimeError, OSError) as refused:  # submitit tells of sbatch's refusals by its RuntimeError

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from lymphct.core.errors import (
     CohortPartlyFailedError,
@@ -30,6 +30,9 @@ PAUSE: Final = 0.3
 
 Told = Callable[[str, State], None]
 """Takes the id of a task and the state it came to."""
+
+TaskKind = Literal["networks", "others"]
+"""Tasks in which networks run, for which a GPU is held where there is one; and all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +59,22 @@ class Taken:
 
 
 @contextmanager
-def next_task(board: Board, devices: Sequence[str]) -> Iterator[Taken | None]:
-    """Hold the first ready task, with a device where it needs one; None where there is none to be had."""
+def next_task(board: Board, devices: Sequence[str], kind: TaskKind | None = None) -> Iterator[Taken | None]:
+    """Hold the first ready task, with a device where it needs one; None where there is none to be had.
+
+    Args:
+        board: the study.
+        devices: on which networks run, in the order of preference.
+        kind: the only tasks that are taken; None takes any.
+
+    """
     with ExitStack() as held:
-        yield _claimed(board, devices, held)
+        yield _claimed(board, devices, kind, held)
 
 
-def _claimed(board: Board, devices: Sequence[str], held: ExitStack) -> Taken | None:
+def _claimed(board: Board, devices: Sequence[str], kind: TaskKind | None, held: ExitStack) -> Taken | None:
     for name, task in board.graph.items():
-        if board.state(name) is not State.READY:
+        if board.state(name) is not State.READY or not is_of(task, kind):
             continue
         with ExitStack() as attempt:
             try:
@@ -98,19 +108,28 @@ def attempt(board: Board, task: Task, device: str) -> State:
     return State.DONE
 
 
-def take_next(board: Board, devices: Sequence[str]) -> str | None:
-    """Do the next ready task, waiting for one as long as others are under way; return its id.
+def is_of(task: Task, kind: TaskKind | None) -> bool:
+    """Tell whether a task is of a kind; every task is of None."""
+    return kind is None or task.needs_device is (kind == "networks")
 
-    None where nothing is left that could become ready.
+
+def take_next(board: Board, devices: Sequence[str], kind: TaskKind | None = None) -> str | None:
+    """Do the next ready task, waiting for one as long as others are under way or ready; return its id.
+
+    None where nothing is left that could become ready. Whoever takes one kind alone waits for tasks of the
+    other kind, which somebody else must do.
     """
     settle_threads(board.work.threads)
     while True:
-        with next_task(board, devices) as taken:
+        with next_task(board, devices, kind) as taken:
             if taken is not None:
                 attempt(board, taken.task, taken.device)
                 return taken.task.id
-        states = set(board.states().values())
-        if not states & {State.RUNNING, State.READY}:
+        states = board.states()
+        left = [name for name, state in states.items() if state not in {State.DONE, State.FAILED}]
+        if not {State.RUNNING, State.READY}.intersection(states.values()):
+            return None
+        if not any(is_of(board.graph[name], kind) for name in left):
             return None
         time.sleep(PAUSE)
 
