@@ -114,7 +114,7 @@ class Learned:
         suppresses = there.suppress_other_organs and StageName.NODES in info.parts
         kept = replace(there, sights=self.sights, suppress_other_organs=suppresses)
         if self.atlas is None or is_bound:
-            if self.atlas not in {None, there.atlas}:
+            if self.atlas is not None and self.atlas != there.atlas:
                 logger.warning("attention: that of the bundle it starts from stands, not an atlas of its own")
             return kept
         fitted_on = {**there.fitted_on, "atlas": self.fitted_on["atlas"]}
