@@ -29,6 +29,7 @@ from lymphct.core.errors import InputError, LeakageError
 from lymphct.core.leakage import FittedOn, Roles
 from lymphct.core.terms import StageName, Structure
 from lymphct.core.unjudged import BITS
+from lymphct.io.settings import load_config
 from lymphct.learning.keeping import Forget
 from lymphct.learning.tensors import to_network
 
@@ -229,3 +230,9 @@ def test_stage_1_trains_with_it_whatever_its_heads_make_of_it(
     assert one.train == FittedOn.of("ab")
     for name, tensor in one.weights.items():
         assert_array_equal(np.asarray(tensor), np.asarray(again.weights[name]))
+
+
+def test_the_defaults_and_the_preset_of_the_paper_have_neither() -> None:
+    for config in (Config(), load_config("paper")):
+        assert config.attention.prior == "bands"
+        assert not config.attention.suppress_other_organs
