@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from lymphct.attention.bands import Band, Bands
+from lymphct.attention.atlas import Prior
+from lymphct.attention.bands import Band
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.cascade.alignment import normalized
@@ -100,23 +101,23 @@ class OnDisk:
     def node_records(self) -> tuple[Node, ...]:
         return self._patient.node_records
 
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
-        found = self._patient.attention(bands, settings)
+    def attention(self, prior: Prior, settings: AttentionSettings) -> Volume | None:
+        found = self._patient.attention(prior, settings)
         return None if found is None else watched(found)
 
     def view(self, name: ImageName) -> StoredVolume | None:
         found = self._patient.view(name)
         return None if found is None else HeldVolume(watched(found.whole()))
 
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
-        found = self._patient.attention_view(bands, settings)
+    def attention_view(self, prior: Prior, settings: AttentionSettings) -> StoredVolume | None:
+        found = self._patient.attention_view(prior, settings)
         return None if found is None else HeldVolume(watched(found.whole()))
 
     def locations(self, name: ImageName) -> Mapping[int, IntArray]:
         return self._patient.locations(name)
 
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
-        return self._patient.attention_locations(bands, settings)
+    def attention_locations(self, prior: Prior, settings: AttentionSettings) -> IntArray:
+        return self._patient.attention_locations(prior, settings)
 
 
 def watched(volume: Volume) -> Volume:

@@ -226,7 +226,7 @@ def test_the_attention_is_exact_as_a_whole_and_kept_in_the_store_as_bytes(
     (folder,) = (store.folder / "p1").glob("attention-*")
     assert_array_equal(load_volumes(folder)["attention"].array, as_bytes(expected.array))
 
-    monkeypatch.setattr(guidance, "attention_map", lambda *_: pytest.fail("mapped again"))
+    monkeypatch.setattr(guidance, "prior_map", lambda *_: pytest.fail("mapped again"))
     again = PreparedCohort(store, {"p1": Clinical()})["p1"]
     kept = again.attention_view(BANDS, SETTINGS)
     assert kept is not None

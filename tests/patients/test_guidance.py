@@ -41,7 +41,7 @@ GRID = Geometry(
     direction=((0.8, -0.6, 0.0), (0.6, 0.8, 0.0), (0.0, 0.0, 1.0)),
 )
 BANDS = {Structure.PANCREAS: Band(-5.0, 4.0)}
-HOW = Guidance(bands=BANDS, attention=AttentionSettings())
+HOW = Guidance(prior=BANDS, attention=AttentionSettings())
 AS_IT_IS = IntensityStatistics(low=-50.0, high=300.0, mean=0.0, sd=2.0)
 
 

@@ -1,17 +1,20 @@
 """From structures to the attention map: Eq. 1 and Eq. 2 of the whole label map (Sec. III-A.1)."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lymphct.attention.atlas import Atlas, Prior
+from lymphct.attention.atlas_mapping import atlas_map
 from lymphct.attention.bands import PAPER_BANDS, Bands
 from lymphct.attention.canvas import Canvas
-from lymphct.attention.kernel import find_boxes
+from lymphct.attention.labels import StoredLabels
 from lymphct.attention.settings import AttentionSettings
-from lymphct.core.arrays import AnyArray, LabelArray
-from lymphct.core.errors import InputError
-from lymphct.core.terms import GUIDING_STRUCTURES, Structure
+from lymphct.core.terms import GUIDING_STRUCTURES, OTHER_STRUCTURES, Structure
 from lymphct.core.volume import Volume
+
+if TYPE_CHECKING:
+    from lymphct.core.arrays import AnyArray
 
 DEFAULT_SETTINGS: Final = AttentionSettings()
 
@@ -36,8 +39,8 @@ def guided_by(structures: Volume, tumor: Volume | None) -> Volume:
 
 def structures_present(structures: Volume) -> tuple[Structure, ...]:
     """List the guiding structures that the label map holds."""
-    boxes = find_boxes(_as_stored(structures)[0])
-    return tuple(structure for structure in GUIDING_STRUCTURES if boxes[structure, 1])
+    stored = StoredLabels.of(structures)
+    return tuple(structure for structure in GUIDING_STRUCTURES if stored.has(structure))
 
 
 def attention_map(
@@ -60,49 +63,53 @@ def attention_map(
         InputError: the label map holds numbers that name no structure.
 
     """
-    labels, axes = _as_stored(structures)
-    boxes = find_boxes(labels)
-    unknown = [number for number in range(len(Structure) + 1, 256) if boxes[number, 1]]
-    if unknown:
-        msg = f"the label map holds numbers that name no structure: {unknown}"
-        raise InputError(msg, code="E_LABELS", cure="say how it is numbered, e.g. --labels totalsegmentator")
-    spacing = structures.geometry.spacing
+    stored = StoredLabels.of(structures)
+    stored.require_known()
     canvas = Canvas(
-        labels=labels,
-        spacing=(spacing[axes[0]], spacing[axes[1]], spacing[axes[2]]),
-        boxes=boxes,
+        labels=stored.labels,
+        spacing=stored.spacing,
+        boxes=stored.boxes,
         border=settings.border,
-        attention=np.zeros(labels.shape, dtype=np.float32),
+        attention=np.zeros(stored.labels.shape, dtype=np.float32),
     )
-    present = {structure: band for structure, band in bands.items() if boxes[structure, 1]}
+    present = {structure: band for structure, band in bands.items() if stored.has(structure)}
     simple = {structure: band for structure, band in present.items() if canvas.is_simple(band)}
     canvas.paint_outside(simple)
     canvas.paint_inside(simple)
     canvas.paint_in_full({s: band for s, band in present.items() if s not in simple}, guiding=tuple(present))
     if settings.suppress_other_organs:
-        canvas.clear([s for s in Structure if s not in GUIDING_STRUCTURES])
-    return structures.with_array(canvas.attention.transpose(np.argsort(axes)))
+        canvas.clear(OTHER_STRUCTURES)
+    return structures.with_array(stored.back(canvas.attention))
+
+
+def prior_map(
+    guiding: Volume,
+    tumor: Volume | None,
+    prior: Prior,
+    settings: AttentionSettings = DEFAULT_SETTINGS,
+) -> Volume:
+    """Return the attention map of bands (Eq. 1, Eq. 2), or of an atlas in its place (decision 0057).
+
+    Args:
+        guiding: label map as `guided_by` makes it, in which the tumor counts as pancreas.
+        tumor: its mask, which an atlas measures distances to; None where there is none.
+        prior: bands or atlas.
+        settings: as `attention_map`.
+
+    Raises:
+        InputError, GeometryMismatchError: as `attention_map` and `guided_by`.
+
+    """
+    if isinstance(prior, Atlas):
+        return atlas_map(guiding, tumor, prior, suppress=settings.suppress_other_organs)
+    return attention_map(guiding, prior, settings)
 
 
 def guiding_attention(
     structures: Volume,
     tumor: Volume | None,
-    bands: Bands = PAPER_BANDS,
+    prior: Prior = PAPER_BANDS,
     settings: AttentionSettings = DEFAULT_SETTINGS,
 ) -> Volume:
-    """Return the attention map (Eq. 1, Eq. 2) of structures and tumor together, see `guided_by`."""
-    return attention_map(guided_by(structures, tumor), bands, settings)
-
-
-def _as_stored(structures: Volume) -> tuple[LabelArray, tuple[int, ...]]:
-    """Return uint8 labels with axes ordered as they lie in memory, and that order; copies only if it must."""
-    labels = structures.array
-    if labels.dtype != np.uint8:
-        if labels.size and not (labels.min() >= 0 and labels.max() <= 255 and labels.dtype.kind in "iub"):
-            msg = "a label map holds whole numbers from 0 to 19"
-            raise InputError(msg, code="E_LABELS", cure="give a label map, not an image or a probability")
-        labels = labels.astype(np.uint8)
-    axes = tuple(int(axis) for axis in np.argsort([-stride for stride in labels.strides], kind="stable"))
-    stored = np.ascontiguousarray(labels.transpose(axes))
-    stored.flags.writeable = False  # one type for the compiler, whoever owns the array
-    return stored, axes
+    """Return the attention map of structures and tumor together, see `guided_by` and `prior_map`."""
+    return prior_map(guided_by(structures, tumor), tumor, prior, settings)

@@ -38,7 +38,7 @@ class Material:
 
     Attributes:
         patients: by id; opened anew whenever a case is looked at, so that none has to stay in memory.
-        learned: statistics that normalise them, bands that guide.
+        learned: statistics that normalise them, bands or an atlas that guide.
         config: settings.
 
     """
@@ -49,7 +49,7 @@ class Material:
 
     def attention(self, patient_id: str) -> Volume | None:
         """Return the attention map of the structures a patient brings; None without them (Eq. 1, Eq. 2)."""
-        return self.patients[patient_id].attention(self.learned.bands, self.config.attention)
+        return self.patients[patient_id].attention(self.learned.prior, self.config.attention)
 
     def intensity(self, patient_id: str, stage: StageName) -> tuple[IntensityStatistics | None, ...]:
         """Return how a stage sees each channel; None for a phase the patient has not or the stage ignores."""
@@ -156,7 +156,7 @@ def _lazy_attention(material: Material, patient_id: str) -> LazyArray:
 
     def read(box: Box) -> AnyArray:
         learned, settings = material.learned, material.config.attention
-        return require_view(material.patients[patient_id].attention_view(learned.bands, settings)).read(box)
+        return require_view(material.patients[patient_id].attention_view(learned.prior, settings)).read(box)
 
     return LazyArray(read, shape[::-1], np.dtype(np.uint8))
 
@@ -171,7 +171,7 @@ def _foreground(material: Material, patient_id: str, stage: StageName) -> Mappin
 
 def _attentive(material: Material, patient_id: str) -> IntArray:
     patient = material.patients[patient_id]
-    return patient.attention_locations(material.learned.bands, material.config.attention)
+    return patient.attention_locations(material.learned.prior, material.config.attention)
 
 
 def lazy_view(find: Callable[[], StoredVolume | None], values: Callable[[AnyArray], AnyArray]) -> LazyArray:

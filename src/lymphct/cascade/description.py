@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, JsonValue, NonNegativeInt, field_validator, model_validator
 
+from lymphct.attention.atlas import Atlas
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import FittedOn, hash_patient
 from lymphct.core.origin import Origin
@@ -153,13 +154,19 @@ class BundleInfo(Settings):
     decision 0037. Not stated in the paper but in the authors' code (decision 0017)."""
     bands: dict[str, DistanceBand] = Field(default_factory=dict)
     """Distance bands by name of the structure (Tab. II, or fitted on training patients)."""
+    atlas: Atlas | None = None
+    """What makes the attention map in the place of the bands. Not stated in the paper; none unless fitted on
+    training patients (decision 0057)."""
+    suppress_other_organs: bool = False
+    """Whether the attention was 0 inside the other organs in training, and therefore is in prediction. Not
+    stated in the paper; recorded. False in bundles that do not say."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Decision thresholds. Not stated in the paper; chosen on validation patients."""
     calibration: dict[str, JsonValue] | None = None
     """What the score of the status network is worth. Not stated in the paper; none unless fitted (decision
     0052)."""
     fitted_on: dict[str, tuple[PatientHash, ...]] = Field(default_factory=dict)
-    """Hashed ids behind intensity, bands, thresholds, calibration. Not stated in the paper
+    """Hashed ids behind intensity, bands, atlas, thresholds, calibration. Not stated in the paper
     (decision 0006)."""
     structures_source: Literal["given", "network"] | None = None
     """Whose structures guided stage 1 in training. Not stated in the paper; recorded (decision 0039). None in

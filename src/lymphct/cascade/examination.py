@@ -10,7 +10,7 @@ import numpy as np
 
 from lymphct.anatomy.structures import segment_structures
 from lymphct.anatomy.tumor import segment_tumor
-from lymphct.attention.mapping import attention_map, guided_by, structures_present
+from lymphct.attention.mapping import guided_by, prior_map, structures_present
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.models import Models
@@ -93,7 +93,7 @@ def examine(
         tumor = find_tumor(ct, structures, given, models)  # Sec. IV-B
     with watch.stage("attention"):
         guiding = guided_by(structures, tumor)
-        attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
+        attention = prior_map(guiding, tumor, models.prior, models.attending(settings))  # Eq. 1, Eq. 2
     used = structures_present(guiding)
     with watch.stage(StageName.NODES):
         nodes = find_nodes(ct, attention, given, models) if used or given.nodes else no_nodes(ct)

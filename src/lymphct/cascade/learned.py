@@ -1,10 +1,14 @@
-"""What is fitted on training patients before any network: intensities (decision 0037), bands (Tab. II)."""
+"""What is fitted on training patients before any network: intensities (decision 0037), bands, an atlas."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
+
+from lymphct.attention.atlas import Atlas, Prior
+from lymphct.attention.atlas_fitting import fit_atlas
 from lymphct.attention.bands import PAPER_BANDS, Band, Bands
 from lymphct.attention.fitting import fit_bands
 from lymphct.attention.mapping import guided_by
@@ -13,9 +17,11 @@ from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.prepared import Prepared
 from lymphct.cascade.settings import Config
 from lymphct.cascade.sight import FIXED, FOREGROUNDS, SEES_AS, Sight, fit_sights, intensity_of
+from lymphct.core.errors import InputError
 from lymphct.core.leakage import NOBODY, Fitted, FittedOn
 from lymphct.core.terms import GUIDING_STRUCTURES, STRUCTURES_BY_NAME, StageName
 from lymphct.core.unjudged import unjudged_in
+from lymphct.core.volume import Volume
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +35,18 @@ class Learned:
         intensity: statistics of each phase for the networks that are not among `sights`, as in bundles made
             before decision 0037; empty elsewhere.
         bands: distance bands of the attention.
-        fitted_on: the patients behind `intensity` and `bands`; none behind fixed values or Tab. II.
+        atlas: what makes the attention in their place; None where the bands do.
+        suppress_other_organs: whether a part was trained without attention inside the other organs, whatever
+            the settings say.
+        fitted_on: the patients behind `intensity`, `bands` and `atlas`; none behind fixed values or Tab. II.
 
     """
 
     sights: Mapping[StageName, Sight] = field(default_factory=dict)
     intensity: Intensity = field(default_factory=dict)
     bands: Bands
+    atlas: Atlas | None = None
+    suppress_other_organs: bool = False
     fitted_on: Mapping[str, FittedOn] = field(default_factory=dict)
 
     @classmethod
@@ -50,6 +61,8 @@ class Learned:
             intensity=intensity_of(info.intensity),
             bands={STRUCTURES_BY_NAME[n]: Band(b.d_min, b.d_max) for n, b in info.bands.items()}
             or PAPER_BANDS,
+            atlas=info.atlas,
+            suppress_other_organs=info.suppress_other_organs,
             fitted_on=fitted_on,
         )
         # A part without statistics of its own was trained with the common ones, whatever others have.
@@ -58,6 +71,11 @@ class Learned:
             for name, part in info.parts.items()
         }
         return replace(bare, sights=sights)
+
+    @property
+    def prior(self) -> Prior:
+        """What makes the attention map."""
+        return self.bands if self.atlas is None else self.atlas
 
     @property
     def common(self) -> Sight:
@@ -85,9 +103,26 @@ class Learned:
         taken = {stage: there.sight(other) for stage, other in SEES_AS.items() if other in info.parts}
         return replace(self, sights={**self.sights, **taken})
 
+    def beside(self, info: BundleInfo) -> "Learned":
+        """Return what holds in a training that goes on from a bundle: all it knows, seen the own way.
+
+        What is taken over knows no other bands. An own atlas counts where the bundle has no stage 1, which
+        would know none, and no atlas.
+        """
+        there = Learned.of_bundle(info)
+        is_bound = StageName.NODES in info.parts or there.atlas is not None
+        suppresses = there.suppress_other_organs and StageName.NODES in info.parts
+        kept = replace(there, sights=self.sights, suppress_other_organs=suppresses)
+        if self.atlas is None or is_bound:
+            if self.atlas is not None and self.atlas != there.atlas:
+                logger.warning("attention: that of the bundle it starts from stands, not an atlas of its own")
+            return kept
+        fitted_on = {**there.fitted_on, "atlas": self.fitted_on["atlas"]}
+        return replace(kept, atlas=self.atlas, fitted_on=fitted_on)
+
 
 def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Learned:
-    """Measure intensities and, where the settings say so, distance bands on training patients.
+    """Measure intensities and, where the settings say so, distance bands or an atlas on training patients.
 
     Args:
         patients: by id; one after the other is looked at.
@@ -95,20 +130,24 @@ def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: 
         config: whether to measure, or to take fixed values and Tab. II.
 
     Raises:
-        InputError: masks were drawn, but none with voxels that vary.
+        InputError: masks were drawn, but none with voxels that vary; or an atlas is asked for and nobody has
+            lymph nodes near guiding structures.
 
     """
     bands = _fitted_bands(patients, train, config)
+    atlas = _fitted_atlas(patients, train, config)
+    groups = {"bands": bands.patients, "atlas": frozenset[str]() if atlas is None else atlas.patients}
     return Learned(
         sights=fit_sights(patients, train)
         if config.cascade.fit_intensity
         else dict.fromkeys(FOREGROUNDS, FIXED),
         bands=bands.value,
-        fitted_on={"bands": FittedOn.of(bands.patients)} if bands.patients else {},
+        atlas=None if atlas is None else atlas.value,
+        fitted_on={what: FittedOn.of(names) for what, names in groups.items() if names},
     )
 
 
-def _shows_bands(patient: Prepared) -> bool:
+def _shows_distances(patient: Prepared) -> bool:
     """Tell whether distances to all guiding structures can be measured: beside one not drawn they mislead."""
     if patient.view("structures") is None or patient.view("nodes") is None:
         return False
@@ -122,7 +161,7 @@ def _shows_bands(patient: Prepared) -> bool:
 def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Fitted[Bands]:
     if not config.cascade.fit_bands:
         return Fitted(PAPER_BANDS, frozenset())
-    used = [name for name in train if _shows_bands(patients[name])]
+    used = [name for name in train if _shows_distances(patients[name])]
     if not used:
         logger.warning("bands: nobody has nodes and all guiding structures drawn; Tab. II stands")
         return Fitted(PAPER_BANDS, frozenset())
@@ -132,3 +171,31 @@ def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config
         if patient.structures is not None and patient.nodes is not None
     )
     return fit_bands(drawn, used, percentile=config.attention.band_percentile)
+
+
+def _fitted_atlas(
+    patients: Mapping[str, Prepared], train: Sequence[str], config: Config
+) -> Fitted[Atlas] | None:
+    settings = config.attention
+    if settings.prior != "atlas":
+        return None
+    used = [name for name in train if _shows_distances(patients[name])]
+    drawn = (_drawn(patients[name]) for name in used)
+    return fit_atlas(drawn, used, outside=settings.atlas_outside, faint=settings.atlas_faint)
+
+
+def _drawn(patient: Prepared) -> tuple[Volume, Volume | None, Volume]:
+    """Return what guides, the tumor, and the lymph nodes, -1 where nobody looked for them."""
+    structures, tumor, nodes, unjudged = (
+        patient.structures,
+        patient.tumor,
+        patient.instances,
+        patient.unjudged,
+    )
+    if structures is None or nodes is None:  # not of those whose distances show anything
+        msg = f"patient {patient.patient_id}: nobody drew structures and lymph nodes"
+        raise InputError(msg, code="E_ATLAS", cure="leave the patient out")
+    if unjudged is not None:
+        blank = unjudged_in(unjudged.array, StageName.NODES) & (nodes.array == 0)
+        nodes = nodes.with_array(np.where(blank, -1, nodes.array.astype(np.int32)))
+    return guided_by(structures, tumor), tumor, nodes

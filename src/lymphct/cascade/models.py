@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
+from lymphct.attention.atlas import Prior
 from lymphct.attention.bands import Bands
+from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import Intensity, normalized
 from lymphct.cascade.description import BundleInfo, DistanceBand
 from lymphct.cascade.learned import Learned
@@ -84,6 +86,17 @@ class Models:
     def bands(self) -> Bands:
         """Distance bands around the structures; those of Tab. II where the bundle has none."""
         return Learned.of_bundle(self.info).bands
+
+    @property
+    def prior(self) -> Prior:
+        """What makes the attention map: the bundle's atlas where it has one, else the bands."""
+        return Learned.of_bundle(self.info).prior
+
+    def attending(self, settings: AttentionSettings) -> AttentionSettings:
+        """Return settings of the attention map with what the networks were trained with."""
+        if not self.info.suppress_other_organs:
+            return settings
+        return settings.model_copy(update={"suppress_other_organs": True})
 
     def running(self, choice: InferenceChoice) -> Self:
         """Return the same models, slid over patients as a user chose."""
@@ -234,6 +247,8 @@ def _new_description(
             structure.label: DistanceBand(d_min=band.d_min, d_max=band.d_max)
             for structure, band in learned.bands.items()
         },
+        atlas=learned.atlas,
+        suppress_other_organs=learned.suppress_other_organs or config.attention.suppress_other_organs,
         fitted_on={what: group.hashed(salt) for what, group in learned.fitted_on.items()},
         phase_dropout=config.nodes.sampling.phase_dropout > 0,
         is_phantom=is_phantom,

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from lymphct.attention.mapping import attention_map, guided_by, structures_present
+from lymphct.attention.mapping import guided_by, prior_map, structures_present
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.examination import (
     Findings,
@@ -65,7 +65,7 @@ def examine_until(  # noqa: PLR0913 - the last stage is a keyword
     if last is StageName.TUMOR:
         return found
     with watch.stage("attention"):
-        attention = attention_map(guiding, models.bands, settings)  # Eq. 1, Eq. 2
+        attention = prior_map(guiding, tumor, models.prior, models.attending(settings))  # Eq. 1, Eq. 2
     is_searched = bool(found.used) or given.nodes is not None
     with watch.stage(StageName.NODES):
         nodes = find_nodes(ct, attention, given, models) if is_searched else found.nodes

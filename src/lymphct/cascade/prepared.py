@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from lymphct.attention.bands import Bands
+from lymphct.attention.atlas import Prior, prior_key
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
@@ -67,13 +67,13 @@ class Prepared(Protocol):
     def labelled(self) -> tuple[Structure, ...] | None:
         """Structures that were drawn; None for all."""
 
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+    def attention(self, prior: Prior, settings: AttentionSettings) -> Volume | None:
         """Return the exact attention map of the drawn structures (Eq. 1, Eq. 2); None without them."""
 
     def view(self, name: ImageName) -> StoredVolume | None:
         """Return an image to read boxes of; None where the patient has none."""
 
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+    def attention_view(self, prior: Prior, settings: AttentionSettings) -> StoredVolume | None:
         """Return the attention map as bytes, see `attention.storing`; None without structures."""
 
     def locations(self, name: ImageName) -> Mapping[int, IntArray]:
@@ -82,7 +82,7 @@ class Prepared(Protocol):
         Empty where nobody drew.
         """
 
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+    def attention_locations(self, prior: Prior, settings: AttentionSettings) -> IntArray:
         """Return voxels with attention, see `imaging.locations.lit_locations`; none without structures."""
 
 
@@ -122,13 +122,13 @@ class PreparedPatient:
         """Drawn lymph nodes."""
         return () if self.nodes is None else self.nodes.nodes
 
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+    def attention(self, prior: Prior, settings: AttentionSettings) -> Volume | None:
         """Return the attention map of the drawn structures, computed once (Eq. 1, Eq. 2)."""
         if self.structures is None:
             return None
-        key = (tuple(bands.items()), settings)
+        key = (prior_key(prior), settings)
         if key not in self._attention:
-            self._attention[key] = guiding_attention(self.structures, self.tumor, bands, settings)
+            self._attention[key] = guiding_attention(self.structures, self.tumor, prior, settings)
         return self._attention[key]
 
     def view(self, name: ImageName) -> StoredVolume | None:
@@ -147,12 +147,12 @@ class PreparedPatient:
         }
         return images[name]
 
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+    def attention_view(self, prior: Prior, settings: AttentionSettings) -> StoredVolume | None:
         """Return the attention map as bytes, rounded once."""
-        attention = self.attention(bands, settings)
+        attention = self.attention(prior, settings)
         if attention is None:
             return None
-        key = ("bytes", tuple(bands.items()), settings)
+        key = ("bytes", prior_key(prior), settings)
         if key not in self._attention:
             self._attention[key] = attention.with_array(as_bytes(attention.array))
         return HeldVolume(self._attention[key])
@@ -162,7 +162,7 @@ class PreparedPatient:
         volume = self._image(name)
         return {} if volume is None else class_locations(volume.array)
 
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+    def attention_locations(self, prior: Prior, settings: AttentionSettings) -> IntArray:
         """Return voxels with attention."""
-        attention = self.attention(bands, settings)
+        attention = self.attention(prior, settings)
         return np.zeros(0, np.int64) if attention is None else lit_locations(attention.array)

@@ -86,6 +86,9 @@ class Structure(IntEnum):
 GUIDING_STRUCTURES: Final = tuple(Structure(number) for number in range(1, 11))
 """The ten structures whose distance maps make the attention (Tab. II)."""
 
+OTHER_STRUCTURES: Final = tuple(structure for structure in Structure if structure not in GUIDING_STRUCTURES)
+"""The nine that do not: liver, gallbladder, kidneys, adrenals and the three large veins."""
+
 STRUCTURES_BY_NAME: Final = {structure.label: structure for structure in Structure}
 
 SNOMED_CODES: Final = {

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, find_objects
 from scipy.spatial import cKDTree
 
-from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray, LabelArray, Vector3
+from lymphct.core.arrays import BoolArray, DoubleArray, FloatArray, IntArray, LabelArray, Vector3
 from lymphct.core.terms import GUIDING_STRUCTURES, Structure
 from lymphct.core.volume import Volume
 
@@ -153,22 +153,53 @@ def structure_distances(structures: Volume, positions: DoubleArray) -> DoubleArr
     distances = np.full((len(indices), len(GUIDING_STRUCTURES)), np.inf)
     boxes = find_objects(structures.array, max_label=len(GUIDING_STRUCTURES))
     for column, (structure, box) in enumerate(zip(GUIDING_STRUCTURES, boxes, strict=True)):
-        if box is None:
-            continue
-        # One voxel more on each side, where the image has it: the nearest voxel outside lies there.
-        start = np.array([max(part.start - 1, 0) for part in box])
-        grown = tuple(slice(first, part.stop + 1) for first, part in zip(start, box, strict=True))
-        mask = structures.array[grown] == structure
-        inside = labels == structure
-        for points, boundary, sign in (
-            (~inside, mask & binary_dilation(~mask, border_value=1), 1.0),
-            (inside, ~mask & binary_dilation(mask), -1.0),
-        ):
-            if points.any() and boundary.any():
-                tree = cKDTree((np.argwhere(boundary) + start) * spacing)
-                distances[points, column] = sign * tree.query(indices[points] * spacing)[0]
-            else:
-                distances[points, column] = sign * np.inf
+        if box is not None:
+            start, grown = _with_margin(box)
+            mask = structures.array[grown] == structure
+            distances[:, column] = _to_boundary(mask, start, indices, labels == structure, spacing)
+    return distances
+
+
+def mask_distances(mask: Volume, positions: DoubleArray) -> DoubleArray:
+    """Measure the signed distance of points to a mask, mm, as `structure_distances`.
+
+    Args:
+        mask: non-zero = inside.
+        positions: LPS+ mm, shape (n, 3).
+
+    Returns:
+        Shape (n,); +inf for an empty mask.
+
+    """
+    indices = mask.geometry.index(np.asarray(positions, dtype=np.float64).reshape(-1, 3))
+    box = find_objects(mask.array != 0, max_label=1)[0]
+    if box is None:
+        return np.full(len(indices), np.inf)
+    start, grown = _with_margin(box)
+    inside = _labels_at(mask, indices) != 0
+    return _to_boundary(mask.array[grown] != 0, start, indices, inside, np.asarray(mask.geometry.spacing))
+
+
+def _with_margin(box: tuple[slice, ...]) -> tuple[IntArray, tuple[slice, ...]]:
+    """Return a box with one voxel more on each side, if the image has it: the nearest outside lies there."""
+    start = np.array([max(part.start - 1, 0) for part in box])
+    return start, tuple(slice(first, part.stop + 1) for first, part in zip(start, box, strict=True))
+
+
+def _to_boundary(
+    mask: BoolArray, start: IntArray, indices: DoubleArray, inside: BoolArray, spacing: DoubleArray
+) -> DoubleArray:
+    """Measure from points (indices of the whole image) to the boundary of a mask that begins at `start`."""
+    distances = np.empty(len(indices))
+    for points, boundary, sign in (
+        (~inside, mask & binary_dilation(~mask, border_value=1), 1.0),
+        (inside, ~mask & binary_dilation(mask), -1.0),
+    ):
+        if points.any() and boundary.any():
+            tree = cKDTree((np.argwhere(boundary) + start) * spacing)
+            distances[points] = sign * tree.query(indices[points] * spacing)[0]
+        else:
+            distances[points] = sign * np.inf
     return distances
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lymphct.attention.bands import Bands
+from lymphct.attention.atlas import Prior
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.prepared import ImageName
 from lymphct.core.arrays import IntArray
@@ -95,9 +95,9 @@ class ArterialPatient:
         """Structures that were drawn: none is looked at."""
         return None
 
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+    def attention(self, prior: Prior, settings: AttentionSettings) -> Volume | None:
         """Return None."""
-        del bands, settings
+        del prior, settings
         return None
 
     def view(self, name: ImageName) -> StoredVolume | None:
@@ -106,16 +106,16 @@ class ArterialPatient:
             return self._images["arterial"]
         return self._masks.get(name) if name in {"tumor", "unjudged"} else None
 
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+    def attention_view(self, prior: Prior, settings: AttentionSettings) -> StoredVolume | None:
         """Return None."""
-        del bands, settings
+        del prior, settings
         return None
 
     def locations(self, name: ImageName) -> Mapping[int, IntArray]:
         """Return voxels of the tumor."""
         return (self._masks.locations(name) or {}) if name == "tumor" and name in self._masks else {}
 
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+    def attention_locations(self, prior: Prior, settings: AttentionSettings) -> IntArray:
         """Return none."""
-        del bands, settings
+        del prior, settings
         return np.zeros(0, np.int64)

@@ -102,8 +102,8 @@ def _resolved(request: PreparationRequest) -> tuple[Preparation, Guidance]:
     models = None if request.bundle is None else models_in(request.bundle, request.device)
     preparation = preparation_of(request, None if models is None else models.info)
     guidance = Guidance(
-        bands=PAPER_BANDS if models is None else models.bands,
-        attention=config.attention,
+        prior=PAPER_BANDS if models is None else models.prior,
+        attention=config.attention if models is None else models.attending(config.attention),
         bundle=request.bundle,
         device=request.device,
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lymphct.attention.bands import Bands
+from lymphct.attention.atlas import Prior, prior_key
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.prepared import ImageName
@@ -127,18 +127,18 @@ class StoredPatient:
         """Class of each drawn lymph node, without opening an image; None where nobody said one."""
         return tuple(node.node_class for node in _read_nodes(self.images))
 
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+    def attention(self, prior: Prior, settings: AttentionSettings) -> Volume | None:
         """Return the exact attention map of the drawn structures, computed anew (Eq. 1, Eq. 2)."""
         structures = self.structures
-        return None if structures is None else guiding_attention(structures, self.tumor, bands, settings)
+        return None if structures is None else guiding_attention(structures, self.tumor, prior, settings)
 
     def view(self, name: ImageName) -> StoredVolume | None:
         """Return an image to read boxes of."""
         return self._stored.get(name)
 
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+    def attention_view(self, prior: Prior, settings: AttentionSettings) -> StoredVolume | None:
         """Return the attention map of the drawn structures as bytes, kept in the store."""
-        return self._of_drawn(bands, settings).attention
+        return self._of_drawn(prior, settings).attention
 
     def locations(self, name: ImageName) -> Mapping[int, IntArray]:
         """Return voxels of each class, as they were drawn when the patient was prepared."""
@@ -148,9 +148,9 @@ class StoredPatient:
             found = {} if volume is None else class_locations(volume.array)
         return found
 
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+    def attention_locations(self, prior: Prior, settings: AttentionSettings) -> IntArray:
         """Return voxels with attention, as they were drawn when it was mapped."""
-        return self._of_drawn(bands, settings).attention_locations
+        return self._of_drawn(prior, settings).attention_locations
 
     def guidance(self, guidance: Guidance) -> StoredGuidance:
         """Return structures and tumor as a bundle's networks complete them, and their attention.
@@ -167,10 +167,10 @@ class StoredPatient:
         """Return every such guidance that the store holds of this patient; each names its bundle's digest."""
         return guidances(self)
 
-    def _of_drawn(self, bands: Bands, settings: AttentionSettings) -> StoredGuidance:
-        key = (tuple(bands.items()), settings)
+    def _of_drawn(self, prior: Prior, settings: AttentionSettings) -> StoredGuidance:
+        key = (prior_key(prior), settings)
         if key not in self._guidance:
-            self._guidance[key] = stored_guidance(self, Guidance(bands=bands, attention=settings))
+            self._guidance[key] = stored_guidance(self, Guidance(prior=prior, attention=settings))
         return self._guidance[key]
 
     def _whole(self, name: ImageName) -> Volume | None:

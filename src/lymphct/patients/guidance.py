@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 
-from lymphct.attention.bands import Bands
-from lymphct.attention.mapping import attention_map, guided_by, structures_present
+from lymphct.attention.atlas import Atlas, Prior
+from lymphct.attention.mapping import guided_by, prior_map, structures_present
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases
@@ -42,14 +42,14 @@ class Guidance:
     """How the attention of a prepared patient is made.
 
     Attributes:
-        bands: distance bands of the structures.
+        prior: distance bands of the structures, or an atlas.
         attention: settings of the map.
         bundle: whose networks draw structures and tumor where nobody did; None leaves them out.
         device: on which they run.
 
     """
 
-    bands: Bands
+    prior: Prior
     attention: AttentionSettings
     bundle: Path | None = None
     device: str = "auto"
@@ -155,7 +155,7 @@ def stored_guidance(patient: Stored, guidance: Guidance) -> StoredGuidance:
 
 
 def guidances(patient: Stored) -> tuple[StoredGuidance, ...]:
-    """Return every guidance that lies beside the present images of a patient, of any bundle and bands."""
+    """Return every guidance that lies beside the present images of a patient, of any bundle and prior."""
     folders = sorted(patient.images.parent.glob(f"{ATTENTION}-*"))
     return tuple(StoredGuidance(folder, patient) for folder in folders if _is_of(folder, patient))
 
@@ -182,7 +182,8 @@ def guiding_volumes(patient: Stored, guidance: Guidance) -> dict[str, Volume]:
     if "tumor" in volumes:
         volumes["tumor"] = _inside(volumes["tumor"])
     guiding = guided_by(volumes["structures"], volumes.get("tumor"))
-    return {**volumes, ATTENTION: attention_map(guiding, guidance.bands, guidance.attention)}
+    attention = prior_map(guiding, volumes.get("tumor"), guidance.prior, guidance.attention)
+    return {**volumes, ATTENTION: attention}
 
 
 def _made_guidance(patient: Stored, guidance: Guidance, *, rehash: bool = False) -> Path:
@@ -192,7 +193,7 @@ def _made_guidance(patient: Stored, guidance: Guidance, *, rehash: bool = False)
         inputs={"images": patient.digest},
         settings={
             "images": patient.images.name,
-            "bands": {s.label: [band.d_min, band.d_max] for s, band in guidance.bands.items()},
+            **_described(guidance.prior),
             "attention": guidance.attention.model_dump(mode="json"),
             "bundle": digest,
         },
@@ -202,6 +203,12 @@ def _made_guidance(patient: Stored, guidance: Guidance, *, rehash: bool = False)
     place = patient.images.parent / f"{ATTENTION}-{recipe.variant}"
     write = partial(_write_guidance, patient=patient, guidance=guidance, models=models)
     return made(place, recipe, write, known=Known.beside(place, trusts=not rehash), patience=SHARED)
+
+
+def _described(prior: Prior) -> dict[str, JSON]:
+    if isinstance(prior, Atlas):
+        return {"atlas": prior.model_dump(mode="json")}
+    return {"bands": {s.label: [band.d_min, band.d_max] for s, band in prior.items()}}
 
 
 def _write_guidance(folder: Path, *, patient: Stored, guidance: Guidance, models: Models | None) -> None:
@@ -243,7 +250,7 @@ def guided(
     record["structures_used"] = [structure.label for structure in structures_present(guiding)]
     volumes = {
         "structures": structures,
-        "attention": attention_map(guiding, guidance.bands, guidance.attention),
+        "attention": prior_map(guiding, tumor, guidance.prior, guidance.attention),
     }
     if tumor is not None:
         volumes["tumor"] = _inside(tumor)

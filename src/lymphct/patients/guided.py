@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lymphct.attention.bands import Bands
+from lymphct.attention.atlas import Prior, prior_key
 from lymphct.attention.mapping import guiding_attention
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.description import BundleInfo
@@ -109,10 +109,10 @@ class GuidedPatient(SeenPatient):
         """Mask of the tumor."""
         return _whole(self.view("tumor"))
 
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+    def attention(self, prior: Prior, settings: AttentionSettings) -> Volume | None:
         """Return the exact attention map of these structures, computed anew (Eq. 1, Eq. 2)."""
         structures = self.structures
-        return None if structures is None else guiding_attention(structures, self.tumor, bands, settings)
+        return None if structures is None else guiding_attention(structures, self.tumor, prior, settings)
 
     def view(self, name: ImageName) -> StoredVolume | None:
         """Return an image to read boxes of."""
@@ -122,21 +122,21 @@ class GuidedPatient(SeenPatient):
         """Return voxels of each class."""
         return self._masks.locations(name) or {} if self._is_drawn(name) else self.stored.locations(name)
 
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+    def attention_view(self, prior: Prior, settings: AttentionSettings) -> StoredVolume | None:
         """Return the attention map of these structures as bytes, kept in the store."""
-        return self._guided(bands, settings).attention
+        return self._guided(prior, settings).attention
 
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+    def attention_locations(self, prior: Prior, settings: AttentionSettings) -> IntArray:
         """Return voxels with attention."""
-        return self._guided(bands, settings).attention_locations
+        return self._guided(prior, settings).attention_locations
 
     def _is_drawn(self, name: ImageName) -> bool:
         return any(stage.value == name for stage in self.drawing.stages)
 
-    def _guided(self, bands: Bands, settings: AttentionSettings) -> StoredGuidance:
-        key = (tuple(bands.items()), settings)
+    def _guided(self, prior: Prior, settings: AttentionSettings) -> StoredGuidance:
+        key = (prior_key(prior), settings)
         if key not in self._guidance:
-            self._guidance[key] = stored_guidance(self, Guidance(bands=bands, attention=settings))
+            self._guidance[key] = stored_guidance(self, Guidance(prior=prior, attention=settings))
         return self._guidance[key]
 
 

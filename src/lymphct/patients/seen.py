@@ -1,6 +1,6 @@
 """A prepared patient of whom some images are seen otherwise than they were drawn."""
 
-from lymphct.attention.bands import Bands
+from lymphct.attention.atlas import Prior
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.arrays import IntArray
 from lymphct.core.patient import Clinical, Multiphase, Node, NodeMap
@@ -45,14 +45,14 @@ class SeenPatient:
         """Number and class of each drawn lymph node."""
         return self.stored.node_records
 
-    def attention(self, bands: Bands, settings: AttentionSettings) -> Volume | None:
+    def attention(self, prior: Prior, settings: AttentionSettings) -> Volume | None:
         """Return the attention map of the drawn structures (Eq. 1, Eq. 2)."""
-        return self.stored.attention(bands, settings)
+        return self.stored.attention(prior, settings)
 
-    def attention_view(self, bands: Bands, settings: AttentionSettings) -> StoredVolume | None:
+    def attention_view(self, prior: Prior, settings: AttentionSettings) -> StoredVolume | None:
         """Return the same as bytes."""
-        return self.stored.attention_view(bands, settings)
+        return self.stored.attention_view(prior, settings)
 
-    def attention_locations(self, bands: Bands, settings: AttentionSettings) -> IntArray:
+    def attention_locations(self, prior: Prior, settings: AttentionSettings) -> IntArray:
         """Return its voxels."""
-        return self.stored.attention_locations(bands, settings)
+        return self.stored.attention_locations(prior, settings)

@@ -3,7 +3,6 @@
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +38,7 @@ def lay_bundle(run: Run, init: BundleInfo | None = None) -> None:
     salt = f"phantom-{plan.seed:08d}" if plan.is_phantom else secrets.token_hex(16)
     learned = plan.learned
     if init is not None:
-        learned = replace(Learned.of_bundle(init), sights=plan.learned.sights)
+        learned = learned.beside(init)
     info = new_description(
         plan.name,
         learned,

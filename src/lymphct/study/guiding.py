@@ -144,8 +144,9 @@ def _prepared_by(run: Run, init: Path | None, stages: Sequence[StageName], devic
     """Return how `prepare --bundle INIT` made its masks, where the run has the same networks."""
     if init is None or not _same_networks(read_bundle(init).info, read_bundle(run.bundle).info, stages):
         return None
-    bands = models_in(init, device).bands
-    return Guidance(bands=bands, attention=run.plan.config.attention, bundle=init, device=device)
+    models = models_in(init, device)
+    settings = models.attending(run.plan.config.attention)
+    return Guidance(prior=models.prior, attention=settings, bundle=init, device=device)
 
 
 def _same_networks(one: BundleInfo, other: BundleInfo, stages: Sequence[StageName]) -> bool:

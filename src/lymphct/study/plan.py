@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from lymphct.attention.atlas import Atlas
 from lymphct.attention.bands import bands_from_mapping
 from lymphct.cascade.alignment import Intensity
 from lymphct.cascade.description import Foreground
@@ -91,6 +92,7 @@ class Plan(BaseModel):
     intensity: dict[str, Numbers]
     sights: dict[StageName, SightPlan] | None = None
     bands: dict[str, tuple[float, float]]
+    atlas: Atlas | None = None
     learned_from: dict[str, tuple[str, ...]] | None = None
     structures_source: MaskSource = "given"
     tumor_source: MaskSource = "given"
@@ -140,13 +142,14 @@ class Plan(BaseModel):
 
     @property
     def learned(self) -> Learned:
-        """Intensities and bands."""
+        """Intensities, bands and atlas."""
         return Learned(
             sights={stage: plan.sight for stage, plan in (self.sights or {}).items()},
             intensity=_intensity(self.intensity),
             bands=bands_from_mapping(
                 {name: {"d_min": low, "d_max": high} for name, (low, high) in self.bands.items()}
             ),
+            atlas=self.atlas,
             fitted_on={what: FittedOn.of(names) for what, names in self._learned_from.items()},
         )
 

@@ -117,7 +117,7 @@ def _trained(
 ) -> Iterator[Task]:
     """Yield what it takes to train one cascade, from statistics to its bundle."""
     shared, ready = cascade.shared, tuple(prepared[COHORT])
-    learned = f"learned.{shared}"
+    learned, common_learned = cascade.learned(plan), f"learned.{shared}"
     networks = tuple(
         f"{stage}.{shared}"
         for stage in (StageName.STRUCTURES, StageName.TUMOR)
@@ -126,18 +126,22 @@ def _trained(
     arguments = _arguments(cascade)
     common = _arguments(CascadeRole(fold=cascade.fold, inner=cascade.inner))
     if with_shared:
-        yield Task(id=learned, kind="learned", arguments=common, after=ready)
+        yield Task(id=common_learned, kind="learned", arguments=common, after=ready)
         for name in networks:
             stage = {"stage": name.partition(".")[0]}
             yield Task(
                 id=name,
                 kind="train",
                 arguments={**common, **stage},
-                after=(*ready, learned),
+                after=(*ready, common_learned),
                 needs_device=True,
             )
         if plan.sources.networks:
-            yield Task(id=f"networks.{shared}", kind="networks", arguments=common, after=(learned, *networks))
+            yield Task(
+                id=f"networks.{shared}", kind="networks", arguments=common, after=(common_learned, *networks)
+            )
+    if learned != common_learned:
+        yield Task(id=learned, kind="learned", arguments=arguments, after=ready)
     guides = (f"networks.{shared}",) if plan.sources.networks else ()
     nodes, calls = f"nodes.{cascade.name}", f"identification.{cascade.name}"
     yield Task(

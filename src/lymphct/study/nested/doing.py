@@ -14,6 +14,7 @@ from lymphct.cascade.examination import Given
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import Models, new_description
 from lymphct.cascade.parts import Part, Start, Weights
+from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import CASCADE, STAGES
 from lymphct.core.errors import DAMAGED, InputError
 from lymphct.core.leakage import NOBODY, Roles
@@ -75,7 +76,7 @@ def _prepare(materials: Materials, task: Task, doing: Doing) -> None:
 
 def _learn(materials: Materials, task: Task, doing: Doing) -> None:
     plan, cascade = materials.plan, cascade_of(task)
-    learned = fit_learned(materials.patients, cascade.roles(plan).train, plan.config)
+    learned = fit_learned(materials.patients, cascade.roles(plan).train, plan.settings(cascade.variant))
     if plan.taken:  # who is taken over sees as it always did
         there = Learned.of_bundle(_taken(plan).info)
         learned = replace(learned, sights={**learned.sights, **{s: there.sight(s) for s in plan.taken}})
@@ -104,7 +105,7 @@ def _train(materials: Materials, task: Task, doing: Doing) -> None:
         start = replace(start, found=_found_nodes(materials, cascade, start, doing))
     keep = Checkpoints.open(doing.scratch, resume=True)
     part = fit_guided(stage, seen, learned, start, keep)
-    _write_parts(doing.folder, plan, learned, {stage.name: part})
+    _write_parts(doing.folder, (plan, config), learned, {stage.name: part})
     log = materials.run / LOGS / f"{task.id}.jsonl"
     with suppress(OSError):  # nothing depends on it
         log.parent.mkdir(exist_ok=True)
@@ -136,19 +137,23 @@ def _guided(materials: Materials, cascade: CascadeRole, roles: Roles, device: st
     return guided_by(materials.patients, drawing, roles)
 
 
-def _write_parts(folder: Path, plan: NestedPlan, learned: Learned, parts: Mapping[StageName, Part]) -> None:
+def _write_parts(
+    folder: Path, whose: tuple[NestedPlan, Config], learned: Learned, parts: Mapping[StageName, Part]
+) -> None:
+    plan = whose[0]
     described = {name: part.described(plan.salt) for name, part in parts.items()}
     thresholds = {name: value for part in parts.values() for name, value in part.thresholds.items()}
     weights = {name: part.weights for name, part in parts.items()}
-    _write_bundle(folder, plan, learned, (described, weights, thresholds))
+    _write_bundle(folder, whose, learned, (described, weights, thresholds))
 
 
 def _write_bundle(
     folder: Path,
-    plan: NestedPlan,
+    whose: tuple[NestedPlan, Config],
     learned: Learned,
     content: tuple[Mapping[StageName, PartInfo], Mapping[StageName, Weights], Mapping[str, float]],
 ) -> None:
+    plan, config = whose
     parts, weights, thresholds = content
     if StageName.TUMOR not in parts and StageName.TUMOR in learned.sights:
         # The status methods see as the tumor network would: the bundle says so without it.
@@ -159,7 +164,7 @@ def _write_bundle(
             else {**learned.fitted_on, "intensity": sight.fitted_on}
         )
         learned = replace(learned, intensity=sight.phases, fitted_on=fitted_on)
-    info = new_description(plan.name, learned, plan.config, salt=plan.salt, is_phantom=plan.is_phantom)
+    info = new_description(plan.name, learned, config, salt=plan.salt, is_phantom=plan.is_phantom)
     info = info.model_copy(
         update={
             "parts": dict(parts),
@@ -198,7 +203,8 @@ def _gather(materials: Materials, cascade: CascadeRole, folder: Path, stages: tu
         for name in STAGES[stage].thresholds
         if name in bundle.info.thresholds
     }
-    _write_bundle(folder, plan, artefacts.learned(cascade), (parts, weights, thresholds))
+    whose = plan, plan.settings(cascade.variant)
+    _write_bundle(folder, whose, artefacts.learned(cascade), (parts, weights, thresholds))
 
 
 def _examine(materials: Materials, task: Task, doing: Doing) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from lymphct.attention.atlas import Atlas
 from lymphct.attention.bands import bands_from_mapping
 from lymphct.cascade.description import NetworkIntensity
 from lymphct.cascade.learned import Learned
@@ -49,7 +50,7 @@ class Artefacts:
         return self.run / TASKS / name
 
     def learned(self, cascade: CascadeRole, chooses: Iterable[str] = ()) -> Learned:
-        """Return intensities and bands for a training.
+        """Return intensities, bands and atlas for a training.
 
         Args:
             cascade: whose.
@@ -59,7 +60,7 @@ class Artefacts:
             LeakageError: they were measured in one of them.
 
         """
-        found = read_learned(self.place(f"learned.{cascade.shared}") / LEARNED_FILE, self.plan.salt)
+        found = read_learned(self.place(cascade.learned(self.plan)) / LEARNED_FILE, self.plan.salt)
         groups = [sight.fitted_on for sight in found.sights.values()]
         _require_unseen((*groups, *found.fitted_on.values()), chooses)
         return found
@@ -159,12 +160,13 @@ def require_foreign(bundle: Bundle, stages: Iterable[StageName], patients: Itera
 
 
 def write_learned(path: Path, learned: Learned, salt: str) -> None:
-    """Write intensities and bands with the hashed ids behind them."""
+    """Write intensities, bands and atlas with the hashed ids behind them."""
     record: dict[str, JSON] = {
         "sights": {
             stage: sight.described(salt).model_dump(mode="json") for stage, sight in learned.sights.items()
         },
         "bands": {s.label: {"d_min": b.d_min, "d_max": b.d_max} for s, b in learned.bands.items()},
+        **({} if learned.atlas is None else {"atlas": learned.atlas.model_dump(mode="json")}),
         "fitted_on": {what: list(group.hashed(salt)) for what, group in learned.fitted_on.items()},
     }
     write_json(path, record)
@@ -185,6 +187,7 @@ def read_learned(path: Path, salt: str) -> Learned:
             for stage, entry in sights.items()
         },
         bands=bands_from_mapping(record["bands"]),
+        atlas=Atlas.model_validate(record["atlas"]) if "atlas" in record else None,
         fitted_on={
             what: FittedOn(hashes=frozenset(hashes), salt=salt)
             for what, hashes in record["fitted_on"].items()

@@ -206,6 +206,15 @@ class CascadeRole(BaseModel):
         """Name of what cascades of all variants share."""
         return f"fold{self.fold}" + (f".inner{self.inner}" if self.inner else "")
 
+    def learned(self, plan: NestedPlan) -> str:
+        """Return the id of the task that measures its statistics.
+
+        It is a task of its own where its attention is made from something else: nothing is trained anew for
+        other variants when this one joins a study.
+        """
+        own = plan.settings(self.variant).attention.prior != plan.config.attention.prior
+        return f"learned.{self.name if own else self.shared}"
+
     @property
     def name(self) -> str:
         """Name of the cascade."""

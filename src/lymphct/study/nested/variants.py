@@ -25,12 +25,14 @@ class Variant:
     Attributes:
         title: as tables print it.
         changes: of the settings `nodes`, by dotted names.
+        attention: changes of the settings `attention`.
         trained_as: variant whose networks it takes; empty where it is trained itself.
 
     """
 
     title: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    attention: Mapping[str, Any] = field(default_factory=dict)
     trained_as: str = ""
 
     def settings(self, config: Config) -> Config:
@@ -42,7 +44,8 @@ class Variant:
             for step in path:
                 place = place[step]
             place[last] = value
-        return Config.model_validate(content) if self.changes else config
+        content["attention"].update(self.attention)
+        return Config.model_validate(content) if self.changes or self.attention else config
 
 
 _WITHOUT: Final = {"heads.use_attention": False, "hard_gate": False}
@@ -64,6 +67,10 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "gated": Variant(
         title="with attention, gated afterwards", changes={"hard_gate": True}, trained_as=ATTENTION
     ),
+    "suppressed": Variant(
+        title="with attention, none inside other organs", attention={"suppress_other_organs": True}
+    ),
+    "atlas": Variant(title="with an atlas as attention", attention={"prior": "atlas"}),
     "any_patch": Variant(
         title="with attention, patches without any", changes={"sampling.informative_negatives": False}
     ),

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned, fit_learned
@@ -115,6 +114,7 @@ def settle_run(request: TrainingRequest, patients: PreparedCohort, stages: Seque
         intensity={p.value: (s.low, s.high, s.mean, s.sd) for p, s in learned.intensity.items()},
         sights={stage: SightPlan.of(sight) for stage, sight in learned.sights.items()},
         bands={structure.label: (band.d_min, band.d_max) for structure, band in learned.bands.items()},
+        atlas=learned.atlas,
         # Statistics that are taken over bring the hashes of their own patients.
         learned_from={what: tuple(sorted(group.ids)) for what, group in learned.fitted_on.items()},
         structures_source=sources.structures,
@@ -149,8 +149,7 @@ def _learned(
     patients: PreparedCohort, train: Sequence[str], config: Config, init: BundleInfo | None
 ) -> Learned:
     learned = fit_learned(patients, train, config)
-    # What is taken over knows no other bands, nor other statistics than its own.
-    return learned if init is None else replace(Learned.of_bundle(init), sights=learned.sights)
+    return learned if init is None else learned.beside(init)
 
 
 def _sources(
