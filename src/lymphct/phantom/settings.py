@@ -74,7 +74,7 @@ class PhantomSettings(Settings):
     """Name of the voxel grid; `paper` has the spacing of Sec. IV-A.2, the others are coarser."""
     mode: Mode = "paper"
     """Node counts: `paper` as printed (Sec. IV-A.1; they leak the label), `unbiased` alike in both. `hard`
-    has those of `unbiased`, and much that a network takes for a node (decision 0060)."""
+    has those of `unbiased`, and much that a network takes for a node (decision 0058)."""
     phase_shift: bool = True
     """Whether breathing moves the arterial phase against the venous one, as in patients before registration
     (Sec. IV-A.2)."""
