@@ -11,7 +11,6 @@ from benchmarks.quality.tables import Aim, Cell, Table, over_patients
 from lymphct.core.arrays import BoolArray, DoubleArray
 from lymphct.core.leakage import Fitted
 from lymphct.evaluation.classification import auc, classification_scores
-from lymphct.evaluation.statistics import Interval
 from lymphct.nodes.crops import NEGATIVE, POSITIVE
 from lymphct.nodes.features import FEATURES, LogisticBaseline, fit_logistic_baseline
 
@@ -50,20 +49,22 @@ def stage2_tables(
     if not pooled.any() or pooled.all():
         return [], []
     network = [np.asarray(record["stage2"]["probability"], dtype=np.float64) for record in judged]
-    area = over_patients(lambda rows: _pooled_auc(truth, network, rows), len(judged))
+    area = over_patients(lambda rows: pooled_auc(truth, network, rows), len(judged))
     aims = [Aim(name="stage 2, AUC on true nodes", reached=area, aim=0.95)]
     rows = [_row("stage 2", truth, network, threshold)]
     found = [found_nodes(record) for record in judged if "found" in record]
     if len({flag for truth, _ in found for flag in truth.tolist()}) == 2:
-        rows.append(_row("stage 2, nodes as found", [t for t, _ in found], [p for _, p in found], threshold))
-        aims.append(Aim(name="stage 2, AUC on found nodes", reached=_area_of(rows[-1]), aim=0.94))
+        known, said = [t for t, _ in found], [p for _, p in found]
+        rows.append(_row("stage 2, nodes as found", known, said, threshold))
+        reached = over_patients(lambda patients: pooled_auc(known, said, patients), len(found))
+        aims.append(Aim(name="stage 2, AUC on found nodes", reached=reached, aim=0.94))
     if baseline is not None:
         model = baseline.for_unseen([record["patient"] for record in judged])
         simple = [model.predict(_features(record["stage2"]["features"])) for record in judged]
         rows.append(_row("logistic regression", truth, simple, 0.5))
 
         def gain(patients: Sequence[int]) -> float:
-            return _pooled_auc(truth, network, patients) - _pooled_auc(truth, simple, patients)
+            return pooled_auc(truth, network, patients) - pooled_auc(truth, simple, patients)
 
         aims.append(
             Aim(name="stage 2, AUC over logistic regression", reached=over_patients(gain, len(judged)), aim=0)
@@ -88,28 +89,21 @@ def found_nodes(record: Any) -> tuple[BoolArray, DoubleArray]:  # noqa: ANN401 -
     return np.array([t for t, _ in told], dtype=np.bool_), np.array([p for _, p in told], dtype=np.float64)
 
 
-def _area_of(row: tuple[Cell, ...]) -> Interval:
-    area = row[1]
-    if not isinstance(area, Interval):
-        msg = "the second cell of a row is its AUC"
-        raise TypeError(msg)
-    return area
-
-
 def _features(rows: object) -> DoubleArray:
     return np.asarray(rows, dtype=np.float64).reshape(-1, len(FEATURES))
 
 
-def _pooled_auc(
+def pooled_auc(
     truth: Sequence[npt.NDArray[np.bool_]], scores: Sequence[DoubleArray], rows: Sequence[int]
 ) -> float:
+    """Return the AUC of all nodes of some patients together."""
     return auc(np.concatenate([truth[r] for r in rows]), np.concatenate([scores[r] for r in rows]))
 
 
 def _row(
     name: str, truth: Sequence[npt.NDArray[np.bool_]], scores: Sequence[DoubleArray], threshold: float
 ) -> tuple[Cell, ...]:
-    area = over_patients(lambda rows: _pooled_auc(truth, scores, rows), len(truth))
+    area = over_patients(lambda rows: pooled_auc(truth, scores, rows), len(truth))
     at = classification_scores(np.concatenate(truth), np.concatenate(scores), threshold)
     figures = (at.balanced_accuracy, at.sensitivity, at.specificity, threshold)
     return (name, area, *figures, at.positives, at.negatives)

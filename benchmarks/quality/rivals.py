@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from benchmarks.quality.identification import found_nodes
+from benchmarks.quality.identification import found_nodes, pooled_auc
 from benchmarks.quality.measurement import SHARED
 from benchmarks.quality.subjects import Record
 from benchmarks.quality.tables import Cell, Table, over_patients
@@ -14,7 +14,6 @@ from benchmarks.quality.tables import Cell, Table, over_patients
 from lymphct.cascade.models import Models
 from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import UsageError
-from lymphct.evaluation.classification import auc
 
 Scores = tuple[npt.NDArray[np.bool_], DoubleArray]
 """Who is positive, and the scores."""
@@ -70,8 +69,7 @@ def _row(name: str, read: Callable[[Any], Scores], records: Sequence[Record]) ->
         return None
 
     def area(patients: Sequence[int], side: int) -> float:
-        chosen = [kept[p][side] for p in patients]
-        return float(auc(np.concatenate([c[0] for c in chosen]), np.concatenate([c[1] for c in chosen])))
+        return pooled_auc([pair[side][0] for pair in kept], [pair[side][1] for pair in kept], patients)
 
     sides = [over_patients(partial(area, side=side), len(kept)) for side in (0, 1)]
     gain = over_patients(lambda patients: area(patients, 0) - area(patients, 1), len(kept))

@@ -75,7 +75,8 @@ def split_for_training_all(
     known = [patient for patient in order if patient not in unknown]
     cascade, fusion = _known_shares(known, len(order)) if known else ([], [])
     cascade, fusion = _with_rare(cascade, fusion, patients, known, rare) if cascade else (cascade, fusion)
-    cascade = [patient for patient in order if patient in unknown or patient in frozenset(cascade)]
+    joining = unknown.union(cascade)
+    cascade = [patient for patient in order if patient in joining]
     validation, train = _take(cascade, _VALIDATION_SHARE)
     fusion_validation, fusion_train = _take(fusion, _VALIDATION_SHARE) if fusion else ([], [])
     parts = {

@@ -116,17 +116,21 @@ def submit(board: Board, words: Sequence[str], site: Site) -> tuple[tuple[Any, .
         EnvironmentProblemError: submitit is not installed, SLURM is not there, or it refuses the jobs.
 
     """
-    board.forget_failures()
-    if _GPUS not in site.parameters:
-        return tuple(filter(None, [_array(board, words, site)]))
-    plain = {name: value for name, value in site.parameters.items() if name != _GPUS}
-    other = replace(site, parameters=plain | dict(site.without))
-    arrays = [_array(board, words, site, "networks"), _array(board, words, other, "others")]
-    return tuple(filter(None, arrays))
+    kinds: dict[TaskKind | None, Site] = {None: site}
+    if _GPUS in site.parameters:
+        plain = {name: value for name, value in site.parameters.items() if name != _GPUS}
+        kinds = {"networks": site, "others": replace(site, parameters=plain | dict(site.without))}
+    executors = {kind: _executor(board, asked) for kind, asked in kinds.items()}
+    board.forget_failures()  # only where jobs can be handed over
+    return tuple(filter(None, (_array(board, words, executor, kind) for kind, executor in executors.items())))
 
 
-def _array(board: Board, words: Sequence[str], site: Site, kind: TaskKind | None = None) -> tuple[Any, ...]:
-    executor = _executor(board, site)
+def _array(
+    board: Board,
+    words: Sequence[str],
+    executor: Any,  # noqa: ANN401 - a type of submitit
+    kind: TaskKind | None,
+) -> tuple[Any, ...]:
     left = sum(is_of(task, kind) and not board.is_done(name) for name, task in board.graph.items())
     if not left:
         return ()
