@@ -74,7 +74,7 @@ def test_a_loop_has_a_wall_around_dark_content_and_a_ganglion_is_flat() -> None:
     inside = loop.share > 0.99
     depth = ndimage.distance_transform_edt(loop.mask)
     assert loop.venous[inside & (depth < 2)].mean() > loop.venous[depth > depth.max() - 1].mean() + 30
-    ganglion, _ = lookalikes._ganglion(np.random.default_rng(1), SPACING)
+    ganglion = lookalikes._ganglion(np.random.default_rng(1), SPACING)
     points = np.argwhere(ganglion.mask).astype(float)
     axes = np.sqrt(np.linalg.eigvalsh(np.cov(points.T)))
     assert axes[0] < 0.7 * axes[2]

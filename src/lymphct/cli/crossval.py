@@ -127,6 +127,9 @@ def crossval(
     """Cross-validate the cascade and the methods it is compared with; prints the folder of the tables."""
     config = chosen_config()
     site = site_of(cluster)
+    if only is not None and not do_next:
+        msg = "--only says which tasks --next may take"
+        raise typer.BadParameter(msg)
     run = target
     if not target.is_dir():
         if out is None:
@@ -170,9 +173,6 @@ def crossval(
     asked = [way for way, value in ways.items() if value is not None]
     if len(asked) > 1:
         msg = f"{asked[0]} and {asked[1]} exclude each other"
-        raise typer.BadParameter(msg)
-    if only is not None and not do_next:
-        msg = "--only says which tasks --next may take"
         raise typer.BadParameter(msg)
     hands = _hands(devices)
     if do_next:

@@ -1,6 +1,5 @@
 """What a network takes for lymph nodes where nodes lie: ganglia, loops of bowel, nodes that nobody drew."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -9,7 +8,7 @@ from lymphct.core.arrays import DoubleArray, Vector3
 from lymphct.core.terms import NodeClass
 from lymphct.phantom.canvas import Tissue
 from lymphct.phantom.nodes import LOG_VOLUME, Look, NodePlan, Sculpture, random_rotation, sculpt
-from lymphct.phantom.placement import Looks, Placed, fits
+from lymphct.phantom.placement import Looks, Placed, find_room
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.phantom.surroundings import Surroundings
 
@@ -24,9 +23,6 @@ WALL_THICKNESS: Final = 2.0
 """mm."""
 UNDRAWN_POSITIVE: Final = 0.3
 """Share of the nodes that nobody drew which look like positive ones."""
-TRIES: Final = 60
-
-Made = tuple[Sculpture, NodeClass]
 
 
 def place_lookalikes(
@@ -34,46 +30,35 @@ def place_lookalikes(
 ) -> list[Placed]:
     """Place as many of each kind as the mode has, where attention is above 0; none has a label."""
     difficulty = settings.difficulty
-    makers: tuple[tuple[float, Callable[[], Made]], ...] = (
+    kinds = (
         (difficulty.undrawn_nodes, lambda: _undrawn(rng, settings, looks, surroundings.spacing)),
         (difficulty.ganglia, lambda: _ganglion(rng, surroundings.spacing)),
-        (difficulty.bowel_loops, lambda: (_loop(rng, surroundings.spacing), NodeClass.NEGATIVE)),
+        (difficulty.bowel_loops, lambda: _loop(rng, surroundings.spacing)),
     )
     placed = []
-    for expected, make in makers:
+    for expected, make in kinds:
         for _ in range(int(rng.poisson(expected))):
-            body = _somewhere_warm(rng, make, surroundings)
+            warm = surroundings.free & surroundings.inner & (surroundings.attention > 0)
+            body = find_room(rng, make, warm)
             if body is not None:
                 surroundings.occupy(body.start, body.sculpture.mask)
                 placed.append(body)
     return placed
 
 
-def _somewhere_warm(
-    rng: np.random.Generator, make: Callable[[], Made], surroundings: Surroundings
-) -> Placed | None:
-    allowed = surroundings.free & surroundings.inner & (surroundings.attention > 0)
-    places = np.flatnonzero(allowed)
-    for place in rng.choice(places, TRIES) if len(places) else ():
-        sculpture, node_class = make()
-        middle = np.unravel_index(int(place), allowed.shape)
-        start = tuple(int(m) - n // 2 for m, n in zip(middle, sculpture.share.shape, strict=True))
-        if sculpture.mask.any() and fits(sculpture.mask, (start[0], start[1], start[2]), allowed):
-            return Placed(sculpture, (start[0], start[1], start[2]), node_class)
-    return None
-
-
-def _undrawn(rng: np.random.Generator, settings: PhantomSettings, looks: Looks, spacing: Vector3) -> Made:
+def _undrawn(
+    rng: np.random.Generator, settings: PhantomSettings, looks: Looks, spacing: Vector3
+) -> Sculpture:
     node_class = NodeClass.POSITIVE if rng.random() < UNDRAWN_POSITIVE else NodeClass.NEGATIVE
     volume = float(np.exp(rng.normal(*LOG_VOLUME[NodeClass.NEGATIVE])))
     plan = NodePlan(node_class=node_class, volume=float(np.clip(volume, settings.smallest_node, 1500.0)))
-    return sculpt(rng, plan, looks[node_class], spacing), node_class
+    return sculpt(rng, plan, looks[node_class], spacing)
 
 
-def _ganglion(rng: np.random.Generator, spacing: Vector3) -> Made:
+def _ganglion(rng: np.random.Generator, spacing: Vector3) -> Sculpture:
     volume = float(np.clip(np.exp(rng.normal(*GANGLION_VOLUME)), 80.0, 1200.0))
     plan = NodePlan(node_class=NodeClass.NEGATIVE, volume=volume)
-    return sculpt(rng, plan, GANGLION, spacing), NodeClass.NEGATIVE
+    return sculpt(rng, plan, GANGLION, spacing)
 
 
 def _loop(rng: np.random.Generator, spacing: Vector3) -> Sculpture:

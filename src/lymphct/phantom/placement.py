@@ -1,5 +1,6 @@
 """Finding room: nodes in the fat of their station, look-alikes where no node can be."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from lymphct.phantom.tumor import TumorSite
 SHAPES_TRIED: Final = 4
 PLACES_TRIED: Final = 30
 STATIONS_TRIED: Final = 5
+BODIES_TRIED: Final = 60
 SHRINK: Final = 0.8
 LARGEST_DISTRACTOR: Final = 2500.0
 
@@ -147,6 +149,32 @@ class Placer:
                 if needed.any() and fits(needed, (start[0], start[1], start[2]), allowed):
                     return Placed(body, (start[0], start[1], start[2]), plan.node_class)
         return None
+
+
+def find_room(
+    rng: np.random.Generator,
+    draw: Callable[[], Sculpture],
+    allowed: BoolArray,
+    needed: Callable[[Sculpture], BoolArray] = lambda body: body.mask,
+) -> Placed | None:
+    """Draw body after body, each at another place, until one fits; None where none does.
+
+    Args:
+        rng: chooses the places.
+        draw: a body.
+        allowed: where its voxels may lie.
+        needed: those of its voxels that must; by default the half filled ones.
+
+    """
+    places = np.flatnonzero(allowed)
+    for place in rng.choice(places, BODIES_TRIED) if len(places) else ():
+        body = draw()
+        mask = needed(body)
+        middle = np.unravel_index(int(place), allowed.shape)
+        i, j, k = (int(m) - n // 2 for m, n in zip(middle, mask.shape, strict=True))
+        if mask.any() and fits(mask, (i, j, k), allowed):
+            return Placed(body, (i, j, k), NodeClass.NEGATIVE)
+    return None
 
 
 def fits(mask: BoolArray, start: Index3, allowed: BoolArray) -> bool:

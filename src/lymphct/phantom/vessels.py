@@ -5,14 +5,12 @@ from typing import Final
 import numpy as np
 
 from lymphct.core.arrays import BoolArray, Vector3
-from lymphct.core.terms import NodeClass
 from lymphct.phantom.canvas import Tissue
 from lymphct.phantom.nodes import Sculpture
-from lymphct.phantom.placement import Placed, fits
+from lymphct.phantom.placement import Placed, find_room
 from lymphct.phantom.surroundings import Surroundings
 
 STUB_TISSUES: Final = (Tissue(130.0, 165.0), Tissue(270.0, 145.0))
-TRIES: Final = 60
 
 
 def place_stubs(rng: np.random.Generator, count: int, surroundings: Surroundings) -> list[Placed]:
@@ -20,16 +18,11 @@ def place_stubs(rng: np.random.Generator, count: int, surroundings: Surroundings
     warm = surroundings.free & surroundings.inner & (surroundings.attention > 0)
     placed = []
     for _ in range(count):
-        places = np.flatnonzero(warm & surroundings.free)
-        for place in rng.choice(places, TRIES) if len(places) else ():
-            stub = _stub(rng, surroundings.spacing)
-            middle = np.unravel_index(int(place), warm.shape)
-            start = tuple(int(m) - n // 2 for m, n in zip(middle, stub.share.shape, strict=True))
-            if fits(_solid(stub), (start[0], start[1], start[2]), warm & surroundings.free):
-                body = Placed(stub, (start[0], start[1], start[2]), NodeClass.NEGATIVE)
-                surroundings.occupy(body.start, _solid(stub))
-                placed.append(body)
-                break
+        free = warm & surroundings.free
+        stub = find_room(rng, lambda: _stub(rng, surroundings.spacing), free, _solid)
+        if stub is not None:
+            surroundings.occupy(stub.start, _solid(stub.sculpture))
+            placed.append(stub)
     return placed
 
 

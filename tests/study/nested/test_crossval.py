@@ -127,6 +127,9 @@ def test_what_does_not_go_together_is_refused(
     run, (cohort, _) = tmp_path / "run", cohorts
     assert lymphct("crossval", cohort) == 2
     assert "a new study needs --out" in capsys.readouterr().err
+    assert lymphct("crossval", cohort, "--out", run, "--only", "others") == 2
+    assert "--only says which tasks --next may take" in capsys.readouterr().err
+    assert not run.exists()
     assert lymphct("crossval", cohort, "--out", run, "--methods", METHODS, "--next", "--plan", "sbatch") == 2
     assert "--next and --plan exclude each other" in capsys.readouterr().err
     assert lymphct("crossval", cohort, "--out", run, "--given", "nodes") == 2

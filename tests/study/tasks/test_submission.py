@@ -144,8 +144,11 @@ def test_without_slurm_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_without_submitit_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     run = lay_study(tmp_path / "run")
+    board = Board(run, open_toy(run))
+    board.fail("draw.0", "it failed yesterday")
     with pytest.raises(EnvironmentProblemError, match=r"submitit is not installed .*lymphct.slurm"):
-        submit(Board(run, open_toy(run)), WORDS, read_site("slurm"))
+        submit(board, WORDS, read_site("slurm:gpus=1"))
+    assert board.failure("draw.0")  # nobody will try it again
 
 
 IMPORTING = """\

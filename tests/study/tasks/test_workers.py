@@ -84,6 +84,15 @@ def test_a_job_array_of_identical_lines_makes_the_same_bytes(
     assert digests(run) == expected
 
 
+def test_who_takes_one_kind_of_task_leaves_when_none_of_it_is_left(tmp_path: Path) -> None:
+    board = Board(lay_study(tmp_path, chains=2), open_toy(tmp_path))
+    drawn = [take_next(board, ("cpu",), "others") for _ in range(2)]
+    assert drawn == ["draw.0", "draw.1"]
+    assert [take_next(board, ("cpu",), "networks") for _ in range(3)] == ["walk.0", "walk.1", None]
+    assert not board.is_done("total")
+    assert [take_next(board, ("cpu",), "others") for _ in range(2)] == ["total", None]
+
+
 @pytest.mark.parametrize("how", ["1", "2", "--next"])
 def test_kills_at_any_moment_change_no_byte(tmp_path: Path, expected: dict[str, str], how: str) -> None:
     run = lay_study(tmp_path, pause=0.02)
