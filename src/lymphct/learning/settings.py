@@ -249,6 +249,9 @@ class TrainingSettings(Settings):
     score_momentum: Fraction = 0.0
     """Share of the past in the moving average of the score by which the best weights are kept; 0 = the
     score itself. Not stated in the paper; nnU-Net has 0.9."""
+    judge_start: bool = False
+    """Let validation patients judge the weights before the first step too, so that the best ones are never
+    worse than the start. Not stated in the paper; off."""
     max_skipped: PositiveInt = 10
     """Steps in a row that may be left out because loss or gradient is not finite; then the training stops.
     Not stated in the paper; a single such step does no harm."""

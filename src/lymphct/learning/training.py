@@ -112,7 +112,8 @@ def train(  # noqa: PLR0913 - the last three are optional and name their role
         next_batch: the batch of an iteration, a pure function of its number, so that nothing need be stored.
         loss: runs the network on a batch; it moves the batch to the network's device.
         settings: optimiser, schedule, precision.
-        validate: score of the network, higher is better; the weights with the best moving average are kept.
+        validate: score of the network, higher is better; the weights with the best moving average are kept,
+            with `judge_start` those before the first step among them.
         state: a state of the same training to go on from.
         told: called after every iteration with their number since the training began.
 
@@ -126,6 +127,8 @@ def train(  # noqa: PLR0913 - the last three are optional and name their role
     run = _Run(network, settings)
     if state is not None:
         run.restore(state)
+    elif settings.judge_start and validate is not None:
+        run.keep_if_best(validate(network))
     good = state
     batches = pinned_batches(next_batch) if run.device.type == "cuda" else next_batch
     threads = thread_count(settings.prefetch, run.device)

@@ -29,6 +29,7 @@ from lymphct.nodes.crops import (
     identification_case,
     with_known_class,
 )
+from lymphct.nodes.feature_ensemble import FeatureLesson, fit_feature_ensemble
 from lymphct.nodes.features import (
     FEATURE_SETS,
     FeatureStatistics,
@@ -102,9 +103,9 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
 ) -> Iterator[EpochRecord]:
     """Train on drawn lymph nodes; the best epoch is the one with the highest validation AUC.
 
-    Nodes of unknown class are left out. Statistics of the node features and the logistic regression to start
-    from are fitted on `cases` and kept in the network. Without validation nodes of both classes the score is
-    minus their mean cross entropy; without any node there is none.
+    Nodes of unknown class are left out. Statistics of the node features, and the logistic regression or the
+    ensemble to start from, are fitted on `cases` and kept in the network. Without validation nodes of both
+    classes the score is minus their mean cross entropy; without any node there is none.
 
     Raises:
         InputError: a class has no training node, or what is no lymph node meets a network of two classes.
@@ -116,6 +117,8 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
     set_statistics(network, statistics)
     if network.baseline is not None:
         _start_from_baseline(network, cases, statistics)
+    if network.ensemble is not None:
+        network.start_from_ensemble(fit_ensemble(cases, statistics, settings, seed=seed).value)
     judged = [case for case in map(with_known_class, validation) if case.labels]
 
     def score(candidate: nn.Module) -> float:
@@ -150,6 +153,31 @@ def _start_from_baseline(
     balance = float(np.log((~positive).sum() / positive.sum()))
     on_device = torch.from_numpy(weights).float().to(next(network.parameters()).device)
     network.start_from_baseline(on_device, baseline.intercept + shift + balance)
+
+
+def fit_ensemble(
+    cases: Sequence[IdentificationCase],
+    statistics: FeatureStatistics,
+    settings: IdentificationSettings,
+    *,
+    seed: int,
+) -> Fitted[Mapping[str, Tensor]]:
+    """Fit the ensemble on the node features of `cases`, whatever their order (decision 0063).
+
+    Raises:
+        InputError: a class has no node.
+
+    """
+    ordered = sorted(cases, key=lambda case: case.patient)
+    lesson = FeatureLesson(
+        standard=statistics.standardize(np.concatenate([case.features for case in ordered])),
+        classes=np.concatenate([np.asarray(case.classes, dtype=np.int64) for case in ordered]),
+        patients=[case.patient for case in ordered for _ in case.labels],
+        count=settings.head.classes,
+        arterial=ordered[0].feature_set.arterial,
+        phase_dropout=settings.sampling.phase_dropout,
+    )
+    return fit_feature_ensemble(lesson, settings.head.ensemble, seed=seed)
 
 
 def fit_statistics(cases: Sequence[IdentificationCase]) -> Fitted[FeatureStatistics]:

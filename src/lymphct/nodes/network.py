@@ -1,7 +1,7 @@
 """The networks of both stages: U-Net with attention heads, and the same backbone with a classifier."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import torch
@@ -11,6 +11,7 @@ from lymphct.core.arrays import Index3
 from lymphct.core.errors import InputError
 from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import LEAK, ConvNorm, UNet
+from lymphct.nodes.feature_ensemble import FeatureEnsemble
 from lymphct.nodes.features import FEATURE_SETS
 from lymphct.nodes.settings import HeadSettings, IdentificationHeadSettings
 
@@ -169,6 +170,8 @@ class IdentificationNetwork(nn.Module):
             nn.Linear(learned + given, head.hidden), nn.LeakyReLU(LEAK), nn.Linear(head.hidden, head.classes)
         )
         self.baseline = nn.Linear(given, head.classes) if given and head.logistic_start else None
+        has_ensemble = given and head.ensemble.members
+        self.ensemble = FeatureEnsemble(given, head.classes, head.ensemble) if has_ensemble else None
         self.register_buffer("feature_mean", torch.zeros(measured))
         self.register_buffer("feature_sd", torch.ones(measured))
 
@@ -197,7 +200,9 @@ class IdentificationNetwork(nn.Module):
         if self.settings.node_features:
             pooled.append(standard.to(pooled[0].dtype))
         logits: Tensor = self.classifier(torch.cat(pooled, dim=1))
-        return logits if self.baseline is None else logits + self.baseline(standard)
+        for start in (self.baseline, self.ensemble):
+            logits = logits if start is None else logits + start(standard)
+        return logits
 
     @torch.no_grad()
     def start_from_baseline(self, weights: Tensor, intercept: float) -> None:
@@ -215,6 +220,15 @@ class IdentificationNetwork(nn.Module):
             parameter.zero_()
         self.baseline.weight[:2] = halves[:, None] * weights
         self.baseline.bias[:2] = halves * intercept
+
+    @torch.no_grad()
+    def start_from_ensemble(self, buffers: Mapping[str, Tensor]) -> None:
+        """Let the logits be those of an ensemble on the node features (its buffers), until trained on."""
+        if self.ensemble is None:
+            return
+        for parameter in self.classifier[-1].parameters():
+            parameter.zero_()
+        self.ensemble.load_state_dict(dict(buffers))
 
 
 def mask_average(x: Tensor, mask: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from lymphct.core.settings import Edge, Settings
 from lymphct.learning.settings import (
@@ -64,6 +64,26 @@ class NodeSegmentationSettings(SegmentationTrainingSettings):
     a stage 2 of three classes; None: the one of the highest F. Not stated in the paper (decision 0050)."""
 
 
+class FeatureEnsembleSettings(Settings):
+    """Small networks on the node features alone, beside the network of stage 2 (decision 0063).
+
+    Not from the paper; ours.
+    """
+
+    members: NonNegativeInt = 0
+    """How many, each taught by patients drawn with replacement; 0 = none. Not stated in the paper; off."""
+    hidden: PositiveInt = 32
+    """Width of both hidden layers. Not stated in the paper."""
+    iterations: PositiveInt = 200
+    """Steps, each on all training nodes. Not stated in the paper."""
+    learning_rate: PositiveFloat = 1e-2
+    """Of AdamW at the first step, falling to 0. Not stated in the paper."""
+    weight_decay: NonNegativeFloat = 0.1
+    """Of AdamW. Not stated in the paper."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the first hidden layer that is left out in a step. Not stated in the paper."""
+
+
 class IdentificationHeadSettings(Settings):
     """The classifier of stage 2 (Sec. III-A.2)."""
 
@@ -89,6 +109,17 @@ class IdentificationHeadSettings(Settings):
     """Add the logit of logistic regression on the node features: fitted on the training nodes, then trained
     on with the network, whose own logits start at 0. Needs `node_features`. Not stated in the paper
     (decision 0020)."""
+    ensemble: FeatureEnsembleSettings = FeatureEnsembleSettings()
+    """Add the mean logits of small networks on the node features: fitted on the training nodes, then left as
+    they are; the network's own logits start at 0. Needs `node_features`. Not stated in the paper (decision
+    0063)."""
+
+    @model_validator(mode="after")
+    def _starts_in_one_way(self) -> Self:
+        if self.ensemble.members and (self.logistic_start or not self.node_features):
+            msg = "an ensemble needs node_features, and takes the place of logistic_start"
+            raise ValueError(msg)
+        return self
 
 
 class NodeSamplingSettings(Settings):

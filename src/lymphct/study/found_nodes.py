@@ -1,8 +1,9 @@
 """Stage 1 searches whom stage 2 learns from, by networks that did not learn from them (decision 0054).
 
 The training patients are cut into parts; for each a network of stage 1 learns from all the others, then
-searches it. Validation patients are searched by the stage 1 of the cascade itself, which did not learn from
-them. Each patient's nodes lie in a folder and are found once; a killed training goes on.
+searches it. Whom the stage 1 of the cascade did not learn from it searches itself: validation patients, and
+where it comes from another bundle all who were not in that one's cohort. Each patient's nodes lie in a folder
+and are found once; a killed training goes on.
 """
 
 import hashlib
@@ -200,7 +201,7 @@ def search_out_of_fold(folder: Path, seen: Seen, roles: Roles) -> dict[str, Foun
     Args:
         folder: keeps networks and nodes.
         seen: patients, and what stage 1 is made of; `start.parts` has the cascade's own stage 1, which
-            searches the validation patients.
+            searches whom it does not know.
         roles: of stage 2.
 
     Raises:
@@ -208,12 +209,14 @@ def search_out_of_fold(folder: Path, seen: Seen, roles: Roles) -> dict[str, Foun
 
     """
     drawn = [name for name in roles.train if seen.patients[name].view("nodes") is not None]
+    own = seen.start.parts[STAGE]
+    known = [name for name in drawn if name in own.train or name in own.validation]
     count = seen.start.config.identification.found.folds
-    if len(drawn) < count:
-        msg = f"{len(drawn)} training patients have drawn lymph nodes; they are searched in {count} parts"
+    if known and len(known) < count:
+        msg = f"{len(known)} training patients have drawn lymph nodes; they are searched in {count} parts"
         raise InputError(msg, code="E_NO_LABELS", cure=f"{FILL}, or lower identification.found.folds")
     result: dict[str, FoundNodes] = {}
-    for number, part in enumerate(parts_of(drawn, count, seen.start.seed), start=1):
+    for number, part in enumerate(parts_of(known, count, seen.start.seed) if known else (), start=1):
         others = tuple(name for name in roles.train if name not in part)
         search = Search(
             folder=folder / f"part-{number}",
@@ -222,10 +225,11 @@ def search_out_of_fold(folder: Path, seen: Seen, roles: Roles) -> dict[str, Foun
             training=folder / f"part-{number}-stages" / STAGE,
         )
         result |= _all_found(search, part)
-    own = seen.start.parts[STAGE]
     judges = [name for name in roles.validation if seen.patients[name].view("nodes") is not None]
-    last = Search(folder=folder / "validation", seen=seen, roles=roles, training=folder, own=own)
-    result |= _all_found(last, judges)
+    new = [name for name in drawn if name not in known]
+    for names, where in ((new, "new"), (judges, "validation")):
+        last = Search(folder=folder / where, seen=seen, roles=roles, training=folder, own=own)
+        result |= _all_found(last, names)
     counts = Counter(number for name in drawn if name in result for number in result[name].classes)
     logger.info(
         "stage 1 finds %d positive and %d negative lymph nodes in %d training patients, and %d that are none",
