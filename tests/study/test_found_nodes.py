@@ -110,6 +110,24 @@ def test_a_search_that_is_done_trains_nothing(run: Run, seen: Seen, monkeypatch:
         assert set(np.unique(each.instances.read((slice(None),) * 3))) == {0, *each.labels}
 
 
+def test_a_stage_1_of_other_patients_searches_everybody_itself(
+    run: Run, seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        pytest.fail("stage 1 was trained though the one that is there knows nobody")
+
+    monkeypatch.setattr(found_nodes, "fit_stage", fail)
+    others = FittedOn.of(["somebody else"])
+    own = replace(seen.start.parts[StageName.NODES], train=others, validation=others)
+    start = replace(seen.start, parts={StageName.NODES: own})
+    roles = run.plan.roles(StageName.IDENTIFICATION)
+    found = search_out_of_fold(tmp_path, replace(seen, start=start), roles)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "validation"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(roles.train)
+    assert all(each.fitted_on == others for each in found.values())
+    assert any(name in roles.train for name in found)
+
+
 def test_a_network_does_not_search_whom_it_learned_from(run: Run, seen: Seen, tmp_path: Path) -> None:
     roles = run.plan.roles(StageName.NODES)
     search = Search(folder=tmp_path / "part", seen=seen, roles=roles, training=tmp_path / "stages")
