@@ -20,7 +20,7 @@ from lymphct.evaluation.classification import auc
 from lymphct.evaluation.folds import stratified_folds
 from lymphct.io.settings import load_config
 from lymphct.learning.training import best_weights
-from lymphct.metastasis.heads import status_cases
+from lymphct.metastasis.fusing import status_cases
 from lymphct.metastasis.prediction import build_status_network, fit_status, predict_status
 from lymphct.metastasis.sampling import StatusCase
 from lymphct.metastasis.settings import MetastasisSettings

@@ -307,6 +307,8 @@ def test_patients_without_a_score_are_left_out_and_counted() -> None:
     truth = rows["lymph nodes alone, true nodes"]["AUC"]
     assert isinstance(truth, Interval)
     assert truth.estimate == 0.5  # all have the same probabilities
+    learned, _ = status_tables(records, thresholds, 0.5, "node_set")
+    assert "lymph nodes alone, true nodes" not in {row[0] for row in learned[0].rows}  # it is not known
 
 
 def test_calibrated_probabilities_are_judged_where_the_bundle_tells_them() -> None:

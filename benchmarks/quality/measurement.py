@@ -20,7 +20,7 @@ from lymphct.evaluation.segmentation import VoxelCounts, label_counts, voxel_cou
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.channels import network_channels
 from lymphct.learning.inference_settings import Precision
-from lymphct.metastasis.heads import fused_number
+from lymphct.metastasis.fusing import fused_number
 from lymphct.metastasis.prediction import predict_status
 from lymphct.nodes.crops import identification_case
 from lymphct.nodes.features import FEATURE_SETS, node_features
@@ -195,7 +195,7 @@ def _status(found: Findings, models: Models, *, with_score: bool) -> dict[str, J
     if models.metastasis is None or not with_score:
         return record
     network, settings = models.metastasis.network, models.metastasis.settings
-    record["nodes_alone"] = fused_number(evidence_of(found, models, settings.patches), settings)
+    record["nodes_alone"] = fused_number(evidence_of(found, models, settings.patches), settings, network)
     score = predict_score(found, models)
     record["probability"] = score.probability
     worth = calibration_of(models.info.calibration or {})

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 from benchmarks.quality.subjects import Record
@@ -11,13 +11,15 @@ from benchmarks.quality.tables import Aim, Cell, Table, over_patients
 from lymphct.evaluation.calibration import calibration
 from lymphct.evaluation.classification import auc, balanced_accuracy, sensitivity, specificity
 from lymphct.evaluation.statistics import Interval
-from lymphct.metastasis.settings import Fused
+from lymphct.metastasis.settings import Fused, Learned
 
 NUMBERS: Final[Mapping[Fused, str]] = {
     "volume": "the volume of the largest that is called positive",
     "max_probability": "the highest probability of one to be positive",
     "noisy_or": "the probability that any is positive",
     "expected_count": "the expected number of positive ones",
+    "node_set": "the probability of N+ by a network of the set of nodes",
+    "node_graph": "the probability of N+ by a network of the graph of nodes and tumor",
 }
 """What stands for V in Eq. 7, in words."""
 
@@ -111,9 +113,9 @@ def _worth_table(examined: Sequence[Record]) -> tuple[list[Table], list[Aim]]:
 
 
 def _true_number(record: Record, node_threshold: float, fused: Fused) -> float | None:
-    """Return what the status network would be given if stage 1 were perfect."""
+    """Return what the status network would be given if stage 1 were perfect; None where that is learned."""
     stage2 = record.get("stage2")
-    if not stage2:
+    if not stage2 or fused in get_args(Learned):
         return None
     p = np.asarray(stage2["probability"], dtype=np.float64)
     numbers: Mapping[Fused, Callable[[], np.float64]] = {

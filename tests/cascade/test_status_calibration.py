@@ -22,7 +22,7 @@ from lymphct.cascade.prepared import PreparedPatient
 from lymphct.cascade.score import PatientScore, with_worth
 from lymphct.cascade.settings import Config
 from lymphct.cascade.stages import STAGES
-from lymphct.cascade.status_calibration import PATIENTS, calibrate_status
+from lymphct.cascade.status_calibration import PATIENTS, Numbered, calibrate_status
 from lymphct.cascade.thresholds import Lesson
 from lymphct.core.errors import ModelError
 from lymphct.core.evidence import Evidence
@@ -76,12 +76,30 @@ def never(_settings: MetastasisSettings) -> nn.Module:
     pytest.fail("a network was begun")
 
 
+def shown_by(work: Lesson) -> Numbered:
+    """Show patients as the lesson has them: nothing in their numbers is learned."""
+    known = {item.patient: item for item in (*work.cases, *work.validation)}
+
+    def numbered(
+        _network: nn.Module, train: Sequence[str], others: Sequence[str], _settings: MetastasisSettings
+    ) -> tuple[list[StatusCase], list[StatusCase]]:
+        return [known[name] for name in train], [known[name] for name in others]
+
+    return numbered
+
+
+def nothing_shown(*_: Any) -> Any:
+    pytest.fail("somebody was shown to another network")
+
+
 def test_by_default_nothing_is_calibrated_and_nobody_is_looked_at(
     tiny: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status_calibration, "predict_status", lambda *_: pytest.fail("looked at"))
     assert Config().metastasis.calibration.patients == "none"
-    assert calibrate_status(nn.Identity(), lesson(tiny.metastasis, 4, 40), never, seed=0) is None
+    assert (
+        calibrate_status(nn.Identity(), lesson(tiny.metastasis, 4, 40), never, nothing_shown, seed=0) is None
+    )
 
 
 def test_validation_patients_alone_tell_what_the_score_is_worth(
@@ -89,7 +107,7 @@ def test_validation_patients_alone_tell_what_the_score_is_worth(
 ) -> None:
     monkeypatch.setattr(status_calibration, "predict_status", by_volume)
     settings = settings_of(tiny, "validation", error=0.2, sensitivity=0.7, confidence=0.8)
-    fitted = calibrate_status(nn.Identity(), lesson(settings, 10, 40), never, seed=0)
+    fitted = calibrate_status(nn.Identity(), lesson(settings, 10, 40), never, nothing_shown, seed=0)
     assert fitted is not None
     assert fitted.patients == {f"v{n:02d}" for n in range(40)}
     record: Any = fitted.value
@@ -134,14 +152,14 @@ def test_out_of_fold_everybody_is_judged_by_a_network_that_never_saw_him(
     def begin(asked: MetastasisSettings) -> nn.Module:
         return build_status_network(asked, seed=1)
 
-    fitted = calibrate_status(nn.Identity(), work, begin, seed=1)
+    fitted = calibrate_status(nn.Identity(), work, begin, shown_by(work), seed=1)
     assert fitted is not None
     assert len(taught) == 3
     assert sorted(judged) == sorted(item.patient for item in everybody)
     assert fitted.patients == set(judged)
     assert fitted.value[PATIENTS] == "out_of_fold"
     assert fitted.value["method"] is not None
-    again = calibrate_status(nn.Identity(), work, begin, seed=1)
+    again = calibrate_status(nn.Identity(), work, begin, shown_by(work), seed=1)
     assert again is not None
     assert again.value == fitted.value
 
@@ -153,7 +171,7 @@ def test_where_nobody_can_be_left_out_validation_patients_stand_in(
     # Too few patients of a class, or a network that was begun from one that may know everybody.
     monkeypatch.setattr(status_calibration, "predict_status", by_volume)
     work = lesson(settings_of(tiny, "out_of_fold"), train, 6)
-    fitted = calibrate_status(nn.Identity(), work, never if begun == "anew" else None, seed=0)
+    fitted = calibrate_status(nn.Identity(), work, never if begun == "anew" else None, nothing_shown, seed=0)
     assert fitted is not None
     assert fitted.value[PATIENTS] == "validation"
     assert fitted.patients == {f"v{n:02d}" for n in range(6)}
@@ -165,7 +183,10 @@ def test_without_validation_patients_nothing_is_calibrated_and_that_is_said(
     tiny: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (
-        calibrate_status(nn.Identity(), lesson(settings_of(tiny, "validation"), 4, 0), never, seed=0) is None
+        calibrate_status(
+            nn.Identity(), lesson(settings_of(tiny, "validation"), 4, 0), never, nothing_shown, seed=0
+        )
+        is None
     )
     assert "not calibrated: no validation patients" in caplog.text
 

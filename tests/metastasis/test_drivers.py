@@ -13,7 +13,8 @@ from lymphct.core.patient import UNKNOWN, Node
 from lymphct.core.score import NodeChange
 from lymphct.core.terms import NodeClass
 from lymphct.metastasis.drivers import score_drivers
-from lymphct.metastasis.heads import fused_number, status_score
+from lymphct.metastasis.fusing import fused_number
+from lymphct.metastasis.heads import status_score
 from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.prediction import build_status_network, predict_status
 from lymphct.metastasis.settings import Fused, MetastasisSettings, StatusNetworkSettings

@@ -11,6 +11,7 @@ from lymphct.core.evidence import Evidence
 from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Clinical, Node
 from lymphct.core.terms import NodeClass
+from lymphct.metastasis.fusing import status_cases
 from lymphct.metastasis.heads import (
     HEADS,
     Judge,
@@ -18,7 +19,6 @@ from lymphct.metastasis.heads import (
     StatusHead,
     fit_judge,
     head_named,
-    status_cases,
 )
 from lymphct.metastasis.node_scores import largest_volume
 from lymphct.metastasis.settings import (
@@ -125,7 +125,7 @@ def test_the_status_network_learns_from_training_and_decides_on_validation_patie
 
 def test_the_network_learns_from_patients_with_status_and_tumor(caplog: pytest.LogCaptureFixture) -> None:
     group = [evidence(0, 4.0, 1), evidence(1, 4.0, None), evidence(2, 4.0, 0, has_tumor=False)]
-    with caplog.at_level("INFO", logger="lymphct.metastasis.heads"):
+    with caplog.at_level("INFO", logger="lymphct.metastasis.fusing"):
         (case,) = status_cases(group, QUICK)
     assert (case.patient, case.volume, case.n_status) == ("case0", 4.0, 1)
     assert [record.getMessage() for record in caplog.records] == [

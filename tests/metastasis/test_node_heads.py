@@ -12,7 +12,8 @@ from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import Clinical, Node
 from lymphct.core.terms import NodeClass, Structure
 from lymphct.evaluation.classification import auc
-from lymphct.metastasis.heads import HEADS, Judge, fused_number, head_named, status_cases
+from lymphct.metastasis.fusing import fused_number, status_cases
+from lymphct.metastasis.heads import HEADS, Judge, head_named
 from lymphct.metastasis.node_networks import NodeGraph, NodeSet, built, together
 from lymphct.metastasis.node_vectors import NUMBERS, WIDTH, RowStatistics, node_rows
 from lymphct.metastasis.settings import MetastasisSettings, NodeNetworkSettings

@@ -137,6 +137,15 @@ def test_bars_point_to_what_raised_and_what_lowered_the_score(
     assert page.count('class="lowered"') == 1
 
 
+def test_a_number_of_the_nodes_that_is_learned_is_told_as_the_probability_it_is(
+    prediction: Prediction, ct: Multiphase, context: ReportContext
+) -> None:
+    words = "What the score reads of the nodes is a probability of N+"
+    assert words not in patient_page(told(prediction), ct, context)
+    page = patient_page(told(prediction, replace(DRIVERS, by_nodes=0.6249)), ct, context)
+    assert f"{words} that a network of all of them gives: 0.625." in page
+
+
 def test_a_patient_without_nodes_has_the_bar_of_the_tumor_alone(
     prediction: Prediction, ct: Multiphase, context: ReportContext
 ) -> None:

@@ -144,6 +144,9 @@ def test_the_result_says_what_the_score_is_worth_and_what_drove_it(
     assert parts["node_part"] == pytest.approx(0.15)
     assert parts["tumor_share"] == pytest.approx(0.25)
     assert (parts["without_nodes"], parts["without_tumor"], parts["without_both"]) == (0.484, 0.584, 0.484)
+    assert "by_nodes" not in parts
+    learned: Any = result_record(replace(told, drivers=replace(drivers, by_nodes=0.62)), context)["drivers"]
+    assert learned == {**parts, "by_nodes": 0.62}
 
 
 def test_too_few_patients_leave_nothing_but_the_reason(

@@ -67,6 +67,18 @@ def test_a_class_that_nobody_shows_is_refused(
     )
 
 
+def test_one_patient_of_a_class_is_refused_where_a_network_of_nodes_is_taught_without_him(
+    records: dict[str, PatientRecord], roles: Roles, config: Config
+) -> None:
+    first = roles.train[0]
+    records = {name: replace(record, n_status=int(name == first)) for name, record in records.items()}
+    assert list(lesson_refusals(lesson(StageName.METASTASIS, roles, records, config))) == []
+    fused = config.metastasis.model_copy(update={"fused": "node_set"})
+    learned = config.model_copy(update={"metastasis": fused})
+    (error,) = lesson_refusals(lesson(StageName.METASTASIS, roles, records, learned))
+    assert "stage metastasis has one N+ patient alone among 9 training patients" in str(error)
+
+
 def test_nodes_of_one_class_are_refused_and_class_maps_are_not_judged(
     records: dict[str, PatientRecord], roles: Roles, config: Config, tmp_path: Path
 ) -> None:

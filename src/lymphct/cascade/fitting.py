@@ -65,13 +65,12 @@ def fit_stage(  # noqa: PLR0913, PLR0917 - the six things a training is made of
         stage.begin(network, start)
         if start.weights is not None:
             load_start(network, start.weights, stage.name)
-    cases = stage.cases(material, roles.train, start)
+    cases, validation = stage.shown(network, material, roles, start)
     if not cases:
         msg = f"no training patient has {stage.learns_from}, which stage {stage.name} learns from"
         # Evidence is of patients whose status is known: what they lack is a tumor that was found.
         cure = "train the tumor network longer, or lower tumor.threshold" if start.evidence else _FILL
         raise InputError(msg, code="E_NO_LABELS", cure=cure)
-    validation = stage.cases(material, roles.validation, start)
     training = settings.training  # type: ignore[attr-defined] # every stage has one
     course = partial(stage.fit, network, cases, validation, settings, seed=start.seed)
     state = followed(course, training, keep, f"stage {stage.name}")

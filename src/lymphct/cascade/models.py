@@ -182,17 +182,18 @@ def _part(stage: Stage, info: BundleInfo, weights: Weights, device: torch.device
         network = stage.build(settings)
         network.load_state_dict(dict(weights))
     except (ValidationError, RuntimeError) as error:
-        msg = f"the part {stage.name} does not fit its description: {_first_line(error)}"
+        msg = f"the part {stage.name} does not fit its description: {_first_words(error)}"
         raise ModelError(msg, cure="use a bundle made by this version") from error
     network.to(device).eval()
     return Trained(network, settings)
 
 
-def _first_line(error: ValidationError | RuntimeError) -> str:
+def _first_words(error: ValidationError | RuntimeError) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:100]
-    return str(error).splitlines()[0][:100]
+    # torch says in the first line that tensors differ, in the second which.
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])[:200]
 
 
 def assembled(parts: Parts, learned: Learned, config: Config, device: torch.device) -> Models:
@@ -227,7 +228,7 @@ def new_description(
     try:
         return _new_description(name, learned, config, salt=salt, is_phantom=is_phantom)
     except ValidationError as error:
-        msg = f"what was learned makes no bundle: {_first_line(error)}"
+        msg = f"what was learned makes no bundle: {_first_words(error)}"
         cure = "check that the images are CT in HU and their structures drawn on them"
         raise InputError(msg, code="E_LEARNED", cure=cure) from error
 

@@ -28,14 +28,15 @@ from lymphct.cascade.thresholds import (
     choose_status,
     score_segmentation,
 )
-from lymphct.core.leakage import Fitted
+from lymphct.core.leakage import Fitted, Roles
 from lymphct.core.settings import Settings
 from lymphct.core.terms import StageName
 from lymphct.learning.segmentation import fit_segmentation
 from lymphct.learning.training import EpochRecord, Told, TrainingState
-from lymphct.metastasis.heads import status_cases
+from lymphct.metastasis.fusing import fit_numbers, status_cases
 from lymphct.metastasis.prediction import build_status_network, fit_status
 from lymphct.metastasis.pretrained import initialize
+from lymphct.metastasis.sampling import StatusCase
 from lymphct.metastasis.settings import MetastasisSettings
 from lymphct.nodes.crops import NEGATIVE, NOT_A_NODE, POSITIVE, UNKNOWN
 from lymphct.nodes.identification import (
@@ -64,6 +65,10 @@ class Fit(Protocol):
         """Train the network in place."""
 
 
+Shown = tuple[Sequence[Any], Sequence[Any]]
+"""Cases of those who teach, and of those who choose."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One row of the table.
@@ -77,7 +82,9 @@ class Stage:
         thresholds: names of the decision thresholds it chooses.
         build: network of these settings, with weights drawn from a seed.
         begin: loads into a new network what the stage starts from.
-        cases: what it is shown of patients.
+        cases: what it is shown of patients, where each is shown alone.
+        lessons: what it is shown of those who teach and of those who choose, where some of it is learned from
+            those who teach; may teach a part of the network, which it is given. None shows `cases` of each.
         fit: how it learns.
         choose: operating point, on validation patients.
         facts: further facts of a training that the bundle records.
@@ -94,6 +101,7 @@ class Stage:
     build: Callable[..., nn.Module]
     begin: Callable[[Any, Start], None] = lambda _network, _start: None
     cases: Callable[[Material, Sequence[str], Start], Sequence[Any]]
+    lessons: Callable[[Any, Material, Roles, Start], Shown] | None = None
     fit: Fit
     choose: Callable[[Any, Lesson], Choice] = lambda _network, lesson: Choice(settings=lesson.settings)
     facts: Callable[[Start], Mapping[str, Any]] = lambda _start: {}
@@ -105,6 +113,12 @@ class Stage:
         """Return the stage's group of settings."""
         group: Settings = getattr(config, self.name)
         return group
+
+    def shown(self, network: nn.Module, material: Material, roles: Roles, start: Start) -> Shown:
+        """Return what a network is shown of those who teach and of those who choose."""
+        if self.lessons is not None:
+            return self.lessons(network, material, roles, start)
+        return self.cases(material, roles.train, start), self.cases(material, roles.validation, start)
 
 
 def _segmentation(stage: StageName) -> Callable[[Material, Sequence[str], Start], Sequence[Any]]:
@@ -127,6 +141,21 @@ def _status_cases(material: Material, ids: Sequence[str], start: Start) -> Seque
     return status_cases(start.evidence_of(ids), material.config.metastasis)
 
 
+def _status_lessons(network: Any, material: Material, roles: Roles, start: Start) -> Shown:  # noqa: ANN401 - as the table has it
+    return _numbered(network, roles.train, roles.validation, material.config.metastasis, start)
+
+
+def _numbered(
+    network: nn.Module,
+    train: Sequence[str],
+    others: Sequence[str],
+    settings: MetastasisSettings,
+    start: Start,
+) -> tuple[list[StatusCase], list[StatusCase]]:
+    shown, beside = start.evidence_of(train), start.evidence_of(others)
+    return fit_numbers(network, shown, beside, settings, seed=start.seed)
+
+
 def _from_stage1(network: Any, start: Start) -> None:  # noqa: ANN401 - as the table has it
     start_from_stage1(network, start.parts[StageName.NODES].weights)
 
@@ -145,7 +174,7 @@ def _calibrate_status(
 ) -> Fitted[Mapping[str, JsonValue]] | None:
     # A network that was begun elsewhere may know everybody already, so that nobody can be left out.
     begin = None if start.weights is not None else partial(_begun_status, start=start)
-    return calibrate_status(network, lesson, begin, seed=start.seed)
+    return calibrate_status(network, lesson, begin, partial(_numbered, start=start), seed=start.seed)
 
 
 def _begun_status(settings: MetastasisSettings, start: Start) -> nn.Module:
@@ -224,6 +253,7 @@ STAGES: Final[Mapping[StageName, Stage]] = {
             build=build_status_network,
             begin=_from_images,
             cases=_status_cases,
+            lessons=_status_lessons,
             fit=fit_status,
             choose=choose_status,
             facts=_start_weights,

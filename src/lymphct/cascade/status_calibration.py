@@ -25,13 +25,19 @@ logger = logging.getLogger(__name__)
 
 Begin = Callable[[MetastasisSettings], nn.Module]
 """Makes a network that was not trained yet, as the one that is judged was begun."""
+Numbered = Callable[
+    [nn.Module, Sequence[str], Sequence[str], MetastasisSettings],
+    tuple[Sequence[StatusCase], Sequence[StatusCase]],
+]
+"""Returns what such a network is shown of those who teach it and of others, by id; what is learned of the
+number of the nodes is learned from those who teach."""
 
 PATIENTS: Final = "calibrated_on"
 """Key of the record that says whose scores were taken."""
 
 
 def calibrate_status(
-    network: nn.Module, lesson: Lesson, begin: Begin | None, *, seed: int
+    network: nn.Module, lesson: Lesson, begin: Begin | None, numbered: Numbered, *, seed: int
 ) -> Fitted[Mapping[str, JsonValue]] | None:
     """Learn what the scores of a status network are worth, from patients it did not learn from.
 
@@ -44,6 +50,7 @@ def calibrate_status(
         network: trained.
         lesson: of its training.
         begin: begins another network; None where nobody can be left out, and validation patients stand in.
+        numbered: shows it patients.
         seed: of folds and trainings.
 
     Returns:
@@ -63,7 +70,7 @@ def calibrate_status(
     whose: Literal["validation", "out_of_fold"] = "validation"
     if asked.patients == "out_of_fold" and begin is not None and _are_enough(everybody, asked.folds):
         whose, judged = "out_of_fold", sorted(everybody, key=lambda case: case.patient)
-        scores = _out_of_fold(judged, settings, begin, seed)
+        scores = _out_of_fold(judged, settings, begin, numbered, seed)
     else:
         scores = [predict_status(network, case.patches, case.volume) for case in judged]
     if not judged:
@@ -93,19 +100,20 @@ def _are_enough(cases: Sequence[StatusCase], folds: int) -> bool:
 
 
 def _out_of_fold(
-    cases: Sequence[StatusCase], settings: MetastasisSettings, begin: Begin, seed: int
+    cases: Sequence[StatusCase], settings: MetastasisSettings, begin: Begin, numbered: Numbered, seed: int
 ) -> list[float]:
-    """Return the score of each patient by a network that never saw him."""
-    by_name = {case.patient: case for case in cases}
-    strata = {name: str(case.n_status) for name, case in by_name.items()}
+    """Return the score of each patient by a network that never saw him, nor did what gives his number."""
+    strata = {case.patient: str(case.n_status) for case in cases}
     found: dict[str, float] = {}
     for number, fold in enumerate(stratified_folds(strata, settings.calibration.folds, seed)):
         network = expected(begin(settings), StatusNetwork)
-        train, validation = ([by_name[name] for name in group] for group in (fold.train, fold.validation))
+        train, others = numbered(network, fold.train, (*fold.validation, *fold.test), settings)
+        validation, test = (
+            [case for case in others if case.patient in names] for names in (fold.validation, fold.test)
+        )
         course = partial(fit_status, network, train, validation, settings, seed=seed)
         state = followed(course, settings.training, FORGET, f"the status network of fold {number}")
         network.load_state_dict(best_weights(state))
-        for name in fold.test:
-            found[name] = predict_status(network, by_name[name].patches, by_name[name].volume)
+        found |= {case.patient: predict_status(network, case.patches, case.volume) for case in test}
         logger.info("metastasis: fold %d of %d judged", number + 1, settings.calibration.folds)
     return [found[case.patient] for case in cases]

@@ -70,6 +70,8 @@ class ScoreDrivers:
         without_tumor: the same with empty tumor patches.
         without_both: the same with neither.
         nodes: what each counted node did, the largest change first, equal ones by number.
+        by_nodes: probability of N+, 0 to 1, that a network of all nodes gives and that stands for them in the
+            score (decision 0060); None where a volume or another number of them does.
 
     """
 
@@ -78,6 +80,7 @@ class ScoreDrivers:
     without_tumor: float
     without_both: float
     nodes: tuple[NodeChange, ...]
+    by_nodes: float | None = None
 
     @property
     def tumor_part(self) -> float:

@@ -5,7 +5,7 @@ The patches are looked at once; only the number that stands for the nodes is ano
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from lymphct.core.evidence import Evidence
 from lymphct.core.patient import Node
 from lymphct.core.score import NodeChange, ScoreDrivers
 from lymphct.metastasis.aggregation import mean_over_patches
-from lymphct.metastasis.heads import fused_number
+from lymphct.metastasis.fusing import Number, fused_number
 from lymphct.metastasis.network import StatusNetwork
 from lymphct.metastasis.settings import MetastasisSettings
 
@@ -25,7 +25,8 @@ def score_drivers(
 ) -> ScoreDrivers | None:
     """Return how the score of a status network changes without each node, all nodes, the tumor, both.
 
-    Without the tumor means patches of zeros: both phases at the mean of normalised CT, an empty mask.
+    Without the tumor means patches of zeros: both phases at the mean of normalised CT, an empty mask. A
+    number of the nodes that is learned stays what it is, though a graph of the nodes knows the tumor, too.
 
     Args:
         network: trained.
@@ -41,16 +42,17 @@ def score_drivers(
     """
     if evidence.patches is None:
         return None
+    number = partial(fused_number, settings=settings, network=network)
     device, was_training = next(network.parameters()).device, network.training
     network.eval()
     with torch.no_grad():
         images = torch.from_numpy(np.array(evidence.patches, dtype=np.float32)).to(device)
         seen = _asked(network, network.patch_features(images))
         blank = _asked(network, network.patch_features(torch.zeros_like(images)))
-        volume, nothing = fused_number(evidence, settings), _number_of((), evidence, settings)
+        volume, nothing = number(evidence), _number_of((), evidence, number)
         score = seen(volume)
         changes = [
-            NodeChange(node=node.label, change=score - seen(_number_of(others, evidence, settings)))
+            NodeChange(node=node.label, change=score - seen(_number_of(others, evidence, number)))
             for node, others in _each_left_out(evidence.nodes)
         ]
         found = ScoreDrivers(
@@ -59,6 +61,7 @@ def score_drivers(
             without_tumor=blank(volume),
             without_both=blank(nothing),
             nodes=tuple(sorted(changes, key=lambda item: (-abs(item.change), item.node))),
+            by_nodes=None if settings.learned_number is None else volume,
         )
     network.train(was_training)
     return found
@@ -81,7 +84,7 @@ def _each_left_out(nodes: Sequence[Node]) -> Iterator[tuple[Node, tuple[Node, ..
         yield node, (*nodes[:row], *nodes[row + 1 :])
 
 
-def _number_of(nodes: tuple[Node, ...], evidence: Evidence, settings: MetastasisSettings) -> float:
+def _number_of(nodes: tuple[Node, ...], evidence: Evidence, number: Number) -> float:
     """Return what would stand for the nodes were there no others than these."""
     features = np.zeros((len(nodes), evidence.features.shape[1]))  # no number reads them
-    return fused_number(replace(evidence, nodes=nodes, features=features), settings)
+    return number(replace(evidence, nodes=nodes, features=features))

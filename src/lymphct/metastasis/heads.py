@@ -3,32 +3,27 @@
 A head is one function of the evidence and one line in `HEADS`.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lymphct.core.errors import InputError
 from lymphct.core.evidence import Evidence, require_out_of_fold
 from lymphct.core.leakage import Fitted, require_unseen
-from lymphct.evaluation.classification import fit_threshold, require_both_classes
+from lymphct.evaluation.classification import fit_threshold
 from lymphct.learning.keeping import FORGET, Keep, followed
 from lymphct.learning.training import best_weights
-from lymphct.metastasis.aggregation import positive_volume
-from lymphct.metastasis.node_networks import NodeGraph, NodeSet, built, together, train_on_all
+from lymphct.metastasis.fusing import fit_numbers, fused_number
+from lymphct.metastasis.node_networks import NodeGraph, NodeSet, together
+from lymphct.metastasis.node_score import fit_network
 from lymphct.metastasis.node_scores import expected_count, largest_volume, max_probability, noisy_or
-from lymphct.metastasis.node_vectors import RowStatistics, node_rows
 from lymphct.metastasis.prediction import build_status_network, fit_status, predict_status
 from lymphct.metastasis.pretrained import initialize
-from lymphct.metastasis.sampling import StatusCase
 from lymphct.metastasis.settings import MetastasisSettings
-
-logger = logging.getLogger(__name__)
 
 Score = Callable[[Evidence], float | None]
 """Higher means rather N+; None where the evidence lacks what the head reads."""
@@ -103,13 +98,6 @@ def fit_judge(score: Score, validation: Sequence[Evidence], *, least: float = fl
     return Fitted(Judge(score=score, threshold=max(fitted.value, least)), fitted.patients)
 
 
-def fused_number(evidence: Evidence, settings: MetastasisSettings) -> float:
-    """Return what stands for V in Eq. 7: the volume of the positive nodes, mm³, or another number of all."""
-    if settings.fused == "volume":
-        return positive_volume(evidence.nodes, settings.volume)
-    return _NUMBERS[settings.fused](evidence)
-
-
 @dataclass(frozen=True, slots=True)
 class StatusHead:
     """The status network: tumor texture and the volume of the positive nodes (Eq. 6, Eq. 7).
@@ -152,7 +140,7 @@ class StatusHead:
         require_unseen([item.patient for item in train], [item.patient for item in validation])
         network = build_status_network(self.settings, seed=seed)
         initialize(network, self.start)
-        cases, judged = (status_cases(group, self.settings) for group in (train, validation))
+        cases, judged = fit_numbers(network, train, validation, self.settings, seed=seed)
         course = partial(fit_status, network, cases, judged, self.settings, seed=seed)
         state = followed(course, self.settings.training, self.keep, "the status network")
         network.load_state_dict(best_weights(state))
@@ -166,30 +154,9 @@ def status_score(network: nn.Module, settings: MetastasisSettings) -> Score:
     def score(evidence: Evidence) -> float | None:
         if evidence.patches is None:
             return None
-        return predict_status(network, evidence.patches, fused_number(evidence, settings))
+        return predict_status(network, evidence.patches, fused_number(evidence, settings, network))
 
     return score
-
-
-def status_cases(evidence: Sequence[Evidence], settings: MetastasisSettings) -> list[StatusCase]:
-    """Return what the status network learns from; patients without status or without a tumor are left out."""
-    cases = []
-    for item in evidence:
-        if item.clinical.n_status is None:
-            continue
-        if item.patches is None:
-            logger.info("%s: no tumor found, left out of the status training", item.patient)
-            continue
-        cases.append(
-            StatusCase(
-                patient=item.patient,
-                patches=item.patches,
-                volume=fused_number(item, settings),
-                n_status=item.clinical.n_status,
-                largest=largest_volume(item),
-            )
-        )
-    return cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,16 +184,8 @@ class NodeHead:
         """
         require_out_of_fold([*train, *validation])
         require_unseen([item.patient for item in train], [item.patient for item in validation])
-        known = sorted(
-            (item for item in train if item.clinical.n_status is not None), key=lambda item: item.patient
-        )
-        labels = [int(item.clinical.n_status or 0) for item in known]
-        require_both_classes(np.array(labels, dtype=bool))
         settings = self.settings.nodes
-        statistics = RowStatistics.of([node_rows(item) for item in known])
-        network = built(self.kind, settings, seed=seed)
-        examples = [self.kind.example(item, statistics, settings) for item in known]
-        train_on_all(network, examples, labels, settings, seed=seed)
+        network, statistics = fit_network(self.kind, train, settings, seed=seed).value
 
         def score(evidence: Evidence) -> float:
             with torch.no_grad():
@@ -236,13 +195,6 @@ class NodeHead:
         judge = fit_judge(score, validation)
         return Fitted(judge.value, judge.patients | frozenset(item.patient for item in train))
 
-
-_NUMBERS: Final[Mapping[str, Callable[[Evidence], float]]] = {
-    "max_probability": max_probability,
-    "noisy_or": noisy_or,
-    "expected_count": expected_count,
-}
-"""What may stand for V in Eq. 7 besides a volume."""
 
 HEADS: Final[Mapping[str, Callable[[MetastasisSettings], PatientHead]]] = {
     "largest_volume": lambda _: Rule(largest_volume, least=1.0),  # a patient without a positive node is N-

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from lymphct.metastasis.efficientnet import FIRST_FEATURES, LAST_FEATURES, EfficientNetLite0
 from lymphct.metastasis.encoding import TextureEncoding
+from lymphct.metastasis.node_score import NodeScore
 from lymphct.metastasis.resnet import LAYERS, STAGE_FEATURES, Dimensions, ResNet18
 from lymphct.metastasis.settings import StatusNetworkSettings
 
@@ -57,12 +58,18 @@ class StatusNetwork(nn.Module):
 
     The ResNet keeps torchvision's parameter names under `resnet.`, so that ImageNet files fit; another
     backbone lies under a name of its own.
+
+    Args:
+        settings: parts and sizes.
+        node_score: gives the number of the nodes that stands for V, where that is learned (decision 0060);
+            kept here with its weights, and asked by those who make the number (`fusing`).
+
     """
 
     resnet: ResNet18
     efficientnet: EfficientNetLite0
 
-    def __init__(self, settings: StatusNetworkSettings) -> None:
+    def __init__(self, settings: StatusNetworkSettings, node_score: NodeScore | None = None) -> None:
         super().__init__()
         first, second, third, last = (scaled(count, settings.width) for count in STAGE_FEATURES)
         self.settings = settings
@@ -85,6 +92,7 @@ class StatusNetwork(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 2)
         )
+        self.node_score = node_score
 
     @property
     def backbone(self) -> ResNet18 | EfficientNetLite0:

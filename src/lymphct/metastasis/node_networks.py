@@ -6,6 +6,7 @@ idea. One patient is a handful of rows: everything is trained at once, in second
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,10 @@ class Example:
     rows: Tensor
     weights: Tensor
     counted: Tensor
+
+    def to(self, device: torch.device) -> "Example":
+        """Return the patients on a device."""
+        return Example(self.rows.to(device), self.weights.to(device), self.counted.to(device))
 
 
 class NodeSet(nn.Module):
@@ -159,6 +164,7 @@ def are_neighbours(station: str, other: str) -> bool:
     return bool(_structures_of(station) & _structures_of(other))
 
 
+@cache
 def _structures_of(station: str) -> frozenset[Structure]:
     return frozenset(structure for structure, stations in STATIONS.items() if station in stations)
 

@@ -16,6 +16,7 @@ from lymphct.evaluation.classification import auc
 from lymphct.learning.training import EpochRecord, Told, TrainingState, train
 from lymphct.metastasis.aggregation import mean_over_patches
 from lymphct.metastasis.network import StatusNetwork
+from lymphct.metastasis.node_score import NodeScore
 from lymphct.metastasis.sampling import StatusBatch, StatusCase, StatusSampler
 from lymphct.metastasis.settings import MetastasisSettings
 
@@ -72,7 +73,10 @@ def build_status_network(settings: MetastasisSettings, *, seed: int = 0) -> Stat
     """Build a network with random weights that depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return StatusNetwork(settings.network)
+        learned = settings.learned_number
+        return StatusNetwork(
+            settings.network, None if learned is None else NodeScore(learned, settings.nodes)
+        )
 
 
 def status_loss(network: nn.Module, batch: StatusBatch) -> Tensor:
@@ -85,7 +89,7 @@ def status_loss(network: nn.Module, batch: StatusBatch) -> Tensor:
 def predict_status(network: nn.Module, patches: Patches, volume: float) -> float:
     """Return the probability of LN metastasis, the mean over the patches (n, 3, h, w) (Sec. III-B).
 
-    `volume` is that of the positive nodes, mm³, 0 without one.
+    `volume` is that of the positive nodes, mm³, 0 without one, or what stands for it (`fusing`).
     """
     return mean_over_patches(patch_probabilities(network, patches, volume))
 

@@ -22,8 +22,8 @@ class StatusCase:
     Attributes:
         patient: pseudonymous identifier.
         patches: (n, 3, h, w) of `slices.tumor_patches`: arterial, venous, tumor mask.
-        volume: of the positive lymph nodes, mm³, 0 without one (Eq. 7). For honest results it comes from
-            networks that never saw the patient (decision 0006).
+        volume: of the positive lymph nodes, mm³, 0 without one (Eq. 7), or the number that stands for it.
+            For honest results it comes from networks that never saw the patient (decisions 0006, 0060).
         n_status: 1 for N+, 0 for N-.
         largest: volume of the largest positive lymph node, mm³, whatever kind `volume` is; None where that is
             the same.

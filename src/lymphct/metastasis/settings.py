@@ -1,6 +1,6 @@
 """Settings of the LN-metastasis status: patches, network, training (Sec. III-B)."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -92,7 +92,9 @@ class StatusTrainingSettings(ClassifierTrainingSettings):
     code takes such an average, the value is nnU-Net's."""
 
 
-Fused = Literal["volume", "max_probability", "noisy_or", "expected_count"]
+Learned = Literal["node_set", "node_graph"]
+"""Networks that judge a patient by all of his nodes."""
+Fused = Literal["volume", "max_probability", "noisy_or", "expected_count", "node_set", "node_graph"]
 """Which number of the lymph nodes stands for the patient in Eq. 7."""
 
 
@@ -114,6 +116,10 @@ class NodeNetworkSettings(Settings):
     """Of AdamW. Not stated in the paper."""
     weight_decay: NonNegativeFloat = 0.1
     """Of AdamW. Not stated in the paper."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Where such a network gives the number that is fused: parts of the training patients that are each left
+    out once, so that nobody is fused with a number of a network that learned from him; where there are fewer
+    patients, one part each. Not stated in the paper; ours (decision 0060)."""
 
 
 class ScoreCalibrationSettings(Settings):
@@ -144,9 +150,10 @@ class MetastasisSettings(Settings):
     mean and the total."""
     fused: Fused = "volume"
     """Which number of the nodes is fused: `volume`, of the positive ones (Eq. 7). Not stated in the paper:
-    the highest probability, 1 − Π(1 − p), or Σp of all nodes."""
+    the highest probability, 1 − Π(1 − p), or Σp of all nodes; `node_set`, `node_graph`: the probability of N+
+    that such a network gives them (decision 0060)."""
     nodes: NodeNetworkSettings = NodeNetworkSettings()
-    """Of heads that judge by all nodes. Not stated in the paper."""
+    """Of networks that judge by all nodes. Not stated in the paper."""
     network: StatusNetworkSettings = StatusNetworkSettings()
     """Parts and sizes of the network (Sec. III-B)."""
     sampling: StatusSamplingSettings = StatusSamplingSettings()
@@ -158,6 +165,12 @@ class MetastasisSettings(Settings):
     """Optimiser and length (Sec. IV-A.2)."""
     calibration: ScoreCalibrationSettings = ScoreCalibrationSettings()
     """What the score is worth. Not stated in the paper; off."""
+
+    @property
+    def learned_number(self) -> Learned | None:
+        """Return which network gives the number that is fused; None where it is not learned, or not fused."""
+        learned = self.fused in get_args(Learned) and self.network.volume_fusion
+        return cast("Learned", self.fused) if learned else None
 
 
 def require_start(settings: MetastasisSettings, *, given: bool) -> None:

@@ -48,6 +48,7 @@ class Lesson:
         guided_by: whose structures and tumor guide the search for lymph nodes; empty for other stages.
         harvested: training patients without it in whom a network draws it.
         scored: patients with it who are kept for the scores of such a training.
+        least: how many of each of these classes it takes.
 
     """
 
@@ -61,6 +62,7 @@ class Lesson:
     guided_by: str = ""
     harvested: int = 0
     scored: int = 0
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

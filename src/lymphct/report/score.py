@@ -37,11 +37,12 @@ def drivers_record(drivers: ScoreDrivers | None) -> dict[str, JsonValue] | None:
     """Return what result.json says of what drove a score; None where nobody asked or there is no score.
 
     `nodes` lists the counted lymph nodes, the largest change first; a change is above 0 where the node
-    raised the score.
+    raised the score. `by_nodes` stands there only where a network of all nodes gives that number.
     """
     if drivers is None:
         return None
-    return {
+    learned: dict[str, JsonValue] = {} if drivers.by_nodes is None else {"by_nodes": drivers.by_nodes}
+    return learned | {
         "without_nodes": drivers.without_nodes,
         "without_tumor": drivers.without_tumor,
         "without_both": drivers.without_both,

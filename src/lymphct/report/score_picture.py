@@ -140,6 +140,7 @@ class DriverPicture:
         score: with both.
         tumor_share: in per cent; empty where neither did anything.
         rest: what is to be said of nodes without a bar; empty when all have one.
+        by_nodes: probability of N+ by a network of all nodes; empty where another number of them is read.
 
     """
 
@@ -148,6 +149,7 @@ class DriverPicture:
     score: str
     tumor_share: str
     rest: str
+    by_nodes: str = ""
 
 
 def driver_picture(prediction: Prediction, shown: Sequence[int]) -> DriverPicture | None:
@@ -182,6 +184,7 @@ def driver_picture(prediction: Prediction, shown: Sequence[int]) -> DriverPictur
         score=number(drivers.score, 3),
         tumor_share="" if drivers.tumor_share is None else percent(drivers.tumor_share),
         rest=_rest(drivers, len(single)),
+        by_nodes="" if drivers.by_nodes is None else number(drivers.by_nodes, 3),
     )
 
 

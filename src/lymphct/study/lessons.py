@@ -95,6 +95,8 @@ def lesson(  # noqa: PLR0913 - the last names its role
         epochs=training.epochs,
         iterations=training.iterations_per_epoch,
         guided_by=sources.words if is_nodes else "",
+        # A number of the nodes that is learned is learned without each training patient once (decision 0060).
+        least=2 if stage is StageName.METASTASIS and config.metastasis.learned_number else 1,
     )
 
 
@@ -152,9 +154,10 @@ def lesson_refusals(found: Lesson) -> Iterator[InputError]:
     if found.classes and UNCOUNTED not in found.classes:
         what = "patient" if found.stage is StageName.METASTASIS else "node"
         for name in TOLD_APART:
-            if not found.classes[name]:
+            if found.classes[name] < found.least:
                 word = {"positive": "N+", "negative": "N-"}[name] if what == "patient" else name
-                msg = f"stage {found.stage} has no {word} {what} among {found.train} training patients"
+                few = f"one {word} {what} alone" if found.classes[name] else f"no {word} {what}"
+                msg = f"stage {found.stage} has {few} among {found.train} training patients"
                 yield InputError(msg, code="E_CLASSES", cure="add patients of that class, or another --seed")
 
 
