@@ -15,12 +15,12 @@ from lymphct.nodes.crops import (
     NOT_A_NODE,
     UNKNOWN,
     IdentificationCase,
-    NodeSampler,
     as_no_nodes,
     cut_crop,
     identification_case,
     with_known_class,
 )
+from lymphct.nodes.sampling import NodeSampler
 from lymphct.nodes.settings import NodeSamplingSettings
 
 NONE = np.zeros((2, 3), dtype=np.int64)

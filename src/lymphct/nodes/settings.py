@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from lymphct.core.settings import Edge, Settings
 from lymphct.learning.settings import (
@@ -89,6 +89,33 @@ class IdentificationHeadSettings(Settings):
     """Add the logit of logistic regression on the node features: fitted on the training nodes, then trained
     on with the network, whose own logits start at 0. Needs `node_features`. Not stated in the paper
     (decision 0020)."""
+    slice_pooling: bool = False
+    """Average the finest decoder features over the node in each axial slice, too, and take the largest of
+    the slices. Not stated in the paper; ours (decision 0061)."""
+    place_features: bool = False
+    """Add to the node features where the node lies: mm to the tumor and to the nearest guiding structure,
+    which structure that is, and HU venous minus arterial. Needs `node_features`. Not stated in the paper;
+    ours (decision 0061)."""
+    predict_iou: bool = False
+    """One more output: the IoU of the mask with the true node it is, 0 for what is none. Needs
+    `identification.found.learn`, whose nodes teach it. Not stated in the paper; ours, after LN-DETR
+    (decision 0061)."""
+    iou_weight: PositiveFloat = 1.0
+    """Weight of the loss of `predict_iou` beside that of the classes. Not stated in the paper; ours
+    (decision 0061)."""
+    scale_by_iou: bool = False
+    """Multiply the probability of being positive by the predicted IoU, for threshold and patient alike. Needs
+    `predict_iou`. Not stated in the paper; ours, after LN-DETR (decision 0061)."""
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.place_features and not self.node_features:
+            msg = "place_features are added to the node features: set node_features"
+            raise ValueError(msg)
+        if self.scale_by_iou and not self.predict_iou:
+            msg = "scale_by_iou needs an IoU to scale by: set predict_iou"
+            raise ValueError(msg)
+        return self
 
 
 class NodeSamplingSettings(Settings):
@@ -159,3 +186,10 @@ class IdentificationSettings(Settings):
     in the paper, which has two classes; ½."""
     prediction_batch: PositiveInt = 4
     """Nodes per forward pass in prediction. Not stated in the paper; changes speed and memory only."""
+
+    @model_validator(mode="after")
+    def _has_masks_to_judge(self) -> Self:
+        if self.head.predict_iou and not self.found.learn:
+            msg = "head.predict_iou learns from nodes as stage 1 finds them: set found.learn"
+            raise ValueError(msg)
+        return self
