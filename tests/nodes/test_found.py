@@ -48,6 +48,21 @@ def test_a_found_node_has_the_class_of_the_drawn_one_it_is(found: Spans, classes
     assert told_apart(node_map(found), DRAWN, iou=0.3).classes == classes
 
 
+@pytest.mark.parametrize(
+    ("found", "ious"),
+    [
+        ({5: (1, 6), 6: (10, 16)}, (5 / 6, 1.0)),
+        ({5: (30, 34)}, (0.0,)),
+        ({5: (20, 25)}, (5 / 6,)),  # of unknown class, yet a node
+        ({5: (0, 1)}, (1 / 6,)),
+        ({5: (0, 4), 6: (4, 6)}, (4 / 6, 2 / 6)),
+        ({5: (4, 12)}, (2 / 12,)),  # over two nodes: the larger share counts
+    ],
+)
+def test_a_found_mask_has_an_iou_with_the_drawn_one_it_lies_on(found: Spans, ious: tuple[float, ...]) -> None:
+    assert told_apart(node_map(found), DRAWN, iou=0.3).ious == pytest.approx(ious)
+
+
 def test_how_much_they_must_share_is_a_setting() -> None:
     found = node_map({5: (0, 3)})
     assert told_apart(found, DRAWN, iou=0.5).classes == (POSITIVE,)

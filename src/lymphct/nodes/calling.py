@@ -67,7 +67,7 @@ def _outputs(network: nn.Module, case: IdentificationCase, settings: Identificat
             crops = [
                 cut_crop(case, n, settings.sampling.crop_size, SpatialTransform(), margins) for n in numbers
             ]
-            classes, ious = ([each[n] for n in numbers] for each in (case.classes, case.ious))
+            classes, ious = [case.classes[n] for n in numbers], [case.ious[n] for n in numbers]
             batch = collate(crops, case.features[list(numbers)], classes, ious).to(device)
             rows.append(network(batch.image, batch.mask, batch.box, batch.features).double().cpu())
     network.train(was_training)

@@ -132,16 +132,20 @@ def as_no_nodes(case: IdentificationCase) -> IdentificationCase:
 
 
 def with_known_class(case: IdentificationCase) -> IdentificationCase:
-    """Leave out the nodes of which nobody said a class; a line of the log says how many they are."""
+    """Leave out the nodes of which nobody said a class; a line of the log says how many teach nothing."""
     known = [n for n, number in enumerate(case.classes) if number != UNKNOWN]
     if len(known) == len(case.classes):
         return case
-    logger.info(
-        "%s: %d of %d lymph nodes have no class, identification does not learn from them",
-        case.patient,
-        len(case.classes) - len(known),
-        len(case.classes),
+    idle = sum(
+        number == UNKNOWN and np.isnan(iou) for number, iou in zip(case.classes, case.ious, strict=True)
     )
+    if idle:
+        logger.info(
+            "%s: %d of %d lymph nodes have no class, identification does not learn from them",
+            case.patient,
+            idle,
+            len(case.classes),
+        )
     return _nodes_of(case, known)
 
 
