@@ -90,7 +90,7 @@ def test_the_loss_is_that_of_known_classes_and_of_known_ious() -> None:
     of_ious = (np.log1p(np.exp(-1.0)) + 0.25 * np.log1p(np.exp(1.0)) + 0.75 * np.log1p(np.exp(-1.0))) / 2
     loss = identification_loss(network, batch, iou_weight=3.0)
     assert loss.item() == pytest.approx(of_classes + 3.0 * of_ious, rel=1e-6)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call] # as torch has it
     assert bool(torch.isfinite(network.outputs.grad).all())  # type: ignore[arg-type] # set by backward
 
 

@@ -194,7 +194,7 @@ def _iou_error(
     network: nn.Module, cases: Sequence[IdentificationCase], settings: IdentificationSettings
 ) -> dict[str, float]:
     """Return how far the predicted IoU of masks is off on average, drawn and found; nothing without any."""
-    errors = []
+    errors: list[float] = []
     for case in map(with_known_iou, cases):
         ious = predict_nodes(network, case, settings).ious
         errors += [] if ious is None else np.abs(ious - np.asarray(case.ious)).tolist()
