@@ -55,8 +55,9 @@ from lymphct.learning.training import EpochRecord, train
 from lymphct.learning.validation import patch_dice, validation_sampler
 from lymphct.metastasis.prediction import build_status_network, fit_status, status_loss
 from lymphct.metastasis.sampling import StatusBatch, StatusCase, StatusSampler
-from lymphct.nodes.crops import NodeBatch, NodeSampler
+from lymphct.nodes.crops import NodeBatch
 from lymphct.nodes.identification import build_identification_network, fit_identification, identification_loss
+from lymphct.nodes.sampling import NodeSampler
 from lymphct.nodes.segmentation import build_node_network
 from lymphct.nodes.settings import NodeSegmentationSettings
 
@@ -162,6 +163,7 @@ def identification_row(material: Material, ids: Sequence[str], watch: Watch) -> 
         torch.tensor([[[8, 8, 8], [16, 16, 16]]]).repeat(count, 1, 1),
         torch.zeros(count, 7),
         torch.arange(count) % 2,
+        torch.ones(count),
     )
     two = settings.training.model_copy(update={"iterations_per_epoch": 2})
     list(train(network, lambda _: made_up, identification_loss, two))

@@ -10,6 +10,7 @@ import torch
 from benchmarks.quality.arms import BORDERS, UNREGISTERED, Arms, Source
 from benchmarks.quality.subjects import Cohort, Record, Subject, kept_record, measuring_recipe, models_of
 
+from lymphct.attention.mapping import guided_by
 from lymphct.cascade.evidence import evidence_of, status_patches
 from lymphct.cascade.examination import Findings, Given, Stopwatch, examine, find_structures, find_tumor
 from lymphct.cascade.models import Models
@@ -22,10 +23,11 @@ from lymphct.learning.channels import network_channels
 from lymphct.learning.inference_settings import Precision
 from lymphct.metastasis.fusing import fused_number
 from lymphct.metastasis.prediction import predict_status
+from lymphct.nodes.calling import positive_scores, predict_nodes
 from lymphct.nodes.crops import identification_case
-from lymphct.nodes.features import FEATURE_SETS, node_features
+from lymphct.nodes.features import feature_set_of, node_features
 from lymphct.nodes.found import told_apart
-from lymphct.nodes.identification import positive_share, predict_classes
+from lymphct.nodes.measurement import measure_nodes
 
 PARTS: Final = ("structures", "tumor", "nodes", "identification", "metastasis")
 SHARED: Final = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES)
@@ -125,7 +127,7 @@ class Measurement:
             with watch.stage("stage 2, status"):
                 findings = examine(subject.ct, found, models, BORDERS, Stopwatch())
                 record["found"] = {
-                    "class": list(told_apart(findings.nodes, subject.nodes, iou=SAME)),
+                    "class": list(told_apart(findings.nodes, subject.nodes, iou=SAME).classes),
                     "probability": [node.probability for node in findings.nodes.nodes],
                 }
                 record["status"] = _status(findings, models, with_score="metastasis" in self.parts)
@@ -170,14 +172,15 @@ def _stage2(subject: Subject, models: Models) -> dict[str, JSON]:
         return {}
     network, settings = models.identification.network, models.identification.settings
     image = models.view(subject.ct, StageName.IDENTIFICATION)
+    feature_set, nodes = feature_set_of(settings.head), subject.nodes
+    truth = subject.truth
+    if feature_set.place and truth.structures is not None:
+        guiding = guided_by(truth.structures, truth.tumor)
+        nodes = measure_nodes(nodes, subject.ct, guiding, truth.tumor)
     case = identification_case(
-        subject.patient_id,
-        network_channels(image),
-        subject.nodes,
-        subject.ct,
-        feature_set=FEATURE_SETS[settings.head.feature_set],
+        subject.patient_id, network_channels(image), nodes, subject.ct, feature_set=feature_set
     )
-    share = positive_share(predict_classes(network, case, settings))
+    share = positive_scores(predict_nodes(network, case, settings), settings.head)
     return {
         "positive": [node.node_class is NodeClass.POSITIVE for node in subject.nodes.nodes],
         "probability": share.tolist(),

@@ -31,8 +31,9 @@ from lymphct.learning.channels import network_channels
 from lymphct.learning.lazy_array import LazyArray
 from lymphct.learning.patches import PatchSampler
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
-from lymphct.nodes.crops import IdentificationCase, NodeSampler, cut_crop, identification_case
+from lymphct.nodes.crops import IdentificationCase, cut_crop, identification_case
 from lymphct.nodes.features import FEATURE_SETS
+from lymphct.nodes.sampling import NodeSampler
 from lymphct.nodes.settings import FeatureSetName, NodeSamplingSettings
 
 MakePatient = Callable[..., PreparedPatient]

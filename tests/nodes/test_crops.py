@@ -15,12 +15,13 @@ from lymphct.nodes.crops import (
     NOT_A_NODE,
     UNKNOWN,
     IdentificationCase,
-    NodeSampler,
     as_no_nodes,
     cut_crop,
+    drawn_ious,
     identification_case,
     with_known_class,
 )
+from lymphct.nodes.sampling import NodeSampler
 from lymphct.nodes.settings import NodeSamplingSettings
 
 NONE = np.zeros((2, 3), dtype=np.int64)
@@ -166,7 +167,8 @@ def test_a_node_of_unknown_class_is_never_drawn(
 def test_only_nodes_of_known_class_are_left_and_the_log_says_how_many_went(
     case: IdentificationCase, caplog: pytest.LogCaptureFixture
 ) -> None:
-    partly = replace(case, classes=(1, UNKNOWN, UNKNOWN, 0))
+    classes = (1, UNKNOWN, UNKNOWN, 0)
+    partly = replace(case, classes=classes, ious=drawn_ious(classes))
     with caplog.at_level("INFO", logger="lymphct.nodes.crops"):
         known = with_known_class(partly)
     assert (known.labels, known.classes) == ((case.labels[0], case.labels[3]), (1, 0))

@@ -121,6 +121,7 @@ def cases() -> list[IdentificationCase]:
                 boxes=((slice(4, 6),) * 3, (slice(8, 11), slice(9, 13), slice(9, 13))),
                 labels=(1, 2),
                 classes=(0, 1),
+                ious=(1.0, 1.0),
                 features=features,
                 fill=(0.0, 0.0),
             )

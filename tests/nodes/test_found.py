@@ -45,17 +45,35 @@ DRAWN = node_map(
     ],
 )
 def test_a_found_node_has_the_class_of_the_drawn_one_it_is(found: Spans, classes: tuple[int, ...]) -> None:
-    assert told_apart(node_map(found), DRAWN, iou=0.3) == classes
+    assert told_apart(node_map(found), DRAWN, iou=0.3).classes == classes
+
+
+@pytest.mark.parametrize(
+    ("found", "ious"),
+    [
+        ({5: (1, 6), 6: (10, 16)}, (5 / 6, 1.0)),
+        ({5: (30, 34)}, (0.0,)),
+        ({5: (20, 25)}, (5 / 6,)),  # of unknown class, yet a node
+        ({5: (0, 1)}, (1 / 6,)),
+        ({5: (0, 4), 6: (4, 6)}, (4 / 6, 2 / 6)),
+        ({5: (4, 12)}, (2 / 12,)),  # over two nodes: the larger share counts
+    ],
+)
+def test_a_found_mask_has_an_iou_with_the_drawn_one_it_lies_on(found: Spans, ious: tuple[float, ...]) -> None:
+    assert told_apart(node_map(found), DRAWN, iou=0.3).ious == pytest.approx(ious)
 
 
 def test_how_much_they_must_share_is_a_setting() -> None:
     found = node_map({5: (0, 3)})
-    assert told_apart(found, DRAWN, iou=0.5) == (POSITIVE,)
-    assert told_apart(found, DRAWN, iou=0.6) == (UNKNOWN,)
+    assert told_apart(found, DRAWN, iou=0.5).classes == (POSITIVE,)
+    assert told_apart(found, DRAWN, iou=0.6).classes == (UNKNOWN,)
 
 
 def test_without_drawn_nodes_everything_is_none() -> None:
-    assert told_apart(node_map({1: (0, 4), 2: (8, 9)}), node_map({}), iou=0.3) == (NOT_A_NODE, NOT_A_NODE)
+    assert told_apart(node_map({1: (0, 4), 2: (8, 9)}), node_map({}), iou=0.3).classes == (
+        NOT_A_NODE,
+        NOT_A_NODE,
+    )
 
 
 def test_maps_on_different_grids_are_refused() -> None:

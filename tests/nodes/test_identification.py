@@ -12,15 +12,13 @@ from lymphct.core.terms import NodeClass
 from lymphct.learning.channels import network_channels
 from lymphct.learning.settings import ClassifierTrainingSettings, UNetSettings
 from lymphct.learning.training import best_weights
+from lymphct.nodes.calling import identify_nodes, positive_share, predict_nodes
 from lymphct.nodes.crops import NOT_A_NODE, POSITIVE, IdentificationCase, as_no_nodes, identification_case
 from lymphct.nodes.features import ROBUST, fit_logistic_baseline
 from lymphct.nodes.identification import (
     build_identification_network,
     fit_identification,
     fit_statistics,
-    identify_nodes,
-    positive_share,
-    predict_classes,
     set_statistics,
     validation_score,
 )
@@ -133,7 +131,7 @@ def test_training_can_start_from_logistic_regression(
     # Training draws as many positive nodes as negative ones; the baseline knows their share.
     odds = baseline.predict(known.features) / (1 - baseline.predict(known.features))
     odds *= (~positive).sum() / positive.sum()
-    share = positive_share(predict_classes(network, known, settings))
+    share = positive_share(predict_nodes(network, known, settings).classes)
     np.testing.assert_allclose(share, odds / (1 + odds), rtol=1e-4)
 
 
@@ -150,8 +148,8 @@ def test_the_threshold_decides_the_class(
 def test_nodes_are_called_alike_alone_and_together(
     fresh: IdentificationNetwork, case: IdentificationCase
 ) -> None:
-    together = predict_classes(fresh, case, SETTINGS)
-    alone = predict_classes(fresh, case, SETTINGS.model_copy(update={"prediction_batch": 1}))
+    together = predict_nodes(fresh, case, SETTINGS).classes
+    alone = predict_nodes(fresh, case, SETTINGS.model_copy(update={"prediction_batch": 1})).classes
     np.testing.assert_allclose(together, alone, atol=1e-6)
     np.testing.assert_allclose(together.sum(axis=1), 1.0)
 
@@ -200,7 +198,7 @@ def test_one_class_in_validation_is_scored_by_cross_entropy(
     fresh: IdentificationNetwork, case: IdentificationCase
 ) -> None:
     negative = replace(case, classes=(0, 0, 0, 0))
-    expected = np.log(predict_classes(fresh, case, SETTINGS)[:, 0]).mean()
+    expected = np.log(predict_nodes(fresh, case, SETTINGS).classes[:, 0]).mean()
     assert validation_score(fresh, [negative], SETTINGS) == pytest.approx(expected)
     assert 0.0 <= validation_score(fresh, [case], SETTINGS) <= 1.0
 
@@ -217,7 +215,7 @@ def test_with_three_classes_what_is_no_lymph_node_is_dropped(
     assert blob.label not in {node.label for node in called.nodes}
     assert not (called.instances.array == blob.label).any()
     assert [n.node_class for n in called.nodes] == [n.node_class for n in nodes.nodes[:3]]
-    assert predict_classes(network, case, THREE).shape == (4, 3)
+    assert predict_nodes(network, case, THREE).classes.shape == (4, 3)
 
 
 @pytest.mark.parametrize("outputs", [2, 3])
@@ -249,7 +247,7 @@ def test_a_drawn_node_without_class_is_left_out_of_training_and_validation_but_p
     assert all(torch.equal(one.state.tensors[name], other.state.tensors[name]) for name in one.state.tensors)
     told = [record.getMessage() for record in caplog.records if "have no class" in record.getMessage()]
     assert len(told) == 2  # a line for the training patient and one for the same patient in validation
-    assert predict_classes(network, judged, settings).shape == (4, outputs)
+    assert predict_nodes(network, judged, settings).classes.shape == (4, outputs)
     called = identify_nodes(network, image, ct, partly, settings.model_copy(update=KEEP_ALL))
     assert {node.label for node in called.nodes} == {node.label for node in nodes.nodes}
 

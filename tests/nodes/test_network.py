@@ -17,6 +17,7 @@ from lymphct.nodes.network import (
     attention_pyramid,
     box_average,
     mask_average,
+    slice_maximum,
 )
 from lymphct.nodes.settings import HeadSettings, IdentificationHeadSettings
 
@@ -214,6 +215,7 @@ def test_boxes_are_averaged_at_each_scale() -> None:
         IdentificationHeadSettings(classes=3, multi_scale=True),
         IdentificationHeadSettings(mask_branch=True),
         IdentificationHeadSettings(mask_average=True, logistic_start=True),
+        IdentificationHeadSettings(mask_average=True, slice_pooling=True, multi_scale=True),
     ],
 )
 def test_every_option_of_the_classifier_gives_one_row_per_node(
@@ -230,6 +232,14 @@ def test_the_average_over_the_node_leaves_its_box_out() -> None:
     mask = torch.zeros(1, 1, 2, 2, 2)
     mask[0, 0, 0, 0, 1] = mask[0, 0, 1, 1, 1] = 1
     assert mask_average(x, mask).tolist() == [[4.0]]
+
+
+def test_of_the_slices_of_a_node_the_one_with_the_largest_average_counts() -> None:
+    x = torch.tensor([[[[[1.0, 3.0]], [[-9.0, 8.0]], [[5.0, 6.0]], [[99.0, 99.0]]]]])  # 4 slices of 2 voxels
+    mask = torch.tensor([[[[[1.0, 1.0]], [[1.0, 1.0]], [[1.0, 0.0]], [[0.0, 0.0]]]]])
+    assert slice_maximum(x, mask).tolist() == [[5.0]]
+    assert slice_maximum(-x, mask).tolist() == [[0.5]]
+    assert slice_maximum(x, torch.zeros_like(mask)).tolist() == [[0.0]]
 
 
 def test_only_features_within_the_box_count(image: Tensor) -> None:

@@ -34,7 +34,7 @@ def learning(config: Config) -> Config:
         update={"threshold": 0.5, "min_volume": 150.0, "choose_operating_point": False}
     )
     stage2 = config.identification
-    head = stage2.head.model_copy(update={"classes": 3})
+    head = stage2.head.model_copy(update={"classes": 3, "predict_iou": True})
     found = stage2.found.model_copy(update={"learn": True})
     stage2 = stage2.model_copy(update={"head": head, "found": found})
     return config.model_copy(update={"nodes": stage1, "identification": stage2})
@@ -76,6 +76,7 @@ def test_the_part_says_what_it_learned_from(run: Run) -> None:
     stored: list[Any] = [read_json(file) for file in (run.folder / FOUND).glob(f"*/*/{FOUND_FILE}")]
     assert sum(found.values()) == sum(len(record["labels"]) for record in stored)
     assert found["not_a_node"] > 0
+    assert 0.0 <= part.scores["iou_error"] <= 1.0
     architecture: Any = part.architecture
     assert architecture["head"]["classes"] == 3
 
@@ -107,6 +108,7 @@ def test_a_search_that_is_done_trains_nothing(run: Run, seen: Seen, monkeypatch:
     }
     for name, each in found.items():
         assert name not in each.fitted_on
+        assert all((iou == 0.0) == (n == NOT_A_NODE) for n, iou in zip(each.classes, each.ious, strict=True))
         assert set(np.unique(each.instances.read((slice(None),) * 3))) == {0, *each.labels}
 
 

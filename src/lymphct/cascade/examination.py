@@ -18,7 +18,7 @@ from lymphct.core.errors import InputError, ModelError
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import Source, StageName, Structure
 from lymphct.core.volume import Volume
-from lymphct.nodes.identification import identify_nodes
+from lymphct.nodes.calling import identify_nodes
 from lymphct.nodes.measurement import measure_nodes
 from lymphct.nodes.plausibility import flag_implausible
 from lymphct.nodes.segmentation import segment_nodes
@@ -98,8 +98,8 @@ def examine(
     with watch.stage(StageName.NODES):
         nodes = find_nodes(ct, attention, given, models) if used or given.nodes else no_nodes(ct)
     with watch.stage(StageName.IDENTIFICATION):
-        nodes = call_nodes(ct, nodes, models)  # Sec. III-A.2
-        nodes = flag_implausible(measure_nodes(nodes, ct, guiding, tumor), ct.venous)
+        nodes = measure_nodes(nodes, ct, guiding, tumor)
+        nodes = flag_implausible(call_nodes(ct, nodes, models), ct.venous)  # Sec. III-A.2
     return Findings(
         ct=ct,
         structures=structures,
@@ -210,6 +210,7 @@ def call_nodes(ct: Multiphase, nodes: NodeMap, models: Models) -> NodeMap:
 
     Raises:
         ModelError: there are nodes to call and the bundle has no stage 2.
+        UsageError: stage 2 wants to know where they lie, and they were not measured.
 
     """
     drawn = {node.label: node for node in nodes.nodes if node.node_class is not None}

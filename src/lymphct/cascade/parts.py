@@ -119,13 +119,17 @@ class Start:
 def load_start(network: nn.Module, weights: Weights, stage: StageName) -> None:
     """Give a network the weights of another of its kind, every name and shape the same.
 
+    What a network says it may lack (`ADDED`) keeps its own weights where the other has none.
+
     Raises:
         ModelError: names or shapes differ.
 
     """
     own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    others = sorted(name for name in {*own, *given} if own.get(name) != given.get(name))
+    added: tuple[str, ...] = getattr(network, "ADDED", ())
+    anew = {name for name in own if name not in given and name.startswith(added)} if added else set()
+    others = sorted(name for name in {*own, *given} - anew if own.get(name) != given.get(name))
     if others:
         first = others[0]
         here, there = own.get(first, "nothing"), given.get(first, "nothing")
@@ -135,4 +139,4 @@ def load_start(network: nn.Module, weights: Weights, stage: StageName) -> None:
         )
         cure = "take the settings of that bundle (its MODEL_CARD.md lists them)"
         raise ModelError(msg, code="E_ARCHITECTURE", cure=cure)
-    network.load_state_dict(dict(weights))
+    network.load_state_dict({**network.state_dict(), **weights})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
+import numpy as np
 from pydantic import JsonValue
 from torch import nn
 
@@ -132,9 +133,14 @@ def _segmentation_cases(
 
 
 def _identification_cases(material: Material, ids: Sequence[str], start: Start) -> Sequence[Any]:
-    # A patient whose nodes have no class teaches nothing and chooses nothing.
+    # A patient whose nodes have no class teaches nothing and chooses nothing, but for the IoU of their masks.
+    learns_iou = material.config.identification.head.predict_iou
     cases = [*identification_cases(material, ids), *found_cases(material, start.found_in(ids))]
-    return [case for case in cases if any(number != UNKNOWN for number in case.classes)]
+    return [
+        case
+        for case in cases
+        if any(number != UNKNOWN for number in case.classes) or (learns_iou and np.isfinite(case.ious).any())
+    ]
 
 
 def _status_cases(material: Material, ids: Sequence[str], start: Start) -> Sequence[Any]:

@@ -21,9 +21,15 @@ from lymphct.learning.settings import SegmentationTrainingSettings
 from lymphct.learning.validation import mean_dice
 from lymphct.metastasis.aggregation import fit_volume_threshold
 from lymphct.metastasis.prediction import predict_status
-from lymphct.nodes.crops import NOT_A_NODE, POSITIVE, IdentificationCase, with_known_class
+from lymphct.nodes.calling import positive_scores, predict_nodes
+from lymphct.nodes.crops import (
+    NOT_A_NODE,
+    POSITIVE,
+    IdentificationCase,
+    with_known_class,
+    with_known_iou,
+)
 from lymphct.nodes.features import fit_logistic_baseline
-from lymphct.nodes.identification import positive_share, predict_classes
 from lymphct.nodes.network import NodeNetwork
 from lymphct.nodes.settings import IdentificationSettings, NodeSegmentationSettings
 
@@ -165,13 +171,14 @@ def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:
     judged = [case for case in validation if case.labels]
     if not judged:
         return Choice(settings=settings, **_defaults(own, _NOBODY))
-    probabilities = np.concatenate([predict_classes(network, case, settings) for case in judged])
+    found = [predict_nodes(network, case, settings) for case in judged]
     classes = np.concatenate([np.asarray(case.classes) for case in judged])
-    nodes = classes != NOT_A_NODE
-    share, positive = positive_share(probabilities[nodes]), classes[nodes] == POSITIVE
+    nodes, positive = classes != NOT_A_NODE, classes[classes != NOT_A_NODE] == POSITIVE
+    share = np.concatenate([positive_scores(each, settings.head) for each in found])[nodes]
     if len(set(positive.tolist())) < 2:
         return Choice(settings=settings, **_defaults(own, "validation nodes of one class only"))
     scores = {"auc": auc(positive, share), **_beside(lesson.cases, judged, auc(positive, share))}
+    scores |= _iou_error(network, lesson.validation, settings)
     if not lesson.material.config.cascade.choose_thresholds:
         return Choice(settings=settings, scores=scores, **_defaults(own, _SWITCHED_OFF))
     threshold = fit_threshold(share, positive, [case.patient for case in judged]).value
@@ -181,6 +188,17 @@ def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:
         thresholds={"node_positive": threshold},
         chosen={"node_positive": _on_scores(threshold, share, len(judged))},
     )
+
+
+def _iou_error(
+    network: nn.Module, cases: Sequence[IdentificationCase], settings: IdentificationSettings
+) -> dict[str, float]:
+    """Return how far the predicted IoU of masks is off on average, drawn and found; nothing without any."""
+    errors: list[float] = []
+    for case in map(with_known_iou, cases):
+        ious = predict_nodes(network, case, settings).ious
+        errors += [] if ious is None else np.abs(ious - np.asarray(case.ious)).tolist()
+    return {"iou_error": float(np.mean(errors))} if errors else {}
 
 
 def _beside(

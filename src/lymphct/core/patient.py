@@ -95,6 +95,7 @@ class Node:
         center: LPS+ position of the centroid, mm.
         node_class: called or drawn class; None before identification.
         probability: of being positive, 0 to 1; None before identification.
+        predicted_iou: IoU of its mask with the true node as stage 2 sees it, 0 to 1; None where it says none.
         short_axis: shortest diameter, mm; None where not measured.
         nearest_structure: the guiding structure closest to the centroid; None when none is present.
         distance: signed distance from the centroid to it, mm, negative inside; None likewise.
@@ -124,6 +125,7 @@ class Node:
     hu_venous: float | None = None
     class_source: Source = Source.NONE
     flags: tuple[str, ...] = ()
+    predicted_iou: float | None = None
 
     @property
     def is_plausible(self) -> bool:

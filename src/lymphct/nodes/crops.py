@@ -1,4 +1,4 @@
-"""Crops centred on lymph nodes and the batches stage 2 learns from (Sec. III-A.2)."""
+"""Crops centred on lymph nodes, as stage 2 sees them (Sec. III-A.2)."""
 
 import logging
 from collections.abc import Sequence
@@ -9,18 +9,17 @@ import torch
 from torch import Tensor
 
 from lymphct.core.arrays import DoubleArray, FloatArray, Index3, LabelArray
-from lymphct.core.errors import InputError
 from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import NodeClass
 from lymphct.core.volume import Volume
 from lymphct.imaging.components import Box
 from lymphct.imaging.crop import crop
-from lymphct.learning.augmentation import SpatialTransform, change_intensity, draw_spatial, move
+from lymphct.learning.augmentation import SpatialTransform, move
 from lymphct.learning.lazy_array import NetworkImage, NetworkLabels
 from lymphct.learning.tensors import reversed_axes, to_network
 from lymphct.nodes.features import CORE, FeatureSet, node_features
 from lymphct.nodes.measurement import node_boxes
-from lymphct.nodes.settings import NodeSamplingSettings
+from lymphct.nodes.place_features import place_features
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,9 @@ class IdentificationCase:
         boxes: smallest box of each node.
         labels: number of each node.
         classes: class of each node (0 negative, 1 positive, 2 not a lymph node, −1 unknown).
-        features: (nodes, features), NaN where missing.
+        features: (nodes, columns of the feature set), NaN where missing.
+        ious: IoU of each mask with the true node it is: 1 as drawn, 0 for what is none, NaN where the mask
+            teaches nothing of it.
         fill: normalised intensity outside the image by channel, the lower clip value of each.
         feature_set: what the features are.
 
@@ -54,6 +55,7 @@ class IdentificationCase:
     labels: tuple[int, ...]
     classes: tuple[int, ...]
     features: DoubleArray
+    ious: tuple[float, ...]
     fill: tuple[float, ...]
     feature_set: FeatureSet = CORE
 
@@ -72,7 +74,8 @@ def identification_case(  # noqa: PLR0913 - fill and feature set are keywords
     Args:
         patient: pseudonymous id.
         channels: normalised phases on one grid, arterial before venous.
-        nodes: instance map and records; the class may be missing.
+        nodes: instance map and records; the class may be missing. Measured, where the feature set asks for
+            the place of each.
         ct: HU on the same grid, for the node features.
         fill: normalised intensity outside the image by channel; by default the lowest of each channel, which
             is the lower clip value wherever there is air.
@@ -81,22 +84,27 @@ def identification_case(  # noqa: PLR0913 - fill and feature set are keywords
     Raises:
         GeometryMismatchError: an image lies on another grid.
         InputError: a record without a voxel in the map.
+        UsageError: the place of a node is asked for and was not measured.
 
     """
     for channel in channels:
         channel.require_same_grid(nodes.instances, name="channel", reference="node map")
     image = np.stack([to_network(channel.array.astype(np.float32, copy=False)) for channel in channels])
     features = node_features(nodes, ct, feature_set)
+    if feature_set.place:
+        features = np.hstack([features, place_features(nodes.nodes)])
     instances = to_network(nodes.instances.array)
     boxes = node_boxes(instances)
+    classes = tuple(class_number(node) for node in nodes.nodes)
     return IdentificationCase(
         patient=patient,
         image=image,
         instances=instances,
         boxes=tuple(boxes[node.label] for node in nodes.nodes),
         labels=tuple(node.label for node in nodes.nodes),
-        classes=tuple(class_number(node) for node in nodes.nodes),
+        classes=classes,
         features=features,
+        ious=drawn_ious(classes),
         fill=tuple(float(channel.min()) for channel in image) if fill is None else tuple(fill),
         feature_set=feature_set,
     )
@@ -109,41 +117,65 @@ def class_number(node: Node) -> int:
     return POSITIVE if node.node_class is NodeClass.POSITIVE else NEGATIVE
 
 
+def drawn_ious(classes: Sequence[int]) -> tuple[float, ...]:
+    """Return the IoU that drawn nodes of these classes teach: their masks are the true ones.
+
+    Those of unknown class teach none: of masks as drawn there are enough.
+    """
+    return tuple(np.nan if number == UNKNOWN else 1.0 for number in classes)
+
+
 def as_no_nodes(case: IdentificationCase) -> IdentificationCase:
     """Say of all nodes of a case that they are none: false positives of stage 1, for the third class."""
-    return replace(case, classes=(NOT_A_NODE,) * len(case.classes))
+    count = len(case.classes)
+    return replace(case, classes=(NOT_A_NODE,) * count, ious=(0.0,) * count)
 
 
 def with_known_class(case: IdentificationCase) -> IdentificationCase:
-    """Leave out the nodes of which nobody said a class; a line of the log says how many they are."""
+    """Leave out the nodes of which nobody said a class; a line of the log says how many teach nothing."""
     known = [n for n, number in enumerate(case.classes) if number != UNKNOWN]
     if len(known) == len(case.classes):
         return case
-    logger.info(
-        "%s: %d of %d lymph nodes have no class, identification does not learn from them",
-        case.patient,
-        len(case.classes) - len(known),
-        len(case.classes),
+    idle = sum(
+        number == UNKNOWN and np.isnan(iou) for number, iou in zip(case.classes, case.ious, strict=True)
     )
+    if idle:
+        logger.info(
+            "%s: %d of %d lymph nodes have no class, identification does not learn from them",
+            case.patient,
+            idle,
+            len(case.classes),
+        )
+    return _nodes_of(case, known)
+
+
+def with_known_iou(case: IdentificationCase) -> IdentificationCase:
+    """Leave out the nodes whose masks teach no IoU."""
+    return _nodes_of(case, np.flatnonzero(np.isfinite(case.ious)).tolist())
+
+
+def _nodes_of(case: IdentificationCase, numbers: Sequence[int]) -> IdentificationCase:
     return replace(
         case,
-        boxes=tuple(case.boxes[n] for n in known),
-        labels=tuple(case.labels[n] for n in known),
-        classes=tuple(case.classes[n] for n in known),
-        features=case.features[known],
+        boxes=tuple(case.boxes[n] for n in numbers),
+        labels=tuple(case.labels[n] for n in numbers),
+        classes=tuple(case.classes[n] for n in numbers),
+        features=case.features[list(numbers)],
+        ious=tuple(case.ious[n] for n in numbers),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class NodeBatch:
-    """Nodes for one pass; the arguments of `IdentificationNetwork` and the classes.
+    """Nodes for one pass; the arguments of `IdentificationNetwork`, and what it is to say of them.
 
     Attributes:
         image: (b, c, k, j, i) float32.
         mask: (b, 1, k, j, i) float32, 1 within the node.
         box: (b, 2, 3) int64, first and last + 1 voxel along k, j, i.
         features: (b, features) float32, NaN where missing.
-        classes: (b,) int64.
+        classes: (b,) int64; −1 where the class is unknown.
+        ious: (b,) float32, of the mask with the true node it is; NaN where unknown.
 
     """
 
@@ -152,6 +184,7 @@ class NodeBatch:
     box: Tensor
     features: Tensor
     classes: Tensor
+    ious: Tensor
 
     def to(self, device: torch.device) -> "NodeBatch":
         """Return the batch on another device."""
@@ -161,6 +194,7 @@ class NodeBatch:
             self.box.to(device, non_blocking=True),
             self.features.to(device, non_blocking=True),
             self.classes.to(device, non_blocking=True),
+            self.ious.to(device, non_blocking=True),
         )
 
 
@@ -201,75 +235,15 @@ def cut_crop(
     return Crop(image, mask, np.stack([low, high]))
 
 
-def collate(crops: Sequence[Crop], features: DoubleArray, classes: Sequence[int]) -> NodeBatch:
-    """Stack crops, features (b, features) and classes into a batch."""
+def collate(
+    crops: Sequence[Crop], features: DoubleArray, classes: Sequence[int], ious: Sequence[float]
+) -> NodeBatch:
+    """Stack crops, features (b, features), classes and IoU into a batch."""
     return NodeBatch(
         image=torch.from_numpy(np.stack([crop.image for crop in crops])),
         mask=torch.from_numpy(np.stack([crop.mask for crop in crops])[:, None].astype(np.float32)),
         box=torch.from_numpy(np.stack([crop.box for crop in crops]).astype(np.int64)),
         features=torch.from_numpy(features.astype(np.float32)),
         classes=torch.tensor(list(classes), dtype=torch.int64),
+        ious=torch.tensor(list(ious), dtype=torch.float32),
     )
-
-
-class NodeSampler:
-    """Draws batches with equal shares of the classes; `batch(n)` depends on the seed and n alone."""
-
-    def __init__(
-        self, cases: Sequence[IdentificationCase], sampling: NodeSamplingSettings, classes: int, seed: int
-    ) -> None:
-        """Sort the nodes by class, whatever the order of the cases; those of unknown class are not drawn.
-
-        Raises:
-            InputError: a class has no node, or what is no lymph node meets a network of two classes.
-
-        """
-        self.sampling, self.classes, self.seed = sampling, classes, seed
-        self.cases = tuple(sorted(cases, key=lambda case: case.patient))
-        everything = [(c, n) for c, case in enumerate(self.cases) for n in range(len(case.labels))]
-        self.members = [
-            [(c, n) for c, n in everything if self.cases[c].classes[n] == number]
-            for number in range(NOT_A_NODE + 1)
-        ]
-        if classes == 2 and self.members[NOT_A_NODE]:
-            patient = self.cases[self.members[NOT_A_NODE][0][0]].patient
-            msg = f"{len(self.members[NOT_A_NODE])} parts are no lymph nodes, which two classes cannot say"
-            cure = "leave them out, or train three classes"
-            raise InputError(msg, code="E_CLASS", cure=cure).at(patient=patient)
-        counts = [len(nodes) for nodes in self.members[:classes]]
-        if min(counts) == 0:
-            names = ("negative", "positive", "not a lymph node")
-            told = ", ".join(f"{count} {name}" for count, name in zip(counts, names, strict=False))
-            msg = f"identification learns from examples of every class, got {told}"
-            cure = "train on patients with nodes of every class"
-            if classes > 2 and not counts[NOT_A_NODE]:
-                cure = "let stage 2 learn from what stage 1 finds (identification.found.learn)"
-            raise InputError(msg, code="E_ONE_CLASS", cure=cure)
-
-    def batch(self, iteration: int) -> NodeBatch:
-        """Return the batch of an iteration: the classes take turns, nodes of a class are drawn evenly."""
-        rng = np.random.default_rng((self.seed, iteration))
-        crops, features, classes = [], [], []
-        for place in range(self.sampling.batch_size):
-            members = self.members[(iteration + place) % self.classes]
-            c, n = members[int(rng.integers(len(members)))]
-            case = self.cases[c]
-            crop, row = self._draw(case, n, rng)
-            crops.append(crop)
-            features.append(row)
-            classes.append(case.classes[n])
-        return collate(crops, np.stack(features), classes)
-
-    def _draw(
-        self, case: IdentificationCase, number: int, rng: np.random.Generator
-    ) -> tuple[Crop, DoubleArray]:
-        sampling = self.sampling
-        margins = rng.integers(sampling.box_jitter[0], sampling.box_jitter[1] + 1, size=(2, 3))
-        transform = draw_spatial(sampling.augmentation, rng)
-        crop = cut_crop(case, number, sampling.crop_size, transform, margins)
-        image = np.ascontiguousarray(change_intensity(crop.image, sampling.augmentation, rng))
-        features = case.features[number].copy()
-        if len(image) > 1 and rng.random() < sampling.phase_dropout:
-            image[0] = 0.0  # the mean of a z-scored arterial phase
-            features[list(case.feature_set.arterial)] = np.nan
-        return Crop(image, np.ascontiguousarray(crop.mask), crop.box), features

@@ -158,4 +158,5 @@ def _weights(lesson: FeatureLesson, counts: LabelArray, members: int, seed: int)
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=members)
     weights: DoubleArray = drawn[:, owner] / counts[lesson.classes]
     total = weights.sum(axis=1, keepdims=True)
-    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    shares: DoubleArray = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return shares

@@ -1,10 +1,11 @@
 """Volume and density of a lymph node as numbers, and the logistic regression they allow (decision 0020).
 
-Which numbers is a choice: those of the node's core, or those that survive partial volume (decision 0051).
+Which numbers is a choice: those of the node's core, or those that survive partial volume (decision 0051);
+with them, where the node lies (decision 0061).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,8 +18,9 @@ from lymphct.core.patient import Multiphase, NodeMap
 from lymphct.core.terms import Phase
 from lymphct.imaging.components import Box
 from lymphct.nodes.measurement import node_boxes
+from lymphct.nodes.place_features import PLACE_FEATURES
 from lymphct.nodes.robust_features import RIM, ROBUST_FEATURES, robust_features
-from lymphct.nodes.settings import FeatureSetName
+from lymphct.nodes.settings import FeatureSetName, IdentificationHeadSettings
 
 FEATURES: Final = (
     "log_volume",
@@ -47,17 +49,24 @@ class FeatureSet:
         names: of the numbers, in their order.
         margin: mm around the node that are looked at as well.
         measure: one node in a box that reaches so far, cut at the border of the image.
+        place: names of the numbers that say where the node lies, which no box of it shows.
 
     """
 
     names: tuple[str, ...]
     margin: float
     measure: Measure
+    place: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all numbers a network is given."""
+        return (*self.names, *self.place)
 
     @property
     def arterial(self) -> tuple[int, ...]:
         """Columns that are missing without the arterial phase."""
-        return tuple(n for n, name in enumerate(self.names) if name.startswith(Phase.ARTERIAL.value))
+        return tuple(n for n, name in enumerate(self.columns) if name.startswith(Phase.ARTERIAL.value))
 
     def reach(self, box: Box, shape: Index3, spacing: Vector3) -> Box:
         """Return the smallest box of a node, widened by the margin within an image of this shape."""
@@ -100,8 +109,14 @@ FEATURE_SETS: Final[Mapping[FeatureSetName, FeatureSet]] = {"core": CORE, "robus
 """By the name that `identification.head.feature_set` gives them."""
 
 
+def feature_set_of(head: IdentificationHeadSettings) -> FeatureSet:
+    """Return what a classifier of stage 2 is told of a node."""
+    measured = FEATURE_SETS[head.feature_set]
+    return replace(measured, place=PLACE_FEATURES) if head.place_features else measured
+
+
 def node_features(nodes: NodeMap, ct: Multiphase, feature_set: FeatureSet = CORE) -> DoubleArray:
-    """Measure the features of each node, in the order of `nodes.nodes`: (nodes, features).
+    """Measure the features of each node, in the order of `nodes.nodes`: (nodes, names of the set).
 
     NaN where the arterial phase is missing. Image and map share a grid.
 

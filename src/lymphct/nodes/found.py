@@ -6,13 +6,14 @@ it would see better masks and fewer mistakes than it will ever meet. Not from th
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from lymphct.core.leakage import FittedOn
 from lymphct.core.patient import NodeMap
 from lymphct.core.volume import StoredVolume
-from lymphct.evaluation.detection import match_instances
+from lymphct.evaluation.detection import InstanceMatches, match_instances
 from lymphct.imaging.components import Box
 from lymphct.nodes.crops import NOT_A_NODE, UNKNOWN, class_number
 
@@ -27,6 +28,7 @@ class FoundNodes:
         labels: number of each found node.
         boxes: smallest box of each, along i, j, k.
         classes: 0 negative, 1 positive, 2 not a lymph node, −1 unknown.
+        ious: IoU of each with the drawn node it is; see `told_apart`.
         fitted_on: whom the networks that found them learned from.
 
     """
@@ -36,15 +38,23 @@ class FoundNodes:
     labels: tuple[int, ...]
     boxes: tuple[Box, ...]
     classes: tuple[int, ...]
+    ious: tuple[float, ...]
     fitted_on: FittedOn
 
 
-def told_apart(found: NodeMap, truth: NodeMap, *, iou: float) -> tuple[int, ...]:
-    """Return the class of each found node, in the order of `found.nodes`.
+class ToldApart(NamedTuple):
+    """Class and IoU of each found node, in the order of the records."""
+
+    classes: tuple[int, ...]
+    ious: tuple[float, ...]
+
+
+def told_apart(found: NodeMap, truth: NodeMap, *, iou: float) -> ToldApart:
+    """Return the class of each found node, in the order of `found.nodes`, and its IoU with what it is.
 
     A found node that is a drawn one (matched one to one by IoU, as in Sec. IV-D) has its class; one that
-    touches no drawn node is none. In between nobody can say: a piece of a node, or two grown together, is
-    unknown and teaches nothing.
+    touches no drawn node is none, of an IoU of 0. In between nobody can say: the class of a piece of a node,
+    or of two grown together, is unknown and teaches nothing. Its IoU is the largest with any drawn node.
 
     Args:
         found: by stage 1.
@@ -57,9 +67,24 @@ def told_apart(found: NodeMap, truth: NodeMap, *, iou: float) -> tuple[int, ...]
     """
     truth.instances.require_same_grid(found.instances, name="drawn nodes", reference="found nodes")
     classes = {node.label: class_number(node) for node in truth.nodes}
-    pairs = match_instances(found.instances.array, truth.instances.array, iou=iou).pairs
-    partner = {pair.prediction: classes.get(pair.truth, UNKNOWN) for pair in pairs}
-    touching = set(np.unique(found.instances.array[truth.instances.array > 0]).tolist())
-    return tuple(
-        partner.get(node.label, UNKNOWN if node.label in touching else NOT_A_NODE) for node in found.nodes
+    matched = match_instances(found.instances.array, truth.instances.array, iou=iou)
+    partner = {pair.prediction: classes.get(pair.truth, UNKNOWN) for pair in matched.pairs}
+    ious = _largest_ious(found, truth, matched) | {pair.prediction: pair.iou for pair in matched.pairs}
+    return ToldApart(
+        classes=tuple(
+            partner.get(node.label, UNKNOWN if node.label in ious else NOT_A_NODE) for node in found.nodes
+        ),
+        ious=tuple(ious.get(node.label, 0.0) for node in found.nodes),
     )
+
+
+def _largest_ious(found: NodeMap, truth: NodeMap, matched: InstanceMatches) -> dict[int, float]:
+    """Return the largest IoU of each found node that touches a drawn one with any of them."""
+    both = (found.instances.array > 0) & (truth.instances.array > 0)
+    shared = np.stack([found.instances.array[both], truth.instances.array[both]])
+    pairs, voxels = np.unique(shared, axis=1, return_counts=True)
+    largest: dict[int, float] = {}
+    for (one, other), common in zip(pairs.T.tolist(), voxels.tolist(), strict=True):
+        union = matched.prediction_voxels[one] + matched.truth_voxels[other] - common
+        largest[one] = max(largest.get(one, 0.0), common / union)
+    return largest

@@ -1,43 +1,30 @@
 """Stage 2 — is a lymph node positive? Whole network fine-tuned from stage 1 (Sec. III-A.2, Tab. IV)."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import ModelError
 from lymphct.core.leakage import Fitted
-from lymphct.core.patient import Multiphase, Node, NodeMap
-from lymphct.core.terms import NodeClass
 from lymphct.evaluation.classification import auc
-from lymphct.learning.augmentation import SpatialTransform
-from lymphct.learning.channels import network_channels
 from lymphct.learning.training import EpochRecord, Told, TrainingState, train
 from lymphct.learning.unet import initialize
+from lymphct.nodes.calling import positive_scores, predict_nodes
 from lymphct.nodes.crops import (
-    NEGATIVE,
     NOT_A_NODE,
     POSITIVE,
+    UNKNOWN,
     IdentificationCase,
     NodeBatch,
-    NodeSampler,
-    collate,
-    cut_crop,
-    identification_case,
     with_known_class,
 )
 from lymphct.nodes.feature_ensemble import FeatureLesson, fit_feature_ensemble
-from lymphct.nodes.features import (
-    FEATURE_SETS,
-    FeatureStatistics,
-    fit_feature_statistics,
-    fit_logistic_baseline,
-)
-from lymphct.nodes.instances import without_nodes
+from lymphct.nodes.features import FeatureStatistics, fit_feature_statistics, fit_logistic_baseline
 from lymphct.nodes.network import IdentificationNetwork, MaskBranch
+from lymphct.nodes.sampling import NodeSampler
 from lymphct.nodes.settings import IdentificationSettings
 
 
@@ -103,22 +90,27 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
 ) -> Iterator[EpochRecord]:
     """Train on drawn lymph nodes; the best epoch is the one with the highest validation AUC.
 
-    Nodes of unknown class are left out. Statistics of the node features, and the logistic regression or the
-    ensemble to start from, are fitted on `cases` and kept in the network. Without validation nodes of both
-    classes the score is minus their mean cross entropy; without any node there is none.
+    Nodes of unknown class are left out; where the network predicts the IoU of a mask, found ones among them
+    teach that alone. Statistics of the node features, and the logistic regression or the ensemble to start
+    from, are fitted on `cases` and kept in the network. Without validation nodes of both classes the score is
+    minus their mean cross entropy; without any node there is none.
 
     Raises:
         InputError: a class has no training node, or what is no lymph node meets a network of two classes.
 
     """
-    cases = [with_known_class(case) for case in cases]
-    sampler = NodeSampler(cases, settings.sampling, settings.head.classes, seed)
-    statistics = fit_statistics(cases).value
+    head = settings.head
+    loss: Callable[[nn.Module, NodeBatch], Tensor] = identification_loss
+    known = [with_known_class(case) for case in cases]
+    sampler = NodeSampler(cases, settings.sampling, head.classes, seed, learns_iou=head.predict_iou)
+    if head.predict_iou:
+        loss = partial(identification_loss, iou_weight=head.iou_weight)
+    statistics = fit_statistics(known).value
     set_statistics(network, statistics)
     if network.baseline is not None:
-        _start_from_baseline(network, cases, statistics)
+        _start_from_baseline(network, known, statistics)
     if network.ensemble is not None:
-        network.start_from_ensemble(fit_ensemble(cases, statistics, settings, seed=seed).value)
+        network.start_from_ensemble(fit_ensemble(known, statistics, settings, seed=seed).value)
     judged = [case for case in map(with_known_class, validation) if case.labels]
 
     def score(candidate: nn.Module) -> float:
@@ -127,7 +119,7 @@ def fit_identification(  # noqa: PLR0913 - seed and state are keywords, as in `f
     return train(
         network,
         sampler.batch,
-        identification_loss,
+        loss,
         settings.training,
         validate=score if judged else None,
         state=state,
@@ -199,11 +191,28 @@ def set_statistics(network: IdentificationNetwork, statistics: FeatureStatistics
     network.feature_sd.copy_(torch.from_numpy(statistics.sd))
 
 
-def identification_loss(network: nn.Module, batch: NodeBatch) -> Tensor:
-    """Return the mean cross entropy of a batch (Sec. III-A.2)."""
+def identification_loss(network: nn.Module, batch: NodeBatch, *, iou_weight: float | None = None) -> Tensor:
+    """Return the mean cross entropy of a batch (Sec. III-A.2).
+
+    Args:
+        network: of stage 2.
+        batch: nodes.
+        iou_weight: of the binary cross entropy between predicted and true IoU, which is least where both are
+            the same; None where the network predicts none, and the class of every node is known.
+
+    """
     batch = batch.to(next(network.parameters()).device)
-    logits = network(batch.image, batch.mask, batch.box, batch.features)
-    return nn.functional.cross_entropy(logits.float(), batch.classes)
+    outputs = network(batch.image, batch.mask, batch.box, batch.features).float()
+    if iou_weight is None:
+        return nn.functional.cross_entropy(outputs, batch.classes)
+    each = nn.functional.cross_entropy(outputs[:, :-1], batch.classes, ignore_index=UNKNOWN, reduction="none")
+    classes = each.sum() / (batch.classes != UNKNOWN).sum().clamp(min=1)
+    known = batch.ious.isfinite()
+    truth = batch.ious.nan_to_num(nan=0.0)
+    ious = nn.functional.binary_cross_entropy_with_logits(
+        outputs[:, -1], truth, known.float(), reduction="sum"
+    )
+    return classes + iou_weight * ious / known.sum().clamp(min=1)
 
 
 def validation_score(
@@ -213,88 +222,13 @@ def validation_score(
 
     The class of every node is known.
     """
-    probabilities = np.concatenate([predict_classes(network, case, settings) for case in cases])
+    found = [predict_nodes(network, case, settings) for case in cases]
     classes = np.concatenate([np.asarray(case.classes) for case in cases])
     nodes = classes != NOT_A_NODE
     positive = classes[nodes] == POSITIVE
     if positive.any() and not positive.all():
-        return float(auc(positive, positive_share(probabilities[nodes])))
+        scores = np.concatenate([positive_scores(each, settings.head) for each in found])
+        return float(auc(positive, scores[nodes]))
+    probabilities = np.concatenate([each.classes for each in found])
     known = np.minimum(classes, probabilities.shape[1] - 1)
     return float(np.log(np.maximum(probabilities[np.arange(len(known)), known], 1e-12)).mean())
-
-
-def predict_classes(
-    network: nn.Module, case: IdentificationCase, settings: IdentificationSettings
-) -> DoubleArray:
-    """Return the probability of each class for each node: (nodes, classes), rows sum to 1."""
-    if not case.labels:
-        return np.zeros((0, settings.head.classes))
-    margins = np.full((2, 3), settings.sampling.box_margin)
-    device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
-    rows = []
-    with torch.inference_mode():
-        for first in range(0, len(case.labels), settings.prediction_batch):
-            numbers = range(first, min(first + settings.prediction_batch, len(case.labels)))
-            crops = [
-                cut_crop(case, n, settings.sampling.crop_size, SpatialTransform(), margins) for n in numbers
-            ]
-            batch = collate(crops, case.features[list(numbers)], [case.classes[n] for n in numbers])
-            batch = batch.to(device)
-            logits = network(batch.image, batch.mask, batch.box, batch.features)
-            rows.append(torch.softmax(logits.double(), dim=1).cpu().numpy())
-    network.train(was_training)
-    return np.concatenate(rows)
-
-
-def positive_share(probabilities: DoubleArray) -> DoubleArray:
-    """Return the probability of being positive given that it is a lymph node, of rows (n, classes)."""
-    nodes = probabilities[:, NEGATIVE] + probabilities[:, POSITIVE]
-    share: DoubleArray = probabilities[:, POSITIVE] / np.maximum(nodes, 1e-12)
-    return share
-
-
-def identify_nodes(
-    network: IdentificationNetwork,
-    image: Multiphase,
-    ct: Multiphase,
-    nodes: NodeMap,
-    settings: IdentificationSettings,
-) -> NodeMap:
-    """Call each node positive or negative (Sec. III-A.2).
-
-    With three classes, nodes that are rather no lymph nodes are dropped from records and map. A patient
-    without nodes comes back unchanged. A missing arterial phase is zero for the network, the training mean
-    for its features.
-
-    Args:
-        network: trained; holds the statistics of the node features.
-        image: normalised CT.
-        ct: the same in HU.
-        nodes: found or given; all on one grid.
-        settings: crops, threshold.
-
-    Raises:
-        GeometryMismatchError: image, CT and node map lie on different grids.
-
-    """
-    feature_set = FEATURE_SETS[settings.head.feature_set]
-    case = identification_case("", network_channels(image), nodes, ct, feature_set=feature_set)
-    probabilities = predict_classes(network, case, settings)
-    positive = positive_share(probabilities)
-    called = tuple(
-        _called(node, float(p), settings.threshold) for node, p in zip(nodes.nodes, positive, strict=True)
-    )
-    result = NodeMap(instances=nodes.instances, nodes=called)
-    if settings.head.classes == 2:
-        return result
-    rejected = probabilities[:, NOT_A_NODE] > settings.rejection_threshold
-    return without_nodes(
-        result, frozenset(n.label for n, drop in zip(nodes.nodes, rejected, strict=True) if drop)
-    )
-
-
-def _called(node: Node, probability: float, threshold: float) -> Node:
-    node_class = NodeClass.POSITIVE if probability >= threshold else NodeClass.NEGATIVE
-    return replace(node, probability=probability, node_class=node_class)

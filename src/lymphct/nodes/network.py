@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from lymphct.core.errors import InputError
 from lymphct.learning.settings import UNetSettings
 from lymphct.learning.unet import LEAK, ConvNorm, UNet
 from lymphct.nodes.feature_ensemble import FeatureEnsemble
-from lymphct.nodes.features import FEATURE_SETS
+from lymphct.nodes.features import feature_set_of
 from lymphct.nodes.settings import HeadSettings, IdentificationHeadSettings
 
 LEAST_PRIOR: Final = 0.01
@@ -154,6 +154,9 @@ class IdentificationNetwork(nn.Module):
     The mean and SD that standardise the node features are buffers: they travel with the weights.
     """
 
+    ADDED: ClassVar = ("iou.",)
+    """Beginnings of the names of weights that the same network can lack, and that then begin anew."""
+
     feature_mean: Tensor
     feature_sd: Tensor
 
@@ -162,8 +165,9 @@ class IdentificationNetwork(nn.Module):
         self.settings = head
         self.unet = UNet(in_channels, unet)
         counts = self.unet.feature_counts
-        learned = (sum(counts) if head.multi_scale else counts[0]) + head.mask_average * counts[0]
-        measured = len(FEATURE_SETS[head.feature_set].names)
+        learned = sum(counts) if head.multi_scale else counts[0]
+        learned += (head.mask_average + head.slice_pooling) * counts[0]
+        measured = len(feature_set_of(head).columns)
         given = measured if head.node_features else 0
         self.mask_branch = MaskBranch(counts[0]) if head.mask_branch else None
         self.classifier = nn.Sequential(
@@ -172,17 +176,21 @@ class IdentificationNetwork(nn.Module):
         self.baseline = nn.Linear(given, head.classes) if given and head.logistic_start else None
         has_ensemble = given and head.ensemble.members
         self.ensemble = FeatureEnsemble(given, head.classes, head.ensemble) if has_ensemble else None
+        # The last one: without it all others begin as they always did.
+        self.iou = nn.Linear(head.hidden, 1) if head.predict_iou else None
         self.register_buffer("feature_mean", torch.zeros(measured))
         self.register_buffer("feature_sd", torch.ones(measured))
 
     def forward(self, image: Tensor, mask: Tensor, box: Tensor, features: Tensor) -> Tensor:
         """Return logits (b, classes): negative, positive and, with three classes, not a lymph node.
 
+        With `predict_iou` a further, last column is the logit of the IoU of the mask with the true node.
+
         Args:
             image: (b, c, k, j, i) crops centred on the nodes, normalised intensities.
             mask: (b, 1, k, j, i) 1 within the node.
             box: (b, 2, 3) first and last + 1 voxel of the box, along k, j, i; not empty.
-            features: (b, features) of the settings' set as measured, NaN where missing; a missing one becomes
+            features: (b, columns) of the settings' set as measured, NaN where missing; a missing one becomes
                 the mean.
 
         """
@@ -196,13 +204,16 @@ class IdentificationNetwork(nn.Module):
         ]
         if self.settings.mask_average:
             pooled.append(mask_average(decoded[0], mask))
+        if self.settings.slice_pooling:
+            pooled.append(slice_maximum(decoded[0], mask))
         standard = torch.nan_to_num((features - self.feature_mean) / self.feature_sd, nan=0.0)
         if self.settings.node_features:
             pooled.append(standard.to(pooled[0].dtype))
-        logits: Tensor = self.classifier(torch.cat(pooled, dim=1))
+        hidden = self.classifier[:-1](torch.cat(pooled, dim=1))
+        logits: Tensor = self.classifier[-1](hidden)
         for start in (self.baseline, self.ensemble):
             logits = logits if start is None else logits + start(standard)
-        return logits
+        return logits if self.iou is None else torch.cat((logits, self.iou(hidden)), dim=1)
 
     @torch.no_grad()
     def start_from_baseline(self, weights: Tensor, intercept: float) -> None:
@@ -235,6 +246,19 @@ def mask_average(x: Tensor, mask: Tensor) -> Tensor:
     """Average features (b, c, k, j, i) over the voxels of a non-empty mask (b, 1, k, j, i): (b, c)."""
     average: Tensor = (x * mask).sum(dim=(2, 3, 4)) / mask.sum(dim=(2, 3, 4)).clamp(min=1.0)
     return average
+
+
+def slice_maximum(x: Tensor, mask: Tensor) -> Tensor:
+    """Average features (b, c, k, j, i) over a mask (b, 1, k, j, i) in each axial slice; the largest: (b, c).
+
+    A slice without the node does not count, and an empty mask gives 0. The maximum and no learned attention:
+    a necrotic core shows on few slices, and there is nothing to learn from few nodes.
+    """
+    voxels = mask.sum(dim=(3, 4))
+    averages = (x * mask).sum(dim=(3, 4)) / voxels.clamp(min=1.0)
+    there = voxels > 0
+    largest = averages.masked_fill(~there, torch.finfo(averages.dtype).min).amax(dim=2)
+    return torch.where(there.any(dim=2), largest, torch.zeros_like(largest))
 
 
 def box_average(x: Tensor, box: Tensor, stride: Index3) -> Tensor:

@@ -114,8 +114,32 @@ class IdentificationHeadSettings(Settings):
     they are; the network's own logits start at 0. Needs `node_features`. Not stated in the paper (decision
     0063)."""
 
+    slice_pooling: bool = False
+    """Average the finest decoder features over the node in each axial slice, too, and take the largest of
+    the slices. Not stated in the paper; ours (decision 0061)."""
+    place_features: bool = False
+    """Add to the node features where the node lies: mm to the tumor and to the nearest guiding structure,
+    which structure that is, and HU venous minus arterial. Needs `node_features`. Not stated in the paper;
+    ours (decision 0061)."""
+    predict_iou: bool = False
+    """One more output: the IoU of the mask with the true node it is, 0 for what is none. Needs
+    `identification.found.learn`, whose nodes teach it. Not stated in the paper; ours, after LN-DETR
+    (decision 0061)."""
+    iou_weight: PositiveFloat = 1.0
+    """Weight of the loss of `predict_iou` beside that of the classes. Not stated in the paper; ours
+    (decision 0061)."""
+    scale_by_iou: bool = False
+    """Multiply the probability of being positive by the predicted IoU, for threshold and patient alike. Needs
+    `predict_iou`. Not stated in the paper; ours, after LN-DETR (decision 0061)."""
+
     @model_validator(mode="after")
-    def _starts_in_one_way(self) -> Self:
+    def _has_what_it_needs(self) -> Self:
+        if self.place_features and not self.node_features:
+            msg = "place_features are added to the node features: set node_features"
+            raise ValueError(msg)
+        if self.scale_by_iou and not self.predict_iou:
+            msg = "scale_by_iou needs an IoU to scale by: set predict_iou"
+            raise ValueError(msg)
         if self.ensemble.members and (self.logistic_start or not self.node_features):
             msg = "an ensemble needs node_features, and takes the place of logistic_start"
             raise ValueError(msg)
@@ -190,3 +214,10 @@ class IdentificationSettings(Settings):
     in the paper, which has two classes; ½."""
     prediction_batch: PositiveInt = 4
     """Nodes per forward pass in prediction. Not stated in the paper; changes speed and memory only."""
+
+    @model_validator(mode="after")
+    def _has_masks_to_judge(self) -> Self:
+        if self.head.predict_iou and not self.found.learn:
+            msg = "head.predict_iou learns from nodes as stage 1 finds them: set found.learn"
+            raise ValueError(msg)
+        return self

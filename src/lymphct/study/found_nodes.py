@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 STAGE: Final = StageName.NODES
 FOUND_FILE: Final = "found.json"
-"""Numbers, boxes and classes of the nodes found in a patient."""
+"""Numbers, boxes and classes of the nodes found in a patient, and the IoU of each with a drawn one."""
 FILL: Final = "fill the column nodes of the manifest"
 
 
@@ -155,15 +155,17 @@ class Search:
             msg = f"{name} has no drawn lymph nodes to tell the found ones apart by"
             raise InputError(msg, code="E_NO_NODES", cure=FILL)
         found = found_in(self.network, self.settings, material, name)
-        record: dict[str, JSON] = {"labels": [], "boxes": [], "classes": []}
+        record: dict[str, JSON] = {"labels": [], "boxes": [], "classes": [], "ious": []}
         if found is not None and found.nodes:
             array = smallest_unsigned(found.instances.array)
             save_volumes(folder, {"nodes": found.instances.with_array(array)})
             boxes = node_boxes(found.instances.array)
+            told = told_apart(found, truth, iou=iou)
             record = {
                 "labels": [node.label for node in found.nodes],
                 "boxes": [[[s.start, s.stop] for s in boxes[node.label]] for node in found.nodes],
-                "classes": list(told_apart(found, truth, iou=iou)),
+                "classes": list(told.classes),
+                "ious": list(told.ious),
             }
         write_json(folder / FOUND_FILE, record)
 
@@ -184,6 +186,7 @@ class Search:
             labels=tuple(stored["labels"]),
             boxes=tuple((slice(*i), slice(*j), slice(*k)) for i, j, k in stored["boxes"]),
             classes=tuple(stored["classes"]),
+            ious=tuple(stored["ious"]),
             fitted_on=self.taught_by,
         )
 

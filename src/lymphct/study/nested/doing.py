@@ -99,9 +99,10 @@ def _train(materials: Materials, task: Task, doing: Doing) -> None:
         device=chosen_device(doing.device),
     )
     seen = Guided(patients=materials.patients, roles=roles)
-    if stage.name is StageName.NODES and plan.sources.networks:
+    is_placed = stage.name is StageName.IDENTIFICATION and config.identification.head.place_features
+    if (stage.name is StageName.NODES or is_placed) and plan.sources.networks:
         seen = _guided(materials, cascade, roles, doing.device)
-    elif stage.name is StageName.IDENTIFICATION and config.identification.found.learn:
+    if stage.name is StageName.IDENTIFICATION and config.identification.found.learn:
         start = replace(start, found=_found_nodes(materials, cascade, start, doing))
     keep = Checkpoints.open(doing.scratch, resume=True)
     part = fit_guided(stage, seen, learned, start, keep)

@@ -82,14 +82,13 @@ def _train_here(
         start = replace(start, evidence=found)
     else:
         start = replace(start, parts=parts_in(bundle, stage.needs))
-    seen = Guided(patients=run.patients, roles=run.plan.roles(name))
+    seen = _seen(run, name, request)
     extra: dict[str, JSON] = {}
     if name is StageName.NODES:
         if request.nnunet is not None:
             backbone = read_backbone(request.nnunet, run.plan.config.nodes, run.plan.roles(name))
             start = replace(start, backbone=backbone.tensors)
             extra["init_nnunet"] = dict(backbone.record)
-        seen = guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
     elif name is StageName.STRUCTURES:
         extra = shown_classes(run, seen.roles.train)
     learned = run.plan.learned.with_parts(bundle.info)
@@ -109,6 +108,17 @@ def _train_here(
         add_part(run, before.continued(part), before.origins)
     if name is StageName.TUMOR:
         tell_tumors(run, device=request.device)
+
+
+def _seen(run: Run, name: StageName, request: TrainingRequest) -> Guided:
+    """Return patients as a stage sees them: as drawn, or with the masks that a new patient will have.
+
+    Those guide stage 1, and stage 2 where it is told the place of a node among them.
+    """
+    is_placed = name is StageName.IDENTIFICATION and run.plan.config.identification.head.place_features
+    if name is StageName.NODES or is_placed:
+        return guided_patients(run, init=request.init, device=request.device, jobs=request.jobs)
+    return Guided(patients=run.patients, roles=run.plan.roles(name))
 
 
 def _found_nodes(
