@@ -109,7 +109,7 @@ def test_nobody_to_fit_it_on_is_said_and_not_passed_over(make_patient: MakePatie
     patients = {"a": make_patient("a", noise=9.0, without=("nodes",))}
     with pytest.raises(InputError, match="nobody has a lymph node near a guiding structure") as told:
         fit_learned(patients, "a", asking)
-    assert told.value.code == "E_ATLAS"
+    assert told.value.code == "E_PRIOR"
     assert "attention.prior=bands" in str(told.value)
 
 
