@@ -14,15 +14,7 @@ from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import GeometryMismatchError, InputError, LeakageError
 from lymphct.core.terms import Structure
 from lymphct.evaluation.classification import auc
-from lymphct.phantom.patient import PhantomPatient, generate_patient
-from lymphct.phantom.settings import PhantomSettings
-
-NANO = PhantomSettings(size="nano", phase_shift=False, crowding=4)
-
-
-@pytest.fixture(scope="module")
-def phantoms() -> list[PhantomPatient]:
-    return [generate_patient(NANO, seed=21, index=index) for index in range(9)]
+from lymphct.phantom.patient import PhantomPatient
 
 
 def drawn(patient: PhantomPatient) -> Drawn:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+from scipy.optimize import LinearConstraint, minimize
 
 from lymphct.attention.bands import PAPER_BANDS, Trapezium
 from lymphct.attention.sampling import REACH, Voxels, sampled
@@ -69,8 +70,6 @@ def fit_trapezia(
 
 def learned_trapezia(voxels: Voxels) -> Trapezia:
     """Return the trapezia of voxels with distances to the ten guiding structures, to a thousandth."""
-    from scipy.optimize import LinearConstraint, minimize  # noqa: PLC0415 - needed to fit, never to predict
-
     shapes = np.array(START)
     ends = [np.concatenate([(shapes / UNIT).ravel(), START_ODDS])]
     ends_within = LinearConstraint(_of_ends(len(shapes)), ub=REACH / UNIT)
