@@ -1,6 +1,5 @@
 """Bands with ramps of their own, learned from those of Tab. II on (decision 0062)."""
 
-import math
 from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
@@ -37,8 +36,8 @@ class Trapezia(Settings):
             msg = f"trapezia of what is no structure that guides: {', '.join(unknown)[:80]}"
             raise ValueError(msg)
         for name, shape in self.structures.items():
-            if not all(math.isfinite(value) and abs(value) <= FARTHEST for value in shape):
-                msg = f"the trapezium of {name} holds what is no distance, or more than {FARTHEST:g} mm"
+            if max(map(abs, shape)) > FARTHEST:
+                msg = f"the trapezium of {name} holds more than {FARTHEST:g} mm"
                 raise ValueError(msg)
             if shape.d_min >= shape.d_max or shape.ramp <= 0.0:
                 msg = f"the trapezium of {name} is empty: d_min {shape.d_min:g}, d_max {shape.d_max:g}, "
