@@ -31,7 +31,9 @@ def reference(guiding: Volume, trapezia: Trapezia) -> DoubleArray:
     """Eq. 1 and Eq. 2 as printed, on distances of all pairs of voxels."""
     labels = guiding.array
     scores = {
-        int(structure): attention_score(signed(labels == structure), Band(low, high), border=ramp)
+        int(structure): attention_score(
+            signed(labels == structure).astype(np.float32), Band(low, high), border=ramp
+        )
         for structure, (low, high, ramp) in trapezia.shapes.items()
         if np.any(labels == structure)
     }

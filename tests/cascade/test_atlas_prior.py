@@ -172,7 +172,8 @@ def test_a_bundle_with_both_is_refused(cohort: dict[str, PreparedPatient], tiny:
     ]
     atlas, trapezia = (fit_learned(cohort, "ab", config) for config in configs)
     record = described(atlas, configs[0]).model_dump(mode="json")
-    record["trapezia"] = trapezia.prior.model_dump(mode="json")
+    assert trapezia.trapezia is not None
+    record["trapezia"] = trapezia.trapezia.model_dump(mode="json")
     with pytest.raises(ValueError, match="of which one alone can make the attention"):
         BundleInfo.model_validate(record)
 
