@@ -33,8 +33,9 @@ KINDS = ("atlas", "trapezia")
 
 def test_they_change_the_attention_and_nothing_else() -> None:
     before = Config().model_dump()
-    fitted = {name: {"prior": name} for name in KINDS}
-    for name, change in {"suppressed": {"suppress_other_organs": True}, **fitted}.items():
+    changes: dict[str, dict[str, object]] = {name: {"prior": name} for name in KINDS}
+    changes["suppressed"] = {"suppress_other_organs": True}
+    for name, change in changes.items():
         after = VARIANTS[name].settings(Config()).model_dump()
         assert after["attention"] == {**before["attention"], **change}
         assert {group for group in before if before[group] != after[group]} == {"attention"}
