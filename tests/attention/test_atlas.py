@@ -5,10 +5,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 
-from lymphct.attention.atlas import LANDMARKS, TUMOR, Atlas, prior_key
+from lymphct.attention.atlas import LANDMARKS, TUMOR, Atlas
 from lymphct.attention.atlas_mapping import atlas_map
 from lymphct.attention.bands import PAPER_BANDS, Band
 from lymphct.attention.mapping import attention_map, guided_by, guiding_attention
+from lymphct.attention.prior import prior_key
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.arrays import AnyArray, DoubleArray
 from lymphct.core.errors import GeometryMismatchError, InputError

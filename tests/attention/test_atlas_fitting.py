@@ -1,11 +1,10 @@
 """An atlas is fitted on training patients, whatever their order, and finds where lymph nodes lie."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
+from tests.attention.test_sampling import Drawn, slab
 
 from lymphct.attention import atlas_fitting
 from lymphct.attention.atlas import KNOTS, LANDMARKS, Atlas
@@ -13,20 +12,9 @@ from lymphct.attention.atlas_fitting import fit_atlas
 from lymphct.attention.mapping import guided_by, guiding_attention
 from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import GeometryMismatchError, InputError, LeakageError
-from lymphct.core.geometry import Geometry
 from lymphct.core.terms import Structure
-from lymphct.core.volume import Volume
 from lymphct.evaluation.classification import auc
-from lymphct.phantom.patient import PhantomPatient, generate_patient
-from lymphct.phantom.settings import PhantomSettings
-
-Drawn = tuple[Volume, Volume | None, Volume]
-NANO = PhantomSettings(size="nano", phase_shift=False, crowding=4)
-
-
-@pytest.fixture(scope="module")
-def phantoms() -> list[PhantomPatient]:
-    return [generate_patient(NANO, seed=21, index=index) for index in range(9)]
+from lymphct.phantom.patient import PhantomPatient
 
 
 def drawn(patient: PhantomPatient) -> Drawn:
@@ -98,53 +86,11 @@ def test_landmarks_nobody_has_count_for_nothing_and_others_still_do(phantoms: li
     assert any(atlas.effects["pancreas"])
 
 
-SHAPE = (60, 3, 3)
-
-
-def slab(*nodes: slice, unknown: slice = slice(0), spacing: float = 1.0) -> Drawn:
-    """Spleen in voxels 0 to 9 of a bar, nodes where told, -1 where nobody looked."""
-    grid = Geometry(shape=SHAPE, spacing=(spacing, 2.0, 2.0))
-    labels, mask = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.int32)
-    labels[:10] = Structure.SPLEEN
-    mask[unknown] = -1
-    for number, node in enumerate(nodes, start=1):
-        mask[node, 1, 1] = number
-    return Volume(array=labels, geometry=grid), None, Volume(array=mask, geometry=grid)
-
-
 def test_the_effect_is_highest_where_the_nodes_were() -> None:
     atlas = fit_atlas([slab(slice(15, 18), slice(16, 20))] * 8, "abcdefgh").value
     effect = dict(zip(KNOTS, (*atlas.effects["spleen"], 0.0), strict=True))
     assert max(effect, key=lambda knot: effect[knot]) in {6.0, 10.0}
     assert effect[-3.0] < effect[1.0] < effect[6.0] > effect[20.0]
-
-
-def test_every_node_weighs_the_same_whatever_its_size() -> None:
-    # Nine voxels of one node against one voxel of another: of equal weight, they are equally likely places.
-    places, weights = atlas_fitting._node_voxels(slab(slice(12, 21), slice(40, 41))[2].array)
-    assert len(places) == 10
-    assert weights.sum() == pytest.approx(2.0)
-    assert weights.max() == 1.0
-    many = atlas_fitting._node_voxels(np.ones((40, 40, 40), np.int32))
-    assert 32 <= len(many[0]) <= atlas_fitting.OF_A_NODE
-    assert many[1].sum() == pytest.approx(1.0)
-
-
-def test_where_nobody_looked_is_neither_node_nor_background() -> None:
-    plain = slab(slice(15, 18))
-    sample, half = (atlas_fitting._sample(*slab(slice(15, 18), unknown=u)) for u in (slice(0), slice(30, 60)))
-    assert len(sample.distances) - len(half.distances) == np.sum(np.arange(30, 45) < 45) * 9
-    assert half.is_node.sum() == sample.is_node.sum() == 3
-    assert half.weights[~half.is_node].sum() == pytest.approx(1.0)
-    assert plain[2].array.min() == 0
-
-
-def test_places_are_spread_evenly_and_never_by_chance() -> None:
-    assert atlas_fitting._spread(5, 10).tolist() == [0, 1, 2, 3, 4]
-    found = atlas_fitting._spread(100_000, 1000)
-    assert len(found) == 1000
-    assert max(high - low for low, high in pairwise(found.tolist())) < 300
-    assert found.tolist() == atlas_fitting._spread(100_000, 1000).tolist()
 
 
 def test_hat_functions_are_a_half_each_between_two_knots_and_nothing_far_away() -> None:
@@ -185,7 +131,7 @@ def test_nobody_with_nodes_is_no_atlas() -> None:
     for training in ([], [slab()], [slab(slice(58, 60), spacing=3.0)]):
         with pytest.raises(InputError, match="nobody has a lymph node near a guiding structure") as told:
             fit_atlas(training, [str(n) for n in range(len(training))])
-        assert told.value.code == "E_ATLAS"
+        assert told.value.code == "E_PRIOR"
 
 
 def test_masks_on_another_grid_are_refused() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from lymphct.attention.atlas import Prior
 from lymphct.attention.bands import Band
+from lymphct.attention.prior import Prior
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.cascade.alignment import normalized

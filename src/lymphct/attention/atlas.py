@@ -1,13 +1,12 @@
 """P(lymph node | signed distances to structures and tumor), as a few numbers (decision 0057)."""
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from lymphct.attention.bands import Bands
 from lymphct.core.settings import Settings
 from lymphct.core.terms import GUIDING_STRUCTURES, Structure
 
@@ -75,15 +74,6 @@ class Atlas(Settings):
         """Return what stands for the effects of all landmarks that are absent."""
         there = set(present)
         return math.fsum(value for name, value in self.absent.items() if name not in there)
-
-
-Prior = Bands | Atlas
-"""What is known of where lymph nodes lie before an image is looked at."""
-
-
-def prior_key(prior: Prior) -> Hashable:
-    """Return what is equal for equal priors."""
-    return prior.model_dump_json() if isinstance(prior, Atlas) else tuple(prior.items())
 
 
 def structure_of(landmark: str) -> Structure | None:

@@ -2,29 +2,22 @@
 
 A penalised logistic regression tells voxels of lymph nodes from other voxels near a guiding structure, by hat
 functions of the signed distance to each landmark. It is case-control: as many nodes as background, in sum of
-weights, so that the sum of effects is the logarithm of a ratio of densities. Every node weighs the same,
-whatever its size. Nothing is drawn by chance, and the order of patients changes nothing.
+weights, so that the sum of effects is the logarithm of a ratio of densities. The voxels are those of
+`attention.sampling`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from lymphct.attention.atlas import KNOTS, LANDMARKS, Atlas
-from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray, IntArray
-from lymphct.core.errors import InputError
+from lymphct.attention.sampling import sampled
+from lymphct.core.arrays import BoolArray, DoubleArray
 from lymphct.core.leakage import Fitted
 from lymphct.core.volume import Volume
-from lymphct.imaging.distance import mask_distances, structure_distances
 
-OF_A_NODE: Final = 64
-"""Voxels of a lymph node that are measured, at most; evenly spread. Not stated in the paper; ours."""
-OF_A_PATIENT: Final = 4000
-"""Voxels of the image that stand for the background, evenly spread; those near a structure count. Not stated
-in the paper; ours."""
 STEP: Final = 1.0
 """Standard deviation, in log-odds, of the change of an effect from knot to knot that is expected beforehand.
 Not stated in the paper; ours: e-fold within a few mm."""
@@ -33,16 +26,6 @@ STEP_AT_BOUNDARY: Final = 3.0
 ITERATIONS: Final = 50
 AT_ONCE: Final = 1 << 15
 """Rows of the design that are in memory together."""
-_GOLDEN: Final = 0.6180339887498949
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """Voxels of one patient: distances (n, landmarks), which are of nodes, and what each weighs."""
-
-    distances: DoubleArray
-    is_node: BoolArray
-    weights: DoubleArray
 
 
 def fit_atlas(
@@ -55,9 +38,7 @@ def fit_atlas(
     """Fit where the lymph nodes of training patients lie, by distances to structures and tumor.
 
     Args:
-        training: per patient the label map that guides (`attention.mapping.guided_by`), the tumor mask or
-            None, and the map of lymph nodes on one grid: a number above 0 for each, 0 beside them,
-            below 0 where nobody looked for them.
+        training: per patient what guides, tumor and lymph nodes, as `attention.sampling.sampled` takes them.
         patients: their ids.
         outside: share of the nodes' voxels that may have no attention.
         faint: share of them that may have less than full attention.
@@ -68,67 +49,11 @@ def fit_atlas(
 
     """
     ids = tuple(patients)
-    found = {name: _sample(*drawn) for name, drawn in zip(ids, training, strict=True)}
-    samples = [found[name] for name in sorted(found)]  # sums do not depend on who came first
-    distances = np.concatenate([sample.distances for sample in samples] or [np.empty((0, len(LANDMARKS)))])
-    is_node = np.concatenate([sample.is_node for sample in samples] or [np.empty(0, np.bool_)])
-    weights = np.concatenate([sample.weights for sample in samples] or [np.empty(0)])
-    if not is_node.any() or is_node.all():
-        msg = "an atlas cannot be fitted: nobody has a lymph node near a guiding structure"
-        cure = "train on patients with drawn lymph nodes, structures and tumor, or set attention.prior=bands"
-        raise InputError(msg, code="E_ATLAS", cure=cure)
-    weights[~is_node] *= weights[is_node].sum() / weights[~is_node].sum()
-    solution = _solved(distances, is_node, weights)
+    voxels = sampled(training, ids)
+    solution = _solved(*voxels)
     effects = np.round(solution[1:].reshape(len(LANDMARKS), -1), 3) + 0.0
-    nodes, of_nodes = distances[is_node], weights[is_node]
+    nodes, of_nodes = voxels.distances[voxels.is_node], voxels.weights[voxels.is_node]
     return Fitted(_as_atlas(effects, nodes, of_nodes, (outside, faint)), frozenset(ids))
-
-
-def _sample(structures: Volume, tumor: Volume | None, nodes: Volume) -> _Sample:
-    nodes.require_same_grid(structures, name="lymph node mask", reference="structures")
-    if tumor is not None:
-        tumor.require_same_grid(structures, name="tumor mask", reference="structures")
-    places, of_nodes = _node_voxels(nodes.array)
-    background = _spread(nodes.array.size, OF_A_PATIENT)
-    background = background[nodes.array.ravel()[background] == 0]
-    flat = np.concatenate([places, background])
-    index = np.stack(np.unravel_index(flat, nodes.array.shape), axis=1)
-    positions = structures.geometry.world(index)
-    columns = [structure_distances(structures, positions)]
-    columns.append(
-        np.full((len(flat), 1), np.inf) if tumor is None else mask_distances(tumor, positions)[:, None]
-    )
-    distances = np.concatenate(columns, axis=1)
-    is_node = np.arange(len(flat)) < len(places)
-    near = (distances[:, :-1] < KNOTS[-1]).any(axis=1)
-    others = max(int((near & ~is_node).sum()), 1)
-    weights = np.concatenate([of_nodes, np.full(len(background), 1.0 / others)])
-    return _Sample(distances[near], is_node[near], weights[near])
-
-
-def _node_voxels(nodes: AnyArray) -> tuple[IntArray, DoubleArray]:
-    """Return voxels of every node, evenly spread over it, and weights of which those of a node sum to 1."""
-    line = nodes.ravel()
-    places = np.flatnonzero(line > 0)
-    labels = line[places]
-    kept, weights = [], []
-    for label in np.unique(labels):
-        own = places[labels == label]
-        own = own[_spread(len(own), OF_A_NODE)]
-        kept.append(own)
-        weights.append(np.full(len(own), 1.0 / len(own)))
-    return (
-        np.concatenate(kept or [np.empty(0, np.int64)]),
-        np.concatenate(weights or [np.empty(0)]),
-    )
-
-
-def _spread(size: int, count: int) -> IntArray:
-    """Return up to `count` places below `size`, rising: multiples of the golden ratio spread evenly."""
-    if size <= count:
-        return np.arange(size)
-    fractions = np.modf(np.arange(1, count + 1) * _GOLDEN)[0]
-    return np.unique((fractions * size).astype(np.int64))
 
 
 def _solved(distances: DoubleArray, is_node: BoolArray, weights: DoubleArray) -> DoubleArray:

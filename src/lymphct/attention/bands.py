@@ -18,6 +18,19 @@ class Band(NamedTuple):
 
 Bands = Mapping[Structure, Band]
 
+
+class Trapezium(NamedTuple):
+    """A band and how it ends: attention over the signed distance from a structure, all mm (Eq. 1)."""
+
+    d_min: float
+    d_max: float
+    ramp: float
+    """Width over which the attention falls from 1 to 0 on both sides."""
+
+
+Shapes = Mapping[Structure, Trapezium]
+
+
 PAPER_BANDS: Final[Bands] = {
     Structure.SPLEEN: Band(0.0, 16.0),
     Structure.ESOPHAGUS: Band(0.0, 25.0),

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from lymphct.attention.bands import Band, Bands
+from lymphct.attention.bands import Band, Shapes, Trapezium
 from lymphct.attention.kernel import FAR, Box, Brush, Window, paint, split_row
 from lymphct.attention.score import attention_score
 from lymphct.core.arrays import FloatArray, LabelArray, Vector3
@@ -25,7 +25,6 @@ class Canvas:
         labels: uint8, C order.
         spacing: mm along the axes of `labels`.
         boxes: box of every label, shape (256, 6).
-        border: width of the ramps, mm.
         attention: float32, shape of `labels`; painted in place.
 
     """
@@ -33,49 +32,49 @@ class Canvas:
     labels: LabelArray
     spacing: Vector3
     boxes: LabelArray
-    border: float
     attention: FloatArray
 
-    def is_simple(self, band: Band) -> bool:
+    def is_simple(self, band: Trapezium) -> bool:
         """Tell whether outside there is only the outer ramp, inside only the inner one (as in Tab. II)."""
-        reach = max(band.d_max, -band.d_min) + self.border
+        reach = max(band.d_max, -band.d_min) + band.ramp
         return band.d_min <= 0.0 < band.d_max and reach / self.spacing[1] < FAR - 1
 
-    def paint_outside(self, bands: Bands) -> None:
-        """Raise the attention around structures; those with equal d_max share one distance (Eq. 2).
+    def paint_outside(self, bands: Shapes) -> None:
+        """Raise the attention around structures; those with equal outer ramps share one distance (Eq. 2).
 
         Also writes into the structures: `paint_inside` comes after it.
         """
-        alike: dict[float, list[Structure]] = {}
+        alike: dict[tuple[float, float], list[Structure]] = {}
         for structure, band in bands.items():
-            alike.setdefault(band.d_max, []).append(structure)
-        for d_max, structures in alike.items():
+            alike.setdefault((band.d_max, band.ramp), []).append(structure)
+        for (d_max, ramp), structures in alike.items():
             for start in range(0, len(structures), 4):
                 few = structures[start : start + 4]
                 boxes = self.boxes[few]
                 source = np.where([True, False] * 3, boxes.min(axis=0), boxes.max(axis=0))
                 numbers = [int(structure) for structure in few] + [int(few[0])] * (4 - len(few))
                 sought = (numbers[0], numbers[1], numbers[2], numbers[3])
-                brush = Brush(sought, inside=False, reach=d_max + self.border, border=self.border)
+                brush = Brush(sought, inside=False, reach=d_max + ramp, border=ramp)
                 target = self._grown(source, [int(brush.reach / step) for step in self.spacing])
                 self._paint(brush, Window(_box(source), target))
 
-    def paint_inside(self, bands: Bands) -> None:
+    def paint_inside(self, bands: Shapes) -> None:
         """Set the attention inside each structure to its own score (Eq. 2)."""
         for structure, band in bands.items():
             number = int(structure)
             sought = (number, number, number, number)
-            brush = Brush(sought, inside=True, reach=self.border - band.d_min, border=self.border)
+            brush = Brush(sought, inside=True, reach=band.ramp - band.d_min, border=band.ramp)
             box = self._grown(self.boxes[structure], [1, 1, 1])
             self._paint(brush, Window(box, box))
 
-    def paint_in_full(self, bands: Bands, *, guiding: tuple[Structure, ...]) -> None:
+    def paint_in_full(self, bands: Shapes, *, guiding: tuple[Structure, ...]) -> None:
         """Paint structures of any band from the signed distance; `guiding` are all that have a band."""
         for structure, band in bands.items():
-            margin = [int(max(band.d_max + self.border, 0.0) / step) + 1 for step in self.spacing]
+            margin = [int(max(band.d_max + band.ramp, 0.0) / step) + 1 for step in self.spacing]
             crop = _slices(self._grown(self.boxes[structure], margin))
             own = self.labels[crop] == structure
-            score = attention_score(signed_distance(own, self.spacing), band, border=self.border)
+            inner = Band(band.d_min, band.d_max)
+            score = attention_score(signed_distance(own, self.spacing), inner, border=band.ramp)
             painted = self.attention[crop]
             outside = ~np.isin(self.labels[crop], list(guiding))
             np.maximum(painted, score, out=painted, where=outside)

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lymphct.attention.atlas import Atlas, Prior
+from lymphct.attention.atlas import Atlas
 from lymphct.attention.atlas_mapping import atlas_map
-from lymphct.attention.bands import PAPER_BANDS, Bands
+from lymphct.attention.bands import PAPER_BANDS, Bands, Shapes, Trapezium
 from lymphct.attention.canvas import Canvas
 from lymphct.attention.labels import StoredLabels
+from lymphct.attention.prior import Prior
 from lymphct.attention.settings import AttentionSettings
+from lymphct.attention.trapezia import Trapezia
 from lymphct.core.terms import GUIDING_STRUCTURES, OTHER_STRUCTURES, Structure
 from lymphct.core.volume import Volume
 
@@ -63,21 +65,28 @@ def attention_map(
         InputError: the label map holds numbers that name no structure.
 
     """
+    shapes = {structure: Trapezium(*band, settings.border) for structure, band in bands.items()}
+    return shaped_map(structures, shapes, suppress=settings.suppress_other_organs)
+
+
+def shaped_map(structures: Volume, shapes: Shapes, *, suppress: bool = False) -> Volume:
+    """Return the attention map (Eq. 1, Eq. 2) of bands whose ramps may differ, as `attention_map`."""
     stored = StoredLabels.of(structures)
     stored.require_known()
     canvas = Canvas(
         labels=stored.labels,
         spacing=stored.spacing,
         boxes=stored.boxes,
-        border=settings.border,
         attention=np.zeros(stored.labels.shape, dtype=np.float32),
     )
-    present = {structure: band for structure, band in bands.items() if stored.has(structure)}
-    simple = {structure: band for structure, band in present.items() if canvas.is_simple(band)}
+    present = {structure: shape for structure, shape in shapes.items() if stored.has(structure)}
+    simple = {structure: shape for structure, shape in present.items() if canvas.is_simple(shape)}
     canvas.paint_outside(simple)
     canvas.paint_inside(simple)
-    canvas.paint_in_full({s: band for s, band in present.items() if s not in simple}, guiding=tuple(present))
-    if settings.suppress_other_organs:
+    canvas.paint_in_full(
+        {s: shape for s, shape in present.items() if s not in simple}, guiding=tuple(present)
+    )
+    if suppress:
         canvas.clear(OTHER_STRUCTURES)
     return structures.with_array(stored.back(canvas.attention))
 
@@ -88,12 +97,12 @@ def prior_map(
     prior: Prior,
     settings: AttentionSettings = DEFAULT_SETTINGS,
 ) -> Volume:
-    """Return the attention map of bands (Eq. 1, Eq. 2), or of an atlas in its place (decision 0057).
+    """Return the attention map of bands (Eq. 1, Eq. 2), or of what was fitted in their place.
 
     Args:
         guiding: label map as `guided_by` makes it, in which the tumor counts as pancreas.
         tumor: its mask, which an atlas measures distances to; None where there is none.
-        prior: bands or atlas.
+        prior: bands, atlas (decision 0057) or trapezia (decision 0062).
         settings: as `attention_map`.
 
     Raises:
@@ -102,6 +111,8 @@ def prior_map(
     """
     if isinstance(prior, Atlas):
         return atlas_map(guiding, tumor, prior, suppress=settings.suppress_other_organs)
+    if isinstance(prior, Trapezia):
+        return shaped_map(guiding, prior.shapes, suppress=settings.suppress_other_organs)
     return attention_map(guiding, prior, settings)
 
 

@@ -19,10 +19,11 @@ class AttentionSettings(Settings):
     band_percentile: float = Field(default=0.0, ge=0.0, lt=50.0)
     """Bands reach from this percentile of the lymph node distances to its mirror image, percent; 0 = minimum
     and maximum (Tab. II). Not stated in the paper as an option."""
-    prior: Literal["bands", "atlas"] = "bands"
-    """What a training makes the map of: distance bands (Eq. 1, Eq. 2), or an atlas fitted on its training
-    patients, P(lymph node | distances to structures and tumor); a bundle brings its own. Not stated in the
-    paper, which has bands (decision 0057)."""
+    prior: Literal["bands", "atlas", "trapezia"] = "bands"
+    """What a training makes the map of: distance bands (Eq. 1, Eq. 2); or, fitted on its training patients,
+    an atlas, P(lymph node | distances to structures and tumor), or trapezia, bands with ramps of their own
+    learned from Tab. II on. A bundle brings its own. Not stated in the paper, which has bands (decisions
+    0057, 0062)."""
     atlas_outside: float = Field(default=0.01, ge=0.0, lt=1.0)
     """Share of the lymph node voxels of training patients that an atlas may leave without attention. Not
     stated in the paper; ours (decision 0057)."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, JsonValue, NonNegativeInt, field_validator, model_validator
 
 from lymphct.attention.atlas import Atlas
+from lymphct.attention.trapezia import Trapezia
 from lymphct.core.errors import InputError
 from lymphct.core.leakage import FittedOn, hash_patient
 from lymphct.core.origin import Origin
@@ -157,6 +158,9 @@ class BundleInfo(Settings):
     atlas: Atlas | None = None
     """What makes the attention map in the place of the bands. Not stated in the paper; none unless fitted on
     training patients (decision 0057)."""
+    trapezia: Trapezia | None = None
+    """The same, as bands with ramps of their own. Not stated in the paper; none unless fitted on training
+    patients (decision 0062)."""
     suppress_other_organs: bool = False
     """Whether the attention was 0 inside the other organs in training, and therefore is in prediction. Not
     stated in the paper; recorded. False in bundles that do not say."""
@@ -166,7 +170,7 @@ class BundleInfo(Settings):
     """What the score of the status network is worth. Not stated in the paper; none unless fitted (decision
     0052)."""
     fitted_on: dict[str, tuple[PatientHash, ...]] = Field(default_factory=dict)
-    """Hashed ids behind intensity, bands, atlas, thresholds, calibration. Not stated in the paper
+    """Hashed ids behind intensity, bands, atlas, trapezia, thresholds, calibration. Not stated in the paper
     (decision 0006)."""
     structures_source: Literal["given", "network"] | None = None
     """Whose structures guided stage 1 in training. Not stated in the paper; recorded (decision 0039). None in
@@ -223,6 +227,13 @@ class BundleInfo(Settings):
             msg = f"the text {ascii(odd)[:60]} holds characters that cannot be written or shown"
             raise ValueError(msg)
         return values
+
+    @model_validator(mode="after")
+    def _one_prior(self) -> Self:
+        if self.atlas is not None and self.trapezia is not None:
+            msg = "it has an atlas and trapezia, of which one alone can make the attention"
+            raise ValueError(msg)
+        return self
 
     @property
     def fitted_on_anybody(self) -> FittedOn:

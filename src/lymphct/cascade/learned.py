@@ -1,4 +1,4 @@
-"""What is fitted on training patients before any network: intensities (decision 0037), bands, an atlas."""
+"""What is fitted on training patients before any network: intensities (decision 0037), what guides them."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,14 @@ from typing import Self
 
 import numpy as np
 
-from lymphct.attention.atlas import Atlas, Prior
+from lymphct.attention.atlas import Atlas
 from lymphct.attention.atlas_fitting import fit_atlas
 from lymphct.attention.bands import PAPER_BANDS, Band, Bands
 from lymphct.attention.fitting import fit_bands
 from lymphct.attention.mapping import guided_by
+from lymphct.attention.prior import FittedPrior, Prior
+from lymphct.attention.trapezia import Trapezia
+from lymphct.attention.trapezia_fitting import fit_trapezia
 from lymphct.cascade.alignment import Intensity
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.prepared import Prepared
@@ -35,10 +38,12 @@ class Learned:
         intensity: statistics of each phase for the networks that are not among `sights`, as in bundles made
             before decision 0037; empty elsewhere.
         bands: distance bands of the attention.
-        atlas: what makes the attention in their place; None where the bands do.
+        atlas: what makes the attention in their place; None where it does not.
+        trapezia: the same; at most one of both is there.
         suppress_other_organs: whether a part was trained without attention inside the other organs, whatever
             the settings say.
-        fitted_on: the patients behind `intensity`, `bands` and `atlas`; none behind fixed values or Tab. II.
+        fitted_on: the patients behind `intensity`, `bands`, `atlas` and `trapezia`; none behind fixed values
+            or Tab. II.
 
     """
 
@@ -46,6 +51,7 @@ class Learned:
     intensity: Intensity = field(default_factory=dict)
     bands: Bands
     atlas: Atlas | None = None
+    trapezia: Trapezia | None = None
     suppress_other_organs: bool = False
     fitted_on: Mapping[str, FittedOn] = field(default_factory=dict)
 
@@ -62,6 +68,7 @@ class Learned:
             bands={STRUCTURES_BY_NAME[n]: Band(b.d_min, b.d_max) for n, b in info.bands.items()}
             or PAPER_BANDS,
             atlas=info.atlas,
+            trapezia=info.trapezia,
             suppress_other_organs=info.suppress_other_organs,
             fitted_on=fitted_on,
         )
@@ -75,7 +82,12 @@ class Learned:
     @property
     def prior(self) -> Prior:
         """What makes the attention map."""
-        return self.bands if self.atlas is None else self.atlas
+        return self.bands if self.fitted_prior is None else self.fitted_prior
+
+    @property
+    def fitted_prior(self) -> FittedPrior | None:
+        """What makes it in the place of the bands; None where they do."""
+        return self.trapezia if self.atlas is None else self.atlas
 
     @property
     def common(self) -> Sight:
@@ -106,23 +118,25 @@ class Learned:
     def beside(self, info: BundleInfo) -> "Learned":
         """Return what holds in a training that goes on from a bundle: all it knows, seen the own way.
 
-        What is taken over knows no other bands. An own atlas counts where the bundle has no stage 1, which
-        would know none, and no atlas.
+        What is taken over knows no other bands. An own atlas, or own trapezia, count where the bundle has no
+        stage 1, which would know none, and neither of both.
         """
         there = Learned.of_bundle(info)
-        is_bound = StageName.NODES in info.parts or there.atlas is not None
+        own, theirs = self.fitted_prior, there.fitted_prior
+        is_bound = StageName.NODES in info.parts or theirs is not None
         suppresses = there.suppress_other_organs and StageName.NODES in info.parts
         kept = replace(there, sights=self.sights, suppress_other_organs=suppresses)
-        if self.atlas is None or is_bound:
-            if self.atlas is not None and self.atlas != there.atlas:
-                logger.warning("attention: that of the bundle it starts from stands, not an atlas of its own")
+        if own is None or is_bound:
+            if own is not None and own != theirs:
+                logger.warning("attention: that of the bundle it starts from stands, not one of its own")
             return kept
-        fitted_on = {**there.fitted_on, "atlas": self.fitted_on["atlas"]}
-        return replace(kept, atlas=self.atlas, fitted_on=fitted_on)
+        name = "trapezia" if self.atlas is None else "atlas"
+        fitted_on = {**there.fitted_on, name: self.fitted_on[name]}
+        return replace(kept, atlas=self.atlas, trapezia=self.trapezia, fitted_on=fitted_on)
 
 
 def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Learned:
-    """Measure intensities and, where the settings say so, distance bands or an atlas on training patients.
+    """Measure intensities and, where the settings say so, bands or what replaces them on training patients.
 
     Args:
         patients: by id; one after the other is looked at.
@@ -130,21 +144,28 @@ def fit_learned(patients: Mapping[str, Prepared], train: Sequence[str], config: 
         config: whether to measure, or to take fixed values and Tab. II.
 
     Raises:
-        InputError: masks were drawn, but none with voxels that vary; or an atlas is asked for and nobody has
-            lymph nodes near guiding structures.
+        InputError: masks were drawn, but none with voxels that vary; or an atlas or trapezia are asked for
+            and nobody has lymph nodes near guiding structures.
 
     """
     bands = _fitted_bands(patients, train, config)
-    atlas = _fitted_atlas(patients, train, config)
-    groups = {"bands": bands.patients, "atlas": frozenset[str]() if atlas is None else atlas.patients}
+    atlas, trapezia = _fitted_atlas(patients, train, config), _fitted_trapezia(patients, train, config)
+    fitted = {"bands": bands, "atlas": atlas, "trapezia": trapezia}
     return Learned(
         sights=fit_sights(patients, train)
         if config.cascade.fit_intensity
         else dict.fromkeys(FOREGROUNDS, FIXED),
         bands=bands.value,
         atlas=None if atlas is None else atlas.value,
-        fitted_on={what: FittedOn.of(names) for what, names in groups.items() if names},
+        trapezia=None if trapezia is None else trapezia.value,
+        fitted_on={
+            what: FittedOn.of(f.patients) for what, f in fitted.items() if f is not None and f.patients
+        },
     )
+
+
+def _measurable(patients: Mapping[str, Prepared], train: Sequence[str]) -> list[str]:
+    return [name for name in train if _shows_distances(patients[name])]
 
 
 def _shows_distances(patient: Prepared) -> bool:
@@ -161,7 +182,7 @@ def _shows_distances(patient: Prepared) -> bool:
 def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Fitted[Bands]:
     if not config.cascade.fit_bands:
         return Fitted(PAPER_BANDS, frozenset())
-    used = [name for name in train if _shows_distances(patients[name])]
+    used = _measurable(patients, train)
     if not used:
         logger.warning("bands: nobody has nodes and all guiding structures drawn; Tab. II stands")
         return Fitted(PAPER_BANDS, frozenset())
@@ -179,9 +200,18 @@ def _fitted_atlas(
     settings = config.attention
     if settings.prior != "atlas":
         return None
-    used = [name for name in train if _shows_distances(patients[name])]
+    used = _measurable(patients, train)
     drawn = (_drawn(patients[name]) for name in used)
     return fit_atlas(drawn, used, outside=settings.atlas_outside, faint=settings.atlas_faint)
+
+
+def _fitted_trapezia(
+    patients: Mapping[str, Prepared], train: Sequence[str], config: Config
+) -> Fitted[Trapezia] | None:
+    if config.attention.prior != "trapezia":
+        return None
+    used = _measurable(patients, train)
+    return fit_trapezia((_drawn(patients[name]) for name in used), used)
 
 
 def _drawn(patient: Prepared) -> tuple[Volume, Volume | None, Volume]:
@@ -194,7 +224,7 @@ def _drawn(patient: Prepared) -> tuple[Volume, Volume | None, Volume]:
     )
     if structures is None or nodes is None:  # not of those whose distances show anything
         msg = f"patient {patient.patient_id}: nobody drew structures and lymph nodes"
-        raise InputError(msg, code="E_ATLAS", cure="leave the patient out")
+        raise InputError(msg, code="E_PRIOR", cure="leave the patient out")
     if unjudged is not None:
         blank = unjudged_in(unjudged.array, StageName.NODES) & (nodes.array == 0)
         nodes = nodes.with_array(np.where(blank, -1, nodes.array.astype(np.int32)))

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
-from lymphct.attention.atlas import Prior
 from lymphct.attention.bands import Bands
+from lymphct.attention.prior import Prior
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.alignment import Intensity, normalized
 from lymphct.cascade.description import BundleInfo, DistanceBand
@@ -89,7 +89,7 @@ class Models:
 
     @property
     def prior(self) -> Prior:
-        """What makes the attention map: the bundle's atlas where it has one, else the bands."""
+        """What makes the attention map: the bundle's atlas or trapezia where it has such, else the bands."""
         return Learned.of_bundle(self.info).prior
 
     def attending(self, settings: AttentionSettings) -> AttentionSettings:
@@ -249,6 +249,7 @@ def _new_description(
             for structure, band in learned.bands.items()
         },
         atlas=learned.atlas,
+        trapezia=learned.trapezia,
         suppress_other_organs=learned.suppress_other_organs or config.attention.suppress_other_organs,
         fitted_on={what: group.hashed(salt) for what, group in learned.fitted_on.items()},
         phase_dropout=config.nodes.sampling.phase_dropout > 0,

@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from lymphct.attention.atlas import Prior, prior_key
 from lymphct.attention.mapping import guiding_attention
+from lymphct.attention.prior import Prior, prior_key
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
 from lymphct.core.arrays import IntArray

@@ -70,7 +70,7 @@ def crossval(
         str | None,
         typer.Option(
             help="Cascades beside the one with attention, for Tab. V: none, none_gated, channel, prior, "
-            "gated, suppressed, atlas, any_patch, dice, no_block; separated by commas."
+            "gated, suppressed, atlas, trapezia, any_patch, dice, no_block; separated by commas."
         ),
     ] = None,
     given: Annotated[

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lymphct.attention.atlas import Prior
+from lymphct.attention.prior import Prior
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.prepared import ImageName
 from lymphct.core.arrays import IntArray

@@ -9,10 +9,12 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 
-from lymphct.attention.atlas import Atlas, Prior
+from lymphct.attention.atlas import Atlas
 from lymphct.attention.mapping import guided_by, prior_map, structures_present
+from lymphct.attention.prior import Prior
 from lymphct.attention.settings import AttentionSettings
 from lymphct.attention.storing import as_bytes
+from lymphct.attention.trapezia import Trapezia
 from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases
 from lymphct.cascade.models import Models
 from lymphct.cascade.prepared import Prepared
@@ -42,7 +44,7 @@ class Guidance:
     """How the attention of a prepared patient is made.
 
     Attributes:
-        prior: distance bands of the structures, or an atlas.
+        prior: distance bands of the structures, or what was fitted in their place.
         attention: settings of the map.
         bundle: whose networks draw structures and tumor where nobody did; None leaves them out.
         device: on which they run.
@@ -208,6 +210,8 @@ def _made_guidance(patient: Stored, guidance: Guidance, *, rehash: bool = False)
 def _described(prior: Prior) -> dict[str, JSON]:
     if isinstance(prior, Atlas):
         return {"atlas": prior.model_dump(mode="json")}
+    if isinstance(prior, Trapezia):
+        return {"trapezia": prior.model_dump(mode="json")}
     return {"bands": {s.label: [band.d_min, band.d_max] for s, band in prior.items()}}
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from lymphct.attention.atlas import Prior, prior_key
 from lymphct.attention.mapping import guiding_attention
+from lymphct.attention.prior import Prior, prior_key
 from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.examination import Given, find_structures, find_tumor, require_phases

@@ -1,6 +1,6 @@
 """A prepared patient of whom some images are seen otherwise than they were drawn."""
 
-from lymphct.attention.atlas import Prior
+from lymphct.attention.prior import Prior
 from lymphct.attention.settings import AttentionSettings
 from lymphct.core.arrays import IntArray
 from lymphct.core.patient import Clinical, Multiphase, Node, NodeMap

@@ -98,7 +98,7 @@ def _described(info: BundleInfo) -> dict[str, JSON]:
         "parts": parts,
         **{name: fields[name] for name in ("spacing", "intensity", "bands", "phase_dropout")},
         # Said only where it is so: evidence of bundles that do not say it stands.
-        **{name: fields[name] for name in ("atlas", "suppress_other_organs") if fields[name]},
+        **{name: fields[name] for name in ("atlas", "trapezia", "suppress_other_organs") if fields[name]},
     }
 
 

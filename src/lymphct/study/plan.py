@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lymphct.attention.atlas import Atlas
 from lymphct.attention.bands import bands_from_mapping
+from lymphct.attention.trapezia import Trapezia
 from lymphct.cascade.alignment import Intensity
 from lymphct.cascade.description import Foreground
 from lymphct.cascade.learned import Learned
@@ -93,6 +94,7 @@ class Plan(BaseModel):
     sights: dict[StageName, SightPlan] | None = None
     bands: dict[str, tuple[float, float]]
     atlas: Atlas | None = None
+    trapezia: Trapezia | None = None
     learned_from: dict[str, tuple[str, ...]] | None = None
     structures_source: MaskSource = "given"
     tumor_source: MaskSource = "given"
@@ -142,7 +144,7 @@ class Plan(BaseModel):
 
     @property
     def learned(self) -> Learned:
-        """Intensities, bands and atlas."""
+        """Intensities, bands and what was fitted in their place."""
         return Learned(
             sights={stage: plan.sight for stage, plan in (self.sights or {}).items()},
             intensity=_intensity(self.intensity),
@@ -150,6 +152,7 @@ class Plan(BaseModel):
                 {name: {"d_min": low, "d_max": high} for name, (low, high) in self.bands.items()}
             ),
             atlas=self.atlas,
+            trapezia=self.trapezia,
             fitted_on={what: FittedOn.of(names) for what, names in self._learned_from.items()},
         )
 

@@ -1,5 +1,6 @@
-"""Ablations of what makes the attention: an atlas of its own, fitted on the patients of its fold alone."""
+"""Ablations of what makes the attention: fitted in its own task, on the patients of its fold alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from tests.study.nested.test_guard import CASCADE, SALT, plan_of
 from tests.study.nested.test_whole_study import QUICK
 
 from lymphct.attention.atlas import Atlas
-from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.bands import PAPER_BANDS, Trapezium
+from lymphct.attention.trapezia import Trapezia
 from lymphct.cascade.learned import Learned
 from lymphct.config import Config
 from lymphct.core.errors import LeakageError
@@ -25,43 +27,50 @@ from lymphct.study.tasks.board import Board, State
 from lymphct.study.tasks.workers import attempt
 
 ATLAS = Atlas(effects={"aorta": (1.0,) * 11}, least=0.0, full=1.0)
+TRAPEZIA = Trapezia(structures={"aorta": Trapezium(-1.0, 9.5, 4.25)}, outside=-2.0, inside=1.0)
+KINDS = ("atlas", "trapezia")
 
 
 def test_they_change_the_attention_and_nothing_else() -> None:
     before = Config().model_dump()
-    for name, change in (("suppressed", {"suppress_other_organs": True}), ("atlas", {"prior": "atlas"})):
+    changes: dict[str, dict[str, object]] = {name: {"prior": name} for name in KINDS}
+    changes["suppressed"] = {"suppress_other_organs": True}
+    for name, change in changes.items():
         after = VARIANTS[name].settings(Config()).model_dump()
         assert after["attention"] == {**before["attention"], **change}
         assert {group for group in before if before[group] != after[group]} == {"attention"}
 
 
-def test_the_statistics_of_an_atlas_are_a_task_of_their_own() -> None:
-    plan = plan_of().model_copy(update={"ablations": ("suppressed", "atlas")})
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_statistics_of_a_fitted_prior_are_a_task_of_their_own(kind: str) -> None:
+    plan = plan_of().model_copy(update={"ablations": ("suppressed", kind)})
     graph = nested_graph(plan, {"combined": ATTENTION})
     learned = [name for name, task in graph.items() if task.kind == "learned"]
-    assert learned == ["learned.fold1.inner1", "learned.fold1.inner1.atlas"]
+    assert learned == ["learned.fold1.inner1", f"learned.fold1.inner1.{kind}"]
     assert "learned.fold1.inner1" in graph["nodes.fold1.inner1.suppressed"].after
     for stage in ("nodes", "identification", "bundle"):
-        after = graph[f"{stage}.fold1.inner1.atlas"].after
-        assert "learned.fold1.inner1.atlas" in after
+        after = graph[f"{stage}.fold1.inner1.{kind}"].after
+        assert f"learned.fold1.inner1.{kind}" in after
         assert "learned.fold1.inner1" not in after
     # Networks of structures and tumor do not wait for it: nothing is trained anew when it joins a study.
-    assert "learned.fold1.inner1.atlas" not in graph["structures.fold1.inner1"].after
+    assert f"learned.fold1.inner1.{kind}" not in graph["structures.fold1.inner1"].after
     asked = plan.config.model_copy(
-        update={"attention": plan.config.attention.model_copy(update={"prior": "atlas"})}
+        update={"attention": plan.config.attention.model_copy(update={"prior": kind})}
     )
     everywhere = nested_graph(plan.model_copy(update={"config": asked}), {"combined": ATTENTION})
     assert [name for name, task in everywhere.items() if task.kind == "learned"] == ["learned.fold1.inner1"]
 
 
-def test_an_atlas_is_not_handed_out_for_whom_it_was_fitted_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fitted_prior_is_not_handed_out_for_whom_it_was_fitted_on(tmp_path: Path, kind: str) -> None:
     artefacts = Artefacts(tmp_path, plan_of())
-    cascade = CascadeRole(fold=1, inner=1, variant="atlas")
-    place = artefacts.place("learned.fold1.inner1.atlas")
+    cascade = CascadeRole(fold=1, inner=1, variant=kind)
+    place = artefacts.place(f"learned.fold1.inner1.{kind}")
     place.mkdir(parents=True)
-    learned = Learned(bands=PAPER_BANDS, atlas=ATLAS, fitted_on={"atlas": FittedOn.of(["a", "b"])})
+    bare = Learned(bands=PAPER_BANDS, fitted_on={kind: FittedOn.of(["a", "b"])})
+    learned = replace(bare, atlas=ATLAS) if kind == "atlas" else replace(bare, trapezia=TRAPEZIA)
     write_learned(place / LEARNED_FILE, learned, SALT)
-    assert artefacts.learned(cascade, ["c"]).prior == ATLAS
+    assert artefacts.learned(cascade, ["c"]).prior == (ATLAS if kind == "atlas" else TRAPEZIA)
     with pytest.raises(LeakageError, match="b: the models"):
         artefacts.learned(cascade, ["b"])
     plain = artefacts.place(f"learned.{CASCADE.shared}")

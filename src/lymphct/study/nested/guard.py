@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lymphct.attention.atlas import Atlas
 from lymphct.attention.bands import bands_from_mapping
+from lymphct.attention.trapezia import Trapezia
 from lymphct.cascade.description import NetworkIntensity
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.sight import Sight
@@ -50,7 +51,7 @@ class Artefacts:
         return self.run / TASKS / name
 
     def learned(self, cascade: CascadeRole, chooses: Iterable[str] = ()) -> Learned:
-        """Return intensities, bands and atlas for a training.
+        """Return intensities, bands and what was fitted in their place, for a training.
 
         Args:
             cascade: whose.
@@ -160,13 +161,14 @@ def require_foreign(bundle: Bundle, stages: Iterable[StageName], patients: Itera
 
 
 def write_learned(path: Path, learned: Learned, salt: str) -> None:
-    """Write intensities, bands and atlas with the hashed ids behind them."""
+    """Write intensities, bands and what was fitted in their place, with the hashed ids behind them."""
     record: dict[str, JSON] = {
         "sights": {
             stage: sight.described(salt).model_dump(mode="json") for stage, sight in learned.sights.items()
         },
         "bands": {s.label: {"d_min": b.d_min, "d_max": b.d_max} for s, b in learned.bands.items()},
         **({} if learned.atlas is None else {"atlas": learned.atlas.model_dump(mode="json")}),
+        **({} if learned.trapezia is None else {"trapezia": learned.trapezia.model_dump(mode="json")}),
         "fitted_on": {what: list(group.hashed(salt)) for what, group in learned.fitted_on.items()},
     }
     write_json(path, record)
@@ -188,6 +190,7 @@ def read_learned(path: Path, salt: str) -> Learned:
         },
         bands=bands_from_mapping(record["bands"]),
         atlas=Atlas.model_validate(record["atlas"]) if "atlas" in record else None,
+        trapezia=Trapezia.model_validate(record["trapezia"]) if "trapezia" in record else None,
         fitted_on={
             what: FittedOn(hashes=frozenset(hashes), salt=salt)
             for what, hashes in record["fitted_on"].items()

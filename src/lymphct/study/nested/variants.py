@@ -71,6 +71,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
         title="with attention, none inside other organs", attention={"suppress_other_organs": True}
     ),
     "atlas": Variant(title="with an atlas as attention", attention={"prior": "atlas"}),
+    "trapezia": Variant(title="with attention of fitted trapezia", attention={"prior": "trapezia"}),
     "any_patch": Variant(
         title="with attention, patches without any", changes={"sampling.informative_negatives": False}
     ),

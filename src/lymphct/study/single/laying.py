@@ -115,6 +115,7 @@ def settle_run(request: TrainingRequest, patients: PreparedCohort, stages: Seque
         sights={stage: SightPlan.of(sight) for stage, sight in learned.sights.items()},
         bands={structure.label: (band.d_min, band.d_max) for structure, band in learned.bands.items()},
         atlas=learned.atlas,
+        trapezia=learned.trapezia,
         # Statistics that are taken over bring the hashes of their own patients.
         learned_from={what: tuple(sorted(group.ids)) for what, group in learned.fitted_on.items()},
         structures_source=sources.structures,
