@@ -1,6 +1,10 @@
 """One nano cohort and one tiny training run, made once for all tests of the workflow."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import torch
 
 from lymphct.config import Config
 from lymphct.io.manifest import Manifest, read_manifest
+from lymphct.io.results.locks import exclusive_lock
 from lymphct.io.settings import load_config
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
@@ -20,15 +25,32 @@ os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
 PATIENTS = 12
 
 # Enough steps that loss falls and weights move; what is learned is the business of the quality table.
+_STEPS = ("training.epochs=2", "training.iterations_per_epoch=4", "training.validate_every=1")
+# Thin networks in 8 windows instead of 27, which overlap where a patient is no multiple of the patch.
+_THIN, _WIDE = "unet.features=[4,8,16]", "inference.step=1"
 SHORT = [
-    f"{stage}.training.{name}={value}"
-    for stage in ("structures", "tumor", "nodes", "identification", "metastasis")
-    for name, value in (("epochs", 2), ("iterations_per_epoch", 4), ("validate_every", 1))
+    f"{stage}.{setting}"
+    for stages, settings in (
+        (("structures", "tumor", "nodes"), (*_STEPS, _THIN, _WIDE)),
+        (("identification",), (*_STEPS, _THIN)),
+        (("metastasis",), _STEPS),
+    )
+    for stage in stages
+    for setting in settings
 ]
 
 # Networks that have learned next to nothing must still find a tumor, or no status network can be trained; and
 # of the hundreds of specks that stage 1 sees in everybody the largest will do: each node takes its time.
 FINDING = ("tumor.threshold=0.001", "nodes.hard_gate=true", "nodes.min_volume=400")
+
+
+@contextmanager
+def shared(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """Hold a folder of all processes of pytest-xdist: the first one fills it, the others find it full."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
+    with exclusive_lock(folder.with_suffix(".lock"), wait=280.0):
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +62,12 @@ def config() -> Config:
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Twelve nano patients on disk."""
-    folder = tmp_path_factory.mktemp("cohort")
+    """Twelve nano patients on disk, one folder for all processes: nobody writes into it."""
     settings = PhantomSettings(size="nano", mode="unbiased", phase_shift=False)
-    return read_manifest(
-        write_phantoms(PhantomCohort(folder=folder, settings=settings, seed=9, patients=PATIENTS))
-    )
+    with shared(tmp_path_factory, "cohort") as folder:  # patients that are there already are kept
+        return read_manifest(
+            write_phantoms(PhantomCohort(folder=folder, settings=settings, seed=9, patients=PATIENTS))
+        )
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +80,9 @@ def training(tmp_path_factory: pytest.TempPathFactory, cohort: Manifest, config:
 
 
 @pytest.fixture(scope="session")
-def bundle(training: TrainingRequest) -> Path:
-    """A bundle with all five parts, trained for seconds."""
-    return train_all(training)
+def bundle(tmp_path_factory: pytest.TempPathFactory, training: TrainingRequest) -> Path:
+    """A bundle with all five parts, trained for seconds: each process has its own copy of the run."""
+    with shared(tmp_path_factory, "run") as folder:  # a finished run is not trained again
+        trained = train_all(replace(training, folder=folder))
+    shutil.copytree(folder, training.folder, dirs_exist_ok=True)
+    return training.folder / trained.name

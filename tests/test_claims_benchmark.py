@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,22 @@ from benchmarks.claims_measured import Seen, at_equal_recall, best_precision, ga
 from benchmarks.quality.tables import around_marks
 
 from lymphct.evaluation.statistics import Interval
+from lymphct.scoring.comparing import CompareRequest
 from lymphct.study.nested.plan import COHORT
 from lymphct.study.nested.predictions import COMPARED
 
 PAGE = Path(__file__).parents[1] / "docs" / "claims.md"
+RESAMPLES = 200
+"""The limits these tests ask about are far from 0; the thousands of the page only cost time."""
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.quality.tables.RESAMPLES", RESAMPLES)
+    for module in ("claims", "claims_judged"):
+        monkeypatch.setattr(
+            f"benchmarks.{module}.CompareRequest", partial(CompareRequest, resamples=RESAMPLES)
+        )
 
 
 def counts(false: Sequence[int], patients: int = 12) -> dict[str, Any]:

@@ -38,16 +38,20 @@ def without(record: PatientRecord, *columns: str) -> PatientRecord:
 
 
 @pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Fourteen nano patients; the last four have structures, all but one a tumor mask."""
-    folder = tmp_path_factory.mktemp("few")
+def few(cohort: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """The cohort and two more nano patients; the last four have structures, all but one a tumor mask."""
+    there = len(cohort.patients)
     settings = PhantomSettings(size="nano", mode="unbiased", phase_shift=False)
-    manifest = read_manifest(
-        write_phantoms(PhantomCohort(folder=folder, settings=settings, seed=5, patients=PATIENTS))
+    new = PhantomCohort(
+        folder=tmp_path_factory.mktemp("few"),
+        settings=settings,
+        seed=9,
+        patients=PATIENTS - there,
+        first=there,
     )
-    first, *others = (without(record, "structures") for record in manifest.patients[:-DRAWN])
-    patients = (without(first, "tumor"), *others, *manifest.patients[-DRAWN:])
-    return replace(manifest, patients=patients)
+    whole = (*cohort.patients, *read_manifest(write_phantoms(new)).patients)
+    first, *others = (without(record, "structures") for record in whole[:-DRAWN])
+    return replace(cohort, patients=(without(first, "tumor"), *others, *whole[-DRAWN:]))
 
 
 @pytest.fixture(scope="module")
