@@ -119,23 +119,35 @@ def run(*scripts: str, folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_every_module_imports_without_what_windows_lacks(tmp_path: Path) -> None:
-    (count,) = run(AS_WINDOWS, IMPORT_ALL, folder=tmp_path)
-    assert int(count) > 200
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one phantom, `phantom-7-0000`."""
+    folder = tmp_path_factory.mktemp("windows")
+    write_phantoms(PhantomCohort(folder=folder, settings=PhantomSettings(size="nano"), seed=7, patients=1))
+    return folder
 
 
-def test_a_patient_is_predicted_the_same_without_what_windows_lacks(tmp_path: Path) -> None:
-    cohort = PhantomCohort(folder=tmp_path, settings=PhantomSettings(size="nano"), seed=7, patients=1)
-    (record,) = read_manifest(write_phantoms(cohort)).patients
+@pytest.fixture(scope="module")
+def told(folder: Path) -> list[str]:
+    """What one process says that predicts the phantom, then imports whatever it has not needed for that."""
+    return run(AS_WINDOWS, PREDICT, IMPORT_ALL, folder=folder)
+
+
+def test_every_module_imports_without_what_windows_lacks(told: list[str]) -> None:
+    assert int(told[-1]) > 200
+
+
+def test_a_patient_is_predicted_the_same_without_what_windows_lacks(folder: Path, told: list[str]) -> None:
+    (record,) = read_manifest(folder / "cohort.csv").patients
     cells = {name: record.cells[name] for name in ("patient_id", "venous", "arterial")}
     images = type(record)(patient_id="patient", venous=record.venous, arterial=record.arterial, cells=cells)
     request = PredictionRequest(bundle=shipped_bundle_path(), config=Config(), device="cpu")
-    known = predict_single(images, request, tmp_path / "known")
-    held, left = run(AS_WINDOWS, PREDICT, folder=tmp_path)
+    known = predict_single(images, request, folder / "known")
+    held, left, _ = told
     assert held.startswith("out: in use by pid ")
     assert left == "[]"
     for name in ("out", "again"):
-        found = json.loads((tmp_path / name / "result.json").read_text("utf-8"))
+        found = json.loads((folder / name / "result.json").read_text("utf-8"))
         assert found["probability"] == pytest.approx(known["probability"], abs=1e-6)
         for file in ("nodes.csv", "seg/nodes.nii.gz", "seg/structures.nii.gz"):
-            assert (tmp_path / name / file).read_bytes() == (tmp_path / "known" / file).read_bytes()
+            assert (folder / name / file).read_bytes() == (folder / "known" / file).read_bytes()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,20 @@ def cohorts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
 
 
+@pytest.fixture(scope="module")
+def begun(cohorts: tuple[Path, Path]) -> list[object]:
+    """The command that begins the study `done`, without the folder it goes to."""
+    return ["crossval", cohorts[0], "--methods", METHODS, "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, begun: list[object]) -> Path:
+    """A finished study; nobody changes it."""
+    run = tmp_path_factory.mktemp("done") / "run"
+    assert lymphct(*begun, "--out", run) == 0
+    return run
+
+
 def test_a_study_of_reports_from_manifest_to_tables(
     tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,21 +123,23 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert states == {"done": 13, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
 
 
-def test_job_by_job_the_tables_are_the_same(tmp_path: Path, cohorts: tuple[Path, Path]) -> None:
-    words = ["crossval", cohorts[0], "--methods", METHODS, "--threads", "1"]
-    assert lymphct(*words, "--out", tmp_path / "here") == 0
-    assert lymphct(*words, "--out", tmp_path / "jobs", "--plan", "sbatch") == 0
+def test_job_by_job_the_tables_are_the_same(tmp_path: Path, begun: list[object], done: Path) -> None:
+    assert lymphct(*begun, "--out", tmp_path / "jobs", "--plan", "sbatch") == 0
     plan = tmp_path / "jobs" / "study.json"
-    here = json.loads((tmp_path / "here" / "study.json").read_text())
+    here = json.loads((done / "study.json").read_text())
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "study": here["study"]}))  # the same salt
     assert "--array=1-13%" in (tmp_path / "jobs" / "plan" / "study.sbatch").read_text()
     for _ in range(14):  # one more than there are tasks
         assert lymphct("crossval", tmp_path / "jobs", "--next") == 0
-    assert digests(tmp_path / "jobs") == digests(tmp_path / "here")
+    assert digests(tmp_path / "jobs") == digests(done)
 
 
 def test_what_does_not_go_together_is_refused(
-    tmp_path: Path, cohorts: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    cohorts: tuple[Path, Path],
+    begun: list[object],
+    done: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run, (cohort, _) = tmp_path / "run", cohorts
     assert lymphct("crossval", cohort) == 2
@@ -134,14 +151,16 @@ def test_what_does_not_go_together_is_refused(
     assert "--next and --plan exclude each other" in capsys.readouterr().err
     assert lymphct("crossval", cohort, "--out", run, "--given", "nodes") == 2
     assert "'nodes' is not one of structures, tumor" in capsys.readouterr().err
-    assert lymphct("crossval", cohort, "--out", run, "--methods", METHODS) == 0
-    assert lymphct("crossval", cohort, "--out", run, "--methods", METHODS, "--seed", "1") == 2
+    assert not run.exists()
+    before = digests(done)
+    assert lymphct(*begun, "--out", done, "--seed", "1") == 2
     assert "a study with other seed, nested" in capsys.readouterr().err
-    assert lymphct("crossval", run, "--out", run) == 2
+    assert lymphct("crossval", done, "--out", done) == 2
     assert lymphct("crossval", tmp_path) == 3  # no study there
     assert "study.json: no such file" in capsys.readouterr().err
-    assert lymphct("crossval", run, "--task", "nothing") == 2
+    assert lymphct("crossval", done, "--task", "nothing") == 2
     assert "the study has no task 'nothing'" in capsys.readouterr().err
+    assert digests(done) == before
 
 
 def test_a_training_under_way_is_shown_with_its_pace(
@@ -184,11 +203,10 @@ def test_a_folder_with_something_else_is_left_alone(
 
 
 def test_settings_on_which_nothing_depends_leave_what_is_there(
-    tmp_path: Path, cohorts: tuple[Path, Path]
+    tmp_path: Path, begun: list[object], done: Path
 ) -> None:
-    run = tmp_path / "run"
-    words = ["crossval", cohorts[0], "--out", run, "--methods", METHODS]
-    assert lymphct(*words) == 0
+    run = Path(shutil.copytree(done, tmp_path / "run"))
+    words = [*begun, "--out", run]
     before = digests(run)
     assert lymphct(*words, "--set", "nodes.threshold=0.4") == 0
     assert digests(run) == before
