@@ -50,7 +50,8 @@ from lymphct.io.settings import load_config
 from lymphct.learning.settings import UNetSettings
 from lymphct.learning.validation import mean_dice
 from lymphct.metastasis.sampling import StatusCase
-from lymphct.nodes.crops import NOT_A_NODE, UNKNOWN, IdentificationCase
+from lymphct.nodes.calling import NodeScores
+from lymphct.nodes.crops import NOT_A_NODE, UNKNOWN, IdentificationCase, drawn_ious
 from lymphct.nodes.instances import find_instances
 from lymphct.nodes.network import NodeNetwork
 from lymphct.nodes.settings import HeadSettings
@@ -430,7 +431,9 @@ def test_a_stage_without_thresholds_tells_nothing(lesson: Lesson, caplog: pytest
 def named_nodes(make_patient: Any, lesson: Lesson, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that makes a lesson of one validation patient with the last nodes of two."""
     monkeypatch.setattr(
-        thresholds, "predict_classes", lambda _network, case, _settings: np.full((len(case.labels), 2), 0.5)
+        thresholds,
+        "predict_nodes",
+        lambda _network, case, _settings: NodeScores(np.full((len(case.labels), 2), 0.5)),
     )
 
     def made(without: int, overrides: Sequence[str]) -> Lesson:
@@ -468,7 +471,8 @@ def nodes_of(
     features[:, 0] = volumes
     number = range(1, len(classes) + 1)
     boxes = (case.boxes[0],) * len(classes)
-    return replace(case, classes=tuple(classes), labels=tuple(number), boxes=boxes, features=features)
+    drawn = replace(case, classes=tuple(classes), labels=tuple(number), boxes=boxes, features=features)
+    return replace(drawn, ious=drawn_ious(classes))
 
 
 def test_stage_2_is_measured_beside_logistic_regression_on_the_same_nodes(
@@ -481,7 +485,9 @@ def test_stage_2_is_measured_beside_logistic_regression_on_the_same_nodes(
     taught = nodes_of(case, [0, 0, 1, 1, UNKNOWN, NOT_A_NODE], [1, 2, 8, 9, 100, -100])
     judged = nodes_of(case, [0, 0, 1, 1, NOT_A_NODE], [1, 5, 4, 9, 50])
     monkeypatch.setattr(
-        thresholds, "predict_classes", lambda *_: np.array([[0.8, 0.2], [0.6, 0.4]] * 2 + [[0.5, 0.5]])
+        thresholds,
+        "predict_nodes",
+        lambda *_: NodeScores(np.array([[0.8, 0.2], [0.6, 0.4]] * 2 + [[0.5, 0.5]])),
     )
     with caplog.at_level("INFO", logger="lymphct"):
         choice = choose_identification(nn.Identity(), replace(lesson, cases=[taught], validation=[judged]))

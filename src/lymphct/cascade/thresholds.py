@@ -194,6 +194,8 @@ def _iou_error(
     network: nn.Module, cases: Sequence[IdentificationCase], settings: IdentificationSettings
 ) -> dict[str, float]:
     """Return how far the predicted IoU of masks is off on average, drawn and found; nothing without any."""
+    if not settings.head.predict_iou:
+        return {}
     errors: list[float] = []
     for case in map(with_known_iou, cases):
         ious = predict_nodes(network, case, settings).ious
