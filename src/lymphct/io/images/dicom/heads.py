@@ -1,0 +1,312 @@
+"""What a file of an export says of itself, in the first kilobytes: whose it is, what it shows, where it lies.
+
+Names, ids and dates of birth are hashed here with the user's key; no text of them leaves this module, nor do
+dates of examinations. Descriptions of series lose what names the patient.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from lymphct.core.errors import InputError
+from lymphct.io.images.dicom.elements import BIG_ENDIAN, DEFLATED, PREAMBLE, Header, walked_file
+from lymphct.io.images.dicom.values import refuse_damaged
+from lymphct.io.images.limits import DicomLimits
+from lymphct.io.pseudonyms import Pseudonyms
+from lymphct.io.regular_file import open_regular
+
+_SYNTAX: Final = 0x00020010
+_CLASS: Final = 0x00080016
+_NAME, _ID, _ISSUER, _BIRTH, _OTHER = 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00101000
+_ACCESSION: Final = 0x00080050
+_STUDY, _SERIES, _FRAME = 0x0020000D, 0x0020000E, 0x00200052
+_MODALITY, _IMAGE_TYPE, _DESCRIPTION, _NUMBER = 0x00080060, 0x00080008, 0x0008103E, 0x00200011
+_KERNEL, _PROTOCOL = 0x00181210, 0x00181030
+_ORIENTATION, _ROWS, _COLUMNS, _SPACING = 0x00200037, 0x00280010, 0x00280011, 0x00280030
+_FRAMES, _BOLUS, _CENTER = 0x00280008, 0x00181042, 0x00080080
+_SHARED: Final = (
+    _SYNTAX, _CLASS, _NAME, _ID, _ISSUER, _BIRTH, _OTHER, _ACCESSION, _STUDY, _SERIES, _FRAME, _MODALITY,
+    _IMAGE_TYPE, _DESCRIPTION, _NUMBER, _KERNEL, _ORIENTATION, _ROWS, _COLUMNS, _SPACING, _FRAMES, _BOLUS,
+)  # fmt: skip
+"""Tags that all files of a series share, usually: they are understood once."""
+_INSTANCE, _POSITION, _ACQUISITION = 0x00080018, 0x00200032, 0x00200012
+_DATES: Final = (0x00080022, 0x00080023, 0x00080021, 0x00080020)
+_TIMES: Final = (0x00080032, 0x00080033, 0x00080031, 0x00080030)
+"""Of the acquisition, the image, the series, the study: the first that is there counts."""
+_WANTED: Final = frozenset((*_SHARED, _INSTANCE, _POSITION, _ACQUISITION, *_DATES, *_TIMES))
+
+_CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
+_ENHANCED: Final = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+_SHORTEST: Final = 3
+_LONGEST_DESCRIPTION: Final = 40
+_DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesTags:
+    """What the files of a series share.
+
+    Attributes:
+        person: pseudonymous hash of the patient's id, else of name and date of birth, else of the study.
+        person_by: which of them: "id", "name" or "study".
+        details: hash of name and date of birth; empty when both are missing.
+        study, series, frame: hashes.
+        modality, sop_class, image_type, kernel, syntax: as the file says, the first in capital letters.
+        description: of the series, without what names the patient, at most 40 characters of ASCII.
+        number: of the series; 0 when unknown.
+        orientation: two unit vectors; empty when unknown.
+        shape: columns, rows.
+        spacing: mm between columns, between rows; empty when unknown.
+        frames: in each file.
+        bolus: time of day at which the injection began, seconds; NaN when unknown.
+
+    """
+
+    person: str
+    person_by: str
+    details: str
+    study: str
+    series: str
+    frame: str
+    modality: str
+    sop_class: str
+    image_type: tuple[str, ...]
+    kernel: str
+    syntax: str
+    description: str
+    number: int
+    orientation: tuple[float, ...]
+    shape: tuple[int, int]
+    spacing: tuple[float, ...]
+    frames: int
+    bolus: float = field(compare=False)
+
+    @property
+    def is_localizer(self) -> bool:
+        """Tell whether it is an overview image on which the examination was planned."""
+        return "LOCALIZER" in self.image_type
+
+    @property
+    def is_ct_image(self) -> bool:
+        """Tell whether it holds slices of CT: one or many in a file."""
+        return self.modality == "CT" and (self.sop_class in {"", _CT_IMAGE} or self.is_enhanced)
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Tell whether one file holds many slices."""
+        return self.sop_class in _ENHANCED or (self.sop_class == _CT_IMAGE and self.frames > 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileHead:
+    """One file of an export.
+
+    Attributes:
+        path: the file.
+        stamp: size, and time of its last change, ns.
+        tags: what it shares with its series; None for what is no readable DICOM file.
+        problem: why there are none: "empty", "no DICOM", or a sentence of ours.
+        is_named: whether the path holds what names the patient.
+        instance: hash of its SOPInstanceUID.
+        position: LPS+ mm; empty when unknown.
+        acquisition: its number; 0 when unknown.
+        time: of the acquisition, seconds since some day of the past; NaN when unknown.
+
+    """
+
+    path: Path
+    stamp: tuple[int, int]
+    tags: SeriesTags | None = None
+    problem: str = ""
+    is_named: bool = False
+    instance: str = ""
+    position: tuple[float, ...] = ()
+    acquisition: int = 0
+    time: float = math.nan
+
+
+def read_head(path: Path, pseudonyms: Pseudonyms, limits: DicomLimits) -> FileHead:
+    """Read what a file says of itself; one that cannot be read is told of, not raised."""
+    try:
+        status = path.stat()
+        stamp = status.st_size, status.st_mtime_ns
+    except OSError as error:
+        return FileHead(path=path, stamp=(0, 0), problem=f"the file may not be read ({error.strerror})")
+    try:
+        with open_regular(path, limit=limits.file_bytes) as (file, size):
+            if file.read(PREAMBLE)[128:] != b"DICM":
+                return FileHead(path=path, stamp=stamp, problem="no DICOM")
+            header = walked_file(file, size, _WANTED, most=limits.elements)
+        _require_pixels(header, size)
+        return _head(path, stamp, header, pseudonyms)
+    except InputError as error:
+        problem = "empty" if error.code == "E_EMPTY" else error.cause
+        return FileHead(path=path, stamp=stamp, problem=problem)
+
+
+def _require_pixels(header: Header, size: int) -> None:
+    """Refuse a file that ends before its pixels do, or that nobody can say anything of."""
+    syntax = _text(header.values.get(_SYNTAX, b""))
+    if not syntax:
+        refuse_damaged("the DICOM header names no transfer syntax")
+    if syntax in {BIG_ENDIAN, DEFLATED}:
+        msg = "big-endian and deflated DICOM files are not looked at in an export"
+        raise InputError(msg, code="E_SYNTAX", cure="export them little-endian and without compression")
+    if not header.values.get(_MODALITY):
+        refuse_damaged("the DICOM header states no modality (truncated?)")
+    pixels = header.pixels
+    if pixels is not None and pixels.length != 0xFFFFFFFF and pixels.start + pixels.length > size:
+        left = size - pixels.start
+        refuse_damaged(f"the pixels claim {pixels.length} bytes where {left} are left (truncated?)")
+
+
+def _head(path: Path, stamp: tuple[int, int], header: Header, pseudonyms: Pseudonyms) -> FileHead:
+    values = header.values
+    shared = tuple(values.get(tag, b"") for tag in _SHARED)
+    people = _people(shared)
+    return FileHead(
+        path=path,
+        stamp=stamp,
+        tags=_tags(shared, pseudonyms),
+        is_named=_is_named(str(path.parent), people) or _names(path.name, people),
+        instance=pseudonyms.hashed("instance", _text(values.get(_INSTANCE, b""))),
+        position=_numbers(values.get(_POSITION, b""), 3),
+        acquisition=_whole(values.get(_ACQUISITION, b""), 0),
+        time=_moment(values),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _tags(shared: tuple[bytes, ...], pseudonyms: Pseudonyms) -> SeriesTags:
+    raw = dict(zip(_SHARED, shared, strict=True))
+
+    def text(tag: int) -> str:
+        return _text(raw[tag])
+
+    person_by, person = _person(raw)
+    details = [_plain(text(_NAME)), text(_BIRTH)]
+    spacing = _numbers(raw[_SPACING], 2)
+    return SeriesTags(
+        person=pseudonyms.hashed("person", person_by, *person),
+        person_by=person_by,
+        details=pseudonyms.hashed("details", *details) if any(details) else "",
+        study=pseudonyms.hashed("study", text(_STUDY)),
+        series=pseudonyms.hashed("series", text(_SERIES)),
+        frame=pseudonyms.hashed("frame", text(_FRAME)) if text(_FRAME) else "",
+        modality=_printable(text(_MODALITY).upper())[:16],
+        sop_class=text(_CLASS),
+        image_type=tuple(_printable(part.strip().upper()) for part in text(_IMAGE_TYPE).split("\\")),
+        kernel=_unnamed(text(_KERNEL).split("\\")[0], _people(shared))[:16],
+        syntax=text(_SYNTAX),
+        description=_unnamed(text(_DESCRIPTION), _people(shared)),
+        number=_whole(raw[_NUMBER], 0),
+        orientation=_numbers(raw[_ORIENTATION], 6),
+        shape=(_two_bytes(raw[_COLUMNS]), _two_bytes(raw[_ROWS])),
+        spacing=spacing[::-1],  # DICOM gives the step between rows first
+        frames=_whole(raw[_FRAMES], 1),
+        bolus=_time_of_day(text(_BOLUS)),
+    )
+
+
+def _person(raw: dict[int, bytes]) -> tuple[str, tuple[str, ...]]:
+    """Return by what a person is known, and that."""
+    if _text(raw[_ID]):
+        return "id", (_text(raw[_ISSUER]).casefold(), _text(raw[_ID]).casefold())
+    if _plain(_text(raw[_NAME])):
+        return "name", (_plain(_text(raw[_NAME])), _text(raw[_BIRTH]))
+    return "study", (_text(raw[_STUDY]) or _text(raw[_SERIES]),)
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\W_]+", name.casefold())).strip()
+
+
+@lru_cache(maxsize=1024)
+def _people(shared: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Return what names the patient of a series: parts of the name, ids, ways to write the date of birth."""
+    raw = dict(zip(_SHARED, shared, strict=True))
+    words = [*re.split(r"[\W_]+", _text(raw[_NAME]).casefold())]
+    for tag in (_ID, _OTHER, _ACCESSION):
+        words += [_text(part).casefold() for part in raw[tag].split(b"\\")]
+    birth = _text(raw[_BIRTH])
+    if re.fullmatch(r"\d{8}", birth):
+        year, month, day = birth[:4], birth[4:6], birth[6:]
+        orders = ((year, month, day), (day, month, year), (month, day, year))
+        words += [mark.join(order) for order in orders for mark in ("", "-", "_", ".", "/", " ")]
+    return tuple(sorted({word for word in words if len(word) >= _SHORTEST}, key=len, reverse=True))
+
+
+@lru_cache(maxsize=8192)
+def _is_named(folder: str, people: tuple[str, ...]) -> bool:
+    return _names(folder, people)
+
+
+def _names(text: str, people: Iterable[str]) -> bool:
+    small = text.casefold()
+    return any(word in small for word in people)
+
+
+def _unnamed(text: str, people: tuple[str, ...]) -> str:
+    """Return a text of the header without what names the patient, printable and short."""
+    for word in people:
+        text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
+    return _printable(text.replace("…", "..."))[:_LONGEST_DESCRIPTION]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+def _text(value: bytes) -> str:
+    value = value.strip(b"\0 ")
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _numbers(value: bytes, count: int) -> tuple[float, ...]:
+    """Return `count` finite numbers; none when they are not there."""
+    try:
+        numbers = tuple(float(part) for part in value.rstrip(b"\0 ").split(b"\\"))
+    except ValueError:
+        return ()
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else ()
+
+
+def _whole(value: bytes, default: int) -> int:
+    try:
+        return int(value.strip(b"\0 ") or default)
+    except ValueError:
+        return default
+
+
+def _two_bytes(value: bytes) -> int:
+    return int.from_bytes(value[:2], "little")
+
+
+def _moment(values: dict[int, bytes]) -> float:
+    """Return when an image was acquired, seconds; NaN when nothing tells."""
+    day = next((_text(values[tag]) for tag in _DATES if values.get(tag)), "")
+    time = next((_text(values[tag]) for tag in _TIMES if values.get(tag)), "")
+    return _day(day) + _time_of_day(time)
+
+
+@lru_cache(maxsize=1024)
+def _day(text: str) -> float:
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:8])).toordinal() * _DAY
+    except ValueError:
+        return math.nan
+
+
+def _time_of_day(text: str) -> float:
+    found = re.match(r"(\d\d):?(\d\d):?(\d\d(\.\d+)?)?", text)
+    if found is None:
+        return math.nan
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3] or 0)
