@@ -120,6 +120,22 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def limit_process(*, memory: int, processor: int, wall: float) -> None:
+    """Limit this process for the rest of its life: bytes, seconds of computing, seconds by the clock.
+
+    Beyond the first it is refused memory, beyond the others it is killed. Without effect on Windows.
+    """
+    if _resource is None:
+        return
+    for kind, size in ((_resource.RLIMIT_AS, memory), (_resource.RLIMIT_CPU, processor)):
+        hard = _resource.getrlimit(kind)[1]
+        allowed = size if hard == _resource.RLIM_INFINITY else min(size, hard)
+        with suppress(ValueError, OSError):  # macOS refuses limits below what is mapped already
+            _resource.setrlimit(kind, (allowed, hard))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, wall)
+
+
 @contextmanager
 def limited_memory(size: int) -> Iterator[None]:
     """Limit the address space of this process to `size` bytes for a while; without effect on Windows."""

@@ -21,7 +21,8 @@ _LONG: Final = Struct("<L")
 _LONG_KINDS: Final = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
-_UNDEFINED: Final = 0xFFFFFFFF
+OPEN: Final = 0xFFFFFFFF
+"""The length of what ends with a mark of its own."""
 _PIXELS: Final = 0x7FE00000
 _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _ITEM, _END_OF_ITEM, _END_OF_SEQUENCE = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -83,7 +84,7 @@ def walked(content: bytes, wanted: Collection[int], *, most: int, whole: bool) -
             refuse_damaged(f"more than {most} data elements, the limit")
         if tag >= _PIXELS:
             return Header(values, element if tag in _PIXEL_TAGS else None)
-        if length == _UNDEFINED:
+        if length == OPEN:
             # A sequence of unknown kind is stored without kinds (PS3.5, Sec. 6.2.2).
             has_kinds = is_explicit and content[place + 4 : place + 6] != b"UN"
             place = _behind(content, start, is_explicit=has_kinds, depth=0)
@@ -127,7 +128,7 @@ def _behind(content: bytes, place: int, *, is_explicit: bool, depth: int) -> int
             return start
         place = (
             _behind(content, start, is_explicit=is_explicit, depth=depth + 1)
-            if length == _UNDEFINED
+            if length == OPEN
             else start + length
         )
     raise NeedMoreError

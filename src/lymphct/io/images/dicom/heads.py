@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from lymphct.core.errors import InputError
-from lymphct.io.images.dicom.elements import BIG_ENDIAN, DEFLATED, PREAMBLE, Header, walked_file
+from lymphct.io.images.dicom.elements import BIG_ENDIAN, DEFLATED, OPEN, PREAMBLE, Header, walked_file
 from lymphct.io.images.dicom.values import refuse_damaged
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
@@ -110,7 +110,8 @@ class FileHead:
         path: the file.
         stamp: size, and time of its last change, ns.
         tags: what it shares with its series; None for what is no readable DICOM file.
-        problem: why there are none: "empty", "no DICOM", or a sentence of ours.
+        problem: why there are none: "empty", "no DICOM", or a sentence of ours; with tags, what is missing of
+            the pixels.
         is_named: whether the path holds what names the patient.
         instance: hash of its SOPInstanceUID.
         position: LPS+ mm; empty when unknown.
@@ -142,15 +143,15 @@ def read_head(path: Path, pseudonyms: Pseudonyms, limits: DicomLimits) -> FileHe
             if file.read(PREAMBLE)[128:] != b"DICM":
                 return FileHead(path=path, stamp=stamp, problem="no DICOM")
             header = walked_file(file, size, _WANTED, most=limits.elements)
-        _require_pixels(header, size)
+        _require_meaning(header)
         return _head(path, stamp, header, pseudonyms)
     except InputError as error:
         problem = "empty" if error.code == "E_EMPTY" else error.cause
         return FileHead(path=path, stamp=stamp, problem=problem)
 
 
-def _require_pixels(header: Header, size: int) -> None:
-    """Refuse a file that ends before its pixels do, or that nobody can say anything of."""
+def _require_meaning(header: Header) -> None:
+    """Refuse a file that nobody can say anything of."""
     syntax = _text(header.values.get(_SYNTAX, b""))
     if not syntax:
         refuse_damaged("the DICOM header names no transfer syntax")
@@ -159,10 +160,15 @@ def _require_pixels(header: Header, size: int) -> None:
         raise InputError(msg, code="E_SYNTAX", cure="export them little-endian and without compression")
     if not header.values.get(_MODALITY):
         refuse_damaged("the DICOM header states no modality (truncated?)")
+
+
+def _cut_off(header: Header, size: int) -> str:
+    """Say that the file ends before its pixels do; nothing where it does not."""
     pixels = header.pixels
-    if pixels is not None and pixels.length != 0xFFFFFFFF and pixels.start + pixels.length > size:
-        left = size - pixels.start
-        refuse_damaged(f"the pixels claim {pixels.length} bytes where {left} are left (truncated?)")
+    if pixels is None or pixels.length == OPEN or pixels.start + pixels.length <= size:
+        return ""
+    left = size - pixels.start
+    return f"incomplete or damaged file: the pixels claim {pixels.length} bytes where {left} are left"
 
 
 def _head(path: Path, stamp: tuple[int, int], header: Header, pseudonyms: Pseudonyms) -> FileHead:
@@ -173,6 +179,7 @@ def _head(path: Path, stamp: tuple[int, int], header: Header, pseudonyms: Pseudo
         path=path,
         stamp=stamp,
         tags=_tags(shared, pseudonyms),
+        problem=_cut_off(header, stamp[0]),
         is_named=_is_named(str(path.parent), people) or _names(path.name, people),
         instance=pseudonyms.hashed("instance", _text(values.get(_INSTANCE, b""))),
         position=_numbers(values.get(_POSITION, b""), 3),
