@@ -44,7 +44,7 @@ class Series:
     """Files that are slices of one stack, or of which it is known why they are none.
 
     Attributes:
-        key: its name in every table; pseudonymous, ten hexadecimal digits.
+        key: its name in every table; pseudonymous, "s" and ten hexadecimal digits.
         tags: what the files share.
         heads: the files, copies left out.
         copies: how many files were copies of others.
@@ -122,7 +122,7 @@ def series_of_heads(
             tags = part[0].tags
             if tags is None:
                 continue
-            key = pseudonyms.hashed("stack", *map(str, identity), str(number))[:10]
+            key = "s" + pseudonyms.hashed("stack", *map(str, identity), str(number))[:10]
             series = Series(key=key, tags=tags, heads=tuple(part), copies=copies if number == 0 else 0)
             found.append(replace(series, reason=_reason(series), doubts=_doubts(series, damaged)))
     return sorted(found, key=lambda s: (s.tags.person, _known(s.time), s.tags.number, s.key))
@@ -227,14 +227,17 @@ def own_folders(heads: Sequence[FileHead], series: Sequence[Series]) -> Mapping[
     """
     whose: dict[Path, set[str]] = defaultdict(set)
     counts: Counter[Path] = Counter()
-    below = {head.path: s.key for s in series for head in s.heads if _is_slice(s.tags)}
+    slices = [(head, s.key) for s in series for head in s.heads if _is_slice(s.tags)]
+    below = {head.path: key for head, key in slices}
+    same = {head.instance: key for head, key in slices}  # a copy counts as what it copies
     folders: dict[Path, tuple[Path, ...]] = {}
     for head in heads:
         parent = head.path.parent
         if parent not in folders:
             folders[parent] = (parent, *parent.parents)
         is_lost = head.tags is None and head.problem not in {"no DICOM", "empty"}
-        owner = below.get(head.path, "damaged" if is_lost else "")
+        other = same.get(head.instance, "") if head.tags is not None else "damaged" if is_lost else ""
+        owner = below.get(head.path, other)
         for folder in folders[parent]:
             counts[folder] += 1
             if owner:

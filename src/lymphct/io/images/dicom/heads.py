@@ -150,6 +150,20 @@ def read_head(path: Path, pseudonyms: Pseudonyms, limits: DicomLimits) -> FileHe
         return FileHead(path=path, stamp=stamp, problem=problem)
 
 
+def person_of_file(path: Path) -> tuple[str, str, str, str]:
+    """Return id, its issuer, name and date of birth as a file has them: for the user's linkage file alone.
+
+    Raises:
+        InputError: the file cannot be read.
+
+    """
+    limits = DicomLimits()
+    with open_regular(path, limit=limits.file_bytes) as (file, size):
+        values = walked_file(file, size, _WANTED, most=limits.elements).values
+    found = [_text(values.get(tag, b"")) for tag in (_ID, _ISSUER, _NAME, _BIRTH)]
+    return found[0], found[1], found[2], found[3]
+
+
 def _require_meaning(header: Header) -> None:
     """Refuse a file that nobody can say anything of."""
     syntax = _text(header.values.get(_SYNTAX, b""))
