@@ -1,4 +1,4 @@
-"""What `lymphct import` says of a PACS export: proposals, doubts with their reasons, and what was left out."""
+"""What `lymphct import` says of a PACS export: proposals, doubts with reasons, what was left out."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -79,8 +79,8 @@ def told(found: "ImportedExport", request: "Request") -> Iterator[str]:
         yield "nobody was taken: --accept takes the sure ones"
     if doubtful:
         yield (
-            f"to decide: fill venous and arterial in a copy of {request.out / PROPOSALS_FILE}, then --choices "
-            "COPY"
+            f"to decide: fill venous and arterial in a copy of {request.out / PROPOSALS_FILE}, then "
+            "--choices COPY"
         )
 
 

@@ -59,7 +59,8 @@ class ByFolder(TyperCommand):
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(
-        cls=FolderOrCommand, help="Turn a PACS export, a public data set, or files of your own layout, into a cohort."
+        cls=FolderOrCommand,
+        help="Turn a PACS export, a public data set, or files of your own layout, into a cohort.",
     )
     group.command(FOLDER, cls=ByFolder)(import_folder)
     group.command("nnunet")(import_nnunet)
@@ -68,7 +69,8 @@ def register(app: typer.Typer) -> None:
 
 def import_folder(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of the export, or in which a data set was unpacked.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of the export, or in which a data set was unpacked."),
     ],
     out: Annotated[
         Path, typer.Option(help="Folder of the cohort: cohort.csv and what belongs to it; a re-run goes on.")

@@ -1,4 +1,4 @@
-"""Pseudonyms by keyed hash: the same person has the same one, and without the key nobody finds the way back."""
+"""Pseudonyms by keyed hash: the same person has the same one, and without the key there is no way back."""
 
 import hmac
 import os

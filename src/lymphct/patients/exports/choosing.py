@@ -106,7 +106,7 @@ def _best(series: Sequence[Judged], phase: str) -> tuple[Judged | None, list[str
     best = sorted(scans[0], key=_rank)
     doubts = [f"{phase} {best[0].series.key}: {doubt}" for doubt in best[0].doubts]
     if len(scans) > 1:
-        doubts.append(f"{counted(len(scans), f'scan')} look {phase}: {_keys(scan[0] for scan in scans)}")
+        doubts.append(f"{counted(len(scans), 'scan')} look {phase}: {_keys(scan[0] for scan in scans)}")
     equal = [one for one in best if _rank(one) == _rank(best[0])]
     if len(equal) > 1:
         doubts.append(f"{phase}: reconstructions {_keys(equal)} are equally good")
@@ -167,22 +167,17 @@ def _overlap(one: Judged, other: Judged) -> float:
     return max(0.0, shared / shorter) if shorter > 0 else 0.0
 
 
-def _about_lost(
-    series: Sequence[Judged], venous: Judged | None, arterial: Judged | None
-) -> Iterable[str]:
+def _about_lost(series: Sequence[Judged], venous: Judged | None, arterial: Judged | None) -> Iterable[str]:
     """Tell of series that may be the missing phase, but were refused or show no phase clearly."""
     missing = {"venous"} if venous is None else set()
     missing |= {"arterial"} if arterial is None else set()
     for one, phase in itertools.product(series, sorted(missing)):
-        if one is venous or one is arterial or not one.series.tags.is_ct_image or one.series.tags.is_localizer:
+        if one is venous or one is arterial or one.by_tags not in {"", phase}:
             continue
-        may_be = one.by_tags in {"", phase}
-        if one.look is None and one.reason and may_be and len(one.series.heads) > 1 and one.by_tags == phase:
-            yield f"{one.series.key}, {phase} by its tags, is left out: {one.reason}"
-        elif one.look is not None and not one.by_contrast and may_be:
+        if one.is_lost:
+            yield f"{one.series.key} may be the {phase} phase and is left out: {one.reason}"
+        elif one.look is not None and (not one.by_contrast or one.by_tags == phase):
             yield f"{one.series.key} may be the {phase} phase: {'; '.join(one.doubts)}"
-        elif one.look is not None and one.by_tags == phase and one.phase != phase:
-            yield f"{one.series.key}: {'; '.join(one.doubts)}"
 
 
 def _keys(series: Iterable[Judged]) -> str:

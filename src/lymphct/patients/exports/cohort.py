@@ -1,4 +1,4 @@
-"""A PACS export as a cohort: proposals first, a manifest of what is sure or was named, a line for all else."""
+"""A PACS export as a cohort: proposals first, a manifest of what is sure or named, a line for all else."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ from lymphct.patients.exports.phases import Judged
 from lymphct.patients.exports.tables import (
     PROPOSALS_FILE,
     SERIES_FILE,
+    Use,
     patient_of,
     read_choices,
     why_left_out,
@@ -35,7 +36,7 @@ RECORD_FILE: Final = "import.json"
 
 Images = Literal["reference", "nifti"]
 Watched = Callable[[str, int], Callable[[int], object]]
-"""Called with what begins and how many there are of it; returns what is called with how many are done since."""
+"""Called with what begins and how many there are of it; returns what is told how many are done since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,9 +250,8 @@ def _written(
     """Write the tables; the manifest last, so that it never speaks of what is not there."""
     done = {line["patient_id"] for line in lines}
     used = {
-        one.series.key: column
+        one.series.key: Use(column, proposal.patient_id in done, proposal.is_sure)
         for proposal in proposals
-        if proposal.patient_id in done
         for column, one in proposal.phases.items()
     }
     write_series(request.out / SERIES_FILE, series, used)

@@ -101,5 +101,3 @@ def damaged_folders(heads: Iterable[FileHead]) -> frozenset[Path]:
     return frozenset(
         head.path.parent for head in heads if head.tags is None and head.problem not in {"", "no DICOM"}
     )
-
-

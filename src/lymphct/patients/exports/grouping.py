@@ -49,6 +49,7 @@ class Series:
         heads: the files, copies left out.
         copies: how many files were copies of others.
         reason: why it can be no phase; empty when it can.
+        is_lost: whether it might be one, if it could be read.
         doubts: what a user should know before it is used.
 
     """
@@ -58,6 +59,7 @@ class Series:
     heads: tuple[FileHead, ...]
     copies: int = 0
     reason: str = ""
+    is_lost: bool = False
     doubts: tuple[str, ...] = ()
 
     @property
@@ -124,7 +126,9 @@ def series_of_heads(
                 continue
             key = "s" + pseudonyms.hashed("stack", *map(str, identity), str(number))[:10]
             series = Series(key=key, tags=tags, heads=tuple(part), copies=copies if number == 0 else 0)
-            found.append(replace(series, reason=_reason(series), doubts=_doubts(series, damaged)))
+            reason, is_lost = _judged(series)
+            doubts = _doubts(series, damaged)
+            found.append(replace(series, reason=reason, is_lost=is_lost, doubts=doubts))
     return sorted(found, key=lambda s: (s.tags.person, _known(s.time), s.tags.number, s.key))
 
 
@@ -177,41 +181,48 @@ def _overlap(heads: Iterable[FileHead]) -> bool:
     return len({tuple(round(value, 2) for value in place) for place in places}) < len(places)
 
 
-def _reason(series: Series) -> str:
-    """Say why a series can be no phase; nothing when it can."""
-    tags = series.tags
+def _judged(series: Series) -> tuple[str, bool]:
+    """Say why a series can be no phase, and whether it might be one; nothing when it can."""
+    reason = _wrong_kind(series.tags) or _wrong_stack(series)
+    return (reason, False) if reason else (unread := _unreadable(series), bool(unread))
+
+
+def _wrong_kind(tags: SeriesTags) -> str:
     if tags.modality != "CT":
         return _OBJECTS.get(tags.modality, f"{tags.modality or 'unknown modality'}, no CT")
     if not tags.is_ct_image:
         return "no CT image (secondary capture, dose report or the like)"
     if tags.is_localizer:
         return "a localizer"
-    if tags.is_enhanced:
-        return "multi-frame (enhanced) CT is not supported: export one file per slice"
-    if tags.syntax not in SYNTAXES:
-        return "the compression of its pixels (transfer syntax) is not supported"
-    if _PROJECTION.search(f"{' '.join(tags.image_type)} {tags.description}"):
+    text = f"{' '.join(tags.image_type)} {tags.description}"
+    if _PROJECTION.search(text):
         return "a projection (MIP, VRT or average)"
-    if _COMPUTED.search(f"{' '.join(tags.image_type)} {tags.description}"):
-        return "a computed contrast (dual energy or perfusion)"
-    return _unfit(series)
+    return "a computed contrast (dual energy or perfusion)" if _COMPUTED.search(text) else ""
 
 
-def _unfit(series: Series) -> str:
+def _wrong_stack(series: Series) -> str:
     tags = series.tags
+    if tags.is_enhanced:
+        return ""
     if not tags.orientation:
         return "the slices have no orientation"
     row, column = np.reshape(tags.orientation, (2, 3))
     cosine = abs(float(np.cross(row, column)[2]))
     if cosine < DicomLimits().axial_cosine:
         return f"not axial (cosine {cosine:.2f} to the body axis)"
-    cut = [head for head in series.heads if head.problem]
-    if cut:
-        return f"{counted(len(cut), 'damaged file')}: {cut[0].problem}"
     least = AnatomicalLimits().slices.low
     if len(series.heads) < least:
         return f"{counted(len(series.heads), 'slice')}, {least:g} are needed"
     return ""
+
+
+def _unreadable(series: Series) -> str:
+    if series.tags.is_enhanced:
+        return "multi-frame (enhanced) CT is not supported: export one file per slice"
+    if series.tags.syntax not in SYNTAXES:
+        return "the compression of its pixels (transfer syntax) is not supported"
+    cut = [head for head in series.heads if head.problem]
+    return f"{counted(len(cut), 'damaged file')}: {cut[0].problem}" if cut else ""
 
 
 def _doubts(series: Series, damaged: frozenset[Path]) -> tuple[str, ...]:
@@ -221,7 +232,7 @@ def _doubts(series: Series, damaged: frozenset[Path]) -> tuple[str, ...]:
 
 
 def own_folders(heads: Sequence[FileHead], series: Sequence[Series]) -> Mapping[str, Path]:
-    """Return the folder of each series that has one of its own: no other slices in it, and no names of people.
+    """Return the folder of each series that has one of its own: no other slices, no names of people.
 
     A manifest may then name the folder itself; the reader finds that series there and no other.
     """

@@ -72,7 +72,10 @@ def looked_at(
     lent, pool = crew
 
     def judge(one: Series) -> Judged:
-        found = refused(one, one.reason) if one.reason else _judged(one, out, lent, resample)
+        if one.reason:
+            found = refused(one, one.reason, is_lost=one.is_lost)
+        else:
+            found = _judged(one, out, lent, resample)
         if watched is not None:
             watched(1)
         return found
@@ -93,7 +96,9 @@ def _judged(series: Series, out: Path, lent: Workers, resample: bool) -> Judged:
         if record.get("refused", ("", ""))[1] not in _PASSING:
             write_json(kept, record)
     if "refused" in record:
-        return refused(series, f"{record['refused'][0]} [{record['refused'][1]}]")
+        cause, code = record["refused"]
+        # What is too small or too short for an abdomen is none; all else may be one that is damaged.
+        return refused(series, f"{cause} [{code}]", is_lost=code != "E_ANATOMY")
     return judged(series, record["look"])
 
 

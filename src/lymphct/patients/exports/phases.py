@@ -22,7 +22,12 @@ VENOUS_LIVER: Final = 80.0
 CLEARLY_ARTERIAL: Final = 250.0
 """HU of the aorta that no venous phase has, where the liver was not found."""
 
-_DELAYS: Final = ((0.0, 8.0, "native"), (15.0, 50.0, "arterial"), (55.0, 110.0, "venous"), (150.0, 1800.0, "late"))
+_DELAYS: Final = (
+    (0.0, 8.0, "native"),
+    (15.0, 50.0, "arterial"),
+    (55.0, 110.0, "venous"),
+    (150.0, 1800.0, "late"),
+)
 """Seconds from the beginning of the injection to the scan, and the phase; between them nothing is said."""
 
 
@@ -32,7 +37,8 @@ class Judged:
 
     Attributes:
         series: the series.
-        reason: why it can be no phase; empty when it can.
+        reason: why it cannot be used; empty when it can.
+        is_lost: whether it might be a phase, if it could be read.
         look: what the process that looked at it returned; None when nobody looked.
         by_tags: the phase its tags name: arterial, venous, late, native, or none.
         by_contrast: the phase its HU show: arterial, venous, native, or none.
@@ -43,6 +49,7 @@ class Judged:
 
     series: Series
     reason: str = ""
+    is_lost: bool = False
     look: Mapping[str, Any] | None = None
     by_tags: str = ""
     by_contrast: str = ""
@@ -78,12 +85,12 @@ def judged(series: Series, look: Mapping[str, Any]) -> Judged:
     doubts = list(series.doubts)
     phase = by_contrast or by_tags
     if by_contrast == "venous" and by_tags == "late":
-        phase = "late"  # HU of minutes after the injection do not tell the two apart; whoever planned the scan does
+        phase = "late"  # HU do not tell the two apart; whoever planned the scan does
     elif by_contrast and by_tags and by_contrast != by_tags:
         doubts.append(f"its tags say {by_tags}, its HU {by_contrast} ({shown(contrast)})")
     elif not by_contrast:
         doubts.append(f"its HU show no phase clearly ({shown(contrast)})")
-    if by_words and by_delay and by_words != by_delay and by_contrast != by_words:
+    if by_words and by_delay and by_words not in {by_delay, by_contrast}:
         doubts.append(f"its description says {by_words}, its time after the injection {by_delay}")
     return Judged(
         series=series,
@@ -95,10 +102,10 @@ def judged(series: Series, look: Mapping[str, Any]) -> Judged:
     )
 
 
-def refused(series: Series, reason: str) -> Judged:
-    """Return a series that can be no phase, with what its tags say nevertheless."""
+def refused(series: Series, reason: str, *, is_lost: bool) -> Judged:
+    """Return a series that cannot be used, with what its tags say; `is_lost`: it may be a phase."""
     by_tags = phase_by_words(series.tags.description) or phase_by_delay(series.delay)
-    return Judged(series=series, reason=reason, by_tags=by_tags)
+    return Judged(series=series, reason=reason, is_lost=is_lost, by_tags=by_tags)
 
 
 def phase_by_delay(seconds: float) -> str:

@@ -1,9 +1,9 @@
-"""What an import of an export writes for people: every series and its fate, and the proposals to decide on."""
+"""What an import of an export writes for people: every series and its fate, and what is to decide."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lymphct.core.errors import InputError
 from lymphct.io.manifest import write_rows
@@ -29,13 +29,28 @@ def patient_of(one: Judged) -> str:
     return f"p{one.series.tags.person}"
 
 
-def write_series(path: Path, series: Sequence[Judged], used: Mapping[str, str]) -> None:
+class Use(NamedTuple):
+    """What a series is used as, or proposed to be.
+
+    Attributes:
+        column: of the manifest.
+        is_taken: whether the manifest names it.
+        is_sure: whether nobody needs to decide.
+
+    """
+
+    column: str
+    is_taken: bool
+    is_sure: bool
+
+
+def write_series(path: Path, series: Sequence[Judged], used: Mapping[str, Use]) -> None:
     """Write one line per series: what it is, what was measured, what it is used as or why it is left out.
 
     Args:
         path: of the table.
         series: all of them, in the order of patients and times.
-        used: key → column of the manifest, of those that are used.
+        used: key → use, of those that are used or proposed.
 
     """
     by_patient: dict[str, list[Judged]] = {}
@@ -45,7 +60,7 @@ def write_series(path: Path, series: Sequence[Judged], used: Mapping[str, str]) 
     write_rows(path, SERIES_COLUMNS, rows)
 
 
-def _rows(group: Sequence[Judged], used: Mapping[str, str]) -> Iterable[dict[str, object]]:
+def _rows(group: Sequence[Judged], used: Mapping[str, Use]) -> Iterable[dict[str, object]]:
     """Times are told from the patient's first study and the study's first series, never as dates."""
     begun: dict[str, float] = {}
     for one in group:
@@ -55,7 +70,7 @@ def _rows(group: Sequence[Judged], used: Mapping[str, str]) -> Iterable[dict[str
     first = begun[order[0]]
     for one in group:
         tags, contrast, start = one.series.tags, one.contrast, begun[one.series.tags.study]
-        use = used.get(one.series.key, "")
+        use = used.get(one.series.key)
         yield {
             "patient_id": patient_of(one),
             "study": order.index(tags.study) + 1,
@@ -80,20 +95,22 @@ def _rows(group: Sequence[Judged], used: Mapping[str, str]) -> Iterable[dict[str
             "by_tags": one.by_tags,
             "by_hu": one.by_contrast,
             "phase": one.phase,
-            "used_as": use,
-            "reason": "" if use else why_left_out(one),
+            "used_as": use.column if use is not None and use.is_taken else None,
+            "reason": why_left_out(one, use),
         }
 
 
-def why_left_out(one: Judged) -> str:
-    """Return why a series is used as no phase."""
-    if one.reason:
-        return one.reason
-    if one.doubts:
-        return "; ".join(one.doubts)
-    if one.phase in {"native", "late"}:
-        return f"{one.phase} phase"
-    return f"another series is better, or the {one.phase or 'unknown'} phase is not decided"
+def why_left_out(one: Judged, use: Use | None = None) -> str:
+    """Return why a series is used as no phase; nothing of one that is."""
+    if use is not None and use.is_taken:
+        return ""
+    reasons = [one.reason] if one.reason else list(one.doubts)
+    if use is not None:
+        how = "--accept takes it" if use.is_sure else "to be decided: see proposals.csv"
+        return "; ".join((f"proposed as {use.column}, {how}", *reasons))
+    if not reasons:
+        reasons = [f"{one.phase} phase" if one.phase in {"native", "late"} else "another series is proposed"]
+    return "; ".join(reasons)
 
 
 def _whole(value: float | None) -> int | None:

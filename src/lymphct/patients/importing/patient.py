@@ -10,8 +10,8 @@ from lymphct.core.terms import Phase, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.node_masks import write_nodes
 from lymphct.io.images.numpy_file import is_numpy_file, read_numpy_volume
-from lymphct.io.images.voxel_digest import image_digest
 from lymphct.io.images.reading import check_pair, read_ct, write_volume
+from lymphct.io.images.voxel_digest import image_digest
 from lymphct.io.labelled_structures import LABELLED_COLUMN
 from lymphct.io.manifest_check import ID_CURE, is_allowed_id, shown_id
 from lymphct.io.manifests import IMAGE_DIGEST

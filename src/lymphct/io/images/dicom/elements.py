@@ -4,16 +4,19 @@ Only what is wanted is kept, as bytes; all else is stepped over by its length. B
 files keep their group of meta data alone: nobody writes them any more.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from struct import Struct
 from typing import BinaryIO, Final, NamedTuple
 
 from lymphct.io.images.dicom.values import refuse_damaged
 
-IMPLICIT: Final = "1.2.840.10008.1.2"
+IMPLICIT: Final = b"1.2.840.10008.1.2"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 PREAMBLE: Final = 132
+SYNTAX: Final = 0x00020010
+"""Tag of the transfer syntax, which must be among the wanted ones."""
+_META: Final = b"\2\0"
 
 _TAG: Final = Struct("<HH")
 _SHORT: Final = Struct("<H")
@@ -67,46 +70,50 @@ def walked(content: bytes, wanted: Collection[int], *, most: int, whole: bool) -
         InputError: damaged, or more elements than the limit.
 
     """
-    place, values, is_explicit = PREAMBLE, dict[int, bytes](), True
-    size, count = len(content), 0
-    while place + 8 <= size:
-        element = _element(
-            content, place, is_explicit=is_explicit or content[place : place + 2] == b"\2\0"
-        )
-        tag, start, length = element
-        if tag >> 16 != 2 and count and 0x00020010 in values:
-            syntax = values[0x00020010].rstrip(b"\0 ").decode("ascii", "replace")
-            if is_explicit and syntax == IMPLICIT:
-                is_explicit = False
-                continue
+    values: dict[int, bytes] = {}
+    place, count = PREAMBLE, 0
+    while place + 8 <= len(content):
+        # The meta group always has kinds; it says whether the rest has.
+        has_kinds = content[place : place + 2] == _META or not _is_implicit(values)
+        element = _element(content, place, has_kinds=has_kinds)
         count += 1
         if count > most:
             refuse_damaged(f"more than {most} data elements, the limit")
-        if tag >= _PIXELS:
-            return Header(values, element if tag in _PIXEL_TAGS else None)
-        if length == OPEN:
-            # A sequence of unknown kind is stored without kinds (PS3.5, Sec. 6.2.2).
-            has_kinds = is_explicit and content[place + 4 : place + 6] != b"UN"
-            place = _behind(content, start, is_explicit=has_kinds, depth=0)
-            continue
-        place = start + length
-        if place > size:
+        if element.tag >= _PIXELS:
+            return Header(values, element if element.tag in _PIXEL_TAGS else None)
+        after = _after(content, place, element, has_kinds=has_kinds)
+        if after > len(content):
             if not whole:
                 raise NeedMoreError
-            refuse_damaged(f"an element claims {length} bytes where {size - start} are left (truncated?)")
-        if tag in wanted and length <= _LONGEST:
-            values[tag] = content[start:place]
+            left = len(content) - element.start
+            refuse_damaged(f"an element claims {element.length} bytes where {left} are left (truncated?)")
+        if element.tag in wanted and element.length <= _LONGEST:
+            values[element.tag] = content[element.start : after]
+        place = after
     if not whole:
         raise NeedMoreError
-    if place != size:
+    if place != len(content):
         refuse_damaged("the header ends within an element (truncated?)")
     return Header(values, None)
 
 
-def _element(content: bytes, place: int, *, is_explicit: bool) -> Element:
+def _is_implicit(values: Mapping[int, bytes]) -> bool:
+    return values.get(SYNTAX, b"").rstrip(b"\0 ") == IMPLICIT
+
+
+def _after(content: bytes, place: int, element: Element, *, has_kinds: bool) -> int:
+    """Return where the next element begins."""
+    if element.length != OPEN:
+        return element.start + element.length
+    # A sequence of unknown kind is stored without kinds (PS3.5, Sec. 6.2.2).
+    inside = has_kinds and content[place + 4 : place + 6] != b"UN"
+    return _behind(content, element.start, has_kinds=inside, depth=0)
+
+
+def _element(content: bytes, place: int, *, has_kinds: bool) -> Element:
     group, number = _TAG.unpack_from(content, place)
     tag = group << 16 | number
-    if not is_explicit or group == 0xFFFE:
+    if not has_kinds or group == 0xFFFE:
         return Element(tag, place + 8, _LONG.unpack_from(content, place + 4)[0])
     kind = content[place + 4 : place + 6]
     if kind not in _LONG_KINDS:
@@ -118,16 +125,16 @@ def _element(content: bytes, place: int, *, is_explicit: bool) -> Element:
     return Element(tag, place + 12, _LONG.unpack_from(content, place + 8)[0])
 
 
-def _behind(content: bytes, place: int, *, is_explicit: bool, depth: int) -> int:
+def _behind(content: bytes, place: int, *, has_kinds: bool, depth: int) -> int:
     """Return where a sequence or an item of open length ends, which begins at `place`."""
     if depth > _DEEPEST:
         refuse_damaged(f"sequences nested deeper than {_DEEPEST} levels")
     while place + 8 <= len(content):
-        tag, start, length = _element(content, place, is_explicit=is_explicit)
+        tag, start, length = _element(content, place, has_kinds=has_kinds)
         if tag in {_END_OF_ITEM, _END_OF_SEQUENCE}:
             return start
         place = (
-            _behind(content, start, is_explicit=is_explicit, depth=depth + 1)
+            _behind(content, start, has_kinds=has_kinds, depth=depth + 1)
             if length == OPEN
             else start + length
         )

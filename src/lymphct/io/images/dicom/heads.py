@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from lymphct.core.errors import InputError
-from lymphct.io.images.dicom.elements import BIG_ENDIAN, DEFLATED, OPEN, PREAMBLE, Header, walked_file
+from lymphct.io.images.dicom.elements import BIG_ENDIAN, DEFLATED, OPEN, PREAMBLE, SYNTAX, Header, walked_file
 from lymphct.io.images.dicom.values import refuse_damaged
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
 from lymphct.io.regular_file import open_regular
 
-_SYNTAX: Final = 0x00020010
 _CLASS: Final = 0x00080016
 _NAME, _ID, _ISSUER, _BIRTH, _OTHER = 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00101000
 _ACCESSION: Final = 0x00080050
@@ -30,7 +29,7 @@ _KERNEL, _PROTOCOL = 0x00181210, 0x00181030
 _ORIENTATION, _ROWS, _COLUMNS, _SPACING = 0x00200037, 0x00280010, 0x00280011, 0x00280030
 _FRAMES, _BOLUS, _CENTER = 0x00280008, 0x00181042, 0x00080080
 _SHARED: Final = (
-    _SYNTAX, _CLASS, _NAME, _ID, _ISSUER, _BIRTH, _OTHER, _ACCESSION, _STUDY, _SERIES, _FRAME, _MODALITY,
+    SYNTAX, _CLASS, _NAME, _ID, _ISSUER, _BIRTH, _OTHER, _ACCESSION, _STUDY, _SERIES, _FRAME, _MODALITY,
     _IMAGE_TYPE, _DESCRIPTION, _NUMBER, _KERNEL, _ORIENTATION, _ROWS, _COLUMNS, _SPACING, _FRAMES, _BOLUS,
 )  # fmt: skip
 """Tags that all files of a series share, usually: they are understood once."""
@@ -166,12 +165,12 @@ def person_of_file(path: Path) -> tuple[str, str, str, str]:
 
 def _require_meaning(header: Header) -> None:
     """Refuse a file that nobody can say anything of."""
-    syntax = _text(header.values.get(_SYNTAX, b""))
+    syntax = _text(header.values.get(SYNTAX, b""))
     if not syntax:
         refuse_damaged("the DICOM header names no transfer syntax")
     if syntax in {BIG_ENDIAN, DEFLATED}:
         msg = "big-endian and deflated DICOM files are not looked at in an export"
-        raise InputError(msg, code="E_SYNTAX", cure="export them little-endian and without compression")
+        raise InputError(msg, code="ESYNTAX", cure="export them little-endian and without compression")
     if not header.values.get(_MODALITY):
         refuse_damaged("the DICOM header states no modality (truncated?)")
 
@@ -223,7 +222,7 @@ def _tags(shared: tuple[bytes, ...], pseudonyms: Pseudonyms) -> SeriesTags:
         sop_class=text(_CLASS),
         image_type=tuple(_printable(part.strip().upper()) for part in text(_IMAGE_TYPE).split("\\")),
         kernel=_unnamed(text(_KERNEL).split("\\")[0], _people(shared))[:16],
-        syntax=text(_SYNTAX),
+        syntax=text(SYNTAX),
         description=_unnamed(text(_DESCRIPTION), _people(shared)),
         number=_whole(raw[_NUMBER], 0),
         orientation=_numbers(raw[_ORIENTATION], 6),

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def answered(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer one request in a process of its own, within its limits; where the system has no fork, in this."""
+    """Answer one request in a process of its own, within limits; in this one where there is no fork."""
     limits = LookLimits(**request["limits"])
     if not hasattr(os, "fork"):
         return _answer(request)
