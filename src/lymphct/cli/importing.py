@@ -137,7 +137,7 @@ def import_folder(
         from lymphct.cli.exports import import_pacs
         from lymphct.patients.exports.cohort import Request
 
-        request = Request(
+        wanted = Request(
             out=out.absolute(),
             key=key or out.absolute().with_name(f"{out.absolute().name}.key"),
             accept=accept,
@@ -146,7 +146,7 @@ def import_folder(
             resample=resample,
             images=images.value,
         )
-        import_pacs(folder, request, as_json=as_json)
+        import_pacs(folder, wanted, as_json=as_json)
         return
     _require_none(own, "a data set")
     chosen = _chosen_layout(dataset, layout)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -166,3 +167,9 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_stack(folder / "A" / "2", other, body("venous", seed=1), number=5, description="x", time="101551")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tools() -> Any:
+    """The makers of this file, for tests that write a folder of their own."""
+    return SimpleNamespace(Person=Person, body=body, two_phases=two_phases, write_stack=write_stack)

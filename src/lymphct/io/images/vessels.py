@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from lymphct.core.arrays import BoolArray, FloatArray, Vector3
+from lymphct.core.arrays import AnyArray, BoolArray, DoubleArray, FloatArray, Vector3
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import to_working_axes
 from lymphct.core.volume import Volume
@@ -182,17 +182,17 @@ def _best_disc(image: FloatArray, spacing: Vector3, spine: FloatArray) -> _Disc 
 
 
 def _roundness(
-    shape: tuple[int, ...], spacing: Vector3, radius: float, spectra: tuple[FloatArray, FloatArray]
-) -> tuple[FloatArray, FloatArray]:
+    shape: tuple[int, ...], spacing: Vector3, radius: float, spectra: tuple[AnyArray, AnyArray]
+) -> tuple[DoubleArray, DoubleArray]:
     """Return how much an even disc stands out from what is around it, all around; and its mean HU."""
     i, j = (np.fft.fftfreq(n, 1 / n) * step for n, step in zip(shape, spacing, strict=False))
     distance = np.hypot(i[:, None], j[None])
     angle = np.arctan2(j[None], i[:, None])
     inner = distance <= max(0.75 * radius, min(spacing[:2]))
 
-    def averaged(inside: BoolArray, spectrum: FloatArray) -> FloatArray:
+    def averaged(inside: BoolArray, spectrum: AnyArray) -> DoubleArray:
         kernel = np.fft.rfft2(inside / max(int(inside.sum()), 1))
-        result: FloatArray = np.fft.irfft2(spectrum * np.conj(kernel), s=shape)
+        result: DoubleArray = np.fft.irfft2(spectrum * np.conj(kernel), s=shape)
         return result
 
     mean = averaged(inner, spectra[0])

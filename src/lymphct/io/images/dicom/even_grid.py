@@ -1,4 +1,4 @@
-"""A tilted or uneven stack of slices brought onto an even grid, and told of; `import --resample` asks for it."""
+"""A tilted or uneven stack of slices brought onto an even grid, and told of (`import --resample`)."""
 
 from typing import Final, NamedTuple
 
