@@ -2,10 +2,10 @@
 
     python benchmarks/pacs_import.py --files 20000 --out build/pacs-import.json
 
-Writes a folder of slices of 512×512 with a header of about 110 elements and three sequences, whose pixels are a
-hole on the disk: the files are as long as real ones and quick to make. All heads are read once to warm up (the
-system then has them in memory), then as often as asked, by one process and by several; the middle of the runs
-counts. Processor seconds stand beside those of the clock: other work on the machine lengthens the latter alone.
+Writes a folder of slices of 512×512 with a header of about 110 elements and three sequences, whose pixels are
+a hole on the disk: the files are as long as real ones and quick to make. All heads are read once to warm up
+(the system then has them in memory), then as often as asked, by one process and by several; the middle of the
+runs counts. Processor seconds stand beside those of the clock: other work lengthens the latter alone.
 """
 
 import argparse

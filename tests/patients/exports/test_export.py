@@ -284,3 +284,12 @@ def test_the_same_ct_under_two_ids_is_taken_once(tmp_path: Path, imported: Impor
     found = imported(tmp_path / "twice", accept=True)
     first, second = sorted(one.patient_id for one in found.proposals)
     assert found.record["patients"]["excluded"] == {second: f"the same CT as {first}"}
+
+
+def test_a_damaged_file_beside_slices_is_a_doubt(tmp_path: Path, imported: Import, tools: Any) -> None:
+    folder = tmp_path / "beside"
+    tools.two_phases(folder, tools.Person(name="A^B", patient_id="77"))
+    (folder / "lost").write_bytes((folder / "I020000").read_bytes()[:300])
+    found = imported(folder, accept=True)
+    assert found.manifest is None
+    assert any("a damaged file lies beside its slices" in doubt for doubt in found.proposals[0].doubts)

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from lymphct.core.errors import InputError
 from lymphct.core.terms import counted
 from lymphct.io.images.dicom.files import SYNTAXES
 from lymphct.io.images.dicom.heads import FileHead, SeriesTags
@@ -156,13 +157,20 @@ def _without_copies(heads: Sequence[FileHead]) -> tuple[list[FileHead], int]:
     kept: list[FileHead] = []
     seen: dict[str, set[str]] = {}
     for head in heads:
-        if counts[head.instance] > 1:
-            digest = digest_file(head.path)
+        if head.instance and counts[head.instance] > 1:
+            digest = _content(head.path)
             if digest in seen.setdefault(head.instance, set()):
                 continue
             seen[head.instance].add(digest)
         kept.append(head)
     return kept, len(heads) - len(kept)
+
+
+def _content(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except InputError:
+        return str(path)  # it cannot be read any more, and is refused where it is looked at
 
 
 def _stacks(heads: list[FileHead]) -> list[list[FileHead]]:
@@ -240,7 +248,7 @@ def own_folders(heads: Sequence[FileHead], series: Sequence[Series]) -> Mapping[
     counts: Counter[Path] = Counter()
     slices = [(head, s.key) for s in series for head in s.heads if _is_slice(s.tags)]
     below = {head.path: key for head, key in slices}
-    same = {head.instance: key for head, key in slices}  # a copy counts as what it copies
+    same = {head.instance: key for head, key in slices if head.instance}  # a copy counts as what it copies
     folders: dict[Path, tuple[Path, ...]] = {}
     for head in heads:
         parent = head.path.parent

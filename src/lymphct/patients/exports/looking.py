@@ -44,10 +44,11 @@ class Workers:
 def workers(jobs: int, limits: LookLimits | None = None) -> Iterator[tuple[Workers, ThreadPoolExecutor]]:
     """Yield child processes, and threads that wait for them; all end with the block."""
     with ExitStack() as stack:
-        started = [stack.enter_context(SeriesWorker(limits)) for _ in range(jobs)]
         pool = ThreadPoolExecutor(jobs)
-        # Where the block is left early nobody waits for what has not begun.
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        # Where the block is left early nothing more begins, what runs is killed, and its threads end.
+        stack.callback(pool.shutdown, wait=True)
+        started = [stack.enter_context(SeriesWorker(limits)) for _ in range(jobs)]
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         yield Workers(started), pool
 
 

@@ -112,7 +112,7 @@ class FileHead:
         problem: why there are none: "empty", "no DICOM", or a sentence of ours; with tags, what is missing of
             the pixels.
         is_named: whether the path holds what names the patient.
-        instance: hash of its SOPInstanceUID.
+        instance: hash of its SOPInstanceUID; empty when it has none.
         position: LPS+ mm; empty when unknown.
         acquisition: its number; 0 when unknown.
         time: of the acquisition, seconds since some day of the past; NaN when unknown.
@@ -188,13 +188,14 @@ def _head(path: Path, stamp: tuple[int, int], header: Header, pseudonyms: Pseudo
     values = header.values
     shared = tuple(values.get(tag, b"") for tag in _SHARED)
     people = _people(shared)
+    instance = _text(values.get(_INSTANCE, b""))
     return FileHead(
         path=path,
         stamp=stamp,
         tags=_tags(shared, pseudonyms),
         problem=_cut_off(header, stamp[0]),
         is_named=_is_named(str(path.parent), people) or _names(path.name, people),
-        instance=pseudonyms.hashed("instance", _text(values.get(_INSTANCE, b""))),
+        instance=pseudonyms.hashed("instance", instance) if instance else "",
         position=_numbers(values.get(_POSITION, b""), 3),
         acquisition=_whole(values.get(_ACQUISITION, b""), 0),
         time=_moment(values),

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from lymphct.core.errors import LymphctError
 from lymphct.core.geometry import Geometry
@@ -56,14 +56,7 @@ def answered(request: Mapping[str, Any]) -> dict[str, Any]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(reading)
-        limit_process(
-            memory=limits.memory_bytes, processor=limits.processor_seconds, wall=limits.wall_seconds
-        )
-        content = json.dumps(_answer(request)).encode("ascii")
-        with os.fdopen(writing, "wb") as stream:
-            stream.write(content)
-        os._exit(0)
+        _work(request, limits, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
         content = stream.read()
@@ -73,6 +66,20 @@ def answered(request: Mapping[str, Any]) -> dict[str, Any]:
         return found
     why = _KILLED.get(-status, "its process ended before its time").format(limits=limits)  # type: ignore[call-overload] # numbers of signals are signals
     return _refused(f"the series could not be looked at: {why}", "E_LIMITS", "leave the series out")
+
+
+def _work(request: Mapping[str, Any], limits: LookLimits, writing: int) -> NoReturn:
+    """Do the work of one request and end this process, whatever happens in it."""
+    code = 1
+    try:
+        limit_process(
+            memory=limits.memory_bytes, processor=limits.processor_seconds, wall=limits.wall_seconds
+        )
+        with os.fdopen(writing, "wb") as stream:
+            stream.write(json.dumps(_answer(request)).encode("ascii"))
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
