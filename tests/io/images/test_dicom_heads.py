@@ -72,7 +72,7 @@ def test_nothing_that_names_the_patient_is_in_a_head(file: Path) -> None:
     assert tags(file).description == "ABD ...^... ART"
 
 
-@pytest.mark.parametrize("name", ["Canary_X", "canary-7", "1952-11-03", "03111952"])
+@pytest.mark.parametrize("name", ["Canary_X", "canary-7", "1952-11-03", "03111952"], ids=list("abcd"))
 def test_a_folder_that_names_the_patient_is_known(file: Path, name: str) -> None:
     assert not head(file).is_named
     folder = file.parent / name

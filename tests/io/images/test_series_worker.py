@@ -56,7 +56,7 @@ def test_limits_hold_in_the_process_of_each_series(files: list[Path]) -> None:
     ):
         hurried.look(files)
     with (
-        SeriesWorker(LookLimits(memory_bytes=300_000_000)) as narrow,
+        SeriesWorker(LookLimits(memory_bytes=1)) as narrow,
         pytest.raises(InputError, match=r"out of memory|ended before its time"),
     ):
         narrow.look(files)

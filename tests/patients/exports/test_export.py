@@ -220,7 +220,8 @@ def test_broken_series_cost_themselves_alone(tmp_path: Path, imported: Import, t
     def tilted(dataset: Dataset, k: int) -> None:
         dataset.ImagePositionPatient = [-166.0, -124.0 + 1.5 * k, -500.0 + 5.0 * k]
 
-    tools.write_stack(folder / "tilt", person, array, number=4, description="late tilt", edit=tilted)
+    late = {"number": 4, "time": "101800"}
+    tools.write_stack(folder / "tilt", person, array, description="late tilt", edit=tilted, **late)
     for path in tools.write_stack(folder / "gap", person, array, number=5, description="late gap")[7:9]:
         path.unlink()
     cut = tools.write_stack(folder / "cut", person, array, number=6, description="late cut")[-1]

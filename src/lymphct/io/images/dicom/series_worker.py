@@ -63,10 +63,11 @@ class SeriesWorker:
         """End the child and whatever it started."""
         if self._process is None:
             return
-        kill_group(self._process.pid)
-        with self._process:
-            self._process.wait()
-        self._process = None
+        process, self._process = self._process, None
+        kill_group(process.pid)
+        process.wait()
+        with suppress(BrokenPipeError), process:  # a request that was never read may be left in the pipe
+            pass
 
     def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         line = json.dumps({**request, "limits": self._limits.model_dump(mode="json")})
