@@ -92,6 +92,7 @@ def write_export(folder: Path, files: int) -> None:
             dataset.save_as(path, enforce_file_format=True)
             with path.open("ab") as stream:
                 stream.write(b"\xe0\x7f\x10\x00OW\x00\x00" + PIXELS.to_bytes(4, "little"))
+                stream.flush()
                 os.truncate(stream.fileno(), stream.tell() + PIXELS)
 
 

@@ -73,7 +73,7 @@ def test_nothing_that_names_the_patient_is_in_a_head(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Canary_X", "canary-7", "1952-11-03", "03111952"], ids=list("abcd"))
-def test_a_folder_that_names_the_patient_is_known(file: Path, name: str) -> None:
+def test_a_folder_that_tells_who_lies_there_is_known(file: Path, name: str) -> None:
     assert not head(file).is_named
     folder = file.parent / name
     folder.mkdir()
