@@ -6,7 +6,6 @@ dates of examinations. Descriptions of series lose what names the patient.
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -15,6 +14,14 @@ from typing import Final
 
 from lymphct.core.errors import InputError
 from lymphct.io.images.dicom.elements import BIG_ENDIAN, DEFLATED, OPEN, PREAMBLE, SYNTAX, Header, walked_file
+from lymphct.io.images.dicom.naming import (
+    names_somebody,
+    naming,
+    plain_name,
+    printable,
+    text_of,
+    unnamed,
+)
 from lymphct.io.images.dicom.values import refuse_damaged
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
@@ -41,8 +48,6 @@ _WANTED: Final = frozenset((*_SHARED, _INSTANCE, _POSITION, _ACQUISITION, *_DATE
 
 _CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 _ENHANCED: Final = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-_SHORTEST: Final = 3
-_LONGEST_DESCRIPTION: Final = 40
 _DAY: Final = 86_400.0
 
 
@@ -159,13 +164,13 @@ def person_of_file(path: Path) -> tuple[str, str, str, str]:
     limits = DicomLimits()
     with open_regular(path, limit=limits.file_bytes) as (file, size):
         values = walked_file(file, size, _WANTED, most=limits.elements).values
-    found = [_text(values.get(tag, b"")) for tag in (_ID, _ISSUER, _NAME, _BIRTH)]
+    found = [text_of(values.get(tag, b"")) for tag in (_ID, _ISSUER, _NAME, _BIRTH)]
     return found[0], found[1], found[2], found[3]
 
 
 def _require_meaning(header: Header) -> None:
     """Refuse a file that nobody can say anything of."""
-    syntax = _text(header.values.get(SYNTAX, b""))
+    syntax = text_of(header.values.get(SYNTAX, b""))
     if not syntax:
         refuse_damaged("the DICOM header names no transfer syntax")
     if syntax in {BIG_ENDIAN, DEFLATED}:
@@ -188,13 +193,13 @@ def _head(path: Path, stamp: tuple[int, int], header: Header, pseudonyms: Pseudo
     values = header.values
     shared = tuple(values.get(tag, b"") for tag in _SHARED)
     people = _people(shared)
-    instance = _text(values.get(_INSTANCE, b""))
+    instance = text_of(values.get(_INSTANCE, b""))
     return FileHead(
         path=path,
         stamp=stamp,
         tags=_tags(shared, pseudonyms),
         problem=_cut_off(header, stamp[0]),
-        is_named=_is_named(str(path.parent), people) or _names(path.name, people),
+        is_named=names_somebody(str(path.parent), people) or names_somebody(path.name, people),
         instance=pseudonyms.hashed("instance", instance) if instance else "",
         position=_numbers(values.get(_POSITION, b""), 3),
         acquisition=_whole(values.get(_ACQUISITION, b""), 0),
@@ -207,10 +212,10 @@ def _tags(shared: tuple[bytes, ...], pseudonyms: Pseudonyms) -> SeriesTags:
     raw = dict(zip(_SHARED, shared, strict=True))
 
     def text(tag: int) -> str:
-        return _text(raw[tag])
+        return text_of(raw[tag])
 
     person_by, person = _person(raw)
-    details = [_plain(text(_NAME)), text(_BIRTH)]
+    details = [plain_name(text(_NAME)), text(_BIRTH)]
     spacing = _numbers(raw[_SPACING], 2)
     return SeriesTags(
         person=pseudonyms.hashed("person", person_by, *person),
@@ -219,12 +224,12 @@ def _tags(shared: tuple[bytes, ...], pseudonyms: Pseudonyms) -> SeriesTags:
         study=pseudonyms.hashed("study", text(_STUDY)),
         series=pseudonyms.hashed("series", text(_SERIES)),
         frame=pseudonyms.hashed("frame", text(_FRAME)) if text(_FRAME) else "",
-        modality=_printable(text(_MODALITY).upper())[:16],
+        modality=printable(text(_MODALITY).upper())[:16],
         sop_class=text(_CLASS),
-        image_type=tuple(_printable(part.strip().upper()) for part in text(_IMAGE_TYPE).split("\\")),
-        kernel=_unnamed(text(_KERNEL).split("\\")[0], _people(shared))[:16],
+        image_type=tuple(printable(part.strip().upper()) for part in text(_IMAGE_TYPE).split("\\")),
+        kernel=unnamed(text(_KERNEL).split("\\")[0], _people(shared))[:16],
         syntax=text(SYNTAX),
-        description=_unnamed(text(_DESCRIPTION), _people(shared)),
+        description=unnamed(text(_DESCRIPTION), _people(shared)),
         number=_whole(raw[_NUMBER], 0),
         orientation=_numbers(raw[_ORIENTATION], 6),
         shape=(_two_bytes(raw[_COLUMNS]), _two_bytes(raw[_ROWS])),
@@ -236,59 +241,18 @@ def _tags(shared: tuple[bytes, ...], pseudonyms: Pseudonyms) -> SeriesTags:
 
 def _person(raw: dict[int, bytes]) -> tuple[str, tuple[str, ...]]:
     """Return by what a person is known, and that."""
-    if _text(raw[_ID]):
-        return "id", (_text(raw[_ISSUER]).casefold(), _text(raw[_ID]).casefold())
-    if _plain(_text(raw[_NAME])):
-        return "name", (_plain(_text(raw[_NAME])), _text(raw[_BIRTH]))
-    return "study", (_text(raw[_STUDY]) or _text(raw[_SERIES]),)
-
-
-def _plain(name: str) -> str:
-    return " ".join(re.split(r"[\W_]+", name.casefold())).strip()
+    if text_of(raw[_ID]):
+        return "id", (text_of(raw[_ISSUER]).casefold(), text_of(raw[_ID]).casefold())
+    if plain_name(text_of(raw[_NAME])):
+        return "name", (plain_name(text_of(raw[_NAME])), text_of(raw[_BIRTH]))
+    return "study", (text_of(raw[_STUDY]) or text_of(raw[_SERIES]),)
 
 
 @lru_cache(maxsize=1024)
 def _people(shared: tuple[bytes, ...]) -> tuple[str, ...]:
-    """Return what names the patient of a series: parts of the name, ids, ways to write the date of birth."""
     raw = dict(zip(_SHARED, shared, strict=True))
-    words = [*re.split(r"[\W_]+", _text(raw[_NAME]).casefold())]
-    for tag in (_ID, _OTHER, _ACCESSION):
-        words += [_text(part).casefold() for part in raw[tag].split(b"\\")]
-    birth = _text(raw[_BIRTH])
-    if re.fullmatch(r"\d{8}", birth):
-        year, month, day = birth[:4], birth[4:6], birth[6:]
-        orders = ((year, month, day), (day, month, year), (month, day, year))
-        words += [mark.join(order) for order in orders for mark in ("", "-", "_", ".", "/", " ")]
-    return tuple(sorted({word for word in words if len(word) >= _SHORTEST}, key=len, reverse=True))
-
-
-@lru_cache(maxsize=8192)
-def _is_named(folder: str, people: tuple[str, ...]) -> bool:
-    return _names(folder, people)
-
-
-def _names(text: str, people: Iterable[str]) -> bool:
-    small = text.casefold()
-    return any(word in small for word in people)
-
-
-def _unnamed(text: str, people: tuple[str, ...]) -> str:
-    """Return a text of the header without what names the patient, printable and short."""
-    for word in people:
-        text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
-    return _printable(text.replace("…", "..."))[:_LONGEST_DESCRIPTION]
-
-
-def _printable(text: str) -> str:
-    return "".join(c if " " <= c <= "~" else "?" for c in text)
-
-
-def _text(value: bytes) -> str:
-    value = value.strip(b"\0 ")
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+    ids = [part for tag in (_ID, _OTHER, _ACCESSION) for part in raw[tag].split(b"\\")]
+    return naming(text_of(raw[_NAME]), map(text_of, ids), text_of(raw[_BIRTH]))
 
 
 def _numbers(value: bytes, count: int) -> tuple[float, ...]:
@@ -313,8 +277,8 @@ def _two_bytes(value: bytes) -> int:
 
 def _moment(values: dict[int, bytes]) -> float:
     """Return when an image was acquired, seconds; NaN when nothing tells."""
-    day = next((_text(values[tag]) for tag in _DATES if values.get(tag)), "")
-    time = next((_text(values[tag]) for tag in _TIMES if values.get(tag)), "")
+    day = next((text_of(values[tag]) for tag in _DATES if values.get(tag)), "")
+    time = next((text_of(values[tag]) for tag in _TIMES if values.get(tag)), "")
     return _day(day) + _time_of_day(time)
 
 

@@ -5,17 +5,15 @@ JSON and answers go back likewise: nothing that a series holds is ever unpickled
 """
 
 import json
-import os
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any
 
 from lymphct.core.errors import LymphctError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Notice
-from lymphct.core.system import limit_process
+from lymphct.core.system import worked_apart
 from lymphct.io.images.dicom.even_grid import Evened, evened, read_evened
 from lymphct.io.images.dicom.pixels import read_pixels
 from lymphct.io.images.dicom.reading import scan_files
@@ -34,11 +32,6 @@ from lymphct.io.images.vessels import measured_contrast, slices_to_look_at
 from lymphct.io.images.voxel_digest import image_digest
 from lymphct.io.results.disk import environment_errors
 
-_KILLED: Final = {
-    signal.SIGXCPU: "it took more than {limits.processor_seconds} s of computing",
-    signal.SIGALRM: "it took more than {limits.wall_seconds:g} s",
-} if hasattr(signal, "SIGALRM") else {}  # fmt: skip
-
 
 def main() -> None:
     """Answer requests until there are no more."""
@@ -49,37 +42,18 @@ def main() -> None:
 
 
 def answered(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer one request in a process of its own, within limits; in this one where there is no fork."""
+    """Answer one request in a process of its own, within its limits."""
     limits = LookLimits(**request["limits"])
-    if not hasattr(os, "fork"):
-        return _answer(request)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _work(request, limits, writing)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as stream:
-        content = stream.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if content and status == 0:
-        found: dict[str, Any] = json.loads(content)
-        return found
-    why = _KILLED.get(-status, "its process ended before its time").format(limits=limits)  # type: ignore[call-overload] # numbers of signals are signals
-    return _refused(f"the series could not be looked at: {why}", "E_LIMITS", "leave the series out")
-
-
-def _work(request: Mapping[str, Any], limits: LookLimits, writing: int) -> NoReturn:
-    """Do the work of one request and end this process, whatever happens in it."""
-    code = 1
-    try:
-        limit_process(
-            memory=limits.memory_bytes, processor=limits.processor_seconds, wall=limits.wall_seconds
-        )
-        with os.fdopen(writing, "wb") as stream:
-            stream.write(json.dumps(_answer(request)).encode("ascii"))
-        code = 0
-    finally:
-        os._exit(code)
+    content, why = worked_apart(
+        lambda: json.dumps(_answer(request)).encode("ascii"),
+        memory=limits.memory_bytes,
+        processor=limits.processor_seconds,
+        wall=limits.wall_seconds,
+    )
+    if why:
+        return _refused(f"the series could not be looked at: {why}", "E_LIMITS", "leave the series out")
+    found: dict[str, Any] = json.loads(content)
+    return found
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
