@@ -46,7 +46,7 @@ def test_what_windows_lacks_stands_in_one_module_alone() -> None:
     # A program of its own, started in a locked-in child that imports nothing of ours.
     assert used.pop("io/nnunet/unpickling.py") == {"resource"}
     assert set(used) == {"core/system.py"}
-    assert used["core/system.py"] == {"rename", "killpg", "SIGKILL"}
+    assert used["core/system.py"] == {"fork", "rename", "killpg", "SIGKILL"}
 
 
 def test_a_lock_is_held_once_and_ends_with_its_file(tmp_path: Path) -> None:

@@ -32,8 +32,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "prepare": ("lymphct prepare cohort.csv --out runs/prepared --config phantom_tiny",),
     "import folder": (
+        "lymphct import export --out cohorts/hospital --jobs 4",
+        "lymphct import export --out cohorts/hospital --accept --choices choices.csv --jobs 4",
         "lymphct import Task07_Pancreas --dataset msd-pancreas --out cohorts/msd --jobs 4",
-        "lymphct import hospital --layout hospital.yaml --out cohorts/hospital",
+        "lymphct import files --layout hospital.yaml --out cohorts/hospital",
     ),
     "evaluate segmentation": (
         "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",

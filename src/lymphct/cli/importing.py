@@ -1,8 +1,9 @@
-"""`lymphct import`: a public data set, or one of your own layout, as a cohort."""
+"""`lymphct import`: a PACS export, a public data set, or one of your own layout, as a cohort."""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 FOLDER: Final = "folder"
 """Name of the command that stands for itself: what follows `import` is a folder, or a sub-command."""
 SHOWN: Final = 3
+
+
+class ExportImages(StrEnum):
+    """What becomes of the series of an export."""
+
+    REFERENCE = "reference"
+    NIFTI = "nifti"
 
 
 class FolderOrCommand(TyperGroup):
@@ -51,7 +59,8 @@ class ByFolder(TyperCommand):
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(
-        cls=FolderOrCommand, help="Turn a public data set, or files of your own layout, into a cohort."
+        cls=FolderOrCommand,
+        help="Turn a PACS export, a public data set, or files of your own layout, into a cohort.",
     )
     group.command(FOLDER, cls=ByFolder)(import_folder)
     group.command("nnunet")(import_nnunet)
@@ -60,15 +69,17 @@ def register(app: typer.Typer) -> None:
 
 def import_folder(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder in which the data set was unpacked.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of the export, or in which a data set was unpacked."),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder of the cohort: cohort.csv, masks, SOURCES.md; a re-run goes on.")
+        Path, typer.Option(help="Folder of the cohort: cohort.csv and what belongs to it; a re-run goes on.")
     ],
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="totalsegmentator, pants, curvas-pdacvi, msd-pancreas, panorama or nih-lymph-nodes."
+            help="totalsegmentator, pants, curvas-pdacvi, msd-pancreas, panorama or nih-lymph-nodes; without "
+            "it and --layout the folder is a PACS export."
         ),
     ] = None,
     layout: Annotated[
@@ -81,10 +92,64 @@ def import_folder(
             "repeatable."
         ),
     ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Of an export: take the patients of whom everything is sure.")
+    ] = False,
+    choices: Annotated[
+        Path | None,
+        typer.Option(help="Of an export: a filled copy of proposals.csv, where you name series."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of an export: key of the pseudonyms, yours alone; made where none is. Default: OUT.key "
+            "beside OUT."
+        ),
+    ] = None,
+    linkage: Annotated[
+        Path | None, typer.Option(help="Of an export: write who is who into this file, for you alone.")
+    ] = None,
+    resample: Annotated[
+        bool,
+        typer.Option("--resample", help="Of an export: bring tilted and uneven slices onto an even grid."),
+    ] = False,
+    images: Annotated[
+        ExportImages,
+        typer.Option(help="Of an export: leave series where they lie if they lie alone, or write all."),
+    ] = ExportImages.REFERENCE,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a public data set, or files of your own layout, into a cohort; images stay where they are."""
-    chosen = _chosen_layout(folder, dataset, layout)
+    """Turn a PACS export, a public data set, or files of your own layout, into a cohort.
+
+    Images stay where they are, but for series of an export that share a folder, or lie in one that names the
+    patient: these are written once.
+    """
+    own = {
+        "--accept": accept,
+        "--choices": choices is not None,
+        "--key": key is not None,
+        "--linkage": linkage is not None,
+        "--resample": resample,
+        "--images": images is not ExportImages.REFERENCE,
+    }
+    if dataset is None and layout is None:
+        _require_none({"--beside": bool(beside)}, "a PACS export, without --dataset or --layout")
+        from lymphct.cli.exports import import_pacs
+        from lymphct.patients.exports.cohort import Request
+
+        wanted = Request(
+            out=out.absolute(),
+            key=key or out.absolute().with_name(f"{out.absolute().name}.key"),
+            accept=accept,
+            choices=choices,
+            linkage=linkage,
+            resample=resample,
+            images=images.value,
+        )
+        import_pacs(folder, wanted, as_json=as_json)
+        return
+    _require_none(own, "a data set")
+    chosen = _chosen_layout(dataset, layout)
     from lymphct.core.errors import CohortPartlyFailedError
     from lymphct.patients.importing.cohort import RECORD_FILE, import_cohort
     from lymphct.patients.importing.patient import Import
@@ -109,20 +174,24 @@ def import_folder(
         raise CohortPartlyFailedError(msg, cure=f"see {RECORD_FILE}; they are not in the manifest")
 
 
-def _chosen_layout(folder: Path, dataset: str | None, layout: Path | None) -> "Layout":
+def _require_none(given: Mapping[str, bool], what: str) -> None:
+    """Refuse options that do not belong to what is imported."""
     from lymphct.core.errors import UsageError
-    from lymphct.patients.importing.known_layouts import dataset_names, load_dataset, load_layout
+
+    for option, is_given in given.items():
+        if is_given:
+            msg = f"{option} does not go with {what}"
+            raise UsageError(msg, cure="see lymphct import --help")
+
+
+def _chosen_layout(dataset: str | None, layout: Path | None) -> "Layout":
+    from lymphct.core.errors import UsageError
+    from lymphct.patients.importing.known_layouts import load_dataset, load_layout
 
     if dataset is not None and layout is not None:
         msg = "--dataset and --layout exclude each other"
         raise UsageError(msg, cure="name a known data set, or give a layout of your own")
-    if dataset is not None:
-        return load_dataset(dataset)
-    if layout is not None:
-        return load_layout(layout)
-    msg = f"nothing says how {folder.name} is laid out"
-    cure = f"--dataset {'|'.join(dataset_names())}, or --layout FILE.yaml"
-    raise UsageError(msg, code="E_LAYOUT", cure=cure)
+    return load_dataset(dataset) if dataset is not None else load_layout(layout or Path())
 
 
 def summary_lines(record: Mapping[str, Any], licence: str) -> list[str]:

@@ -7,7 +7,7 @@ every test, the other one with the modules of POSIX blocked and a stand-in for `
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, Final
@@ -118,6 +118,57 @@ def peak_memory() -> int | None:
         return None
     peak = int(_resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss)
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def worked_apart(work: Callable[[], bytes], *, memory: int, processor: int, wall: float) -> tuple[bytes, str]:
+    """Do some work in a process of its own, forked for it, within limits; on Windows in this one without any.
+
+    To be called where nothing else goes on: a fork takes one thread along.
+
+    Args:
+        work: returns what is to come back.
+        memory: bytes of its address space; beyond, it is refused more.
+        processor: seconds of computing; beyond, it is killed.
+        wall: seconds by the clock; likewise.
+
+    Returns:
+        What the work returned, and nothing; or nothing, and what ended it.
+
+    """
+    if not hasattr(os, "fork"):
+        return work(), ""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            _limit_process(memory, processor, wall)
+            with os.fdopen(writing, "wb") as stream:
+                stream.write(work())
+            code = 0
+        finally:
+            os._exit(code)  # whatever happened: the caller goes on in the other process alone
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        content = stream.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == 0:
+        return content, ""
+    if -code == signal.SIGXCPU:
+        return b"", f"it took more than {processor} s of computing"
+    if -code == signal.SIGALRM:
+        return b"", f"it took more than {wall:g} s"
+    return b"", "its process ended before its time"
+
+
+def _limit_process(memory: int, processor: int, wall: float) -> None:
+    for kind, size in ((_resource.RLIMIT_AS, memory), (_resource.RLIMIT_CPU, processor)):
+        hard = _resource.getrlimit(kind)[1]
+        allowed = size if hard == _resource.RLIM_INFINITY else min(size, hard)
+        with suppress(ValueError, OSError):  # macOS refuses limits below what is mapped already
+            _resource.setrlimit(kind, (allowed, hard))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, wall)
 
 
 @contextmanager

@@ -246,12 +246,27 @@ def write_manifest(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     records = [dict(row) for row in rows]
     named = {name: None for record in records for name in record} | dict.fromkeys(REQUIRED_COLUMNS)
     columns = [name for name in COLUMNS if name in named] + [name for name in named if name not in COLUMNS]
+    write_rows(path, columns, records)
+
+
+def write_rows(path: Path, columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> None:
+    """Write a table of one mapping from column to value per line, as `write_manifest` writes its cells.
+
+    Raises:
+        EnvironmentProblemError: it cannot be written.
+
+    """
+    replace_file(path, rows_as_csv(columns, records, path.parent))
+
+
+def rows_as_csv(columns: Sequence[str], records: Iterable[Mapping[str, object]], folder: Path) -> bytes:
+    """Return the text of such a table; paths below `folder` become relative to it."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for record in records:
-        writer.writerow(_cell(record.get(name), path.parent) for name in columns)
-    replace_file(path, text.getvalue().encode("utf-8"))
+        writer.writerow(_cell(record.get(name), folder) for name in columns)
+    return text.getvalue().encode("utf-8")
 
 
 def _cell(value: object, folder: Path) -> str:

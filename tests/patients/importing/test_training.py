@@ -77,11 +77,15 @@ def test_three_data_sets_teach_three_stages_and_the_bundle_draws_nodes(
     assert "nodes without a class, as in public data, teach stage 1 alone" in capsys.readouterr().err
 
 
-def test_a_folder_without_a_layout_is_refused(
+def test_a_folder_without_a_layout_is_an_export_and_options_belong_to_one_of_both(
     lymphct: Callable[..., int], tmp_path: Path, capsys: Any
 ) -> None:
     assert lymphct("import", tmp_path, "--out", tmp_path / "out") == 2
-    assert "nothing says how" in capsys.readouterr().err
+    assert "the cohort would lie in the export" in capsys.readouterr().err
+    assert lymphct("import", tmp_path, "--out", tmp_path / "out", "--beside", "a.csv") == 2
+    assert "--beside does not go with a PACS export" in capsys.readouterr().err
+    assert lymphct("import", tmp_path, "--out", tmp_path / "out", "--dataset", "pants", "--accept") == 2
+    assert "--accept does not go with a data set" in capsys.readouterr().err
     both = ("--dataset", "pants", "--layout", "mine.yaml")
     assert lymphct("import", tmp_path, "--out", tmp_path / "out", *both) == 2
 

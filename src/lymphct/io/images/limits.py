@@ -82,6 +82,17 @@ class DicomLimits(Settings):
     """Smallest cosine between the slice normal and the body's long axis. Not stated in the paper."""
 
 
+class LookLimits(Settings):
+    """What a process may take that looks at one series of an export."""
+
+    memory_bytes: PositiveInt = 6_000_000_000
+    """Its address space, libraries with it. Not stated in the paper; a CT of 512×512×1000 takes 2 GB."""
+    processor_seconds: PositiveInt = 300
+    """Seconds of computing. Not stated in the paper; a compressed CT of 1000 slices takes 60."""
+    wall_seconds: PositiveFloat = 900.0
+    """Seconds by the clock. Not stated in the paper; what waits for a disk longer hangs."""
+
+
 def check_safety(geometry: Geometry, limits: SafetyLimits) -> None:
     """Refuse a grid beyond the safety limits.
 

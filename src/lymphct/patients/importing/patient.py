@@ -1,20 +1,17 @@
 """One patient of a data set: the CT judged, its masks in our numbers, whole or not at all."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from lymphct.core.errors import InputError, LymphctError
-from lymphct.core.orientation import to_working_axes
 from lymphct.core.terms import Phase, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.node_masks import write_nodes
 from lymphct.io.images.numpy_file import is_numpy_file, read_numpy_volume
 from lymphct.io.images.reading import check_pair, read_ct, write_volume
+from lymphct.io.images.voxel_digest import image_digest
 from lymphct.io.labelled_structures import LABELLED_COLUMN
 from lymphct.io.manifest_check import ID_CURE, is_allowed_id, shown_id
 from lymphct.io.manifests import IMAGE_DIGEST
@@ -151,12 +148,3 @@ def _write_masks(
         files["nodes"] = "nodes.nii.gz"
         write_nodes(folder / files["nodes"], nodes)
     return labelled
-
-
-def image_digest(ct: Volume) -> str:
-    """Return the digest of a CT's values, whatever file and whatever axis order holds them."""
-    image = to_working_axes(ct)
-    digest = hashlib.sha256(f"{image.array.shape} int16\n".encode())
-    for slab in image.array:
-        digest.update(np.rint(slab).astype("<i2").tobytes())
-    return digest.hexdigest()

@@ -61,5 +61,14 @@ def described(number: int, slices: Sequence[SliceHeader]) -> str:
     """Return what a list says of a series: its number, its description, a guess of the phase, its slices."""
     text = slices[0].description
     name = ascii(text[:_LONGEST_SHOWN]) + ("…" if len(text) > _LONGEST_SHOWN else "") if text else "no name"
-    phase = next((f"{phase}?, " for phase, words in _PHASES if re.search(words, text, re.IGNORECASE)), "")
-    return f"#{number} {name} ({phase}{len(slices)} slices)"
+    phase = phase_by_words(text)
+    return f"#{number} {name} ({phase + '?, ' if phase else ''}{len(slices)} slices)"
+
+
+def phase_by_words(description: str) -> str:
+    """Return the phase that a description of a series names: arterial, venous, late, native, or none.
+
+    >>> phase_by_words("ABD PORTAL 1.0")
+    'venous'
+    """
+    return next((phase for phase, words in _PHASES if re.search(words, description, re.IGNORECASE)), "")

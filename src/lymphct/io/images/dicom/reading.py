@@ -1,7 +1,7 @@
 """A folder of DICOM slices in, one CT series on its grid out."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,10 +89,20 @@ def _opened(path: Path, limits: DicomLimits) -> Iterator[tuple[Path, str]]:
 
 
 def _scan(folder: Path, limits: DicomLimits) -> tuple[list[SliceHeader], dict[str, int]]:
+    return scan_files(_files(folder, limits), limits)
+
+
+def scan_files(paths: Sequence[Path], limits: DicomLimits) -> tuple[list[SliceHeader], dict[str, int]]:
+    """Return the headers of the slices among some files, and how many others there are, by kind.
+
+    Raises:
+        InputError: no slices, or a damaged file that belongs to them.
+
+    """
     headers: list[SliceHeader] = []
     skipped: dict[str, int] = {}
     digests: set[str] = set()
-    for number, path in enumerate(_files(folder, limits), start=1):
+    for number, path in enumerate(paths, start=1):
         try:
             found = scan_file(path, number, limits)
         except InputError as error:

@@ -1,7 +1,7 @@
 """From loose slices to one stack: one patient, one series, even steps along the normal, or refused."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,53 @@ def stack_slices(
 
 
 def _stacked(headers: Sequence[SliceHeader], limits: DicomLimits) -> tuple[tuple[SliceHeader, ...], Geometry]:
+    stack = ordered_stack(headers, limits)
+    step = _even_step(stack.heights, limits)
+    _require_straight(stack.positions, stack.normal, min(headers[0].spacing), limits)
+    return stack.headers, stack.grid(step, len(headers))
+
+
+class Stack(NamedTuple):
+    """Slices in the order of their heights, whatever the steps between them.
+
+    Attributes:
+        headers: by k.
+        positions: LPS+ mm, of the first voxel of each.
+        axes: unit vectors of i, j, k as columns.
+
+    """
+
+    headers: tuple[SliceHeader, ...]
+    positions: DoubleArray
+    axes: DoubleArray
+
+    @property
+    def normal(self) -> DoubleArray:
+        """Return the unit vector along which the slices are ordered."""
+        normal: DoubleArray = self.axes[:, 2]
+        return normal
+
+    @property
+    def heights(self) -> DoubleArray:
+        """Return the positions along the normal, mm, in rising order."""
+        heights: DoubleArray = self.positions @ self.normal
+        return heights
+
+    def grid(self, step: float, count: int) -> Geometry:
+        """Return the grid of `count` slices with a step of `step` mm, the first where the first slice is."""
+        affine = np.eye(4)
+        affine[:3, :3] = self.axes * (*self.headers[0].spacing, step)
+        affine[:3, 3] = self.positions[0]
+        return Geometry.from_affine(affine, (*self.headers[0].shape, count))
+
+
+def ordered_stack(headers: Sequence[SliceHeader], limits: DicomLimits) -> Stack:
+    """Order the slices of one axial series along their normal.
+
+    Raises:
+        InputError: mixed or non-axial slices, one slice alone, or impossible positions.
+
+    """
     _require_one_series(headers)
     if len(headers) < 2:
         msg = "the series has one slice, a volume is needed"
@@ -61,15 +108,9 @@ def _stacked(headers: Sequence[SliceHeader], limits: DicomLimits) -> tuple[tuple
     if farthest > _FARTHEST:
         msg = f"a slice lies {farthest:.3g} mm from the origin (limit {_FARTHEST:g} mm)"
         raise InputError(msg, code="E_POSITION", cure="export the series again")
-    step = _even_step(positions @ normal, limits)
-    _require_straight(positions, normal, min(headers[0].spacing), limits)
     left, _, right = np.linalg.svd(np.stack([row, column, normal], axis=1))
-    axes = left @ right  # the nearest orthonormal axes: header values are rounded
-    affine = np.eye(4)
-    affine[:3, :3] = axes * (*headers[0].spacing, step)
-    affine[:3, 3] = positions[0]
-    shape = (*headers[0].shape, len(ordered))
-    return tuple(ordered), Geometry.from_affine(affine, shape)
+    # The nearest orthonormal axes: header values are rounded.
+    return Stack(tuple(ordered), positions, left @ right)
 
 
 def series_notices(headers: Sequence[SliceHeader], skipped: dict[str, int]) -> tuple[Notice, ...]:
