@@ -367,9 +367,11 @@ def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
     shown: list[Multiphase] = []
     original = write_patient_page
 
-    def watch(folder: Path, found: Prediction, ct: Multiphase, context: ReportContext) -> Path:
+    def watch(
+        folder: Path, found: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool
+    ) -> Path:
         shown.append(ct)
-        return original(folder, found, ct, context)
+        return original(folder, found, ct, context, viewer=viewer)
 
     monkeypatch.setattr(prediction_files, "write_patient_page", watch)
     for method in ("none", "deeds"):

@@ -126,7 +126,10 @@ def predict(  # noqa: PLR0913 - the options of `lymphct predict`
         "fill_structures": fill_structures,
         "registration": registration,
     }
-    return replace(prediction, writer=partial(_save, patient=patient, models=models, settings=settings))
+    writer = partial(
+        _save, patient=patient, models=models, settings=settings, viewer=config.report.viewer
+    )
+    return replace(prediction, writer=writer)
 
 
 def _source(image: Image) -> Source:
@@ -144,6 +147,7 @@ def _save(
     patient: PatientInput,
     models: Models,
     settings: dict[str, JSON],
+    viewer: bool,
 ) -> None:
     """Write a predicted patient whole or not at all; what was there before of ours is replaced."""
     images = {
@@ -156,4 +160,4 @@ def _save(
     digests = {role: digest_volume(image) for role, image in images.items() if image is not None}
     origin = fingerprint(digests, settings, code_version("patients.in_memory"), models.digest)
     with committed_folder(Path(folder), origin) as staging:
-        write_prediction(staging, prediction, patient, models)
+        write_prediction(staging, prediction, patient, models, viewer=viewer)

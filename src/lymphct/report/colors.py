@@ -43,7 +43,7 @@ CLASS_COLORS: Final[dict[NodeClass, Color]] = {
 UNCALLED_COLOR: Final[Color] = (240, 240, 240)
 """A node without a class."""
 
-UNCERTAIN_COLOR: Final[Color] = (255, 216, 84)
+UNCERTAIN_COLOR: Final[Color] = (255, 233, 160)
 """A node as probably positive as negative: between the colours of the classes, for any colour vision."""
 
 _GOLDEN_RATIO: Final = 0.6180339887498949

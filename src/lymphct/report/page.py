@@ -50,7 +50,7 @@ class NodeCard:
 
 
 def write_patient_page(
-    folder: Path, prediction: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool = True
+    folder: Path, prediction: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool = False
 ) -> Path:
     """Write `report.html` into a folder.
 
@@ -72,7 +72,7 @@ def write_patient_page(
 
 
 def patient_page(
-    prediction: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool = True
+    prediction: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool = False
 ) -> str:
     """Return the page as text; equal inputs give equal text.
 

@@ -240,7 +240,7 @@
      
       isRadiologicalConvention: true, sagittalNoseLeft: true, fontColor: [0.75, 0.8, 0.86, 1], fontMinPx: 14,
       multiplanarShowRender: program.SHOW_RENDER ? program.SHOW_RENDER.NEVER : 0, tileMargin: 2, show3Dcrosshair: false,
-      measureLineColor: [1, 0.85, 0.33, 1], measureTextColor: [1, 0.85, 0.33, 1], isForceMouseClickToVoxelCenters: false,
+      measureLineColor: [1, 0.85, 0.33, 1], measureTextColor: [1, 0.85, 0.33, 1], rulerColor: [1, 0.85, 0.33, 1], isForceMouseClickToVoxelCenters: false,
     });
     slices.onLocationChange = (place) => told(place);
     await slices.attachToCanvas(byId("viewer-slices"));
@@ -326,16 +326,16 @@
     const heat = `linear-gradient(90deg, ${css(first.slice(0, 3))}, ${css(last.slice(0, 3))})`;
     const ramp = `linear-gradient(90deg, ${facts.ramp.join(", ")})`;
     const rows = [
-      ["attention", "1", heat, 0.55, false],
+      ["attention", "1", heat, 0.4, false],
       ["structures", "2", "linear-gradient(135deg, #d65050, #f5cd4b 50%, #5078d2)", 0.22, facts.structures.length > 0],
-      ["tumor", "3", css(facts.tumor.color), 0.45, facts.tumor.found],
-      ["nodes", "4", ramp, 0.75, facts.nodes.length > 0],
+      ["tumor", "3", css(facts.tumor.color), 0.38, facts.tumor.found],
+      ["nodes", "4", ramp, 0.6, facts.nodes.length > 0],
     ];
     for (const [name, key, color, opacity, shown] of rows) {
       const layer = { opacity, shown };
       const words = name === "nodes" ? "nodes by probability" : name;
       layer.button = button(words, key, () => toggle(name), color);
-      if (name === "nodes") layer.button.title = "blue: probably negative, yellow: uncertain, red: probably positive";
+      if (name === "nodes") layer.button.title = "blue: probably negative, ivory: uncertain, red: probably positive";
       layers.set(name, layer);
       byId("viewer-layers").append(layer.button);
       pressed(layer.button, shown);
