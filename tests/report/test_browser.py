@@ -182,7 +182,8 @@ const panel = document.getElementById("viewer");
 const said = [];
 const note = (what) => said.push([what, panel.dataset.node, panel.dataset.place]);
 const press = (key) => panel.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-const pressed = (id) => [...document.querySelectorAll(`#${id} button[aria-pressed=true]`)].map((b) => b.firstChild.nodeType === 3 ? b.firstChild.textContent : b.childNodes[1].textContent);
+const words = (button) => [...button.childNodes].find((n) => n.nodeType === Node.TEXT_NODE).data;
+const pressed = (id) => [...document.querySelectorAll(`#${id} [aria-pressed=true]`)].map(words);
 const wait = setInterval(() => {
   if (!panel.dataset.place) return;
   clearInterval(wait);
@@ -200,7 +201,8 @@ const wait = setInterval(() => {
     press("l");
     press("1");
     press("f");
-    said.push(pressed("viewer-windows"), pressed("viewer-layers"), document.getElementById("viewer-place").textContent);
+    said.push(pressed("viewer-windows"), pressed("viewer-layers"));
+    said.push(document.getElementById("viewer-place").textContent);
     press("Escape");
     said.push(panel.hidden);
     document.getElementById("viewer-open").click();
@@ -263,9 +265,12 @@ def test_without_graphics_the_page_says_where_its_pictures_are(
     tmp_path: Path, prediction: Prediction, ct: Multiphase, context: ReportContext
 ) -> None:
     page = write_patient_page(tmp_path, prediction, ct, context, viewer=True)
-    probe = 'console.log("SEEN" + document.getElementById("viewer-door").hidden + document.getElementById("viewer-absent").hidden);'
+    probe = "const is = (id) => document.getElementById(id).hidden;"
+    probe += 'console.log("SEEN" + is("viewer-door") + is("viewer-absent"));'
     digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
-    text = page.read_text(encoding="utf-8").replace("script-src ", f"script-src &#39;sha256-{digest}&#39; ", 1)
+    text = page.read_text(encoding="utf-8").replace(
+        "script-src ", f"script-src &#39;sha256-{digest}&#39; ", 1
+    )
     page.write_text(text.replace("</main>", f"</main><script>{probe}</script>"), encoding="utf-8")
     seen = visit(page, tmp_path, graphics=("--disable-gpu", "--disable-3d-apis"))
     (line,) = [line for line in seen.console if "SEEN" in line]

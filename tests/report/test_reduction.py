@@ -9,7 +9,10 @@ from lymphct.core.geometry import Geometry
 from lymphct.report.reduction import Box, Cells, box_around, levels
 
 GRID = Geometry(
-    shape=(8, 6, 5), spacing=(0.7, 0.7, 2.5), origin=(10.0, -4.0, 3.0), direction=((0, 1, 0), (1, 0, 0), (0, 0, 1))
+    shape=(8, 6, 5),
+    spacing=(0.7, 0.7, 2.5),
+    origin=(10.0, -4.0, 3.0),
+    direction=((0, 1, 0), (1, 0, 0), (0, 0, 1)),
 )
 
 
@@ -62,8 +65,12 @@ def test_labels_are_taken_from_the_middle_of_a_cell_and_never_mixed() -> None:
     assert cells((6, 1, 1), (4, 1, 1)).sampled(labels).ravel().tolist() == [1, 1, 9, 9]
 
 
-@pytest.mark.parametrize(("index", "cell"), [((2.0, 0, 0), 0), ((4.0, 0, 0), 1), ((99.0, 0, 0), 1), ((-9.0, 0, 0), 0)])
-def test_a_place_lies_in_the_cell_around_it_or_in_the_nearest(index: tuple[float, float, float], cell: int) -> None:
+@pytest.mark.parametrize(
+    ("index", "cell"), [((2.0, 0, 0), 0), ((4.0, 0, 0), 1), ((99.0, 0, 0), 1), ((-9.0, 0, 0), 0)]
+)
+def test_a_place_lies_in_the_cell_around_it_or_in_the_nearest(
+    index: tuple[float, float, float], cell: int
+) -> None:
     assert cells((6, 1, 1), (2, 1, 1), start=(1, 0, 0)).cell_of(index) == (cell, 0, 0)
 
 

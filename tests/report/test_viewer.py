@@ -47,7 +47,7 @@ class Scripts(HTMLParser):
             self.found.append((dict(attrs), ""))
 
     def handle_endtag(self, tag: str) -> None:
-        self.inside = False
+        self.inside &= tag != "script"
 
     def handle_data(self, data: str) -> None:
         if self.inside:
@@ -270,7 +270,9 @@ def test_text_from_outside_cannot_leave_the_facts(
         prediction, nodes=replace(prediction.nodes, nodes=(replace(first, station=EVIL), *others))
     )
     scripts = Scripts(patient_page(hostile, ct, replace(context, patient_id=EVIL), viewer=True))
-    assert [text for attrs, text in scripts.found if attrs.get("type") is None] == [template_text("viewer.js")]
+    assert [text for attrs, text in scripts.found if attrs.get("type") is None] == [
+        template_text("viewer.js")
+    ]
     (facts,) = (json.loads(text) for attrs, text in scripts.found if attrs.get("id") == "viewer-facts")
     assert any(EVIL in node["about"] for node in facts["nodes"])
 

@@ -72,7 +72,7 @@ def template_text(name: str) -> str:
 
 
 def content_policy(style: str, scripts: Sequence[str] = ()) -> str:
-    """Allow the pictures in the page, this one style and these scripts by their digests; never the network."""
+    """Allow the pictures in the page, this one style and these scripts by their digests; no network."""
     allowed = f"script-src {' '.join(map(_digest, scripts))}; " if scripts else ""
     return (
         f"default-src 'none'; {allowed}img-src data:; style-src {_digest(style)}; "

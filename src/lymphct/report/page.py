@@ -1,4 +1,4 @@
-"""The page of one patient: a single HTML file that needs no network, no server and, its viewer apart, no script."""
+"""The page of one patient: a single HTML file that needs no network and no server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -67,9 +67,7 @@ class Cells:
         steps = np.asarray(self.steps)
         x, y, z = geometry.world(np.asarray(self.box.start) + (steps - 1) / 2).tolist()
         i, j, k = (steps * geometry.spacing).tolist()
-        return Geometry(
-            shape=self.counts, spacing=(i, j, k), origin=(x, y, z), direction=geometry.direction
-        )
+        return Geometry(shape=self.counts, spacing=(i, j, k), origin=(x, y, z), direction=geometry.direction)
 
     def averaged(self, array: AnyArray) -> Floats:
         """Return the mean of each cell; voxels that lie in two cells count in both by their share."""
@@ -92,9 +90,7 @@ class Cells:
         """Return the cell that holds a voxel of the original grid, the nearest one for places outside."""
         i, j, k = (
             min(max(int((place + 0.5 - start) / step), 0), count - 1)
-            for place, start, step, count in zip(
-                index, self.box.start, self.steps, self.counts, strict=True
-            )
+            for place, start, step, count in zip(index, self.box.start, self.steps, self.counts, strict=True)
         )
         return (i, j, k)
 

@@ -5,7 +5,6 @@ Everything travels compressed as inert text and is unpacked when a reader asks f
 
 import base64
 import gzip
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +18,6 @@ from lymphct.core.patient import Node
 from lymphct.core.terms import Structure
 from lymphct.imaging.body import body_mask
 from lymphct.report.colors import (
-    CLASS_COLORS,
     STRUCTURE_COLORS,
     TUMOR_COLOR,
     hex_color,
@@ -47,7 +45,7 @@ MARGIN: Final = 20.0
 DARKEST: Final = -200.0
 HU_STEP: Final = 4.0
 HU_LEVELS: Final = 226
-"""−200 to 700 HU: every window of the viewer and arteries in the arterial phase; finer steps would be noise."""
+"""−200 to 700 HU: every window and arteries in the arterial phase; finer steps would be noise."""
 WINDOWS: Final = (
     ("abdomen", "a", -160.0, 240.0),
     ("pancreas", "p", -30.0, 220.0),
@@ -99,9 +97,7 @@ def viewer_of(scene: Scene, nodes: Sequence[Node]) -> Viewer:
         "spacing": grid.spacing,
         "affine": _as_nifti(grid),
         "hu": {"low": DARKEST, "step": HU_STEP},
-        "windows": [
-            {"name": name, "key": key, "low": low, "high": high} for name, key, low, high in WINDOWS
-        ],
+        "windows": [{"name": name, "key": key, "low": low, "high": high} for name, key, low, high in WINDOWS],
         "attention": {"levels": HEAT_LEVELS, "palette": heat_palette().tolist()},
         "structures": [
             {"value": int(s), "name": s.title, "color": STRUCTURE_COLORS[s], "tube": s in VESSELS}
@@ -114,9 +110,7 @@ def viewer_of(scene: Scene, nodes: Sequence[Node]) -> Viewer:
         "uint16": len(nodes) > np.iinfo(np.uint8).max,
     }
     blocks = {name: _text(content) for name, content in images.items()}
-    return Viewer(
-        facts=facts, blocks=blocks | {"niivue": _program()}, reduced=_reduced(scene, cells, grid)
-    )
+    return Viewer(facts=facts, blocks=blocks | {"niivue": _program()}, reduced=_reduced(scene, grid))
 
 
 def niivue_script() -> str:
@@ -234,13 +228,14 @@ def _about(node: Node) -> Iterable[str]:
         yield f"station {node.station}"
 
 
-def _reduced(scene: Scene, cells: Cells, grid: Geometry) -> str:
+def _reduced(scene: Scene, grid: Geometry) -> str:
     acquired = scene.venous.geometry
     shown = "as acquired" if grid.spacing == acquired.spacing else f"acquired {_times(acquired.spacing, 2)}"
     phases = "The venous phase is" if scene.arterial is None else "Both phases are"
     high = DARKEST + HU_STEP * (HU_LEVELS - 1)
     return (
-        f"{phases} reduced for this page: a box of {_times(grid.size, 0)} mm of {_times(acquired.size, 0)} mm, "
+        f"{phases} reduced for this page: "
+        f"a box of {_times(grid.size, 0)} mm of {_times(acquired.size, 0)} mm, "
         f"voxels of {_times(grid.spacing, 2)} mm ({shown}), "
         f"densities from {number(DARKEST, 0)} to {number(high, 0)} HU in steps of {HU_STEP:.0f} HU. "
         "Masks are reduced likewise; the files beside the page are not. Not for diagnosis."

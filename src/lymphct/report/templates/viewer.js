@@ -275,6 +275,7 @@
     { name: "axial", tiles: [[0, 0, 0, 1, 1]] },
     { name: "coronal", tiles: [[1, 0, 0, 1, 1]] },
     { name: "sagittal", tiles: [[2, 0, 0, 1, 1]] },
+    { name: "3-D", tiles: [] },
   ];
 
   // The largest part of a place, in its middle, that has the proportions of the slice: nothing is cut off.
@@ -409,7 +410,9 @@
   function layOut(which) {
     state.layout = which;
     state.view.firstChild.textContent = LAYOUTS[which].name;
-    state.slices.setCustomLayout(LAYOUTS[which].tiles.map(fitted));
+    panel.dataset.view = LAYOUTS[which].name; // the style sheet gives all the room to three dimensions
+    if (LAYOUTS[which].tiles.length && byId("viewer-slices").clientWidth)
+      state.slices.setCustomLayout(LAYOUTS[which].tiles.map(fitted));
   }
 
   function reset() {
@@ -522,6 +525,11 @@
     line.addEventListener("click", (event) => {
       if (!event.target.closest("a")) open(Number(line.dataset.node));
     });
+  }
+  for (const card of document.querySelectorAll("article[data-node]")) {
+    const link = Object.assign(document.createElement("button"), { type: "button", textContent: "show in the viewer" });
+    link.addEventListener("click", () => open(Number(card.dataset.node)));
+    card.querySelector("h3").append(link);
   }
   const asked = new URLSearchParams(location.hash.slice(1));
   if (asked.has("viewer")) open(asked.has("node") ? Number(asked.get("node")) : undefined);
