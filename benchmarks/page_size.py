@@ -1,8 +1,9 @@
 """How large the page of a patient is, with and without its viewer, and how long it takes to write.
 
 `python benchmarks/page_size.py [--shape I J K] [--spacing X Y Z] [--noise HU] [--json FILE]
-[--keep FOLDER]`: a made-up body of ellipsoids in both phases with white noise, the worst that a CT can do to compression, and 60
-lymph nodes, 40 of which have pictures. One JSON object with bytes, seconds and what was reduced.
+[--keep FOLDER]`: a made-up body of ellipsoids in both phases with white noise, the worst that a CT can do to
+compression, and 60 lymph nodes, 40 of which have pictures. One JSON object with bytes, seconds and what was
+reduced; `--keep` leaves the page with the viewer in a folder.
 """
 
 import argparse

@@ -266,6 +266,7 @@ def test_without_graphics_the_page_says_where_its_pictures_are(
 ) -> None:
     page = write_patient_page(tmp_path, prediction, ct, context, viewer=True)
     probe = "const is = (id) => document.getElementById(id).hidden;"
+    probe += 'document.getElementById("viewer-open").click();'
     probe += 'console.log("SEEN" + is("viewer-door") + is("viewer-absent"));'
     digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
     text = page.read_text(encoding="utf-8").replace(

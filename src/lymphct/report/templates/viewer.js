@@ -10,8 +10,9 @@
   // ---- what travels in the page ----
 
   async function unpacked(name) {
-    const text = byId("viewer-block-" + name).textContent;
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const letters = atob(byId("viewer-block-" + name).textContent);
+    const bytes = new Uint8Array(letters.length);
+    for (let n = 0; n < letters.length; n += 1) bytes[n] = letters.charCodeAt(n);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
   }
@@ -94,16 +95,21 @@
   function surfaceOf(voxels, shape, value, box, stride) {
     const low = [0, 1, 2].map((axis) => box[axis] - stride[axis]);
     const size = [0, 1, 2].map((axis) => Math.ceil((box[axis + 3] - low[axis]) / stride[axis]) + 2);
-    const inside = (i, j, k) => {
-      const [x, y, z] = [low[0] + i * stride[0], low[1] + j * stride[1], low[2] + k * stride[2]];
-      if (x < 0 || y < 0 || z < 0 || x >= shape[0] || y >= shape[1] || z >= shape[2]) return 0;
-      return voxels[x + shape[0] * (y + shape[1] * z)] === value ? 1 : 0;
-    };
     const mask = new Uint8Array(size[0] * size[1] * size[2]);
     const [di, dj, dk] = [1, size[0], size[0] * size[1]];
-    for (let k = 0, at = 0; k < size[2]; k += 1)
-      for (let j = 0; j < size[1]; j += 1)
-        for (let i = 0; i < size[0]; i += 1, at += 1) mask[at] = inside(i, j, k);
+    // The outermost layer stays empty, so that every surface is closed.
+    for (let k = 0, at = 0; k < size[2]; k += 1) {
+      const z = low[2] + k * stride[2];
+      for (let j = 0; j < size[1]; j += 1) {
+        const y = low[1] + j * stride[1];
+        const row = shape[0] * (y + shape[1] * z);
+        const there = z >= 0 && y >= 0 && z < shape[2] && y < shape[1];
+        for (let i = 0; i < size[0]; i += 1, at += 1) {
+          const x = low[0] + i * stride[0];
+          if (there && x >= 0 && x < shape[0] && voxels[row + x] === value) mask[at] = 1;
+        }
+      }
+    }
     const vertexAt = new Int32Array(mask.length).fill(-1);
     const places = [];
     const triangles = [];
@@ -115,13 +121,10 @@
       for (let j = 0; j + 1 < size[1]; j += 1)
         for (let i = 0; i + 1 < size[0]; i += 1) {
           const at = i + dj * j + dk * k;
-          let held = 0;
-          let [x, y, z] = [0, 0, 0];
-          for (let corner = 0; corner < 8; corner += 1) {
-            const [a, b, c] = [corner & 1, (corner >> 1) & 1, corner >> 2];
-            if (!mask[at + a * di + b * dj + c * dk]) continue;
-            held += 1; x += a; y += b; z += c;
-          }
+          const c000 = mask[at], c100 = mask[at + di], c010 = mask[at + dj], c110 = mask[at + dj + di];
+          const c001 = mask[at + dk], c101 = mask[at + dk + di], c011 = mask[at + dk + dj], c111 = mask[at + dk + dj + di];
+          const x = c100 + c110 + c101 + c111, y = c010 + c110 + c011 + c111, z = c001 + c101 + c011 + c111;
+          const held = x + c000 + c010 + c001 + c011;
           if (held === 0 || held === 8) continue;
           vertexAt[at] = places.length / 3;
           // Towards the middle between the corners inside and those outside.
@@ -482,7 +485,20 @@
 
   // ---- opening and closing ----
 
+  // Asked for only when the viewer is opened: a first drawing context may take a browser longer than the page.
+  function canDraw() {
+    const context = document.createElement("canvas").getContext("webgl2");
+    context?.getExtension("WEBGL_lose_context")?.loseContext();
+    return context !== null;
+  }
+
+  function offer(is) {
+    byId("viewer-door").hidden = !is;
+    byId("viewer-absent").hidden = is;
+  }
+
   async function open(label) {
+    if (!state.started && !canDraw()) return offer(false);
     panel.hidden = false;
     document.documentElement.classList.add("viewer-behind");
     panel.focus();
@@ -505,16 +521,8 @@
     byId("viewer-open").focus();
   }
 
-  function canShow() {
-    if (!globalThis.DecompressionStream) return false;
-    const probe = document.createElement("canvas").getContext("webgl2");
-    probe?.getExtension("WEBGL_lose_context")?.loseContext();
-    return probe !== null;
-  }
-
-  if (!canShow()) return;
-  byId("viewer-absent").hidden = true;
-  byId("viewer-door").hidden = false;
+  if (!globalThis.DecompressionStream || !globalThis.WebGL2RenderingContext) return;
+  offer(true);
   byId("viewer-open").addEventListener("click", () => open());
   panel.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
