@@ -120,7 +120,8 @@ def levels(values: Floats, low: float, step: float, count: int) -> Bytes:
     [0, 0, 1, 60, 175]
     """
     scaled = np.rint((values - np.float32(low)) / np.float32(step))
-    return np.clip(scaled, 0, count - 1).astype(np.uint8)
+    rounded: Bytes = np.clip(scaled, 0, count - 1).astype(np.uint8)
+    return rounded
 
 
 def _averaged_along(array: AnyArray, axis: int, count: int) -> AnyArray:

@@ -33,11 +33,11 @@ NIIVUE_VERSION: Final = "0.69.0"
 NIIVUE_SHA256: Final = "47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af"
 """Of the file as npm's package holds it (decision 0066)."""
 
-MOST_BYTES: Final = 7_000_000
+MOST_BYTES: Final = 8_000_000
 """Of the compressed images of both phases; text in a page takes a third more."""
 MOST_VOXELS: Final = 12_000_000
 """Of each image; a browser holds several copies of them."""
-SIZES: Final = (0.0, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0)
+SIZES: Final = (0.0, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0)
 """mm; edges of voxels that are tried until the images fit, as acquired first."""
 MARGIN: Final = 20.0
 """mm around everything that was found."""
