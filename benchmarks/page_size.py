@@ -2,8 +2,8 @@
 
 `python benchmarks/page_size.py [--shape I J K] [--spacing X Y Z] [--noise HU] [--json FILE]
 [--keep FOLDER]`: a made-up body of ellipsoids in both phases with white noise, the worst that a CT can do to
-compression, and 60 lymph nodes, 40 of which have pictures. One JSON object with bytes, processor seconds and what was
-reduced; `--keep` leaves the page with the viewer in a folder.
+compression, and 60 lymph nodes, 40 of which have pictures. One JSON object with bytes, processor seconds and
+what was reduced; `--keep` leaves the page with the viewer in a folder.
 """
 
 import argparse
@@ -11,9 +11,9 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import JsonValue
 
 from lymphct.core.arrays import Index3, Vector3
 from lymphct.core.geometry import Geometry
@@ -22,6 +22,9 @@ from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
 from lymphct.core.volume import Volume
 from lymphct.report.context import ReportContext
 from lymphct.report.page import write_patient_page
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 ORGANS = {
     Structure.LIVER: ((0.33, 0.45, 0.68), (0.17, 0.2, 0.2), 110.0),

@@ -438,7 +438,7 @@
     for (const line of document.querySelectorAll("tr[data-node]"))
       line.classList.toggle("at", Number(line.dataset.node) === node.label);
     const [x, y, z] = node.center;
-    state.slices.scene.crosshairPos = state.slices.mm2frac([-x, -y, z]);
+    state.slices.scene.crosshairPos = state.slices.mm2frac([-x, -y, z], 0, true); // true: the patient's axes, not the grid's
     state.slices.createOnLocationChange();
     state.slices.drawScene();
     panel.dataset.node = node.label;
