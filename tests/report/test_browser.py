@@ -203,6 +203,7 @@ const wait = setInterval(() => {
     press("f");
     said.push(pressed("viewer-windows"), pressed("viewer-layers"));
     said.push(document.getElementById("viewer-place").textContent);
+    ["1", "2", "a"].forEach(press);
     press("Escape");
     said.push(panel.hidden);
     document.getElementById("viewer-open").click();

@@ -250,9 +250,11 @@
     slices.addColormap("ct", { R: [0, 255], G: [0, 255], B: [0, 255], A: [255, 255], I: [0, 255] });
     slices.addColormap("heat", heatColors());
     const images = await imagesOf(program, raw);
-    images.forEach((image) => slices.addVolume(image));
-    const heat = images.find((image) => image.name === "attention");
-    slices.setModulationImage(heat.id, heat.id, 2); // the weaker the attention, the clearer the CT beneath
+    const heat = images.findIndex((image) => image.name === "attention");
+    // Alpha by its own value: the weaker the attention, the clearer the CT beneath.
+    Object.assign(images[heat], { modulationImage: heat, modulateAlpha: 2 });
+    slices.volumes = images; // all at once: each call of `addVolume` would draw all of them again
+    slices.setVolume(images[0], 0);
     const surfaces = new program.Niivue({
       ...quiet, backColor: [0.043, 0.055, 0.071, 1], show3Dcrosshair: true, crosshairColor: [1, 0.85, 0.33, 1],
       crosshairWidth: 1, crosshairWidthUnit: "mm", crosshairGap: 16, isOrientCube: true, fontColor: [0.75, 0.8, 0.86, 1],
@@ -260,7 +262,8 @@
     await surfaces.attachToCanvas(byId("viewer-surfaces"));
     surfaces.setSliceType(surfaces.sliceTypeRender);
     const meshes = meshesOf(program, surfaces.gl, raw);
-    for (const { mesh } of meshes) surfaces.addMesh(mesh);
+    surfaces.meshes = meshes.map(({ mesh }) => mesh);
+    surfaces.updateGLVolume();
     surfaces.setRenderAzimuthElevation(160, 12);
     Object.assign(state, { program, slices, surfaces, meshes });
     controls();
@@ -343,7 +346,8 @@
       layers.set(name, layer);
       byId("viewer-layers").append(layer.button);
       pressed(layer.button, shown);
-      opacityOf(name, shown ? opacity : 0);
+      volume(name).opacity = shown ? opacity : 0; // drawn with the first window
+      for (const each of state.meshes) if (each.layer === name) each.mesh.visible = shown;
     }
   }
 
