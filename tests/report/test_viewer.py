@@ -124,6 +124,12 @@ def test_only_the_two_programs_of_the_page_may_run_and_nothing_may_load(page: st
     assert "https://" not in page
 
 
+def test_niivue_makes_up_most_of_a_small_page(page: str, viewer: Viewer) -> None:
+    program = len(viewer.blocks["niivue"])
+    assert 1_000_000 < program < 1_100_000
+    assert len(page) - program < 600_000
+
+
 def test_images_and_program_come_back_from_the_page_as_they_went_in(page: str, viewer: Viewer) -> None:
     inert = {str(attrs["id"]): text for attrs, text in Scripts(page).found if "id" in attrs}
     assert json.loads(inert.pop("viewer-facts"))["hu"] == {"low": -200.0, "step": 4.0}
