@@ -237,10 +237,9 @@
     const names = ["venous", "arterial", "attention", "structures", "tumor", "nodes"].filter((name) => byId("viewer-block-" + name));
     const [program, ...contents] = await Promise.all([loadProgram(), ...names.map(unpacked)]);
     const raw = Object.fromEntries(names.map((name, n) => [name, contents[n]]));
-    const quiet = { logLevel: "silent", dragAndDropEnabled: false, viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "", isAntiAlias: true };
+    const quiet = { logLevel: "silent", loadingText: " ", dragAndDropEnabled: false, viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "", isAntiAlias: true };
     const slices = new program.Niivue({
-      ...quiet, backColor: [0, 0, 0, 1], crosshairColor: [1, 0.85, 0.33, 0.9], crosshairWidth: 0.4, crosshairWidthUnit: "mm", crosshairGap: 30, // of 0.2 mm: 6 mm around the middle stay free
-     
+      ...quiet, backColor: [0, 0, 0, 1], crosshairColor: [1, 0.85, 0.33, 0.9], crosshairWidthUnit: "mm",
       isRadiologicalConvention: true, sagittalNoseLeft: true, fontColor: [0.75, 0.8, 0.86, 1], fontMinPx: 14,
       multiplanarShowRender: program.SHOW_RENDER ? program.SHOW_RENDER.NEVER : 0, tileMargin: 2, show3Dcrosshair: false,
       measureLineColor: [1, 0.85, 0.33, 1], measureTextColor: [1, 0.85, 0.33, 1], rulerColor: [1, 0.85, 0.33, 1], isForceMouseClickToVoxelCenters: false,
@@ -292,7 +291,7 @@
     const [wide, high] = [width * canvas.clientWidth, height * canvas.clientHeight];
     const scale = Math.min(wide / across, high / down);
     const [w, h] = [(width * scale * across) / wide, (height * scale * down) / high];
-    return { sliceType: plane, position: [left + (width - w) / 2, top + (height - h) / 2, w, h] };
+    return { sliceType: plane, position: [left + (width - w) / 2, top + (height - h) / 2, w, h], scale };
   }
 
   function button(text, key, act, color) {
@@ -418,8 +417,13 @@
     state.layout = which;
     state.view.firstChild.textContent = LAYOUTS[which].name;
     panel.dataset.view = LAYOUTS[which].name; // the style sheet gives all the room to three dimensions
-    if (LAYOUTS[which].tiles.length && byId("viewer-slices").clientWidth)
-      state.slices.setCustomLayout(LAYOUTS[which].tiles.map(fitted));
+    if (!LAYOUTS[which].tiles.length || !byId("viewer-slices").clientWidth) return;
+    const tiles = LAYOUTS[which].tiles.map(fitted);
+    // A line of 1.4 pixels, open for 6 mm around the middle; NiiVue counts the gap in radii of the line.
+    const thickness = 1.4 / Math.min(...tiles.map((tile) => tile.scale));
+    Object.assign(state.slices.opts, { crosshairWidth: thickness, crosshairGap: 12 / thickness });
+    state.slices.crosshairs3D = null;
+    state.slices.setCustomLayout(tiles);
   }
 
   function reset() {
@@ -432,7 +436,7 @@
   }
 
   function goTo(row) {
-    if (!facts.nodes.length) return;
+    if (!facts.nodes.length) return state.slices.createOnLocationChange(); // the middle of the images
     state.node = Math.min(Math.max(row, 0), facts.nodes.length - 1);
     const node = facts.nodes[state.node];
     [...byId("viewer-nodes").children].forEach((item, n) => {
