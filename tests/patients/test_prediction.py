@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lymphct.cascade.registration_check import CHECK_NAME
+from lymphct.cascade.settings import ReportSettings
 from lymphct.config import Config
 from lymphct.core.errors import (
     EnvironmentProblemError,
@@ -367,9 +368,11 @@ def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
     shown: list[Multiphase] = []
     original = write_patient_page
 
-    def watch(folder: Path, found: Prediction, ct: Multiphase, context: ReportContext) -> Path:
+    def watch(
+        folder: Path, found: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool
+    ) -> Path:
         shown.append(ct)
-        return original(folder, found, ct, context)
+        return original(folder, found, ct, context, viewer=viewer)
 
     monkeypatch.setattr(prediction_files, "write_patient_page", watch)
     for method in ("none", "deeds"):
@@ -379,6 +382,17 @@ def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
     assert registered is not None
     assert registered.geometry.matches(shown[1].venous.geometry)
     assert np.abs(registered.array - unregistered.array).max() > 1
+    assert 'id="viewer-block-arterial"' in (tmp_path / "none" / "report.html").read_text("utf-8")
+
+
+def test_a_setting_leaves_the_viewer_out_of_the_report(
+    record: PatientRecord, how: PredictionRequest, tmp_path: Path
+) -> None:
+    alone = how.config.model_copy(update={"report": ReportSettings(viewer=False)})
+    predict_single(record, replace(how, config=alone), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "viewer" not in page
 
 
 def test_how_the_networks_were_run_is_chosen_by_the_settings_and_said_in_the_result(

@@ -1,5 +1,7 @@
 """The page in a real browser: it shows its pictures, complains about nothing and asks the network nothing."""
 
+import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -42,7 +44,18 @@ class Visit:
     requests: list[str]
 
 
-def visit(page: Path, folder: Path) -> Visit:
+SOFTWARE_GRAPHICS = (
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--virtual-time-budget=20000",  # the picture is taken after what the page does, not before
+)
+"""WebGL without a graphics card."""
+
+
+def visit(
+    page: Path, folder: Path, *, fragment: str = "", graphics: tuple[str, ...] = ("--disable-gpu",)
+) -> Visit:
     assert CHROMIUM is not None
     picture, netlog = folder / "page.png", folder / "net.json"
     finished = subprocess.run(
@@ -50,7 +63,7 @@ def visit(page: Path, folder: Path) -> Visit:
             CHROMIUM,
             "--headless",
             "--no-sandbox",
-            "--disable-gpu",
+            *graphics,
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
@@ -59,13 +72,13 @@ def visit(page: Path, folder: Path) -> Visit:
             "--enable-logging=stderr",
             f"--user-data-dir={folder / 'profile'}",
             f"--log-net-log={netlog}",
-            f"--window-size={WIDTH},{HEIGHT}",
+            f"--window-size={WIDTH},{720 if fragment else HEIGHT}",
             f"--screenshot={picture}",
-            page.as_uri(),
+            page.as_uri() + fragment,
         ],
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=240,
     )
     said = finished.stderr.decode(errors="replace").splitlines()
     return Visit(
@@ -162,3 +175,107 @@ def test_the_page_of_a_cohort_shows_its_pictures_and_asks_the_network_nothing(tm
     red, green, blue = np.moveaxis(shown.picture, 2, 0)
     assert np.count_nonzero((red > 0.7) & (green < 0.45) & (blue < 0.45)) > 2000  # N+
     assert np.count_nonzero((blue > 0.6) & (red < 0.4)) > 2000  # N-
+
+
+READER = """
+const panel = document.getElementById("viewer");
+const said = [];
+const note = (what) => said.push([what, panel.dataset.node, panel.dataset.place]);
+const press = (key) => panel.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const words = (button) => [...button.childNodes].find((n) => n.nodeType === Node.TEXT_NODE).data;
+const pressed = (id) => [...document.querySelectorAll(`#${id} [aria-pressed=true]`)].map(words);
+const wait = setInterval(() => {
+  if (!panel.dataset.place) return;
+  clearInterval(wait);
+  note("opened");
+  document.querySelectorAll("#viewer-nodes li")[1].click();
+  note("row of the list");
+  press("ArrowUp");
+  note("key up");
+  press("ArrowDown");
+  press("ArrowDown");
+  note("keys down");
+  document.querySelectorAll("tr[data-node]")[1].click();
+  setTimeout(() => {
+    note("row of the table");
+    press("l");
+    press("1");
+    press("f");
+    said.push(pressed("viewer-windows"), pressed("viewer-layers"));
+    said.push(document.getElementById("viewer-place").textContent);
+    ["1", "2", "a"].forEach(press);
+    press("Escape");
+    said.push(panel.hidden);
+    document.getElementById("viewer-open").click();
+    said.push(panel.hidden);
+    console.log("SEEN" + JSON.stringify(said));
+  }, 500);
+}, 100);
+"""
+"""What a reader does, as a script that the test lets into the page."""
+
+
+@pytest.fixture(scope="module")
+def looked_through(
+    tmp_path_factory: pytest.TempPathFactory, prediction: Prediction, ct: Multiphase, context: ReportContext
+) -> Visit:
+    folder = tmp_path_factory.mktemp("viewer")
+    page = write_patient_page(folder, prediction, ct, context, viewer=True)
+    digest = base64.b64encode(hashlib.sha256(READER.encode()).digest()).decode()
+    text = page.read_text(encoding="utf-8")
+    text = text.replace("script-src ", f"script-src &#39;sha256-{digest}&#39; ", 1)
+    page.write_text(text.replace("</main>", f"</main><script>{READER}</script>"), encoding="utf-8")
+    return visit(page, folder, fragment="#viewer&node=1", graphics=SOFTWARE_GRAPHICS)
+
+
+def test_the_crosshair_of_the_viewer_follows_rows_and_keys(
+    looked_through: Visit, prediction: Prediction
+) -> None:
+    assert looked_through.requests == []
+    (line,) = looked_through.console  # the reader's own words, and no complaint
+    said = json.loads(line[line.index("SEEN") + 4 : line.rindex("]") + 1].replace('\\"', '"'))
+    centers = {str(node.label): node.center for node in prediction.nodes.nodes}
+    places = {what: (node, [float(x) for x in place.split()]) for what, node, place in said[:5]}
+    assert {what: node for what, (node, _) in places.items()} == {
+        "opened": "1",
+        "row of the list": "2",
+        "key up": "3",
+        "keys down": "1",
+        "row of the table": "2",
+    }
+    for node, place in places.values():
+        assert np.abs(np.asarray(place) - centers[node]).max() < 1.3  # half a voxel
+    windows, layers, words, closed, opened_again = said[5:]
+    assert (windows, closed, opened_again) == (["liver"], True, False)
+    assert layers == ["attention", "structures", "tumor", "nodes by probability"]
+    assert "node 2" in words
+    assert "venous 80 HU" in words
+
+
+def test_the_viewer_shows_both_phases_and_nodes_in_their_colours(looked_through: Visit) -> None:
+    red, green, blue = np.moveaxis(looked_through.picture, 2, 0)
+    darkest = looked_through.picture.max(axis=2)
+    assert (darkest < 0.12).mean() > 0.3  # a dark panel over the page
+    assert np.count_nonzero((red > 0.9) & (green > 0.75) & (green < 0.9) & (blue < 0.5)) > 100  # crosshair
+    assert np.count_nonzero((green > red + 0.2) & (green > blue + 0.2)) > 300  # tumor
+    gray = (abs(red - green) < 0.02) & (abs(green - blue) < 0.02) & (red > 0.3)
+    assert gray.mean() > 0.02  # CT
+
+
+def test_without_graphics_the_page_says_where_its_pictures_are(
+    tmp_path: Path, prediction: Prediction, ct: Multiphase, context: ReportContext
+) -> None:
+    page = write_patient_page(tmp_path, prediction, ct, context, viewer=True)
+    probe = "const is = (id) => document.getElementById(id).hidden;"
+    probe += 'document.getElementById("viewer-open").click();'
+    probe += 'console.log("SEEN" + is("viewer-door") + is("viewer-absent"));'
+    digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
+    text = page.read_text(encoding="utf-8").replace(
+        "script-src ", f"script-src &#39;sha256-{digest}&#39; ", 1
+    )
+    page.write_text(text.replace("</main>", f"</main><script>{probe}</script>"), encoding="utf-8")
+    seen = visit(page, tmp_path, graphics=("--disable-gpu", "--disable-3d-apis"))
+    (line,) = [line for line in seen.console if "SEEN" in line]
+    assert "SEENtruefalse" in line
+    assert seen.requests == []
+    assert (seen.picture.min(axis=2) > 0.98).mean() > 0.3  # the page itself is there as ever

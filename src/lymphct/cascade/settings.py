@@ -53,6 +53,14 @@ class CascadeSettings(Settings):
     """With more guiding structures missing a notice is given. Not stated in the paper; our choice."""
 
 
+class ReportSettings(Settings):
+    """What the page of a predicted patient holds."""
+
+    viewer: bool = True
+    """Whether `report.html` carries reduced images and a viewer for them, up to about 15 MB a page; off: its
+    pictures alone. Not stated in the paper; ours (decision 0066)."""
+
+
 class Config(Settings):
     """Every setting of the cascade; the defaults are the values of the paper."""
 
@@ -84,3 +92,5 @@ class Config(Settings):
     """Methods the cascade is compared with (Sec. IV-E, Tab. VI)."""
     inference: InferenceChoice = InferenceChoice()
     """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""
+    report: ReportSettings = ReportSettings()
+    """The page of a predicted patient. Not stated in the paper."""

@@ -12,6 +12,7 @@ _NOT_WHILE_TRAINING: Final = (
     "cascade.tolerated_missing_structures",
     "cascade.source_agreement",
     "cascade.explain_score",
+    "report",
 )
 _EVERYTHING: Final = ("",)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lymphct.cascade.models import Models
 from lymphct.cascade.patient import predict_patient
@@ -19,10 +20,12 @@ from lymphct.io.manifest_check import ID_CURE, is_allowed_id
 from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.fingerprints import code_version, fingerprint
-from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.store import committed_folder
 from lymphct.patients.prediction_files import write_prediction
 from lymphct.patients.reading import read_patient
+
+if TYPE_CHECKING:
+    from lymphct.io.results.jsonfile import JSON
 
 Image = str | PathLike[str] | Volume
 """A NIfTI file, a DICOM folder, or an image in memory."""
@@ -39,6 +42,15 @@ class _Given:
     tumor: Source | None
     nodes: Source | None
     labelled: tuple[Structure, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """How a patient was predicted, besides the models."""
+
+    config: Config
+    fill_structures: bool
+    registration: RegistrationMethod | None
 
 
 def load_bundle(path: str | PathLike[str] | None = None, device: str = "auto") -> Models:
@@ -120,13 +132,8 @@ def predict(  # noqa: PLR0913 - the options of `lymphct predict`
         fill_structures=fill_structures,
         registration=registration,
     )
-    settings: dict[str, JSON] = {
-        "patient_id": patient_id,
-        "config": config.model_dump(mode="json"),
-        "fill_structures": fill_structures,
-        "registration": registration,
-    }
-    return replace(prediction, writer=partial(_save, patient=patient, models=models, settings=settings))
+    chosen = _Chosen(config=config, fill_structures=fill_structures, registration=registration)
+    return replace(prediction, writer=partial(_save, patient=patient, models=models, chosen=chosen))
 
 
 def _source(image: Image) -> Source:
@@ -143,7 +150,7 @@ def _save(
     *,
     patient: PatientInput,
     models: Models,
-    settings: dict[str, JSON],
+    chosen: _Chosen,
 ) -> None:
     """Write a predicted patient whole or not at all; what was there before of ours is replaced."""
     images = {
@@ -154,6 +161,12 @@ def _save(
         "nodes": None if patient.nodes is None else patient.nodes.instances,
     }
     digests = {role: digest_volume(image) for role, image in images.items() if image is not None}
+    settings: dict[str, JSON] = {
+        "patient_id": patient.patient_id,
+        "config": chosen.config.model_dump(mode="json"),
+        "fill_structures": chosen.fill_structures,
+        "registration": chosen.registration,
+    }
     origin = fingerprint(digests, settings, code_version("patients.in_memory"), models.digest)
     with committed_folder(Path(folder), origin) as staging:
-        write_prediction(staging, prediction, patient, models)
+        write_prediction(staging, prediction, patient, models, viewer=chosen.config.report.viewer)

@@ -244,7 +244,7 @@ def _predict_into(
         write_masks(folder, prediction, report_context(patient, prediction, models), request.only)
         return
     course(record.patient_id, "report")
-    write_prediction(folder, prediction, patient, models)
+    write_prediction(folder, prediction, patient, models, viewer=request.config.report.viewer)
 
 
 def _sourcing(request: PredictionRequest, models: Models) -> Sourcing:

@@ -31,8 +31,13 @@ LIBRARIES = ("lymphct", "torch", "numpy", "scipy", "numba", "SimpleITK", "nibabe
 WHOLE: Final = "its files are whole and its values are HU"
 
 
-def write_prediction(folder: Path, prediction: Prediction, patient: PatientInput, models: Models) -> None:
-    """Write everything that is known of a predicted patient into an existing folder."""
+def write_prediction(
+    folder: Path, prediction: Prediction, patient: PatientInput, models: Models, *, viewer: bool
+) -> None:
+    """Write everything that is known of a predicted patient into an existing folder.
+
+    `viewer`: whether the page carries the images, to be looked through.
+    """
     masks = folder / "seg"
     masks.mkdir()
     for name, volume in (
@@ -49,7 +54,7 @@ def write_prediction(folder: Path, prediction: Prediction, patient: PatientInput
     write_nodes(folder, prediction)
     write_timings(folder, prediction)
     phases = Multiphase(venous=patient.venous, arterial=prediction.arterial)
-    write_patient_page(folder, prediction, phases, context)
+    write_patient_page(folder, prediction, phases, context, viewer=viewer)
 
 
 def report_context(patient: PatientInput, prediction: Prediction, models: Models) -> ReportContext:

@@ -43,12 +43,30 @@ CLASS_COLORS: Final[dict[NodeClass, Color]] = {
 UNCALLED_COLOR: Final[Color] = (240, 240, 240)
 """A node without a class."""
 
+UNCERTAIN_COLOR: Final[Color] = (255, 233, 160)
+"""A node as probably positive as negative: between the colours of the classes, for any colour vision."""
+
 _GOLDEN_RATIO: Final = 0.6180339887498949
 
 
 def node_color(node_class: NodeClass | None) -> Color:
     """Return the colour of a node by its predicted class."""
     return UNCALLED_COLOR if node_class is None else CLASS_COLORS[node_class]
+
+
+def probability_color(probability: float | None) -> Color:
+    """Return a colour from that of negative (0) over `UNCERTAIN_COLOR` to that of positive (1).
+
+    >>> probability_color(1.0) == CLASS_COLORS[NodeClass.POSITIVE]
+    True
+    """
+    if probability is None:
+        return UNCALLED_COLOR
+    ends = CLASS_COLORS[NodeClass.NEGATIVE], UNCERTAIN_COLOR, CLASS_COLORS[NodeClass.POSITIVE]
+    low, high = ends[:2] if probability < 0.5 else ends[1:]
+    share = 2 * probability - (probability >= 0.5)
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
+    return (red, green, blue)
 
 
 def instance_color(label: int) -> Color:

@@ -1,4 +1,4 @@
-"""What all pages share: one HTML file that loads nothing, runs nothing and says first what matters first."""
+"""What all pages share: one HTML file that loads nothing and says first what matters first."""
 
 import base64
 import hashlib
@@ -18,6 +18,7 @@ def rendered(
     bundles: Sequence[Mapping[str, JsonValue]],
     *,
     sheets: Sequence[str] = ("page.css",),
+    scripts: Sequence[str] = (),
     **values: object,
 ) -> str:
     """Return a page from its template; equal values give equal text.
@@ -26,16 +27,17 @@ def rendered(
         template: file among the templates.
         bundles: facts of the bundles that made what is shown; their warnings stand at the top.
         sheets: style sheets of the package, in their order.
+        scripts: text of every script that may run in the page.
         values: what the template shows.
 
     """
-    style = "".join(map(style_sheet, sheets))
+    style = "".join(map(template_text, sheets))
     return (
         templates()
         .get_template(template)
         .render(
             style=style,
-            policy=content_policy(style),
+            policy=content_policy(style, scripts),
             research_use=RESEARCH_USE,
             phantom_warning=PHANTOM_WARNING if any(b["is_phantom"] is True for b in bundles) else "",
             bundle_notices=bundle_notices(bundles),
@@ -64,14 +66,19 @@ def templates() -> Environment:
 
 
 @cache
-def style_sheet(name: str) -> str:
-    """Return a style sheet of the package, such as `page.css`."""
+def template_text(name: str) -> str:
+    """Return a file beside the templates as it is, such as `page.css`."""
     return files("lymphct.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")
 
 
-def content_policy(style: str) -> str:
-    """Allow the pictures in the page and this one style, nothing else: no script, no network."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+def content_policy(style: str, scripts: Sequence[str] = ()) -> str:
+    """Allow the pictures in the page, this one style and these scripts by their digests; no network."""
+    allowed = f"script-src {' '.join(map(_digest, scripts))}; " if scripts else ""
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; {allowed}img-src data:; style-src {_digest(style)}; "
+        "base-uri 'none'; form-action 'none'"
     )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -1,4 +1,4 @@
-"""The page of one patient: a single HTML file that needs no network, no server and no script."""
+"""The page of one patient: a single HTML file that needs no network and no server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lymphct.report.colors import CLASS_COLORS, STRUCTURE_COLORS, TUMOR_COLOR, h
 from lymphct.report.context import ReportContext
 from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
 from lymphct.report.gallery import MOST_NODES, Overview, node_pictures, overview, ranked
-from lymphct.report.offline import rendered
+from lymphct.report.offline import rendered, template_text
 from lymphct.report.score_picture import driver_picture, signed, worth_of
 from lymphct.report.stations import count_by_station
 from lymphct.report.tables import (
@@ -24,6 +24,7 @@ from lymphct.report.tables import (
     predicted_n_status,
 )
 from lymphct.report.tumor import measure_tumor
+from lymphct.report.viewer import niivue_script, viewer_of
 from lymphct.report.wording import (
     CALLS,
     MISSING,
@@ -48,7 +49,9 @@ class NodeCard:
     pictures: tuple[Picture, ...]
 
 
-def write_patient_page(folder: Path, prediction: Prediction, ct: Multiphase, context: ReportContext) -> Path:
+def write_patient_page(
+    folder: Path, prediction: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool = False
+) -> Path:
     """Write `report.html` into a folder.
 
     Args:
@@ -56,18 +59,21 @@ def write_patient_page(folder: Path, prediction: Prediction, ct: Multiphase, con
         prediction: all its images lie on the grid of the venous phase.
         ct: HU, venous phase as acquired, the arterial phase on its grid or None.
         context: who, with which models, after which checks.
+        viewer: whether the images travel along, to be looked through in the page.
 
     Raises:
         GeometryMismatchError: an image lies on another grid than the venous phase.
 
     """
     path = folder / "report.html"
-    page = patient_page(prediction, ct, context)
+    page = patient_page(prediction, ct, context, viewer=viewer)
     path.write_bytes(page.encode("utf-8", errors="backslashreplace"))
     return path
 
 
-def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext) -> str:
+def patient_page(
+    prediction: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool = False
+) -> str:
     """Return the page as text; equal inputs give equal text.
 
     Raises:
@@ -82,6 +88,10 @@ def patient_page(prediction: Prediction, ct: Multiphase, context: ReportContext)
     return rendered(
         "patient.html",
         [context.bundle],
+        sheets=("page.css", "viewer.css") if viewer else ("page.css",),
+        scripts=(template_text("viewer.js"), niivue_script()) if viewer else (),
+        viewer=viewer_of(scene, nodes) if viewer else None,
+        viewer_script=template_text("viewer.js"),
         context=context,
         # What the bundle says stands at the top of the page: once is enough.
         bundle={name: plain(value) for name, value in context.bundle.items() if name != "notice"},
