@@ -96,7 +96,7 @@ def long_axis(mask: BoolArray, geometry: Geometry) -> float:
 
 
 def _axial_outline(mask: BoolArray, geometry: Geometry) -> DoubleArray:
-    """Return the corners (n, 2), mm, of the convex hull on the axial slice with the largest area, in order."""
+    """Return the corners (n, 2), mm, of the convex hull on the axial slice of largest area, in order."""
     axial = int(np.argmax(np.abs(np.asarray(geometry.direction)[2])))
     slices = np.moveaxis(mask, axial, 0)
     plane = slices[int(np.argmax(slices.sum(axis=(1, 2))))]

@@ -1,4 +1,4 @@
-"""Who made an object, and the same numbers for the same result: nothing in it depends on the clock or on chance."""
+"""Who made an object, and which identifiers it has: those of its result, not of the clock or of chance."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from lymphct.core.terms import Source
 from lymphct.io.dicom_results.source import SourceSeries
 from lymphct.io.dicom_results.stored import StoredResult
 
@@ -22,6 +23,9 @@ USE: Final = "predicted, research use"
 _NAMESPACE: Final = UUID("4b6f2f0e-7c1d-4d5c-9c55-0d9f6a1f6c3e")
 """Under it names become identifiers; drawn once."""
 _LONGEST: Final = 64
+_HANDS: Final = (Source.GIVEN.value, "files")
+"""Sources that are files of the user: nobody told who drew them."""
+_OURS: Final = (Source.NETWORK.value, Source.TRACE.value, "bundle")
 _FIRST_SERIES: Final = 9000
 
 
@@ -88,15 +92,23 @@ class Identity:
             contribution_description=f"Lymph node analysis: {USE} only, not a medical device",
         )
 
-    def algorithm(self) -> AlgorithmIdentificationSequence:
-        """Return which networks drew a mask."""
-        return AlgorithmIdentificationSequence(
-            name=MAKER,
+    def drawn_by(self, source: str) -> dict[str, object]:
+        """Return what a segment says of who drew it: nobody must take for found what somebody drew.
+
+        Args:
+            source: `given`, `network`, or the name of a source of structures.
+
+        """
+        if source in _HANDS:
+            return {"algorithm_type": "MANUAL"}
+        is_ours = source in _OURS
+        algorithm = AlgorithmIdentificationSequence(
+            name=MAKER if is_ours else source[:_LONGEST],
             family=codes.DCM.ArtificialIntelligence,
-            version=self.software,
-            source=MAKER,
-            parameters={"bundle": self.model, "sha256": self.serial},
+            version=self.software if is_ours else "unknown",
+            parameters={"bundle": self.model, "sha256": self.serial} if is_ours else None,
         )
+        return {"algorithm_type": "AUTOMATIC", "algorithm_identification": algorithm}
 
     def observer(self) -> ObservationContext:
         """Return who observed: a device, which is this program with these models."""

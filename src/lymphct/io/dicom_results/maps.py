@@ -51,5 +51,6 @@ def parametric_map(name: str, values: Volume, identity: Identity) -> ParametricM
         series_description=f"{title} ({USE})",
         **identity.instance(name, number),
     )
+    made.BodyPartExamined = "ABDOMEN"  # no paired part: this object says nothing of a side
     identity.settle(made, name)
     return made

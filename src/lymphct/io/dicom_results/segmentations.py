@@ -1,6 +1,6 @@
-"""Masks as DICOM segmentations on the frames of the CT: a segment per lymph node, label maps of the others."""
+"""Masks as DICOM segmentations on the frames of the CT: a segment per lymph node, label maps of the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from highdicom.sr import CodedConcept
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.patient import Node
-from lymphct.core.terms import NodeClass, Structure
+from lymphct.core.terms import NodeClass, Source, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.dicom_results.concepts import (
     ABNORMAL_STRUCTURE,
@@ -47,7 +47,7 @@ class Palette:
 
 
 def node_segmentation(
-    instances: Volume, nodes: Sequence[Node], identity: Identity, palette: Palette, *, is_drawn: bool
+    instances: Volume, nodes: Sequence[Node], identity: Identity, palette: Palette, source: str
 ) -> Segmentation:
     """Return the lymph nodes: BINARY, since viewers read it everywhere; segment n is the n-th of `nodes`.
 
@@ -56,7 +56,7 @@ def node_segmentation(
         nodes: those that have voxels, at least one.
         identity: of the result.
         palette: colours.
-        is_drawn: whether somebody drew them.
+        source: where they come from.
 
     """
     segment_of = np.zeros(int(instances.array.max()) + 1, dtype=np.uint16)
@@ -68,8 +68,7 @@ def node_segmentation(
             node_title(node),
             (ANATOMICAL_STRUCTURE, LYMPH_NODE),
             palette.node(node.node_class),
-            identity,
-            is_drawn=is_drawn,
+            identity.drawn_by(source),
             tracking=(tracking_uid(identity, node), node_title(node)),
         )
         for segment, node in enumerate(nodes, start=1)
@@ -78,8 +77,13 @@ def node_segmentation(
     return _segmentation("lymph nodes", stack, descriptions, identity, SegmentationTypeValues.BINARY, 1)
 
 
-def structure_segmentation(structures: Volume, identity: Identity, palette: Palette) -> Segmentation:
-    """Return the label map of structures: LABELMAP, each segment numbered as in our files."""
+def structure_segmentation(
+    structures: Volume, identity: Identity, palette: Palette, sources: Mapping[str, str]
+) -> Segmentation:
+    """Return the label map of structures: LABELMAP, each segment numbered as in our files.
+
+    `sources` tells by the names of structures where each comes from; `network` where it tells nothing.
+    """
     present = [Structure(number) for number in np.unique(structures.array).tolist() if number]
     descriptions = [
         _description(
@@ -87,8 +91,7 @@ def structure_segmentation(structures: Volume, identity: Identity, palette: Pale
             which.title,
             (ANATOMICAL_STRUCTURE, structure(which)),
             palette.structures[which],
-            identity,
-            is_drawn=False,
+            identity.drawn_by(sources.get(which.label, Source.NETWORK.value)),
         )
         for which in present
     ]
@@ -96,13 +99,11 @@ def structure_segmentation(structures: Volume, identity: Identity, palette: Pale
     return _segmentation("structures", stack, descriptions, identity, SegmentationTypeValues.LABELMAP, 2)
 
 
-def tumor_segmentation(
-    tumor: Volume, identity: Identity, palette: Palette, *, is_drawn: bool
-) -> Segmentation:
+def tumor_segmentation(tumor: Volume, identity: Identity, palette: Palette, source: str) -> Segmentation:
     """Return the mask of the tumor, of its own: it overlaps the pancreas."""
     types = (ABNORMAL_STRUCTURE, NEOPLASM)
     description = _description(
-        1, "tumor", types, palette.tumor, identity, is_drawn=is_drawn, regions=[PANCREAS]
+        1, "tumor", types, palette.tumor, identity.drawn_by(source), regions=[PANCREAS]
     )
     stack = (_frames(tumor) != 0).astype(np.uint8)
     return _segmentation("tumor", stack, [description], identity, SegmentationTypeValues.LABELMAP, 3)
@@ -133,9 +134,8 @@ def _description(  # noqa: PLR0913 - what a segment says of itself
     label: str,
     types: tuple[CodedConcept, CodedConcept],
     color: Color,
-    identity: Identity,
+    drawn_by: Mapping[str, object],
     *,
-    is_drawn: bool,
     tracking: tuple[str, str] | None = None,
     regions: list[CodedConcept] | None = None,
 ) -> SegmentDescription:
@@ -144,12 +144,11 @@ def _description(  # noqa: PLR0913 - what a segment says of itself
         segment_label=label,
         segmented_property_category=types[0],
         segmented_property_type=types[1],
-        algorithm_type="SEMIAUTOMATIC" if is_drawn else "AUTOMATIC",
-        algorithm_identification=identity.algorithm(),
         tracking_uid=None if tracking is None else tracking[0],
         tracking_id=None if tracking is None else tracking[1],
         anatomic_regions=regions,
         display_color=CIELabColor.from_rgb(*color),
+        **drawn_by,
     )
 
 

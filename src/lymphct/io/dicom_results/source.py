@@ -16,6 +16,7 @@ from lymphct.io.images.dicom.reading import ordered_slices
 from lymphct.io.images.dicom.values import element_text, element_value, quiet_pydicom
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.images.sources import holds_series
+from lymphct.io.regular_file import combined_digest
 
 _CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 _UNICODE: Final = "ISO_IR 192"
@@ -48,11 +49,13 @@ class SourceSeries:
 
     Attributes:
         geometry: its grid: i along rows, j along columns, k along the normal.
+        digest: sha256 of the set of its files, as of a series that is read.
         slices: by k; what is copied from each slice, text in Unicode. They name the patient.
 
     """
 
     geometry: Geometry
+    digest: str
     slices: tuple[Dataset, ...] = field(repr=False)
 
     @property
@@ -80,7 +83,7 @@ def require_series(path: Path) -> None:
     """
     if holds_series(path):
         return
-    msg = "the venous phase is no DICOM series: there are no frames, and no patient, that objects could refer to"
+    msg = "the venous phase is no DICOM series: DICOM objects need its frames and its patient to refer to"
     cure = "give the DICOM series it was made from: lymphct dicom RESULT --venous FOLDER"
     raise InputError(msg, code="E_NO_DICOM", cure=cure).at(file=path.name)
 
@@ -98,7 +101,8 @@ def read_source(path: Path, *, limits: DicomLimits | None = None) -> SourceSerie
         slices = tuple(_copied(header, geometry, limits) for header in headers)
         if len({part.StudyInstanceUID for part in slices}) > 1:
             _refuse("the slices of the series belong to different studies", "E_SERIES")
-    return SourceSeries(geometry=geometry, slices=slices)
+        digest = combined_digest([header.digest for header in headers])
+    return SourceSeries(geometry=geometry, digest=digest, slices=slices)
 
 
 def _copied(header: SliceHeader, geometry: Geometry, limits: DicomLimits) -> Dataset:
@@ -108,19 +112,11 @@ def _copied(header: SliceHeader, geometry: Geometry, limits: DicomLimits) -> Dat
     copy.SpecificCharacterSet = _UNICODE
     copy.SOPClassUID = element_text(found, "SOPClassUID") or _CT_IMAGE
     copy.Modality = "CT"
-    for keyword in _IDENTIFIERS:
+    for keyword in (*_IDENTIFIERS, *_WHOSE, *_EXPECTED, *_OPTIONAL):
         _copy(found, copy, keyword)
-        if not copy.get(keyword):
-            _refuse(f"the series has no valid {keyword}")
-    for keyword in _WHOSE:
-        _copy(found, copy, keyword)
-        if keyword not in copy and element_text(found, keyword):
-            _refuse(f"the series has no valid {keyword}")
+    _require_whose(found, copy)
+    for keyword in (*_WHOSE, *_EXPECTED):
         if keyword not in copy:
-            setattr(copy, keyword, None)
-    for keyword in (*_EXPECTED, *_OPTIONAL):
-        _copy(found, copy, keyword)
-        if keyword not in copy and keyword in _EXPECTED:
             setattr(copy, keyword, None)
     if copy.PatientSex not in _SEXES:
         copy.PatientSex = None
@@ -132,6 +128,14 @@ def _copied(header: SliceHeader, geometry: Geometry, limits: DicomLimits) -> Dat
         copy.SliceThickness = f"{geometry.spacing[2]:.6g}"
     copy.SpacingBetweenSlices = f"{geometry.spacing[2]:.6g}"
     return copy
+
+
+def _require_whose(found: Dataset, copy: Dataset) -> None:
+    """Refuse a slice that does not say which images and which patient it belongs to."""
+    for keyword in (*_IDENTIFIERS, *_WHOSE):
+        is_needed = keyword in _IDENTIFIERS or bool(element_text(found, keyword))
+        if is_needed and keyword not in copy:
+            _refuse(f"the series has no valid {keyword}, and DICOM objects must name it")
 
 
 def _copy(found: Dataset, copy: Dataset, keyword: str) -> None:

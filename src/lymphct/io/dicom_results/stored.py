@@ -9,7 +9,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.orientation import reordered_like
 from lymphct.core.patient import Node
-from lymphct.core.terms import NodeClass, Source
+from lymphct.core.terms import STRUCTURES_BY_NAME, NodeClass, Source, StageName
 from lymphct.core.volume import Volume
 from lymphct.io.images.nifti import read_nifti
 from lymphct.io.results.jsonfile import read_json
@@ -51,12 +51,24 @@ class StoredResult:
         """Return what it says of its models."""
         return dict(self.record["bundle"])
 
+    @property
+    def structure_sources(self) -> Mapping[str, str]:
+        """Return where each structure comes from, by its name; those of one file or network alike."""
+        told = self.record.get("structure_sources")
+        if told:
+            return dict(told)
+        return dict.fromkeys(STRUCTURES_BY_NAME, self.source_of(StageName.STRUCTURES))
+
+    def source_of(self, what: str) -> str:
+        """Return where a mask comes from, such as `network`."""
+        return str(self.record["sources"].get(what, Source.NETWORK.value))
+
     def is_drawn(self, what: str) -> bool:
         """Tell whether somebody drew a mask, wholly or in part."""
-        return Source(self.record["sources"].get(what, Source.NETWORK.value)).is_drawn
+        return Source(self.source_of(what)).is_drawn
 
     def image(self, name: str, grid: Geometry) -> Volume | None:
-        """Return an image of the result on a grid of the same lattice, its voxels moved at most; None if absent.
+        """Return an image of the result on a grid of the same lattice, by moving voxels; None if absent.
 
         Raises:
             InputError: damaged.

@@ -1,4 +1,4 @@
-"""What is said of the patient and of each lymph node as a structured report (TID 1500, Comprehensive 3D SR)."""
+"""What is said of the patient and of each lymph node: a structured report (TID 1500, Comprehensive 3D SR)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -107,9 +107,7 @@ def _node(
     segmentation, number = segment
     site = [FindingSite(anatomic_location=concepts.LYMPH_NODE)]
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(
-            uid=tracking_uid(identity, node), identifier=node_title(node)
-        ),
+        tracking_identifier=TrackingIdentifier(uid=tracking_uid(identity, node), identifier=node_title(node)),
         referenced_segment=ReferencedSegment(
             sop_class_uid=segmentation.SOPClassUID,
             sop_instance_uid=segmentation.SOPInstanceUID,

@@ -7,9 +7,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from lymphct.core.errors import InputError
-from lymphct.core.patient import Node
 from lymphct.core.terms import StageName
 from lymphct.core.volume import Volume
+from lymphct.imaging.components import Box
 from lymphct.io.dicom_results.identity import Identity
 from lymphct.io.dicom_results.maps import MAPS, parametric_map
 from lymphct.io.dicom_results.segmentations import (
@@ -56,26 +56,29 @@ def write_objects(
 
     with quiet_pydicom():
         instances = _image(result, source, "node_instances")
-        segments = [node for node in result.nodes if _has_voxels(node, instances)]
+        boxes = node_boxes(instances.array)
+        segments = [node for node in result.nodes if node.label in boxes]
         segmentation = None
         if segments:
-            segmentation = node_segmentation(
-                instances, segments, identity, palette, is_drawn=result.is_drawn(StageName.NODES)
-            )
+            nodes_from = result.source_of(StageName.NODES)
+            segmentation = node_segmentation(instances, segments, identity, palette, nodes_from)
             write(NODES, segmentation)
-        axes = _long_axes(instances, segments)
+        axes = {node.label: _long_axis(instances, node.label, boxes[node.label]) for node in segments}
         write(REPORT, structured_report(result, identity, segmentation, segments, axes))
         structures, tumor = _image(result, source, "structures"), _image(result, source, "tumor")
         if structures.array.any():
-            write("structures.dcm", structure_segmentation(structures, identity, palette))
+            write(
+                "structures.dcm",
+                structure_segmentation(structures, identity, palette, result.structure_sources),
+            )
         if tumor.array.any():
-            is_drawn = result.is_drawn(StageName.TUMOR)
-            write("tumor.dcm", tumor_segmentation(tumor, identity, palette, is_drawn=is_drawn))
+            made = tumor_segmentation(tumor, identity, palette, result.source_of(StageName.TUMOR))
+            write("tumor.dcm", made)
         for name in MAPS:
             values = result.image(name, source.geometry)
-            made = None if values is None else parametric_map(name, values, identity)
-            if made is not None:
-                write(f"{name}.dcm", made)
+            drawn = None if values is None else parametric_map(name, values, identity)
+            if drawn is not None:
+                write(f"{name}.dcm", drawn)
     return sorted(written)
 
 
@@ -87,13 +90,5 @@ def _image(result: StoredResult, source: SourceSeries, name: str) -> Volume:
     return image
 
 
-def _has_voxels(node: Node, instances: Volume) -> bool:
-    return bool((instances.array == node.label).any())
-
-
-def _long_axes(instances: Volume, nodes: list[Node]) -> dict[int, float]:
-    boxes = node_boxes(instances.array)
-    return {
-        node.label: long_axis(np.asarray(instances.array[boxes[node.label]] == node.label), instances.geometry)
-        for node in nodes
-    }
+def _long_axis(instances: Volume, label: int, box: Box) -> float:
+    return long_axis(np.asarray(instances.array[box] == label), instances.geometry)

@@ -1,5 +1,4 @@
-"""The headers of DICOM slices, read behind limits; no text of a tag leaves this module,
-but for those a user wants in DICOM files."""
+"""The headers of DICOM slices, read behind limits; text of tags leaves this module for DICOM files alone."""
 
 import hashlib
 import struct
