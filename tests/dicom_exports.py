@@ -41,7 +41,7 @@ def ct_volume(shape: tuple[int, int, int] = (48, 40, 24), axes: AnyArray | None 
 
 
 def write_series(folder: Path, ct: Volume, *, edit: Edit | None = None) -> list[str]:
-    """Write a CT as a DICOM series under names that say nothing; return the identifiers of its slices by k."""
+    """Write a CT as a DICOM series under names that say nothing; return what its slices are called, by k."""
     folder.mkdir(parents=True)
     study, series, frame = (generate_uid() for _ in range(3))
     names = np.random.default_rng(3).permutation(ct.array.shape[2])
@@ -100,7 +100,7 @@ def some_nodes(grid: Geometry, count: int, seed: int = 1) -> Volume:
 def write_made_result(
     folder: Path, ct: Volume, nodes: Volume, *, venous: Path | None = None, searched: bool = True
 ) -> Path:
-    """Write a result with these lymph nodes, on the grid of the CT, as a prediction from `venous` commits it."""
+    """Write a result with these lymph nodes, on the grid of the CT, as a prediction from `venous` does."""
     grid = nodes.geometry
     i, j, k = np.indices(grid.shape)
     near = ((i - 20) ** 2 + (j - 18) ** 2 + (k - 12) ** 2) < 60
