@@ -12,12 +12,15 @@ from tests.dicom_exports import CANARY, ct_volume, some_nodes, write_made_result
 from lymphct.config import Config
 from lymphct.core.errors import InputError, OutputInUseError
 from lymphct.core.orientation import to_working_axes
-from lymphct.io.images.reading import read_volume, write_volume
-from lymphct.io.manifest import Manifest, PatientRecord
+from lymphct.io.images.reading import write_nodes, write_volume
+from lymphct.io.manifest import Manifest, read_manifest, write_manifest
+from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.io.results.store import is_current, require_result_place
 from lymphct.patients.dicom_objects import DicomObjects, write_dicom
 from lymphct.patients.foresight import foresee_prediction
 from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
+from lymphct.phantom.patient import generate_patient
+from lymphct.phantom.settings import PhantomSettings
 
 
 @pytest.fixture
@@ -100,48 +103,68 @@ def test_a_series_of_another_grid_is_refused(tmp_path: Path) -> None:
         write_dicom(result, tmp_path / "other")
 
 
-def as_dicom(record: PatientRecord, folder: Path) -> PatientRecord:
-    """Return a patient without masks whose venous phase is a series in this folder."""
-    write_series(folder, to_working_axes(read_volume(record.venous)))
-    cells = {"patient_id": record.patient_id, "venous": str(folder), "arterial": str(record.arterial)}
-    masks = dict.fromkeys(("structures", "tumor", "nodes"))
-    return replace(record, venous=folder, cells=cells, **masks)  # type: ignore[arg-type] # paths become None
+@pytest.fixture
+def pair(tmp_path: Path) -> Manifest:
+    """Two patients: the venous phase of the first is a DICOM series, that of the second a NIfTI file."""
+    images = tmp_path / "images"
+    images.mkdir()
+    patient = generate_patient(PhantomSettings(size="nano", phase_shift=False), seed=3, index=0)
+    write_volume(images / "venous.nii.gz", patient.venous)
+    write_volume(images / "structures.nii.gz", patient.structures)
+    write_volume(images / "tumor.nii.gz", patient.tumor)
+    write_nodes(images / "nodes.nii.gz", patient.nodes)
+    write_series(images / "series", to_working_axes(patient.venous))
+    masks = {name: images / f"{name}.nii.gz" for name in ("structures", "tumor", "nodes")}
+    rows = [
+        {"patient_id": "first", "venous": images / "series", **masks},
+        {"patient_id": "second", "venous": images / "venous.nii.gz", **masks},
+    ]
+    write_manifest(images / "cohort.csv", rows)
+    return read_manifest(images / "cohort.csv")
+
+
+def request_of(*, with_objects: bool) -> PredictionRequest:
+    return PredictionRequest(
+        bundle=shipped_bundle_path(),
+        config=Config(),
+        registration="none",
+        device="cpu",
+        given=("structures", "tumor", "nodes"),
+        afterwards=DicomObjects() if with_objects else None,
+    )
 
 
 def test_a_cohort_is_predicted_into_objects_and_who_has_no_series_fails_alone(
-    bundle: Path, config: Config, cohort: Manifest, tmp_path: Path
+    pair: Manifest, tmp_path: Path
 ) -> None:
-    first, second = as_dicom(cohort.patients[0], tmp_path / "ct"), cohort.patients[1]
-    request = PredictionRequest(bundle=bundle, config=config, device="cpu", afterwards=DicomObjects())
-    some = replace(cohort, patients=(first, second))
-    outlook = foresee_prediction(some, request, tmp_path / "out")
-    assert [(p.patient, p.code, p.stops) for p in outlook.problems] == [
-        (second.patient_id, "E_NO_DICOM", False)
-    ]
-    outcome = predict_cohort(some, request, tmp_path / "out")
-    assert {name: error.code for name, error in outcome.failures.items()} == {second.patient_id: "E_NO_DICOM"}
-    assert not (tmp_path / "out" / second.patient_id).exists()
-    made = tmp_path / "out" / first.patient_id
-    assert dcmread(made / "dicom" / "sr.dcm").PatientID == f"{CANARY}-7"
-    told = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".dcm"]
-    assert not any(CANARY.encode() in path.read_bytes() for path in told)
+    request, out = request_of(with_objects=True), tmp_path / "out"
+    problems = foresee_prediction(pair, request, out).problems
+    assert [(p.patient, p.code, p.stops) for p in problems] == [("second", "E_NO_DICOM", False)]
+    outcome = predict_cohort(pair, request, out)
+    assert {name: error.code for name, error in outcome.failures.items()} == {"second": "E_NO_DICOM"}
+    assert not (out / "second").exists()
+    made = dcmread(out / "first" / "dicom" / "seg.dcm")
+    assert made.PatientID == f"{CANARY}-7"
+    assert {segment.SegmentAlgorithmType for segment in made.SegmentSequence} == {"MANUAL"}
+    assert all("drawn" in segment.SegmentLabel for segment in made.SegmentSequence)
+    others = [path for path in out.rglob("*") if path.is_file() and path.suffix != ".dcm"]
+    assert not any(CANARY.encode() in path.read_bytes() for path in others)
     # The objects are a result of their own: the prediction is the same with and without them.
-    plain = predict_single(first, replace(request, afterwards=None), tmp_path / "out" / first.patient_id)
-    assert plain == json.loads((made / "result.json").read_text())
-    assert (made / "dicom" / "sr.dcm").is_file()
+    plain = predict_single(pair.patients[0], request_of(with_objects=False), out / "first")
+    assert plain == json.loads((out / "first" / "result.json").read_text())
+    assert (out / "first" / "dicom" / "sr.dcm").is_file()
 
 
 def test_a_file_that_is_no_series_stops_one_patient_before_the_work_begins(
-    bundle: Path, config: Config, cohort: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr("lymphct.patients.prediction._predict_into", never)
-    request = PredictionRequest(bundle=bundle, config=config, device="cpu", afterwards=DicomObjects())
-    alone = replace(cohort, patients=cohort.patients[:1])
-    (problem,) = foresee_prediction(alone, request, tmp_path / "out", single=True).stopping
+    alone, out = replace(pair, patients=pair.patients[1:]), tmp_path / "out"
+    (problem,) = foresee_prediction(alone, request_of(with_objects=True), out, single=True).stopping
     assert problem.code == "E_NO_DICOM"
     with pytest.raises(InputError, match="no DICOM series"):
-        predict_single(cohort.patients[0], request, tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+        predict_single(alone.patients[0], request_of(with_objects=True), out)
+    assert not out.exists()

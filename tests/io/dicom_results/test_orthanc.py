@@ -114,8 +114,9 @@ def wado(service: str, of: Dataset) -> Dataset:
     )
     content, kind = asked(place, Accept='multipart/related; type="application/dicom"; transfer-syntax=*')
     message = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + content)
-    (part,) = message.get_payload()
+    _, part = message.walk()
     payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
     return dcmread(BytesIO(payload))
 
 
