@@ -20,8 +20,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "lymphct"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-WAITING = {"highdicom"}
-"""Dependencies nothing imports yet; decision 0026 says what they wait for."""
 BROUGHT = {"llvmlite"}
 """What a dependency brings in the one version it works with: numba's compiler."""
 FAMILIES = {
@@ -61,7 +59,7 @@ def test_doctor_knows_every_dependency_by_the_name_it_is_imported_by() -> None:
 
 
 def test_what_is_installed_is_imported_and_what_is_imported_is_installed() -> None:
-    needed = {module for name, module in LIBRARIES.items() if name not in WAITING}
+    needed = set(LIBRARIES.values())
     optional = {module for module, _ in OPTIONAL.values()}
     assert needed - imported() == set()
     assert imported() - needed - optional - BROUGHT == set()

@@ -10,7 +10,7 @@ from lymphct.core.patient import Multiphase, Node, NodeMap
 from lymphct.core.terms import Structure
 from lymphct.core.volume import Volume
 from lymphct.imaging.crop import crop_volume
-from lymphct.nodes.measurement import measure_nodes, node_boxes, short_axis
+from lymphct.nodes.measurement import long_axis, measure_nodes, node_boxes, short_axis
 
 FINE = Geometry(shape=(60, 60, 5), spacing=(0.68, 0.5, 0.8))
 
@@ -30,6 +30,11 @@ def test_the_short_axis_of_an_ellipse_is_its_short_diameter(turned: float) -> No
     assert_allclose(short_axis(ellipse(18.0, 9.0, turned), FINE), 9.0, atol=0.7)
 
 
+@pytest.mark.parametrize("turned", [0.0, 0.5, 1.2, 2.5])
+def test_the_long_axis_of_an_ellipse_is_its_long_diameter(turned: float) -> None:
+    assert_allclose(long_axis(ellipse(18.0, 9.0, turned), FINE), 18.0, atol=0.7)
+
+
 def test_the_short_axis_is_taken_on_the_axial_slice_with_the_largest_area() -> None:
     mask = np.zeros((9, 9, 5), dtype=bool)
     mask[4, 4] = True  # a column along k
@@ -41,6 +46,7 @@ def test_the_short_axis_is_taken_on_the_axial_slice_with_the_largest_area() -> N
     )
     axial = Geometry(shape=(9, 9, 5), spacing=(1.0, 1.0, 3.0))
     assert_allclose(short_axis(mask, axial), 3.0, atol=0.6)
+    assert_allclose(long_axis(mask, axial), np.hypot(7.0, 2.0), atol=1e-9)
     assert_allclose(short_axis(mask.swapaxes(1, 2), sagittal), short_axis(mask, axial))
 
 

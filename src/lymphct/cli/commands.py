@@ -8,6 +8,7 @@ from lymphct.cli import (
     consistency,
     crossval,
     demo,
+    dicom,
     evaluate,
     importing,
     nnunet,
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     for module in (
         demo,
         predict,
+        dicom,
         train,
         crossval,
         study,

@@ -28,6 +28,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "check": (),
     "compare": (),
     "consistency": (),
+    "dicom": (),
     "doctor": (),
     "evaluate": (),
     "export": (*_ATTENTION, "registration", "imaging"),

@@ -12,7 +12,9 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "predict": (
         "lymphct predict --venous venous.nii.gz --arterial arterial.nii.gz --out results/case7",
         "lymphct predict cohort.csv --bundle runs/first/bundle --out results --jobs 4",
+        "lymphct predict --venous export/venous --arterial export/arterial --dicom --out results/case8",
     ),
+    "dicom": ("lymphct dicom results/case8 --venous export/venous",),
     "train": (
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --dry-run",
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lymphct.io.images.labels import Scheme
     from lymphct.io.manifest import Manifest
+    from lymphct.patients.dicom_objects import DicomObjects
     from lymphct.patients.mask_sources import NamedSource
     from lymphct.patients.prediction import PredictionRequest
 
@@ -136,6 +137,14 @@ def predict(
             help="Masks of this stage and of those it needs, no score; the bundle needs no other part.",
         ),
     ] = None,
+    dicom: Annotated[
+        bool,
+        typer.Option(
+            "--dicom",
+            help="Add the result as DICOM SEG, parametric map and SR on the frames of the venous series, "
+            "which must be DICOM; they carry the patient's tags.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find and call lymph nodes, predict the LN-metastasis status."""
@@ -144,6 +153,9 @@ def predict(
         raise typer.BadParameter(msg)
     if (cohort is None) == (venous is None):
         msg = "give either a manifest or --venous"
+        raise typer.BadParameter(msg)
+    if dicom and only is not None:
+        msg = "--dicom has no effect on --only: nobody called the lymph nodes"
         raise typer.BadParameter(msg)
     columns = _given_columns(given, cohort)
     config = chosen_config()
@@ -167,6 +179,7 @@ def predict(
         given=columns,
         only=only,
         operating_points=_points(operating_points or [], only),
+        afterwards=_dicom_objects() if dicom else None,
     )
     files = {
         "venous": venous,
@@ -193,6 +206,12 @@ def predict(
         _predict_one(manifest, request, out, as_json=as_json)
     else:
         _predict_manifest(manifest, request, out, as_json=as_json)
+
+
+def _dicom_objects() -> "DicomObjects":
+    from lymphct.patients.dicom_objects import DicomObjects
+
+    return DicomObjects()
 
 
 def _given_columns(given: str, cohort: Path | None) -> tuple[str, ...]:

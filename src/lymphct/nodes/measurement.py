@@ -78,13 +78,7 @@ def short_axis(mask: BoolArray, geometry: Geometry) -> float:
     perpendicular to its longest diameter. Pixels count with the middles of their edges, so a disc of diameter
     D measures about D.
     """
-    axial = int(np.argmax(np.abs(np.asarray(geometry.direction)[2])))
-    slices = np.moveaxis(mask, axial, 0)
-    plane = slices[int(np.argmax(slices.sum(axis=(1, 2))))]
-    spacing = np.delete(np.asarray(geometry.spacing), axial)
-    half = spacing * np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
-    edges = ((np.argwhere(plane) * spacing)[:, None] + half).reshape(-1, 2)
-    outline = edges[ConvexHull(edges).vertices]
+    outline = _axial_outline(mask, geometry)
     lengths = distance.cdist(outline, outline)
     start, stop = np.unravel_index(int(np.argmax(lengths)), lengths.shape)
     x, y = (outline[stop] - outline[start]) / lengths[start, stop]
@@ -94,6 +88,23 @@ def short_axis(mask: BoolArray, geometry: Geometry) -> float:
     side = np.interp(turned[:, 0], turned[: end + 1, 0], turned[: end + 1, 1])
     other = np.concatenate([turned[:1], turned[:end:-1], turned[end : end + 1]])
     return float(np.abs(side - np.interp(turned[:, 0], other[:, 0], other[:, 1])).max())
+
+
+def long_axis(mask: BoolArray, geometry: Geometry) -> float:
+    """Return the longest diameter of one node, mm, on the slice that `short_axis` measures (RECIST 1.1)."""
+    return float(distance.pdist(_axial_outline(mask, geometry)).max())
+
+
+def _axial_outline(mask: BoolArray, geometry: Geometry) -> DoubleArray:
+    """Return the corners (n, 2), mm, of the convex hull on the axial slice of largest area, in order."""
+    axial = int(np.argmax(np.abs(np.asarray(geometry.direction)[2])))
+    slices = np.moveaxis(mask, axial, 0)
+    plane = slices[int(np.argmax(slices.sum(axis=(1, 2))))]
+    spacing = np.delete(np.asarray(geometry.spacing), axial)
+    half = spacing * np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
+    edges = ((np.argwhere(plane) * spacing)[:, None] + half).reshape(-1, 2)
+    outline: DoubleArray = edges[ConvexHull(edges).vertices]
+    return outline
 
 
 def _place(node: Node, row: int, around: Surroundings) -> Node:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from lymphct.cascade.description import BundleInfo
@@ -33,7 +34,7 @@ def foresee_preparation(manifest: Manifest, request: PreparationRequest, *, jobs
         info, refused = looked_at(request.bundle, request.device)
         problems += refused
         if info is not None:
-            problems += _unserved(records, info, _lacks_to_draw)
+            problems += _unserved(records, partial(_lacks_to_draw, info=info))
     preparation = preparation_of(request, info)
     disk = room_to_prepare(records, preparation, request.out)
     problems += found_by(lambda: require_room(disk, request.out))
@@ -70,7 +71,9 @@ def foresee_prediction(
     info, refused = looked_at(request.bundle, request.device)
     problems += refused
     if info is not None:
-        problems += _unserved(records, info, lambda record, info: _lacks_to_predict(record, info, request))
+        problems += _unserved(records, partial(_lacks_to_predict, info=info, request=request))
+    if request.afterwards is not None:
+        problems += _unserved(records, request.afterwards.refusal)
     disk = room_to_predict(records, out)
     problems += found_by(lambda: require_room(disk, out))
     how = PreparationRequest(out=out, config=request.config, registration=request.registration)
@@ -114,12 +117,10 @@ def looked_at(bundle: Path, device: str) -> tuple[BundleInfo | None, list[Proble
 
 
 def _unserved(
-    records: Sequence[PatientRecord],
-    info: BundleInfo,
-    lacking: Callable[[PatientRecord, BundleInfo], LymphctError | None],
+    records: Sequence[PatientRecord], lacking: Callable[[PatientRecord], LymphctError | None]
 ) -> list[Problem]:
-    """Return whom a bundle cannot serve: one line where it is everybody, for the same reason."""
-    refused = [(record, error) for record in records if (error := lacking(record, info)) is not None]
+    """Return who cannot be served: one line where it is everybody, for the same reason."""
+    refused = [(record, error) for record in records if (error := lacking(record)) is not None]
     causes = Counter(error.cause for _, error in refused)
     if len(refused) == len(records) and len(causes) == 1:
         return [Problem.of(refused[0][1])]

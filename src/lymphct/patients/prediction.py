@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from lymphct.cascade.models import Models
 from lymphct.cascade.operating_points import moved, require_stages
 from lymphct.cascade.partial_examination import networks_needed, require_networks
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
-from lymphct.core.errors import UsageError
+from lymphct.core.errors import InputError, UsageError
 from lymphct.core.terms import RegistrationMethod, StageName
 from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import Manifest, PatientRecord
@@ -42,6 +42,23 @@ MASKS: Final = ("structures", "tumor", "nodes")
 """Columns of a manifest that hold what somebody drew."""
 
 
+class Afterwards(Protocol):
+    """What is made of each finished result besides it, such as DICOM objects; it knows its own place."""
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage, for who watches."""
+
+    def refusal(self, record: PatientRecord) -> InputError | None:
+        """Say, without opening a file, why it cannot be made of a patient; None if it may."""
+
+    def require(self, record: PatientRecord) -> None:
+        """Raise `InputError` where it cannot be made of a patient; called before anything is computed."""
+
+    def add(self, record: PatientRecord, result: Path) -> None:
+        """Make it of a patient whose result is whole."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRequest:
     """How to predict.
@@ -58,6 +75,7 @@ class PredictionRequest:
         threads: of the registration of one patient.
         only: last stage that draws a mask, for masks alone; None = to the end.
         operating_points: values by the names of `OPERATING_POINTS`, where not those of the bundle.
+        afterwards: what is made of each result besides it; the result itself does not depend on it.
 
     """
 
@@ -72,6 +90,7 @@ class PredictionRequest:
     given: tuple[str, ...] = ()
     only: StageName | None = None
     operating_points: Mapping[str, float] = field(default_factory=dict)
+    afterwards: Afterwards | None = None
 
     def brought(self, record: PatientRecord) -> frozenset[str]:
         """Return what of a patient is brought, by the names of columns."""
@@ -190,6 +209,8 @@ def _predict_to(
     if record.nodes is not None and unused:
         msg = f"the operating point {min(unused)} has no effect on lymph nodes that are given"
         raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
+    if request.afterwards is not None:
+        request.afterwards.require(record)
     models = moved(models_in(request.bundle, request.device), request.operating_points)
     recipe = Recipe.of_files(
         files_of(record) | source_files(request.sources, record.patient_id),
@@ -210,6 +231,9 @@ def _predict_to(
     )
     work = partial(_predict_into, record=record, request=request, models=models, course=course)
     made(target, recipe, work)
+    if request.afterwards is not None:
+        course(record.patient_id, request.afterwards.stage)
+        request.afterwards.add(record, target)
     stored: Any = read_json(target / RESULT_FILE)
     return dict(stored)
 

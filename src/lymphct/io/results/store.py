@@ -114,10 +114,19 @@ def _foreign_result(target: Path) -> str:
     done = read_done(target)
     if done is None:
         return f"the folder is not empty and holds no {DONE_FILE} of ours"
-    strangers = sorted(
-        set(_files_below(target)) - set(done["outputs"]) - {DONE_FILE, TIMINGS_FILE, *DESKTOP_FILES}
-    )
+    ours = {*done["outputs"], DONE_FILE, TIMINGS_FILE, *DESKTOP_FILES, *_inner_results(target)}
+    strangers = sorted(set(_files_below(target)) - ours)
     return f"the folder also holds files that are not ours, such as {strangers[0]}" if strangers else ""
+
+
+def _inner_results(target: Path) -> Iterator[str]:
+    """Yield the files of results that stand in a result, and what interrupted runs left of them."""
+    for inner in target.iterdir():
+        is_left = _LEFTOVER.fullmatch(inner.name) is not None
+        if is_left and not inner.is_dir():
+            yield inner.name
+        elif inner.is_dir() and (is_left or (read_done(inner) is not None and not _foreign_result(inner))):
+            yield from (f"{inner.name}/{name}" for name in _files_below(inner))
 
 
 def read_done(target: Path) -> dict[str, dict[str, JSON]] | None:

@@ -1,9 +1,9 @@
-"""The headers of DICOM slices, read behind limits; no text of a tag ever leaves this module."""
+"""The headers of DICOM slices, read behind limits; text of tags leaves this module for DICOM files alone."""
 
 import hashlib
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -135,6 +135,21 @@ def scan_file(path: Path, number: int, limits: DicomLimits) -> SliceHeader | str
         return _slice_header(dataset, path=path, number=number, digest=digest, syntax=syntax)
 
 
+def read_elements(path: Path, keywords: Sequence[str], limits: DicomLimits) -> Dataset:
+    """Read these elements of a slice that `scan_file` took, and no others, decoded when they are asked for.
+
+    Their text is a patient's: it may go into DICOM files that the user asks for, and nowhere else.
+
+    Raises:
+        InputError: the file is not the one it was.
+
+    """
+    content = _content(path, limits)
+    if isinstance(content, str):
+        refuse_damaged("a slice changed while it was read")
+    return _parse(content, _transfer_syntax(content), limits, [int(Tag(keyword)) for keyword in keywords])
+
+
 def _content(path: Path, limits: DicomLimits) -> bytes | str:
     """Return the bytes of a DICOM file, or what else the file is; the limits are those of DICOM files."""
     try:
@@ -171,14 +186,14 @@ def _transfer_syntax(content: bytes) -> str:
     return syntax
 
 
-def _parse(content: bytes, syntax: str, limits: DicomLimits) -> Dataset:
+def _parse(content: bytes, syntax: str, limits: DicomLimits, tags: list[int] = _TAGS) -> Dataset:
     """Parse the elements we need, up to the pixels; each other element is skipped unread."""
     if syntax == "1.2.840.10008.1.2.1.99":
         msg = "deflated DICOM files (transfer syntax) are not supported"
         raise InputError(msg, code="E_SYNTAX", cure="export without compression")
     stream = BytesIO(content)
     try:
-        dataset: Dataset = read_partial(stream, stop_when=_guard(stream, limits), specific_tags=_TAGS)
+        dataset: Dataset = read_partial(stream, stop_when=_guard(stream, limits), specific_tags=list(tags))
     except InputError:
         raise
     except (Exception, RecursionError):  # noqa: BLE001 - pydicom raises many types, and quotes tags in them

@@ -68,11 +68,23 @@ def read_dicom(
 
 def series_geometry(path: Path, *, dicom_limits: DicomLimits | None = None) -> Geometry:
     """Return the grid of a series from its headers alone; same errors as `read_dicom`."""
+    with ordered_slices(path, dicom_limits=dicom_limits) as (_, geometry):
+        return geometry
+
+
+@contextmanager
+def ordered_slices(
+    path: Path, *, dicom_limits: DicomLimits | None = None
+) -> Iterator[tuple[tuple[SliceHeader, ...], Geometry]]:
+    """Yield the slices of a series by k and their grid, from headers alone; same errors as `read_dicom`.
+
+    The files are there inside the block: an archive is unpacked for so long.
+    """
     dicom_limits = dicom_limits or DicomLimits()
     try:
         with _opened(path, dicom_limits) as (folder, wanted):
             headers, _ = _scan(folder, dicom_limits)
-            return stack_slices(chosen_series(headers, wanted), dicom_limits)[1]
+            yield stack_slices(chosen_series(headers, wanted), dicom_limits)
     except InputError as error:
         raise error.at(file=path.name) from None
 
