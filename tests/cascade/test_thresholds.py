@@ -498,6 +498,9 @@ def test_stage_2_is_measured_beside_logistic_regression_on_the_same_nodes(
     )
     alone = choose_identification(nn.Identity(), replace(lesson, cases=[], validation=[judged]))
     assert alone.scores == {"auc": 0.5}
+    # Nodes as drawn and as found are two cases of one patient.
+    both = choose_identification(nn.Identity(), replace(lesson, cases=[], validation=[judged, judged]))
+    assert both.chosen["node_positive"].patients == 1
 
 
 def test_a_network_of_another_stage_is_refused(bundle: Path, lesson: Lesson) -> None:

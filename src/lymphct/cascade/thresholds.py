@@ -181,12 +181,13 @@ def choose_identification(network: nn.Module, lesson: Lesson) -> Choice:
     scores |= _iou_error(network, lesson.validation, settings)
     if not lesson.material.config.cascade.choose_thresholds:
         return Choice(settings=settings, scores=scores, **_defaults(own, _SWITCHED_OFF))
-    threshold = fit_threshold(share, positive, [case.patient for case in judged]).value
+    patients = {case.patient for case in judged}  # one may have two cases: nodes as drawn, and as found
+    threshold = fit_threshold(share, positive, patients).value
     return Choice(
         settings=settings.model_copy(update={"threshold": threshold}),
         scores=scores,
         thresholds={"node_positive": threshold},
-        chosen={"node_positive": _on_scores(threshold, share, len(judged))},
+        chosen={"node_positive": _on_scores(threshold, share, len(patients))},
     )
 
 
