@@ -25,18 +25,10 @@ os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
 PATIENTS = 12
 
 # Enough steps that loss falls and weights move; what is learned is the business of the quality table.
-_STEPS = ("training.epochs=2", "training.iterations_per_epoch=4", "training.validate_every=1")
-# Thin networks in 8 windows instead of 27, which overlap where a patient is no multiple of the patch.
-_THIN, _WIDE = "unet.features=[4,8,16]", "inference.step=1"
 SHORT = [
-    f"{stage}.{setting}"
-    for stages, settings in (
-        (("structures", "tumor", "nodes"), (*_STEPS, _THIN, _WIDE)),
-        (("identification",), (*_STEPS, _THIN)),
-        (("metastasis",), _STEPS),
-    )
-    for stage in stages
-    for setting in settings
+    f"{stage}.training.{name}={value}"
+    for stage in ("structures", "tumor", "nodes", "identification", "metastasis")
+    for name, value in (("epochs", 2), ("iterations_per_epoch", 4), ("validate_every", 1))
 ]
 
 # Networks that have learned next to nothing must still find a tumor, or no status network can be trained; and

@@ -188,7 +188,8 @@ CITED_BY = {
     "5": ("learning/losses.py", "learning/settings.py", "nodes/segmentation.py", "cascade/"),
     "6": ("metastasis/network.py", "metastasis/heads.py", "cascade/"),
     "7": (
-        *(f"metastasis/{name}.py" for name in ("network", "settings", "aggregation", "sampling", "heads")),
+        *(f"metastasis/{name}.py" for name in ("network", "settings", "aggregation", "sampling")),
+        *(f"metastasis/{name}.py" for name in ("heads", "fusing", "node_score")),
         "cascade/",
     ),
 }

@@ -18,23 +18,12 @@ from lymphct.core.errors import LeakageError
 from lymphct.core.evidence import Evidence, require_out_of_fold
 from lymphct.core.leakage import Roles
 from lymphct.evaluation.folds import Fold, stratified_folds
-from lymphct.io.settings import load_config
 from lymphct.metastasis.heads import HEADS
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.study.plan import Run
 
 SEED = 2
 """Of a training so short that not every seed finds a node."""
-
-
-@pytest.fixture(scope="module")
-def finding(config: Config) -> Config:
-    """The settings of all tests, with the wider stage 1 of the recipe, which finds nodes in eight steps."""
-    unet = load_config("phantom_nano").nodes.unet
-    nodes, identification = (
-        group.model_copy(update={"unet": unet}) for group in (config.nodes, config.identification)
-    )
-    return config.model_copy(update={"nodes": nodes, "identification": identification})
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +39,17 @@ def folds(patients: PreparedCohort) -> tuple[Fold, ...]:
 
 
 @pytest.fixture(scope="module")
-def fitted(patients: PreparedCohort, folds: tuple[Fold, ...], finding: Config) -> dict[Roles, Models]:
+def fitted(patients: PreparedCohort, folds: tuple[Fold, ...], config: Config) -> dict[Roles, Models]:
     """The cascade of each fold."""
     everybody = (Roles(train=fold.train, validation=fold.validation) for fold in folds)
-    return {roles: fit_cascade(patients, roles, Start(config=finding, seed=SEED)) for roles in everybody}
+    return {roles: fit_cascade(patients, roles, Start(config=config, seed=SEED)) for roles in everybody}
 
 
 @pytest.fixture(scope="module")
 def evidence(
-    patients: PreparedCohort, folds: tuple[Fold, ...], fitted: dict[Roles, Models], finding: Config
+    patients: PreparedCohort, folds: tuple[Fold, ...], fitted: dict[Roles, Models], config: Config
 ) -> Mapping[str, Evidence]:
-    return out_of_fold(patients, folds, fitted.__getitem__, EvidenceSettings.of(finding))
+    return out_of_fold(patients, folds, fitted.__getitem__, EvidenceSettings.of(config))
 
 
 def test_everybody_is_examined_once_by_models_that_never_saw_him(
@@ -112,10 +101,10 @@ def test_the_same_seed_gives_the_same_evidence(
     patients: PreparedCohort,
     folds: tuple[Fold, ...],
     evidence: Mapping[str, Evidence],
-    finding: Config,
+    config: Config,
 ) -> None:
-    fit = partial(fit_cascade, patients, start=Start(config=finding, seed=SEED))
-    again = out_of_fold(patients, folds[:1], fit, EvidenceSettings.of(finding))
+    fit = partial(fit_cascade, patients, start=Start(config=config, seed=SEED))
+    again = out_of_fold(patients, folds[:1], fit, EvidenceSettings.of(config))
     for name in folds[0].test:
         assert again[name].nodes == evidence[name].nodes
         assert again[name].tumor_volume == evidence[name].tumor_volume
@@ -123,7 +112,7 @@ def test_the_same_seed_gives_the_same_evidence(
 
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_every_head_judges_from_the_evidence(
-    head: str, evidence: Mapping[str, Evidence], finding: Config
+    head: str, evidence: Mapping[str, Evidence], config: Config
 ) -> None:
     known = sorted(evidence.values(), key=lambda item: (item.patches is None, item.patient))
     train, validation, test = known[0:6], known[6:10], known[10:]
@@ -131,7 +120,7 @@ def test_every_head_judges_from_the_evidence(
     if statuses != {0, 1}:  # seed and folds are fixed: this would be a changed generator
         pytest.fail("the validation patients of this test are of one class")
     judge = (
-        HEADS[head](finding.metastasis)
+        HEADS[head](config.metastasis)
         .fit(train, validation, seed=0)
         .for_unseen(item.patient for item in test)
     )

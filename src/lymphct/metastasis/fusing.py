@@ -1,4 +1,4 @@
-"""What stands for V in Eq. 7, and what the status network learns from: patches with that number."""
+"""What stands for V in Eq. 7. With it, what the status network learns from: patches with that number."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -116,6 +116,7 @@ def viewer_of(scene: Scene, nodes: Sequence[Node]) -> Viewer:
 def niivue_script() -> str:
     """Return NiiVue as it is shipped.
 
+    >>> import hashlib
     >>> hashlib.sha256(niivue_script().encode()).hexdigest() == NIIVUE_SHA256
     True
     """

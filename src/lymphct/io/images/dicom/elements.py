@@ -105,7 +105,7 @@ def _after(content: bytes, place: int, element: Element, *, has_kinds: bool) -> 
     """Return where the next element begins."""
     if element.length != OPEN:
         return element.start + element.length
-    # A sequence of unknown kind is stored without kinds (PS3.5, Sec. 6.2.2).
+    # A sequence of unknown kind is stored without kinds (DICOM PS3.5, 6.2.2).
     inside = has_kinds and content[place + 4 : place + 6] != b"UN"
     return _behind(content, element.start, has_kinds=inside, depth=0)
 
