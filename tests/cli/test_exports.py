@@ -66,4 +66,4 @@ def test_whoever_is_missing_after_accept_is_told_by_the_exit_code(
     done = lymphct("import", folder, "--out", tmp_path / "cohort", "--accept", "--json")
     assert done.code == 4
     assert json.loads(done.out)["patients"]["count"] == 1
-    assert "1 of 1 patient are not in the manifest" in done.err
+    assert "1 of 1 patient is not in the manifest" in done.err

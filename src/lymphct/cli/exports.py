@@ -47,7 +47,8 @@ def import_pacs(folder: Path, request: "Request", *, as_json: bool) -> None:
     if request.accept:
         missing += sum(not one.is_sure for one in found.proposals)
     if missing:
-        msg = f"{missing} of {counted(len(found.proposals), 'patient')} are not in the manifest"
+        verb = "is" if missing == 1 else "are"
+        msg = f"{missing} of {counted(len(found.proposals), 'patient')} {verb} not in the manifest"
         raise CohortPartlyFailedError(msg, cure=f"see {RECORD_FILE}; name series with --choices")
 
 
@@ -76,7 +77,7 @@ def told(found: "ImportedExport", request: "Request") -> Iterator[str]:
     if found.manifest is not None:
         yield f"{counted(len(patients['done']), 'patient')} taken: {found.manifest}"
     else:
-        yield "nobody was taken: --accept takes the sure ones"
+        yield "nobody was taken" + ("" if request.accept else ": --accept takes the sure ones")
     if doubtful:
         yield (
             f"to decide: fill venous and arterial in a copy of {request.out / PROPOSALS_FILE}, then "
