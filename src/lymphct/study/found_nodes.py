@@ -219,7 +219,7 @@ def search_out_of_fold(folder: Path, seen: Seen, roles: Roles) -> dict[str, Foun
         msg = f"{len(known)} training patients have drawn lymph nodes; they are searched in {count} parts"
         raise InputError(msg, code="E_NO_LABELS", cure=f"{FILL}, or lower identification.found.folds")
     result: dict[str, FoundNodes] = {}
-    for number, part in enumerate(parts_of(known, count, seen.start.seed) if known else (), start=1):
+    for number, part in enumerate(parts_of(known, count, seen.start.seed), start=1):
         others = tuple(name for name in roles.train if name not in part)
         search = Search(
             folder=folder / f"part-{number}",
