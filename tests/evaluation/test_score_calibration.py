@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from lymphct.core.arrays import AnyArray, DoubleArray
 from lymphct.core.errors import InputError, LeakageError, UsageError
+from lymphct.evaluation.calibration import calibration
 from lymphct.evaluation.calibration_record import calibration_of, calibration_record
 from lymphct.evaluation.recalibration import fit_platt
 from lymphct.evaluation.score_calibration import METHODS, Promises, fit_score_calibration, wilson
@@ -53,9 +54,22 @@ def test_a_score_that_is_too_sure_is_not_taken_at_its_word() -> None:
     fitted = fit_score_calibration(scores, truth, names(200)).value
     assert set(fitted.brier) == set(METHODS)
     assert fitted.method != "identity"
-    assert fitted.brier[fitted.method or "identity"] == min(fitted.brier.values()) < fitted.brier["identity"]
+    losses = fitted.log_loss
+    assert losses[fitted.method or "identity"] == min(losses.values()) < losses["identity"]
     calibrated = np.array([fitted.of(score).probability for score in scores])
     assert np.mean((calibrated - risk) ** 2) < np.mean((scores - risk) ** 2) / 2
+
+
+def test_steps_that_are_sure_are_not_taken_for_the_sake_of_a_little_squared_error() -> None:
+    slopes = []
+    for seed in range(4):
+        scores, truth, _ = cohort(seed, 160)
+        fitted = fit_score_calibration(scores, truth, names(160)).value
+        assert fitted.method != "isotonic"  # 0 or 1 at an end, where the next patient may differ
+        assert fitted.curve is not None
+        asked, outcome, _ = cohort(seed + 100, 2000)
+        slopes.append(calibration(outcome, fitted.curve.probability(asked)).slope)
+    assert 0.75 < np.median(slopes) < 1.3
 
 
 def test_a_score_that_is_right_already_is_hardly_changed() -> None:
@@ -162,6 +176,13 @@ def test_one_that_abstains_comes_back_from_json_too() -> None:
     assert again.of(0.5) == few.of(0.5)
 
 
+def test_a_record_without_logarithmic_losses_is_of_a_method_chosen_by_the_brier_score() -> None:
+    scores, truth, _ = cohort(5)
+    fitted = fit_score_calibration(scores, truth, names(120)).value
+    record = {key: value for key, value in calibration_record(fitted).items() if key != "log_loss"}
+    assert calibration_of(record) == replace(fitted, log_loss={})
+
+
 def test_a_record_of_another_version_is_none_and_a_damaged_one_is_refused() -> None:
     scores, truth, _ = cohort(5)
     record = calibration_record(fit_score_calibration(scores, truth, names(120)).value)
@@ -179,6 +200,7 @@ def test_a_record_of_another_version_is_none_and_a_damaged_one_is_refused() -> N
         {"method": "venn_abers", "curve": {"scores": [0.1], "patients": [0], "positives": [0]}},
         {"method": "venn_abers", "curve": {"scores": [0.1], "patients": [1.5], "positives": [1]}},
         {"brier": []},
+        {"log_loss": {"platt": -0.1}},
         {"sets": {}},
         {"threshold": None},
     ]

@@ -25,6 +25,7 @@ def calibration_record(calibration: ScoreCalibration) -> dict[str, JsonValue]:
         "method": calibration.method,
         "curve": _curve_record(calibration.curve),
         "brier": {str(name): value for name, value in calibration.brier.items()},
+        "log_loss": {str(name): value for name, value in calibration.log_loss.items()},
         "sets": {
             "error": sets.error,
             "positive_from": _finite(sets.positive_from),
@@ -70,6 +71,8 @@ def _calibration_of(record: Mapping[str, Any]) -> ScoreCalibration:
         method=method,
         curve=None if method is None else _CURVES[method](record["curve"]),
         brier={name: _number(value, 0, 1) for name, value in record["brier"].items()},
+        # Bundles whose method was chosen by the Brier score have none.
+        log_loss={name: _number(value, 0) for name, value in record.get("log_loss", {}).items()},
         sets=ConformalSets(
             error=_number(sets["error"], 0, 1),
             positive_from=-math.inf if low is None else _number(low, 0, 1),

@@ -1,8 +1,8 @@
 """What a score of N+ is worth, learned from patients the scoring model did not see (decision 0052).
 
-Four ways turn it into a probability; the one of least Brier score over inner folds is taken. Beside it stand
-the outcomes that cannot be excluded and a threshold of guaranteed sensitivity, which judge the score itself.
-With too few patients of a class each of the three abstains on its own, and says so.
+Four ways turn it into a probability; the one of least logarithmic loss over inner folds is taken (decision
+0071). Beside it stand the outcomes that cannot be excluded and a threshold of guaranteed sensitivity, which judge
+the score itself. With too few patients of a class each of the three abstains on its own, and says so.
 """
 
 import math
@@ -44,6 +44,8 @@ REPEATS: Final = 5
 """Splits into inner folds: with one alone chance would choose between methods that are much alike."""
 LEAST_PER_CLASS: Final = 10
 """Patients of a class below which no probability is told: two in each inner fold."""
+CERTAINTY: Final = 1e-6
+"""The least probability the choice of a method tells apart from 0; calibration slopes are clipped alike."""
 INTERVAL_LEVEL: Final = 0.95
 """Of the interval of a probability."""
 
@@ -88,6 +90,8 @@ class ScoreCalibration:
         method: that was chosen; None with too few patients of a class.
         curve: of the method; None with it.
         brier: mean Brier score of each method over the inner folds; empty without a choice.
+        log_loss: mean logarithmic loss likewise, by which the method was chosen; empty in bundles whose method
+            was chosen by the Brier score.
         sets: outcomes that cannot be excluded.
         threshold: of guaranteed sensitivity.
 
@@ -98,6 +102,7 @@ class ScoreCalibration:
     brier: Mapping[Method, float]
     sets: ConformalSets
     threshold: SensitivityThreshold
+    log_loss: Mapping[Method, float] = field(default_factory=dict)
 
     def of(self, score: float) -> CalibratedScore:
         """Judge the score of a new patient, 0 to 1.
@@ -200,24 +205,25 @@ def fit_score_calibration(
     threshold = fit_sensitivity_threshold(
         values, positive, patients, sensitivity=promises.sensitivity, confidence=promises.confidence
     )
-    brier: dict[Method, float] = {}
+    judged = _Judged({}, {})
     method: Method | None = None
     if min(sets.value.positives, sets.value.negatives) >= LEAST_PER_CLASS:
-        brier = _brier_scores(values, positive.astype(np.float64), patients, seed)
-        method = _least(brier)
+        judged = _judged(values, positive.astype(np.float64), patients, seed)
+        method = _least(judged.log_loss)
     fitted = ScoreCalibration(
         method=method,
         curve=None if method is None else METHODS[method](values, positive, patients),
-        brier=brier,
+        brier=judged.brier,
+        log_loss=judged.log_loss,
         sets=sets.value,
         threshold=threshold.value,
     )
     return Fitted(fitted, frozenset(patients))
 
 
-def _least(brier: Mapping[Method, float]) -> Method:
-    """Return the method of least score; of equal ones the first, the simplest."""
-    return min(brier, key=lambda name: brier[name])
+def _least(losses: Mapping[Method, float]) -> Method:
+    """Return the method of least loss; of equal ones the first, the simplest."""
+    return min(losses, key=lambda name: losses[name])
 
 
 def _platt(scores: npt.ArrayLike, truth: npt.ArrayLike, patients: Sequence[str]) -> PlattCalibration:
@@ -241,22 +247,45 @@ METHODS: Final[Mapping[Method, Callable[[npt.ArrayLike, npt.ArrayLike, Sequence[
 """Every way from score to probability, the simplest first; one more is one more line."""
 
 
-def _brier_scores(
-    scores: DoubleArray, truth: DoubleArray, patients: Sequence[str], seed: int
-) -> dict[Method, float]:
-    """Return the mean squared error of each method for patients it was not fitted on."""
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Mean loss of each method for patients it was not fitted on.
+
+    Attributes:
+        brier: squared error.
+        log_loss: the negative logarithm of the probability that was given to what is true.
+
+    """
+
+    brier: Mapping[Method, float]
+    log_loss: Mapping[Method, float]
+
+
+def _judged(scores: DoubleArray, truth: DoubleArray, patients: Sequence[str], seed: int) -> _Judged:
     rows = {name: row for row, name in enumerate(patients)}
     strata = {name: str(truth[row]) for name, row in rows.items()}
-    errors: dict[Method, list[float]] = {method: [] for method in METHODS}
+    told: dict[Method, list[DoubleArray]] = {method: [] for method in METHODS}
+    asked: list[DoubleArray] = []
     for repeat in range(REPEATS):
         for fold in stratified_folds(strata, FOLDS, seed * REPEATS + repeat):
             fit = np.array([rows[name] for name in (*fold.train, *fold.validation)])
             test = np.array([rows[name] for name in fold.test])
             teachers = [patients[row] for row in fit]
+            asked.append(truth[test])
             for method, fitted in METHODS.items():
-                p = fitted(scores[fit], truth[fit], teachers).probability(scores[test])
-                errors[method] += ((p - truth[test]) ** 2).tolist()
-    return {method: math.fsum(found) / len(found) for method, found in errors.items()}
+                told[method].append(fitted(scores[fit], truth[fit], teachers).probability(scores[test]))
+    true = np.concatenate(asked)
+    p = {method: np.concatenate(parts) for method, parts in told.items()}
+    return _Judged(
+        brier={method: math.fsum((values - true) ** 2) / true.size for method, values in p.items()},
+        log_loss={method: _log_loss(values, true) for method, values in p.items()},
+    )
+
+
+def _log_loss(p: DoubleArray, truth: DoubleArray) -> float:
+    # A probability of 0 that proves wrong costs as much as one of CERTAINTY, not infinitely much.
+    given = np.clip(np.where(truth == 1, p, 1 - p), CERTAINTY, 1.0)
+    return math.fsum(-np.log(given)) / truth.size
 
 
 def _require_usable(scores: DoubleArray, patients: Sequence[str]) -> None:

@@ -20,10 +20,11 @@ def calibration_card(info: BundleInfo) -> str:
         return ""
     sets, threshold = found.sets, found.threshold
     whose = _WHOSE.get(str(record.get(PATIENTS)), "patients who are not recorded")
-    tried = ", ".join(f"{name} {value:.3f}" for name, value in found.brier.items())
+    by, losses = ("logarithmic loss", found.log_loss) if found.log_loss else ("Brier score", found.brier)
+    tried = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
     told = [f"Learned from {sets.positives} N+ and {sets.negatives} N-: {whose}."]
     if found.method is not None:
-        told.append(f"Probability by `{found.method}` (Brier score over inner folds: {tried}).")
+        told.append(f"Probability by `{found.method}` ({by} over inner folds: {tried}).")
     if not sets.abstains:
         told.append(
             f"Of new patients of each class, {sets.error:.0%} at most have a set of outcomes that lacks "
