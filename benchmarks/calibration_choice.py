@@ -1,8 +1,8 @@
 """By which loss a way from score to probability should be chosen: slope and error on new patients, simulated.
 
-Cohorts of scores whose logits are the true ones times a factor, plus noise that no curve can undo, are calibrated
-by `lymphct.evaluation.score_calibration`; the method of least Brier score and the one of least logarithmic loss
-over the same inner folds judge new patients of the same kind.
+Cohorts of scores whose logits are the true ones times a factor, plus noise that no curve can undo, are
+calibrated by `lymphct.evaluation.score_calibration`; the method of least Brier score and the one of least
+logarithmic loss over the same inner folds judge new patients of the same kind.
 
     python benchmarks/calibration_choice.py [--cohorts 200] [--patients 164] [--new 2000] [--seed 0]
 """
@@ -56,8 +56,8 @@ def main() -> None:
                 slopes[by].append(calibration(outcome, p).slope)
                 errors[by].append(float(np.mean((p - outcome) ** 2)))
                 taken[by][method] += 1
-        for by in slopes:
-            low, middle, high = np.percentile(slopes[by], (5, 50, 95))
+        for by, values in slopes.items():
+            low, middle, high = np.percentile(values, (5, 50, 95))
             of = ", ".join(f"{name} {count}" for name, count in taken[by].most_common())
             print(
                 f"| logits times {factor:g} | {by} | {middle:.2f} ({low:.2f} to {high:.2f}) "

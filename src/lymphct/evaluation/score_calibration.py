@@ -1,8 +1,8 @@
 """What a score of N+ is worth, learned from patients the scoring model did not see (decision 0052).
 
 Four ways turn it into a probability; the one of least logarithmic loss over inner folds is taken (decision
-0071). Beside it stand the outcomes that cannot be excluded and a threshold of guaranteed sensitivity, which judge
-the score itself. With too few patients of a class each of the three abstains on its own, and says so.
+0071). Beside it stand the outcomes that cannot be excluded and a threshold of guaranteed sensitivity, which
+judge the score itself. With too few patients of a class each of the three abstains on its own, and says so.
 """
 
 import math
@@ -90,8 +90,8 @@ class ScoreCalibration:
         method: that was chosen; None with too few patients of a class.
         curve: of the method; None with it.
         brier: mean Brier score of each method over the inner folds; empty without a choice.
-        log_loss: mean logarithmic loss likewise, by which the method was chosen; empty in bundles whose method
-            was chosen by the Brier score.
+        log_loss: mean logarithmic loss likewise, by which the method was chosen; empty in bundles whose
+            method was chosen by the Brier score.
         sets: outcomes that cannot be excluded.
         threshold: of guaranteed sensitivity.
 
