@@ -32,7 +32,7 @@ NAMES = [name for name, *_ in described(Config())]
         (
             "train",
             "inference.mode=box",
-            "no effect on lymphct train; it works in lymphct predict [E_NO_EFFECT]",
+            "no effect on lymphct train; it works in lymphct predict, lymphct serve [E_NO_EFFECT]",
         ),
         ("prepare", "tumor.threshold=0.2", "no effect on lymphct prepare; it works in lymphct train"),
         (

@@ -15,6 +15,7 @@ from lymphct.cli import (
     predict,
     prepare,
     scores,
+    serve,
     structures,
     study,
     system,
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
         cohort,
         nnunet,
         importing,
+        serve,
         system,
     ):
         module.register(app)

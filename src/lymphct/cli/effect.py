@@ -35,6 +35,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "import": ("registration",),
     "models": (),
     "phantom": (),
+    "serve": (*_ATTENTION, "registration", *_NOT_WHILE_TRAINING),
     "structures": (),
     "study": (),
 }
@@ -44,11 +45,13 @@ EXCEPT: Final[Mapping[str, Sequence[str]]] = {
     "train": (*_NOT_WHILE_TRAINING, "tracing", "baselines"),
     "crossval": (*_NOT_WHILE_TRAINING, "tracing", "self_learning"),
     "predict": ("registration.method",),
+    "serve": ("registration.method",),
 }
 """Those among them that do nothing there."""
 
 INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("predict", "registration.method"): "predict --registration HOW",
+    ("serve", "registration.method"): "serve --registration HOW",
     ("predict", "nodes.threshold"): "predict --operating-point node_voxel=VALUE",
     ("predict", "nodes.min_volume"): "predict --operating-point node_min_volume_mm3=VALUE",
     ("predict", "identification.threshold"): "predict --operating-point node_positive=VALUE",

@@ -39,6 +39,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct import Task07_Pancreas --dataset msd-pancreas --out cohorts/msd --jobs 4",
         "lymphct import files --layout hospital.yaml --out cohorts/hospital",
     ),
+    "serve": (
+        "lymphct serve --watch inbox --out outbox --dicom",
+        "lymphct serve --watch inbox --out outbox --once --settle 5",
+    ),
     "evaluate segmentation": (
         "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",
         "lymphct evaluate segmentation --preset table3 --truth cohort.csv --method A=res/a --out table3",
