@@ -20,8 +20,8 @@ COLUMNS = ("venous", "arterial", "structures", "tumor", "nodes", "n_status")
 SHORT = [
     word
     for stage in ("structures", "tumor")
-    for name, value in (("epochs", 1), ("iterations_per_epoch", 1))
-    for word in ("--set", f"{stage}.training.{name}={value}")
+    for name, value in (("training.epochs", 1), ("training.iterations_per_epoch", 1), ("inference.step", 1))
+    for word in ("--set", f"{stage}.{name}={value}")
 ]
 
 
