@@ -1,22 +1,24 @@
 """The page in a real browser: it shows its pictures, complains about nothing and asks the network nothing."""
 
-import base64
-import hashlib
-import json
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
+from tests.browser import (
+    HEIGHT,
+    SOFTWARE_GRAPHICS,
+    WIDTH,
+    Visit,
+    needs_chromium,
+    seen_by_reader,
+    visit,
+    with_reader,
+)
 
-from lymphct.core.arrays import AnyArray
 from lymphct.core.patient import Multiphase, Prediction
 from lymphct.evaluation.risk import risk_distributions
-from lymphct.report.cohort import Fate, cohort_page
+from lymphct.report.cohort import cohort_page
+from lymphct.report.cohort_rows import Fate
 from lymphct.report.context import ReportContext
 from lymphct.report.curves import risk_png
 from lymphct.report.evaluation_page import (
@@ -29,70 +31,7 @@ from lymphct.report.evaluation_page import (
 from lymphct.report.page import write_patient_page
 from lymphct.report.tables import result_record
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTH, HEIGHT = 1280, 3400
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the page with")
-
-
-@dataclass(frozen=True)
-class Visit:
-    """What a browser showed (rows, columns, red-green-blue, 0 to 1), said, and asked for."""
-
-    picture: AnyArray
-    console: list[str]
-    requests: list[str]
-
-
-SOFTWARE_GRAPHICS = (
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--virtual-time-budget=20000",  # the picture is taken after what the page does, not before
-)
-"""WebGL without a graphics card."""
-
-
-def visit(
-    page: Path, folder: Path, *, fragment: str = "", graphics: tuple[str, ...] = ("--disable-gpu",)
-) -> Visit:
-    assert CHROMIUM is not None
-    picture, netlog = folder / "page.png", folder / "net.json"
-    finished = subprocess.run(
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            *graphics,
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--host-resolver-rules=MAP * ~NOTFOUND",  # a browser's own errands fail at once
-            "--hide-scrollbars",
-            "--enable-logging=stderr",
-            f"--user-data-dir={folder / 'profile'}",
-            f"--log-net-log={netlog}",
-            f"--window-size={WIDTH},{720 if fragment else HEIGHT}",
-            f"--screenshot={picture}",
-            page.as_uri() + fragment,
-        ],
-        capture_output=True,
-        check=True,
-        timeout=240,
-    )
-    said = finished.stderr.decode(errors="replace").splitlines()
-    return Visit(
-        picture=imread(picture)[..., :3],
-        console=[line for line in said if "CONSOLE" in line],
-        requests=addresses(json.loads(netlog.read_text(encoding="utf-8"))),
-    )
-
-
-def addresses(netlog: dict[str, Any]) -> list[str]:
-    """Return what the page asked for; requests of the browser itself have no origin."""
-    started = netlog["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
-    starts = [event.get("params", {}) for event in netlog["events"] if event["type"] == started]
-    return [start["url"] for start in starts if start.get("initiator", "not an origin") != "not an origin"]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +160,7 @@ def looked_through(
 ) -> Visit:
     folder = tmp_path_factory.mktemp("viewer")
     page = write_patient_page(folder, prediction, ct, context, viewer=True)
-    digest = base64.b64encode(hashlib.sha256(READER.encode()).digest()).decode()
-    text = page.read_text(encoding="utf-8")
-    text = text.replace("script-src ", f"script-src &#39;sha256-{digest}&#39; ", 1)
-    page.write_text(text.replace("</main>", f"</main><script>{READER}</script>"), encoding="utf-8")
+    page.write_text(with_reader(page.read_text(encoding="utf-8"), READER), encoding="utf-8")
     return visit(page, folder, fragment="#viewer&node=1", graphics=SOFTWARE_GRAPHICS)
 
 
@@ -232,8 +168,7 @@ def test_the_crosshair_of_the_viewer_follows_rows_and_keys(
     looked_through: Visit, prediction: Prediction
 ) -> None:
     assert looked_through.requests == []
-    (line,) = looked_through.console  # the reader's own words, and no complaint
-    said = json.loads(line[line.index("SEEN") + 4 : line.rindex("]") + 1].replace('\\"', '"'))
+    said = seen_by_reader(looked_through)
     centers = {str(node.label): node.center for node in prediction.nodes.nodes}
     places = {what: (node, [float(x) for x in place.split()]) for what, node, place in said[:5]}
     assert {what: node for what, (node, _) in places.items()} == {
@@ -268,14 +203,10 @@ def test_without_graphics_the_page_says_where_its_pictures_are(
     page = write_patient_page(tmp_path, prediction, ct, context, viewer=True)
     probe = "const is = (id) => document.getElementById(id).hidden;"
     probe += 'document.getElementById("viewer-open").click();'
-    probe += 'console.log("SEEN" + is("viewer-door") + is("viewer-absent"));'
-    digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
-    text = page.read_text(encoding="utf-8").replace(
-        "script-src ", f"script-src &#39;sha256-{digest}&#39; ", 1
-    )
-    page.write_text(text.replace("</main>", f"</main><script>{probe}</script>"), encoding="utf-8")
+    probe += 'console.log("SEEN" + JSON.stringify([is("viewer-door"), is("viewer-absent")]));'
+    page.write_text(with_reader(page.read_text(encoding="utf-8"), probe), encoding="utf-8")
     seen = visit(page, tmp_path, graphics=("--disable-gpu", "--disable-3d-apis"))
     (line,) = [line for line in seen.console if "SEEN" in line]
-    assert "SEENtruefalse" in line
+    assert "SEEN[true,false]" in line
     assert seen.requests == []
     assert (seen.picture.min(axis=2) > 0.98).mean() > 0.3  # the page itself is there as ever

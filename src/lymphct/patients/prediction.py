@@ -31,7 +31,8 @@ from lymphct.patients.merging import Sourcing, source_files, sourcing_key, with_
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
 from lymphct.patients.prediction_files import report_context, write_mask_manifest, write_prediction
 from lymphct.patients.reading import files_of, read_patient
-from lymphct.report.cohort import COHORT_FILE, Fate, cohort_page
+from lymphct.report.cohort import COHORT_FILE, cohort_page
+from lymphct.report.cohort_rows import Fate
 
 logger = logging.getLogger(__name__)
 
