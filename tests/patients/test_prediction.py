@@ -269,10 +269,11 @@ def test_a_cohort_gets_a_page_that_links_those_who_were_predicted(
     content = (out / "index.html").read_bytes()
     page = content.decode()
     links = re.findall(r'href="([^"]+)"', page)
-    assert links == [f"{first.patient_id}/report.html"]
+    assert links == 2 * [f"{first.patient_id}/report.html"]  # from the scale of scores and from the table
     assert (out / links[0]).is_file()
     ids = [record.patient_id for record in records]
-    assert re.findall(r"<tr><td>(?:<a[^>]*>)?([\w-]+)", page[page.index('<table class="cohort">') :]) == ids
+    table = page[page.index('<table class="cohort"') :]
+    assert re.findall(r"<tr[^>]*><td[^>]*>(?:<a[^>]*>)?([\w-]+)", table) == ids
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     assert f"{third.patient_id} nowhere.nii.gz: arterial: no such file: {third.cells['arterial']}" in words
     assert "check the path E_MISSING" in words
@@ -366,12 +367,14 @@ def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
     record: PatientRecord, how: PredictionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Multiphase] = []
+    as_acquired: list[Any] = []
     original = write_patient_page
 
     def watch(
         folder: Path, found: Prediction, ct: Multiphase, context: ReportContext, *, viewer: bool
     ) -> Path:
         shown.append(ct)
+        as_acquired.append(context.arterial_as_acquired)
         return original(folder, found, ct, context, viewer=viewer)
 
     monkeypatch.setattr(prediction_files, "write_patient_page", watch)
@@ -382,6 +385,11 @@ def test_the_report_shows_the_arterial_phase_as_the_networks_saw_it(
     assert registered is not None
     assert registered.geometry.matches(shown[1].venous.geometry)
     assert np.abs(registered.array - unregistered.array).max() > 1
+    nowhere_else, before = as_acquired
+    assert nowhere_else is None  # nothing was moved
+    assert before is not None
+    np.testing.assert_array_equal(before.array, _array(record.arterial or Path()))
+    assert "checkerboard before registration" in (tmp_path / "deeds" / "report.html").read_text("utf-8")
     assert 'id="viewer-block-arterial"' in (tmp_path / "none" / "report.html").read_text("utf-8")
 
 
@@ -391,7 +399,7 @@ def test_a_setting_leaves_the_viewer_out_of_the_report(
     alone = how.config.model_copy(update={"report": ReportSettings(viewer=False)})
     predict_single(record, replace(how, config=alone), tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "<script" not in page
+    assert page.count("<script") == 1  # of the curtain between the phases
     assert "viewer" not in page
 
 

@@ -16,10 +16,11 @@ from lymphct.core.volume import Volume
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.report.context import ReportContext
+from lymphct.report.offline import template_text
 from lymphct.report.page import patient_page, write_patient_page
 from lymphct.report.planes import display_order
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "input"}
 EVIL = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>"
 
 
@@ -153,11 +154,16 @@ def test_nothing_but_the_pictures_and_the_one_style_may_load(page: str) -> None:
         if tag == "meta" and attrs.get("http-equiv") == "Content-Security-Policy"
     )
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert policy == (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script == template_text("curtain.js")
+    by_style, by_script = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
     )
-    assert not {"script", "link", "iframe", "object", "embed", "img"} & {tag for tag, _ in reader.tags}
+    assert policy == (
+        f"default-src 'none'; script-src 'sha256-{by_script}'; img-src data:; "
+        f"style-src 'sha256-{by_style}'; base-uri 'none'; form-action 'none'"
+    )
+    assert not {"link", "iframe", "object", "embed", "img"} & {tag for tag, _ in reader.tags}
     assert not [
         name for _, attrs in reader.tags for name in attrs if name.startswith("on") or name == "style"
     ]
@@ -193,7 +199,7 @@ def test_text_from_outside_stays_text(prediction: Prediction, ct: Multiphase) ->
         checks=[{"name": EVIL, "passed": None, "value": EVIL, "text": EVIL}],
     )
     reader = Reader(patient_page(hostile, ct, context))
-    assert not {"script", "img"} & {tag for tag, _ in reader.tags}
+    assert [attrs for tag, attrs in reader.tags if tag in {"script", "img"}] == [{}]  # the one of the page
     assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
     assert reader.text.count(EVIL) >= 13
 
@@ -320,7 +326,7 @@ def test_not_searched_is_told_from_none_found(
     assert "none was found" in none_found.text
     for reader in (unsearched, none_found):
         assert reader.count("table", **{"class": "nodes"}) == 0
-        assert reader.count("figure") == 4
+        assert reader.count("figure") == 4 + 2 * 2
 
 
 def test_a_patient_without_anything_still_has_a_page(
@@ -350,7 +356,7 @@ def test_the_arterial_phase_adds_a_plain_picture_to_each_node(
     prediction: Prediction, ct: Multiphase, context: ReportContext, page: str
 ) -> None:
     single = Reader(patient_page(prediction, Multiphase(venous=ct.venous), context))
-    assert Reader(page).count("figure") == 4 + 3 * 5
+    assert Reader(page).count("figure") == 4 + 2 * 2 + 3 * 5
     assert single.count("figure") == 4 + 3 * 4
     assert Reader(page).text.count(": arterial phase") == 3
     assert ": arterial phase" not in single.text

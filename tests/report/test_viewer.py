@@ -109,15 +109,15 @@ def test_niivue_is_the_file_of_its_release_with_its_licence_beside_it() -> None:
     assert "Redistribution and use in source and binary forms" in licence
 
 
-def test_only_the_two_programs_of_the_page_may_run_and_nothing_may_load(page: str) -> None:
+def test_only_the_programs_of_the_page_may_run_and_nothing_may_load(page: str) -> None:
     scripts = Scripts(page)
     running = [text for attrs, text in scripts.found if attrs.get("type") is None]
-    assert running == [template_text("viewer.js")]
+    assert running == [template_text("curtain.js"), template_text("viewer.js")]
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     assert policy.replace("&#39;", "'") == (
-        f"default-src 'none'; script-src {digest(running[0])} {digest(niivue_script())}; img-src data:; "
-        f"style-src {digest(style)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {' '.join(map(digest, [*running, niivue_script()]))}; "
+        f"img-src data:; style-src {digest(style)}; base-uri 'none'; form-action 'none'"
     )
     assert not [name for name in scripts.names if name.startswith("on") or name in {"style", "src"}]
     assert "http://" not in page
@@ -277,7 +277,8 @@ def test_text_from_outside_cannot_leave_the_facts(
     )
     scripts = Scripts(patient_page(hostile, ct, replace(context, patient_id=EVIL), viewer=True))
     assert [text for attrs, text in scripts.found if attrs.get("type") is None] == [
-        template_text("viewer.js")
+        template_text("curtain.js"),
+        template_text("viewer.js"),
     ]
     (facts,) = (json.loads(text) for attrs, text in scripts.found if attrs.get("id") == "viewer-facts")
     assert any(EVIL in node["about"] for node in facts["nodes"])

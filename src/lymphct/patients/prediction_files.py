@@ -4,13 +4,14 @@ import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lymphct.cascade.models import Models
 from lymphct.cascade.operating_points import moved_points
+from lymphct.cascade.registration_check import CHECK_NAME
 from lymphct.core.patient import Multiphase, PatientInput, Prediction
 from lymphct.core.terms import StageName
 from lymphct.io.images.reading import write_volume
@@ -54,7 +55,14 @@ def write_prediction(
     write_nodes(folder, prediction)
     write_timings(folder, prediction)
     phases = Multiphase(venous=patient.venous, arterial=prediction.arterial)
+    if was_registered(prediction):
+        context = replace(context, arterial_as_acquired=patient.arterial)
     write_patient_page(folder, prediction, phases, context, viewer=viewer)
+
+
+def was_registered(prediction: Prediction) -> bool:
+    """Tell whether the arterial phase lies where a registration moved it, not where the scanner put it."""
+    return any(check.name == CHECK_NAME and check.passed for check in prediction.checks)
 
 
 def report_context(patient: PatientInput, prediction: Prediction, models: Models) -> ReportContext:

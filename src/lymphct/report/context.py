@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from lymphct.core.errors import LymphctError
+from lymphct.core.volume import Volume
 
 BUNDLE_FACTS: Final[dict[str, type]] = {"name": str, "sha256": str, "is_phantom": bool, "notice": str}
 """What is known of every bundle, and its type."""
@@ -22,6 +23,8 @@ class ReportContext:
             its readers are told first; may be empty).
         versions: version by name of the software.
         checks: one record per check of the input: `name`, `passed` (None: not done), `value`, `text`.
+        arterial_as_acquired: HU on its own grid, to be shown beside the registered one; None where no
+            registration moved it.
 
     Raises:
         LymphctError: a fact of the bundle is missing; a report must never lose its warnings.
@@ -32,6 +35,7 @@ class ReportContext:
     bundle: Mapping[str, JsonValue]
     versions: Mapping[str, str]
     checks: Sequence[Mapping[str, JsonValue]] = ()
+    arterial_as_acquired: Volume | None = None
 
     def __post_init__(self) -> None:
         for fact, kind in BUNDLE_FACTS.items():

@@ -158,7 +158,7 @@ def draw(scene: Scene, frame: Frame, overlays: Overlays, title: str) -> Picture:
     return Picture(
         frame=frame,
         title=title,
-        ct=None if empty else _layer(gray_png(_pixels(ct, frame, patch)), patch),
+        ct=None if empty else ct_layer(_pixels(ct, frame, patch), patch),
         heat=_heat_layer(scene, frame, patch) if overlays.attention and not empty else None,
         outlines=tuple(outlines),
         labels=tuple(labels),
@@ -177,6 +177,11 @@ def gray_png(hu: AnyArray) -> bytes:
     low, high = WINDOW
     scaled = (np.clip(_averaged(hu), low, high) - low) * (255.0 / (high - low))
     return encode_png(np.round(scaled).astype(np.uint8))
+
+
+def ct_layer(hu: AnyArray, patch: Patch) -> Layer:
+    """Return the pixels of a patch, HU, as a grey picture in its place."""
+    return _layer(gray_png(hu), patch)
 
 
 def heat_png(attention: AnyArray) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lymphct.core.patient import Multiphase, Node, Prediction, SearchState
 from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Source, StageName
@@ -12,6 +13,7 @@ from lymphct.report.context import ReportContext
 from lymphct.report.figures import WINDOW, Picture, Scene, heat_palette
 from lymphct.report.gallery import MOST_NODES, Overview, node_pictures, overview, ranked
 from lymphct.report.offline import rendered, template_text
+from lymphct.report.phases import phases_of
 from lymphct.report.score_picture import driver_picture, signed, worth_of
 from lymphct.report.stations import count_by_station
 from lymphct.report.tables import (
@@ -35,6 +37,9 @@ from lymphct.report.wording import (
     plain,
     telling_decimals,
 )
+
+CURTAIN: Final = "curtain.js"
+"""The script that moves the curtain between the phases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +88,19 @@ def patient_page(
     scene = Scene.of(prediction, ct)
     nodes = ranked(prediction.nodes.nodes)
     slices = overview(scene)
+    phases = phases_of(scene, [anatomy for anatomy, _ in slices.rows], context.arterial_as_acquired)
     checks = check_rows(context.checks)
     changes = {} if prediction.drivers is None else {i.node: i.change for i in prediction.drivers.nodes}
     return rendered(
         "patient.html",
         [context.bundle],
         sheets=("page.css", "viewer.css") if viewer else ("page.css",),
-        scripts=(template_text("viewer.js"), niivue_script()) if viewer else (),
+        scripts=(
+            *((template_text(CURTAIN),) if phases else ()),
+            *((template_text("viewer.js"), niivue_script()) if viewer else ()),
+        ),
+        phases=phases,
+        curtain_script=template_text(CURTAIN),
         viewer=viewer_of(scene, nodes) if viewer else None,
         viewer_script=template_text("viewer.js"),
         context=context,
