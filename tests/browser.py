@@ -75,6 +75,30 @@ def visit(
     )
 
 
+def printed(page: Path, folder: Path) -> bytes:
+    """Return the page as the browser prints it, PDF."""
+    assert CHROMIUM is not None
+    paper = folder / "page.pdf"
+    subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--no-pdf-header-footer",
+            f"--user-data-dir={folder / 'printer'}",
+            f"--print-to-pdf={paper}",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        check=True,
+        timeout=240,
+    )
+    return paper.read_bytes()
+
+
 def addresses(netlog: dict[str, Any]) -> list[str]:
     """Return what the page asked for; requests of the browser itself have no origin."""
     started = netlog["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
