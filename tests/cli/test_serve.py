@@ -85,3 +85,19 @@ def test_a_signal_ends_the_service_in_time_and_keeps_the_queue(
     assert said.splitlines()[-1].startswith("terminated - run the same command again")
     assert len(list((tmp_path / "out" / ".serve" / "queue").iterdir())) == 1
     assert not (tmp_path / "out" / "serve.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--title", "A"), "--host and --title have no effect without --listen"),
+        (("--listen", "0", "--once"), "--listen has no effect on --once"),
+        (("--listen", "0", "--title", "two words"), "an AE title has 1 to 16"),
+        (("--listen", "70000"), "65535"),
+    ],
+)
+def test_how_it_listens_must_make_sense(
+    places: tuple[str | Path, ...], capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    assert run(*places, *words) == 2
+    assert said in capsys.readouterr().err

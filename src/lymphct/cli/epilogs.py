@@ -42,6 +42,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "serve": (
         "lymphct serve --watch inbox --out outbox --dicom",
         "lymphct serve --watch inbox --out outbox --once --settle 5",
+        "lymphct serve --watch inbox --out outbox --listen 11112 --title LYMPHCT",
     ),
     "evaluate segmentation": (
         "lymphct evaluate segmentation --prediction masks --truth drawn --out scores/structures",

@@ -44,6 +44,7 @@ OPTIONAL: Final = {
     "pyradiomics": ("radiomics", "radiomics"),
     "dask": ("dask", "cluster"),
     "submitit": ("submitit", "slurm"),
+    "pynetdicom": ("pynetdicom", "serve"),
     "openvino": ("openvino", "openvino"),
     "convexAdam": ("convexAdam", "convexadam"),
     "nnunetv2": ("nnunetv2", "nnunet"),

@@ -10,6 +10,7 @@ from lymphct.cli.context import GLOBALS, chosen_config, duration
 from lymphct.cli.options import AsJson, Registration
 
 if TYPE_CHECKING:
+    from lymphct.io.receiving import ReceivingSettings
     from lymphct.patients.serving.serving import Line
 
 
@@ -43,6 +44,19 @@ def serve(
     memory: Annotated[
         float | None, typer.Option(min=1, help="GB of address space of that process; default: no limit.")
     ] = None,
+    listen: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Receive slices of CT by DICOM (C-STORE) into INBOX as well; needs the extra serve.",
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="AE title by which senders must call; default: LYMPHCT.")
+    ] = None,
     key: Annotated[
         Path | None,
         typer.Option(help="Key of the pseudonyms, as of import; made where none is. Default: OUTBOX.key."),
@@ -61,13 +75,16 @@ def serve(
     A study in which something would have to be guessed goes to OUTBOX/refused, with the reason. Ends by a
     signal; started again, it goes on where it was.
     """
+    _require_sense(listen, host, title, once=once)
     config = chosen_config()
+    from lymphct.io.receiving import receiving
     from lymphct.io.threads import threads_of_each
     from lymphct.patients.serving.examining import How, InChild
     from lymphct.patients.serving.serving import Places, require_places, service
     from lymphct.patients.serving.settings import ServingSettings
 
     out = out.absolute()
+    receiver = None if listen is None else _receiver(listen, host, title)
     places = Places(
         inbox=watch.absolute(), outbox=out, key=(key or out.with_name(f"{out.name}.key")).absolute()
     )
@@ -98,8 +115,37 @@ def serve(
     with service(places, settings, examine, retry_failed=retry_failed) as running:
         if once:
             _end(running.run_once(told))
-        else:
+        elif receiver is None:
             running.run(told)
+        else:
+            with receiving(places.inbox, running.pseudonyms, receiver) as port:
+                typer.echo(f"listening on port {port}", err=True)
+                running.run(told)
+
+
+def _require_sense(listen: int | None, host: str | None, title: str | None, *, once: bool) -> None:
+    from lymphct.core.errors import UsageError
+
+    if listen is None and (host is not None or title is not None):
+        msg = "--host and --title have no effect without --listen"
+        raise UsageError(msg, cure="add --listen PORT")
+    if listen is not None and once:
+        msg = "--listen has no effect on --once, which ends when the folder is done"
+        raise UsageError(msg, cure="leave out one of them")
+
+
+def _receiver(port: int, host: str | None, title: str | None) -> "ReceivingSettings":
+    from pydantic import ValidationError
+
+    from lymphct.core.errors import UsageError
+    from lymphct.io.receiving import ReceivingSettings
+
+    given = {"port": port, "host": host, "title": title}
+    try:
+        return ReceivingSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError:
+        msg = "an AE title has 1 to 16 letters, digits or signs, without blanks and backslashes"
+        raise UsageError(msg, cure="choose another --title") from None
 
 
 def _usable_bundle(bundle: Path | None) -> Path:
