@@ -45,8 +45,6 @@ from lymphct.phantom.settings import PhantomSettings
 
 STEPS: Final = ("mkdir", "fsync", "rename", "rmdir", "unlink", "write")
 """Calls of `os` that change the disk."""
-FAIL_AT: Final = "LYMPHCT_FAIL_AT"
-"""Variable that holds the number of the call at which a process kills itself."""
 
 
 @dataclass(kw_only=True)
@@ -76,9 +74,6 @@ class Outcome:
 
 def main() -> None:
     given = arguments()
-    if given.stand_in is not None:
-        serve_stand_in(given.stand_in)
-        return
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as spare:
         folder = given.folder or Path(spare)
@@ -94,7 +89,7 @@ def main() -> None:
     if given.page is not None:
         given.page.write_text(with_table(given.page.read_text("utf-8"), text), encoding="utf-8")
     if given.json is not None:
-        options = {n: v for n, v in vars(given).items() if n not in {"json", "page", "folder", "stand_in"}}
+        options = {n: v for n, v in vars(given).items() if n not in {"json", "page", "folder"}}
         write_record(given.json, options=options, rows=[asdict(row) for row in rows])
     sys.exit(any(row.differing or row.lost or row.twice for row in rows))
 
@@ -113,7 +108,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="receives studies and results; default: one that goes")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path)
-    parser.add_argument("--stand-in", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -142,25 +136,36 @@ def tagging(index: int, phase: str, time_of_day: str) -> Callable[[Dataset, int]
     return edit
 
 
-def serve_stand_in(folder: Path) -> None:
-    """Serve once with a stand-in; this process kills itself at the call that the environment names."""
-    at, count = int(os.environ.get(FAIL_AT, "0")), 0
+def served(outbox: Path, at: int = 0) -> bool:
+    """Serve once in a process that kills itself at call number `at`; tell whether it came to its end."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            count = 0
 
-    def watched(original: Callable[..., object]) -> Callable[..., object]:
-        def call(*args: object, **kwargs: object) -> object:
-            nonlocal count
-            count += 1
-            if count == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args, **kwargs)
+            def watched(original: Callable[..., object]) -> Callable[..., object]:
+                def call(*args: object, **kwargs: object) -> object:
+                    nonlocal count
+                    count += 1
+                    if count == at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return original(*args, **kwargs)
 
-        return call
+                return call
 
-    for step in STEPS:
-        setattr(os, step, watched(getattr(os, step)))
-    places = Places(inbox=folder.parent / "inbox", outbox=folder, key=folder.parent / "key")
-    with service(places, AT_ONCE, examine) as running:
-        running.run_once(lambda _: None)
+            for step in STEPS:
+                setattr(os, step, watched(getattr(os, step)))
+            places = Places(inbox=outbox.parent / "inbox", outbox=outbox, key=outbox.parent / "key")
+            with service(places, AT_ONCE, examine) as running:
+                running.run_once(lambda _: None)
+            code = 0
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in {0, -signal.SIGKILL}:
+        raise subprocess.CalledProcessError(code, "service with a stand-in")
+    return code == 0
 
 
 def at_every_call(folder: Path, given: argparse.Namespace) -> Outcome:
@@ -169,19 +174,13 @@ def at_every_call(folder: Path, given: argparse.Namespace) -> Outcome:
         Outcome(way="service with a stand-in, at every call that changes the disk"),
         time.monotonic(),
     )
-    command = [sys.executable, __file__, "--stand-in"]
-    subprocess.run([*command, str(folder / "quiet0")], check=True)
-    quiet, at, is_over = digests(folder / "quiet0"), 1, False
-    while not is_over:
-        run = folder / "killed0"
-        shutil.rmtree(run, ignore_errors=True)
-        code = subprocess.run(
-            [*command, str(run)], check=False, env={**os.environ, FAIL_AT: str(at)}
-        ).returncode
-        is_over = code == 0
-        found.kills += code == -signal.SIGKILL
-        subprocess.run([*command, str(run)], check=True)
+    served(folder / "quiet0")
+    quiet, at, run = digests(folder / "quiet0"), 1, folder / "killed0"
+    while not served(run, at):
+        found.kills += 1
+        served(run)
         compare(run, quiet, given.studies, found)
+        shutil.rmtree(run)
         at += given.stride
     found.seconds = time.monotonic() - began
     return found

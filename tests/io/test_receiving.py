@@ -178,12 +178,19 @@ def test_it_is_on_the_disk_before_the_sender_is_told(
     tmp_path: Path, associate: Associate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    write, place, flush = room.write_synced, room.move, room.sync
-    monkeypatch.setattr(room, "write_synced", lambda *args: (write(*args), order.append("written"))[0])
-    monkeypatch.setattr(room, "move", lambda *args: (place(*args), order.append("moved"))[0])
-    monkeypatch.setattr(
-        room, "sync", lambda path: (flush(path), order.append(f"synced {Path(path).name[:6]}"))[0]
-    )
+
+    def noted(name: str, what: Callable[[Path], str]) -> None:
+        original = getattr(room, name)
+
+        def call(path: Path, *others: object) -> None:
+            original(path, *others)
+            order.append(what(path))
+
+        monkeypatch.setattr(room, name, call)
+
+    noted("write_synced", lambda _: "written")
+    noted("move", lambda _: "moved")
+    noted("sync", lambda path: f"synced {path.name[:6]}")
     with receiving(tmp_path, NAMES, SETTINGS) as port:
         assert sent(associate(port), dataset(7, 1, 0)) == [DONE]
         order.append("told")

@@ -108,7 +108,8 @@ def serve(
     )
 
     def told(line: "Line") -> None:
-        typer.echo(json.dumps(line, sort_keys=True) if as_json else line_of(line))
+        if as_json or not GLOBALS.quiet:
+            typer.echo(json.dumps(line, sort_keys=True) if as_json else line_of(line))
 
     GLOBALS.go_on = lambda: "run the same command again: what is done stays done, the rest is taken up"
     examine = InChild(how=how, settings=settings)

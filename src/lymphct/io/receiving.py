@@ -185,13 +185,13 @@ def _listening(receiver: Receiver, settings: ReceivingSettings) -> Iterator[int]
     entity.maximum_associations = settings.associations
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = settings.seconds
     tally = _Tally()
-    handlers = [
+    handlers: list[Any] = [
         (evt.EVT_C_STORE, lambda event: tally.counted(event, receiver.store(event))),
         (evt.EVT_PDU_RECV, _stop_flood),
         (evt.EVT_CONN_CLOSE, tally.tell),
     ]
     try:
-        server = entity.start_server((settings.host, settings.port), block=False, evt_handlers=handlers)
+        server: Any = entity.start_server((settings.host, settings.port), block=False, evt_handlers=handlers)
     except OSError as error:
         msg = f"cannot listen on {settings.host}, port {settings.port} ({error.strerror})"
         raise EnvironmentProblemError(msg, code="E_PORT", cure="name another with --listen") from None
