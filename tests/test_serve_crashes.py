@@ -13,17 +13,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are scripts, no
 from benchmarks import serve_crashes
 from benchmarks.serve_crashes import Outcome, compare, digests, told
 
+from lymphct.patients.serving.ledger import HIDDEN
+
 
 def test_lost_twice_and_other_files_are_counted(tmp_path: Path) -> None:
     for name in (
         "study-1/nodes.csv",
         "study-1/timings.json",
-        ".serve/work/x",
         ".serve/queue/y",
         "serve.jsonl",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("text")
+    (tmp_path / HIDDEN / "work").mkdir()
+    (tmp_path / HIDDEN / "work" / "x").write_text("text")
     quiet = digests(tmp_path)
     assert list(quiet) == ["study-1/nodes.csv"]
     (tmp_path / "study-1" / "nodes.csv").write_text("another")
