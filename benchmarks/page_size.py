@@ -127,7 +127,9 @@ def main() -> None:
     order = parser.parse_args()
     ct, prediction = made_up(Geometry(shape=tuple(order.shape), spacing=tuple(order.spacing)), order.noise)
     bundle: dict[str, JsonValue] = {"name": "none", "sha256": "0", "is_phantom": True, "notice": ""}
-    context = ReportContext(patient_id="made-up", bundle=bundle, versions={})
+    context = ReportContext(
+        patient_id="made-up", bundle=bundle, versions={}, arterial_as_acquired=ct.arterial
+    )
     record: dict[str, object] = {"shape": order.shape, "spacing": order.spacing, "noise": order.noise}
     with tempfile.TemporaryDirectory() as scratch:
         for name, viewer in (("pictures_alone", False), ("with_viewer", True)):

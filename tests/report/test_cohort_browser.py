@@ -36,6 +36,12 @@ const chip = (name) => {
   return shown();
 };
 const told = { manifest: column(0).slice(0, 3), milliseconds: [] };
+told.at_once = body.rows.length;
+told.milliseconds.push(press(2));
+told.best = column(2).map(Number);
+told.milliseconds.push(press(2), press(2));
+document.getElementById("more").click();
+told.more = document.getElementById("more").hidden;
 told.milliseconds.push(press(2));
 told.down = column(2).map(Number); told.down_state = sorted();
 told.milliseconds.push(press(2));
@@ -112,6 +118,13 @@ def test_a_heading_sorts_down_then_up_then_as_the_manifest_and_unknown_stays_bel
         assert told[way][len(scores) :] == [None] * (PATIENTS - len(scores))
     assert (told["down_state"], told["up_state"]) == (["descending"], ["ascending"])
     assert told["again"] == told["manifest"] == [f.patient_id for f in order[:3]]
+
+
+def test_of_thousands_a_few_hundred_are_laid_out_until_all_are_asked_for(told: dict[str, Any]) -> None:
+    assert told["at_once"] == len(told["best"]) == 300
+    assert told["best"] == [value for value in told["down"] if value is not None][:300]  # the best of all
+    assert told["more"] is True
+    assert len(told["down"]) == PATIENTS
 
 
 def test_text_is_sorted_from_a_to_z_and_headings_take_the_keyboard(told: dict[str, Any]) -> None:

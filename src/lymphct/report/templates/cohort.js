@@ -20,6 +20,30 @@
   const last = headings.length - 1; // notices are sorted by their number
   for (const row of rows) row.keys[last] = row.noted || NaN;
 
+  // ---- rows on the page: a browser lays out a few hundred at once, and thousands only when asked to ----
+
+  const AT_ONCE = 300;
+  const page = { found: rows, whole: false };
+
+  function lay() {
+    const { found } = page;
+    const whole = page.whole || found.length <= AT_ONCE;
+    body.replaceChildren(...(whole ? found : found.slice(0, AT_ONCE)).map(({ line }) => line));
+    byId("more").hidden = whole;
+    byId("more").textContent = `show the other ${found.length - AT_ONCE} rows`;
+  }
+
+  byId("more").addEventListener("click", () => {
+    page.whole = true;
+    lay();
+  });
+  addEventListener("beforeprint", () => {
+    if (byId("more").hidden) return;
+    page.whole = true; // paper has no button
+    lay();
+    addEventListener("afterprint", () => { page.whole = false; lay(); }, { once: true });
+  });
+
   // ---- sorting ----
 
   const sorted = { column: -1, down: false };
@@ -45,9 +69,7 @@
       const state = n !== sorted.column ? "none" : sorted.down ? "descending" : "ascending";
       heading.setAttribute("aria-sort", state);
     });
-    body.remove(); // rows that are not shown move at once
-    body.append(...order().map(({ line }) => line));
-    table.append(body);
+    filter();
   }
 
   headings.forEach((heading, column) => {
@@ -87,12 +109,9 @@
 
   function filter() {
     const tests = wanted();
-    let shown = 0;
-    for (const row of rows) {
-      const is = tests.every((test) => test(row));
-      if (row.line.hidden === is) row.line.hidden = !is;
-      shown += is;
-    }
+    page.found = order().filter((row) => tests.every((test) => test(row)));
+    const shown = page.found.length;
+    lay();
     byId("shown").textContent = shown === rows.length ? `${rows.length} patients` : `${shown} of ${rows.length} patients`;
     byId("all").hidden = tests.length === 0;
   }
