@@ -60,6 +60,16 @@ def test_what_makes_no_sense_is_told_before_anything_is_made(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
+def test_the_service_itself_loads_no_networks(places: tuple[str | Path, ...]) -> None:
+    words = ["serve", *map(str, places), "--once"]
+    code = (
+        "import sys; from lymphct.cli.main import exit_code, new_app; from lymphct.cli import commands; "
+        f"app = new_app(); commands.register(app); code = exit_code(app, {words!r}); "
+        "sys.exit(code or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_a_second_service_is_told_who_works_there(
     tmp_path: Path, places: tuple[str | Path, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

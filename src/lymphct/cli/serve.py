@@ -150,15 +150,22 @@ def _receiver(port: int, host: str | None, title: str | None) -> "ReceivingSetti
 
 
 def _usable_bundle(bundle: Path | None) -> Path:
-    """Return the bundle, once its description and the device are known to be usable."""
-    from lymphct.cascade.partial_examination import networks_needed, require_networks
+    """Return the bundle, once its description and the device are known to be usable.
+
+    The service itself loads no networks: it starts and ends in no time, and stays small.
+    """
+    from lymphct.cli.services import require_parts
+    from lymphct.core.terms import StageName
     from lymphct.io.models.bundle_reading import read_bundle
     from lymphct.io.models.bundles import shipped_bundle_path
-    from lymphct.learning.devices import chosen_device
 
-    chosen_device(GLOBALS.device)
+    if GLOBALS.device not in {"auto", "cpu"}:
+        from lymphct.learning.devices import chosen_device
+
+        chosen_device(GLOBALS.device)
     folder = (bundle or shipped_bundle_path()).resolve()
-    require_networks(read_bundle(folder).info.parts, networks_needed(()))
+    needed = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES, StageName.IDENTIFICATION)
+    require_parts(read_bundle(folder).info.parts, needed)
     return folder
 
 

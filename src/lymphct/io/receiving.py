@@ -165,10 +165,12 @@ def receiving(folder: Path, pseudonyms: Pseudonyms, settings: ReceivingSettings)
             parts.mkdir(exist_ok=True)
             for left in parts.glob(".*.part"):  # by a receiver that was killed; nobody was told of success
                 left.unlink()
-        with _listening(Receiver(folder, pseudonyms, settings), settings) as port:
-            yield port
-        with suppress(OSError):
-            parts.rmdir()
+        try:
+            with _listening(Receiver(folder, pseudonyms, settings), settings) as port:
+                yield port
+        finally:
+            with suppress(OSError):
+                parts.rmdir()
 
 
 @contextmanager
