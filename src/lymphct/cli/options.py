@@ -34,3 +34,13 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be done and what forbids it, then stop; nothing is made."),
 ]
+PatientTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--patient-timeout",
+        metavar="SECONDS",
+        min=1.0,
+        help="Stop a patient that takes longer (exit 4, the others go on); each works in a process that is "
+        "killed then.",
+    ),
+]

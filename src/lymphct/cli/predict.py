@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
-from lymphct.cli.options import IMAGE, AsJson, DryRun, Labels, Registration
+from lymphct.cli.options import IMAGE, AsJson, DryRun, Labels, PatientTimeout, Registration
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 from lymphct.core.terms import StageName, counted
@@ -119,6 +119,7 @@ def predict(
             "structures,tumor; without it the images alone are."
         ),
     ] = "",
+    patient_timeout: PatientTimeout = None,
     dry_run: DryRun = False,
     operating_points: Annotated[
         list[str] | None,
@@ -157,6 +158,9 @@ def predict(
     if dicom and only is not None:
         msg = "--dicom has no effect on --only: nobody called the lymph nodes"
         raise typer.BadParameter(msg)
+    if patient_timeout is not None and cohort is None:
+        msg = "--patient-timeout goes with a manifest; one patient may be killed at any time"
+        raise typer.BadParameter(msg)
     columns = _given_columns(given, cohort)
     config = chosen_config()
     from lymphct.io.images.labels import label_scheme
@@ -180,6 +184,7 @@ def predict(
         only=only,
         operating_points=_points(operating_points or [], only),
         afterwards=_dicom_objects() if dicom else None,
+        patient_timeout=patient_timeout,
     )
     files = {
         "venous": venous,

@@ -7,7 +7,7 @@ import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
 from lymphct.cli.effect import refuse_settings
-from lymphct.cli.options import AsJson, CohortFile, DryRun, Labels, Registration, Rehash
+from lymphct.cli.options import AsJson, CohortFile, DryRun, Labels, PatientTimeout, Registration, Rehash
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 
@@ -35,6 +35,7 @@ def prepare(
     ] = None,
     labels: Labels = "auto",
     rehash: Rehash = False,
+    patient_timeout: PatientTimeout = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +59,7 @@ def prepare(
         labels=scheme,
         device=GLOBALS.device,
         rehash=rehash,
+        patient_timeout=patient_timeout,
     )
     from lymphct.patients.foresight import foresee_preparation
 

@@ -5,6 +5,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,6 +14,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from lymphct.core.errors import EnvironmentProblemError, LymphctError
 from lymphct.core.system import limited_memory
+from lymphct.io.in_time import Lost, in_time
 from lymphct.io.results.disk import environment_errors
 from lymphct.io.threads import threads_of_each
 
@@ -56,12 +58,18 @@ class Outcome(Generic[Item, Value]):
 
 
 def map_patients(
-    function: Callable[[Item], Value], items: Iterable[Item], *, jobs: int = 1, memory: int | None = None
+    function: Callable[[Item], Value],
+    items: Iterable[Item],
+    *,
+    jobs: int = 1,
+    memory: int | None = None,
+    seconds: float | None = None,
 ) -> Iterator[Outcome[Item, Value]]:
     """Yield the outcome of `function` for each item, in the order of the items, as soon as it is known.
 
-    With one job the work is done in this process. With more it is done in worker processes, which share the
-    threads for numerics; one that is killed (usually for lack of memory) costs its own item only.
+    With one job and no limit of time the work is done in this process. Otherwise it is done in worker
+    processes, which share the threads for numerics; one that is killed (usually for lack of memory) costs its
+    own item only, and so does one that takes too long.
 
     Args:
         function: called with each item; sees no state of this process when there is more than one job.
@@ -69,9 +77,14 @@ def map_patients(
         jobs: how many to work on at the same time.
         memory: address space a worker may use, bytes; None = no limit. Has no effect with one job, nor on
             Windows.
+        seconds: by the clock, for one item; then its worker is killed with all it started (`E_TIMEOUT`).
+            None = no limit.
 
     """
     waiting = list(items)
+    if seconds is not None:
+        yield from _in_time(function, waiting, (jobs, memory), seconds)
+        return
     if jobs == 1:
         for item in waiting:
             yield _attempt(function, item)
@@ -107,8 +120,29 @@ def _alone(function: Callable[[Item], Value], item: Item, memory: int | None) ->
     try:
         return next(_in_processes(function, [item], 2, memory))
     except TerminatedWorkerError:
-        msg = "its process was killed, probably for lack of memory"
-        return Outcome(item, error=EnvironmentProblemError(msg, code="E_MEMORY", cure="use fewer jobs"))
+        return Outcome(item, error=_killed())
+
+
+def _killed() -> LymphctError:
+    msg = "its process was killed, probably for lack of memory"
+    return EnvironmentProblemError(msg, code="E_MEMORY", cure="use fewer jobs")
+
+
+def _in_time(
+    function: Callable[[Item], Value], items: list[Item], team: tuple[int, int | None], seconds: float
+) -> Iterator[Outcome[Item, Value]]:
+    jobs, memory = team
+    work = partial(_attempt_limited, function, memory=memory)
+    hands = (jobs, threads_of_each(jobs))
+    for item, found in zip(items, in_time(work, items, hands=hands, seconds=seconds), strict=True):
+        if found is Lost.KILLED:
+            yield Outcome(item, error=_killed())
+        elif found is Lost.LATE:
+            msg = f"stopped after {seconds:g} s, the limit of one patient"
+            cure = "look at its images, or allow more time"
+            yield Outcome(item, error=EnvironmentProblemError(msg, code="E_TIMEOUT", cure=cure))
+        else:
+            yield found
 
 
 def _attempt_limited(

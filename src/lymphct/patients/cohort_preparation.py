@@ -14,12 +14,12 @@ from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.manifest_check import require_usable
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import JSON
-from lymphct.io.results.store import locked
+from lymphct.io.results.store import clean_stale_staging, locked
 from lymphct.patients.course import Begun, Course, watched_course
 from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.guidance import Guidance, guide_patient
 from lymphct.patients.memory import affordable_jobs, worker_memory
-from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
+from lymphct.patients.one_by_one import CohortOutcome, Result, forget_outcome, work_through, write_outcome
 from lymphct.patients.preparation import Preparation, load_alignment, prepare_patient
 from lymphct.patients.registration_table import write_registration_table
 
@@ -37,6 +37,8 @@ class PreparationRequest:
         labels: numbering of the structures in the cohort's files.
         device: on which the networks run.
         rehash: hash every input and every stored image, even where its files look untouched.
+        patient_timeout: seconds by the clock that one patient may take, in a process of its own that is
+            killed then; None = any.
 
     """
 
@@ -47,6 +49,7 @@ class PreparationRequest:
     labels: Scheme = "auto"
     device: str = "auto"
     rehash: bool = False
+    patient_timeout: float | None = None
 
 
 def prepare_cohort(
@@ -72,13 +75,17 @@ def prepare_cohort(
     preparation, guidance = _resolved(request)
     each = worker_memory(cohort.patients, preparation, with_networks=request.bundle is not None)
     with locked(request.out), watched_course(begun) as course:
+        forget_outcome(request.out)
         outcome = work_through(
             cohort.patients,
             _Preparer(preparation, guidance, course),
             broken,
             jobs=affordable_jobs(jobs, each),
+            seconds=request.patient_timeout,
             progress=progress,
         )
+        for name in outcome.failures:
+            clean_stale_staging(request.out / name)  # of workers that were killed
         write_registration_table(request.out, preparation, cohort.patients)
         write_outcome(request.out, cohort, outcome, _told)
     return outcome

@@ -9,6 +9,7 @@ from typing import Any
 from lymphct.core.errors import LymphctError
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.processes import map_patients
+from lymphct.io.results.disk import DISK_CODES, environment_errors
 from lymphct.io.results.jsonfile import JSON, append_json_line, write_json
 
 logger = logging.getLogger(__name__)
@@ -28,29 +29,39 @@ class CohortOutcome:
     failures: Mapping[str, LymphctError]
 
 
-def work_through(
+def work_through(  # noqa: PLR0913 - the last three are options
     records: Sequence[PatientRecord],
     work: Callable[[PatientRecord], Result],
     broken: Mapping[str, LymphctError],
     *,
     jobs: int = 1,
+    seconds: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CohortOutcome:
     """Do the work for each patient who is neither excluded nor broken.
+
+    A disk that is full or read-only is no patient's fault: the work ends there, and whoever is done
+    stays done.
 
     Args:
         records: the patients.
         work: called with each of them, in a process of its own when there is more than one job.
         broken: what already failed some of them, by id.
         jobs: how many to work on at the same time.
+        seconds: that one patient may take, in a process that is killed then; None = any.
         progress: called with the id of each patient who is done or failed.
+
+    Raises:
+        EnvironmentProblemError: the disk refuses; of the patient who met it.
 
     """
     wanted = [r for r in records if not r.is_excluded and r.patient_id not in broken]
     results: dict[str, Result] = {}
     failures: dict[str, LymphctError] = dict(broken)
-    for outcome in map_patients(work, wanted, jobs=jobs):
+    for outcome in map_patients(work, wanted, jobs=jobs, seconds=seconds):
         name = outcome.item.patient_id
+        if outcome.error is not None and outcome.error.code in DISK_CODES:
+            raise outcome.error.at(patient=name)
         if outcome.error is None and outcome.value is not None:
             results[name] = outcome.value
         else:
@@ -59,6 +70,19 @@ def work_through(
         if progress is not None:
             progress(name)
     return CohortOutcome(results, failures)
+
+
+def forget_outcome(out: Path, *others: str) -> None:
+    """Remove what an earlier run told of a cohort: the one that begins may end before it tells anything.
+
+    Args:
+        out: folder of the cohort; need not be there.
+        others: files besides summary and failures.
+
+    """
+    with environment_errors():
+        for name in (SUMMARY_FILE, FAILURES_FILE, *others):
+            (out / name).unlink(missing_ok=True)
 
 
 def write_outcome(

@@ -21,18 +21,24 @@ from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json
-from lymphct.io.results.made import Recipe, made
-from lymphct.io.results.store import locked
+from lymphct.io.results.made import Recipe, made_to_be_seen
+from lymphct.io.results.store import clean_stale_staging, locked
+from lymphct.io.results.superseded import set_aside
 from lymphct.learning.devices import chosen_device, resolved_backend, resolved_precision
 from lymphct.patients.course import Begun, Course, watched_course
 from lymphct.patients.mask_sources import NamedSource
 from lymphct.patients.masks import write_masks
 from lymphct.patients.merging import Sourcing, source_files, sourcing_key, with_sources
-from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
+from lymphct.patients.one_by_one import (
+    CohortOutcome,
+    forget_outcome,
+    work_through,
+    write_outcome,
+)
 from lymphct.patients.prediction_files import report_context, write_mask_manifest, write_prediction
+from lymphct.patients.prediction_told import fate_of, told
 from lymphct.patients.reading import files_of, read_patient
 from lymphct.report.cohort import COHORT_FILE, cohort_page
-from lymphct.report.cohort_rows import Fate
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +83,8 @@ class PredictionRequest:
         only: last stage that draws a mask, for masks alone; None = to the end.
         operating_points: values by the names of `OPERATING_POINTS`, where not those of the bundle.
         afterwards: what is made of each result besides it; the result itself does not depend on it.
+        patient_timeout: seconds by the clock that one patient of a cohort may take, in a process of its own
+            that is killed then; None = any.
 
     """
 
@@ -92,6 +100,7 @@ class PredictionRequest:
     only: StageName | None = None
     operating_points: Mapping[str, float] = field(default_factory=dict)
     afterwards: Afterwards | None = None
+    patient_timeout: float | None = None
 
     def brought(self, record: PatientRecord) -> frozenset[str]:
         """Return what of a patient is brought, by the names of columns."""
@@ -150,8 +159,14 @@ def predict_cohort(  # noqa: PLR0913 - the last three are options
         require_networks(info.parts, networks_needed((), last=request.only))
     with locked(out), watched_course(begun) as course:
         work = _CohortPredictor(request, out, course)
-        outcome = work_through(cohort.patients, work, broken, jobs=jobs, progress=progress)
-        write_outcome(out, cohort, outcome, _told)
+        forget_outcome(out, COHORT_FILE)
+        for name in broken:
+            set_aside(out / name)
+        outcome = work_through(
+            cohort.patients, work, broken, jobs=jobs, seconds=request.patient_timeout, progress=progress
+        )
+        clean_stale_staging(out)  # of workers that were killed
+        write_outcome(out, cohort, outcome, told)
         if request.only in {StageName.STRUCTURES, StageName.TUMOR} and outcome.results:
             write_mask_manifest(out / MASK_MANIFEST, whole, outcome.results, request.only)
         page = cohort_page([fate_of(record, outcome) for record in cohort.patients])
@@ -162,18 +177,6 @@ def predict_cohort(  # noqa: PLR0913 - the last three are options
 def images_of(manifest: Manifest, given: Sequence[str] = ()) -> Manifest:
     """Return a manifest with the images and the masks of these columns, and no other masks."""
     return replace(manifest, patients=tuple(images_and(record, given) for record in manifest.patients))
-
-
-def fate_of(record: PatientRecord, outcome: CohortOutcome) -> Fate:
-    """Return what the page of a cohort tells of one patient."""
-    name = record.patient_id
-    if name in outcome.results:
-        return Fate(patient_id=name, result=outcome.results[name])
-    error = outcome.failures.get(name)
-    if error is None:
-        return Fate(patient_id=name, exclusion=record.cells.get("exclude_reason", ""))
-    cause = f"{error.file}: {error.cause}" if error.file else error.cause
-    return Fate(patient_id=name, cause=cause, code=error.code, cure=error.cure)
 
 
 def images_and(record: PatientRecord, given: Sequence[str]) -> PatientRecord:
@@ -202,6 +205,21 @@ class _CohortPredictor:
 def _predict_to(
     record: PatientRecord, request: PredictionRequest, target: Path, course: Course
 ) -> dict[str, Any]:
+    try:
+        models, recipe = _models_and_recipe(record, request)
+    except InputError:  # of this patient: what an earlier run found must not look like the answer
+        set_aside(target)
+        raise
+    work = partial(_predict_into, record=record, request=request, models=models, course=course)
+    made_to_be_seen(target, recipe, work)
+    if request.afterwards is not None:
+        course(record.patient_id, request.afterwards.stage)
+        request.afterwards.add(record, target)
+    stored: Any = read_json(target / RESULT_FILE)
+    return dict(stored)
+
+
+def _models_and_recipe(record: PatientRecord, request: PredictionRequest) -> tuple[Models, Recipe]:
     needed = networks_needed(
         request.brought(record), fill_structures=request.fill_structures, last=request.only
     )
@@ -230,13 +248,7 @@ def _predict_to(
         code=("patients.prediction",),
         bundle=models.digest,
     )
-    work = partial(_predict_into, record=record, request=request, models=models, course=course)
-    made(target, recipe, work)
-    if request.afterwards is not None:
-        course(record.patient_id, request.afterwards.stage)
-        request.afterwards.add(record, target)
-    stored: Any = read_json(target / RESULT_FILE)
-    return dict(stored)
+    return models, recipe
 
 
 def _arithmetic(request: PredictionRequest) -> list[JSON]:
@@ -283,20 +295,3 @@ def _sourcing(request: PredictionRequest, models: Models) -> Sourcing:
         agreement=request.config.cascade.source_agreement,
         threads=request.threads,
     )
-
-
-def _told(result: Result) -> dict[str, JSON]:
-    """Return what the summary of a cohort says of a patient."""
-    keys = (
-        "sources",
-        "probability",
-        "threshold",
-        "predicted_n_status",
-        "nodes_total",
-        "nodes_positive",
-        "nodes_implausible",
-    )
-    return {
-        "notices": [notice["code"] for notice in result["notices"]],
-        **{key: result[key] for key in keys},
-    }

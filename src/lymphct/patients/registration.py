@@ -11,7 +11,7 @@ from lymphct.core.volume import Volume
 from lymphct.io.deeds_binary import DeedsBinary
 from lymphct.io.images.reading import read_image, write_volume
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
-from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.made import Recipe, made_to_be_seen
 from lymphct.registration.registering import Progress, Resources, accepted, register_with
 from lymphct.registration.result import Registration, RegistrationReport
 from lymphct.registration.settings import RegistrationSettings
@@ -64,7 +64,7 @@ def register_files(
         request.settings.model_dump(mode="json"),
         code=("patients.registration",),
     )
-    made(out, recipe, partial(_register_into, request=request, progress=progress))
+    made_to_be_seen(out, recipe, partial(_register_into, request=request, progress=progress))
     stored: Any = read_json(out / REPORT_FILE)
     return dict(stored)
 

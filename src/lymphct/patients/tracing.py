@@ -15,7 +15,7 @@ from lymphct.core.terms import GUIDING_STRUCTURES, Phase, Source, Structure
 from lymphct.core.volume import Volume
 from lymphct.io.images.reading import Scheme, check_pair, read_ct, read_labels, write_volume
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
-from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.made import Recipe, made_to_be_seen
 from lymphct.registration.settings import RegistrationSettings
 
 STRUCTURES_FILE: Final = "structures.nii.gz"
@@ -66,7 +66,7 @@ def trace_files(request: TracingRequest, out: Path) -> dict[str, Any]:
     }
     files = {"venous": request.venous, "arterial": request.arterial, "structures": request.structures}
     recipe = Recipe.of_files(files, settings, code=("patients.tracing",))
-    made(out, recipe, partial(_trace_into, request=request))
+    made_to_be_seen(out, recipe, partial(_trace_into, request=request))
     stored: Any = read_json(out / TRACE_FILE)
     return dict(stored)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
-from lymphct.io.results.made import Recipe, made
+from lymphct.io.results.made import Recipe, made_to_be_seen
 from lymphct.io.results.store import replace_file
 from lymphct.report.tables import safe_text
 
@@ -76,7 +76,7 @@ def stored(folder: Path, name: str, recipe: Recipe, work: Callable[[], Measured]
         for page, content in measured.pages.items():
             replace_file(staging / page, content)
 
-    made(folder, recipe, write)
+    made_to_be_seen(folder, recipe, write)
     kept: Any = read_json(folder / f"{name}.json", max_bytes=LARGEST_RECORD)
     return dict(kept)
 

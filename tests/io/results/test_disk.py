@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,10 @@ def test_an_output_file_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(EnvironmentProblemError, match="no permission"):
         check_writable_file(tmp_path / "a.nii.gz")
+
+
+def test_without_a_folder_for_temporary_files_it_is_exit_code_6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nonexistent"])
+    with pytest.raises(EnvironmentProblemError, match=r"\[E_TEMPORARY\] - set TMPDIR"), environment_errors():
+        tempfile.mkdtemp()

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from lymphct.core.errors import EnvironmentProblemError, OutputInUseError
 from lymphct.core.system import move, sync
@@ -27,6 +28,14 @@ _REFUSALS = {
     errno.ENOLCK: ("the disk offers no locks", "E_NO_LOCKS", "choose a folder on another disk"),
     errno.EOPNOTSUPP: ("the disk offers no locks", "E_NO_LOCKS", "choose a folder on another disk"),
 }
+DISK_CODES: Final = frozenset({"E_NO_SPACE", "E_READ_ONLY"})
+"""Refusals of a whole disk: whatever is written next meets them too."""
+
+_NOWHERE_TEMPORARY = (
+    "no folder for temporary files can be written to",
+    "E_TEMPORARY",
+    "set TMPDIR to one that can",
+)
 _OUT_OF_MEMORY = ("out of memory", "E_MEMORY", "use fewer jobs or a machine with more memory")
 
 
@@ -50,6 +59,8 @@ def environment_errors() -> Iterator[None]:
 
 
 def _refusal(error: Exception) -> tuple[str, str, str] | None:
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        return _NOWHERE_TEMPORARY  # of `tempfile`, which tried TMPDIR and the usual places
     if isinstance(error, OSError):
         return _OUT_OF_MEMORY if error.errno == errno.ENOMEM else _REFUSALS.get(error.errno or 0)
     # torch reports a lack of memory as a RuntimeError: a subclass on a GPU, its allocator's words on a CPU.

@@ -28,6 +28,7 @@ from lymphct.io.results.store import (
     is_made_from,
     read_done,
 )
+from lymphct.io.results.superseded import brought_back, forget_superseded, set_aside_locked
 
 logger = logging.getLogger(__name__)
 
@@ -144,11 +145,37 @@ def made(
     return place
 
 
+def made_to_be_seen(place: Path, recipe: Recipe, make: Callable[[Path], None]) -> Path:
+    """Do what `made` does for a result that people look at.
+
+    One that was made from something else steps out of sight before the work begins (`superseded`): nobody
+    takes it for this one after a failure.
+
+    Args:
+        place: as in `made`.
+        recipe: the same.
+        make: the same.
+
+    Raises:
+        InputError, OutputInUseError, UsageError, EnvironmentProblemError: as `made`.
+
+    """
+    _make(place, recipe, make, None, hides_older=True)
+    return place
+
+
 class _ReadyError(Exception):
     """Another process made the result between the look at it and the lock."""
 
 
-def _make(place: Path, recipe: Recipe, make: Callable[[Path], None], known: Known | None) -> None:
+def _make(
+    place: Path,
+    recipe: Recipe,
+    make: Callable[[Path], None],
+    known: Known | None,
+    *,
+    hides_older: bool = False,
+) -> None:
     origin = recipe.fingerprint()
 
     def is_there() -> bool:
@@ -157,6 +184,9 @@ def _make(place: Path, recipe: Recipe, make: Callable[[Path], None], known: Know
     with suppress(EnvironmentProblemError):  # a result that is current needs no right to write beside it
         clean_leftovers(place)
     if is_there():
+        return
+    if hides_older and brought_back(place, origin):
+        logger.info("%s: the result of these inputs and settings was kept, and is back", place.name)
         return
     is_broken = known is not None and (place / DONE_FILE).is_file() and read_done(place) is None
     if is_broken or is_made_from(place, origin):
@@ -171,8 +201,12 @@ def _make(place: Path, recipe: Recipe, make: Callable[[Path], None], known: Know
     ):
         if is_there():
             raise _ReadyError
+        if hides_older:
+            set_aside_locked(place)
         make(staging)
         require_unchanged(recipe.files, recipe.inputs)
+    if hides_older:
+        forget_superseded(place)
 
 
 @contextmanager

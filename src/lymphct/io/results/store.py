@@ -32,7 +32,9 @@ __all__ = [
     "clean_leftovers",
     "clean_stale_staging",
     "committed_folder",
+    "discard_folder",
     "environment_errors",
+    "holds_a_result",
     "is_current",
     "is_made_from",
     "locked",
@@ -40,6 +42,7 @@ __all__ = [
     "replace_file",
     "replaced_folder",
     "require_result_place",
+    "staging_lock",
 ]
 
 logger = logging.getLogger(__name__)
@@ -84,6 +87,11 @@ def committed_folder(
             "outputs": _describe_outputs(staging),
         }
         write_synced(staging / DONE_FILE, format_json(done))
+
+
+def holds_a_result(target: Path) -> bool:
+    """Return whether a folder is a result of ours, whole or not, and holds nothing else."""
+    return target.is_dir() and read_done(target) is not None and not _foreign_result(target)
 
 
 def require_result_place(target: Path) -> None:
@@ -194,7 +202,7 @@ def replaced_folder(target: Path, *, refusal: Callable[[Path], str], wait: float
     with ExitStack() as stack:
         stack.enter_context(environment_errors())
         _require_replaceable(target, refusal)
-        stack.enter_context(exclusive_lock(_staging_lock(target), wait=wait))
+        stack.enter_context(exclusive_lock(staging_lock(target), wait=wait))
         _recover(target)
         _require_replaceable(target, refusal)
         staging = target.with_name(f".{target.name}{_STAGING}{os.getpid()}")
@@ -209,7 +217,8 @@ def replaced_folder(target: Path, *, refusal: Callable[[Path], str], wait: float
             raise
 
 
-def _staging_lock(target: Path) -> Path:
+def staging_lock(target: Path) -> Path:
+    """Return the lock file of a place at which results are committed."""
     return target.with_name(f".{target.name}.staging.lock")
 
 
@@ -232,7 +241,7 @@ def _recover(target: Path) -> None:
     """Undo what a killed process left half done; the caller holds the lock of `target`."""
     for old in sorted(target.parent.glob(f".{_literal(target.name)}{_OLD}*")):
         if target.exists() and any(target.iterdir()):
-            _discard(old, target)
+            discard_folder(old, target)
         else:  # killed between the two renames: the older result is the whole one
             move(old, target)
             sync(target.parent)
@@ -266,11 +275,11 @@ def _swap(staging: Path, target: Path) -> None:
     sync(target.parent)
     if steps_aside:
         with suppress(OSError):  # the result stands; the next commit tries again
-            _discard(old, target)
+            discard_folder(old, target)
 
 
-def _discard(old: Path, target: Path) -> None:
-    """Remove a replaced result; under a staging name first, since half of it must never be put back."""
+def discard_folder(old: Path, target: Path) -> None:
+    """Remove a replaced result of a place; under a staging name first: half of it must never be put back."""
     doomed = target.with_name(f".{target.name}{_STAGING}{os.getpid()}-old")
     move(old, doomed)
     shutil.rmtree(doomed)
@@ -311,7 +320,7 @@ def clean_leftovers(target: Path) -> bool:
 
 def _clean(target: Path) -> bool:
     try:
-        with environment_errors(), exclusive_lock(_staging_lock(target), wait=0.0):
+        with environment_errors(), exclusive_lock(staging_lock(target), wait=0.0):
             _recover(target)
     except OutputInUseError:
         return False
