@@ -189,6 +189,15 @@ class Bench:
             raise RuntimeError(ended.said)
         return cls(command=command, folder=folder, writes=ended.writes, whole=digests(out))
 
+    def writes_of(self, how: str) -> int:
+        """Return at how many writes the command can fail so: a full disk lets everything be removed."""
+        if how in {"kill", "torn"}:
+            return self.writes
+        out = self.folder / f"{self.command.name}-counted"
+        ended = in_child([*self.command.words, "--out", str(out)], self.folder, Trouble(how=how))
+        shutil.rmtree(out)
+        return ended.writes
+
     def fail(self, row: Row, trouble: Trouble, out: Path) -> Ended:
         """Let the command fail once; note what is seen that should not be."""
         ended = in_child(self.words(out), self.folder, trouble)
@@ -239,7 +248,7 @@ def troubles(bench: Bench, how: str, points: int, rng: random.Random) -> Iterato
             twice = ((rng.uniform(0.0, 0.3), int(second)),) if number % 4 >= 2 else ()
             yield Trouble(how=how, signals=((rng.uniform(0.05, longest), int(first)), *twice))
     else:
-        for at in spread(list(range(1, bench.writes + 1)), points):
+        for at in spread(range(1, bench.writes_of(how) + 1), points):
             yield Trouble(at=at, how=how)
 
 
