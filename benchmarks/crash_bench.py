@@ -20,6 +20,8 @@ from benchmarks.failpoints import Failpoint
 
 from lymphct.cli import commands
 from lymphct.cli.main import exit_code, new_app
+from lymphct.core.errors import LymphctError
+from lymphct.io.models.bundle_reading import BUNDLE_FILE, read_bundle, read_part
 from lymphct.io.results.store import DONE_FILE, TIMINGS_FILE, is_current
 
 MOVING: Final = ("logs", "progress.json", "index-")
@@ -160,10 +162,22 @@ def half(folder: Path, whole: Mapping[str, str]) -> list[str]:
         is_hidden = any(part.startswith(".") for part in path.parts)
         if is_hidden or whole.get(name) == digest:
             continue
-        above = [folder / place for place in path.parents if (folder / place / DONE_FILE).is_file()]
-        if not any(is_current(place, verify=True) for place in above):
+        if not any(_is_whole(folder / place) for place in path.parents):
             found.append(name)
     return found
+
+
+def _is_whole(place: Path) -> bool:
+    """Return whether a folder is a whole result, or a whole bundle, to which parts are added one by one."""
+    if not (place / BUNDLE_FILE).is_file():
+        return (place / DONE_FILE).is_file() and is_current(place, verify=True)
+    try:
+        info = read_bundle(place).info
+        for part in info.parts.values():
+            read_part(place, part)
+    except LymphctError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
