@@ -3,6 +3,7 @@
 import typer
 
 from lymphct.cli import (
+    annotate,
     attention,
     cohort,
     consistency,
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
         demo,
         predict,
         dicom,
+        annotate,
         train,
         crossval,
         study,

@@ -20,6 +20,7 @@ ACTING: Final[Mapping[str, Sequence[str]]] = {
     "train": _EVERYTHING,
     "crossval": _EVERYTHING,
     "predict": (*_ATTENTION, "registration", "tracing", *_NOT_WHILE_TRAINING),
+    "annotate": (*_ATTENTION, "registration", "tracing", *_NOT_WHILE_TRAINING),
     "prepare": (*_ATTENTION, "registration", "imaging"),
     "register": ("registration",),
     "trace": ("registration", "tracing"),

@@ -15,6 +15,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct predict --venous export/venous --arterial export/arterial --dicom --out results/case8",
     ),
     "dicom": ("lymphct dicom results/case8 --venous export/venous",),
+    "annotate": ("lymphct annotate cohort.csv --results results --out readers --top 20",),
     "train": (
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --dry-run",
         "lymphct train all --cohort cohort.csv --out runs/first --imagenet resnet18.safetensors --resume",

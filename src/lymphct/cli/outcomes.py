@@ -22,13 +22,25 @@ def report_outcome(
         CohortPartlyFailedError: a patient failed.
 
     """
-    from lymphct.core.errors import CohortPartlyFailedError
-    from lymphct.patients.one_by_one import FAILURES_FILE, SUMMARY_FILE
+    from lymphct.patients.one_by_one import SUMMARY_FILE
 
     if as_json:
         typer.echo((out / SUMMARY_FILE).read_text(encoding="utf-8"))
     else:
         print_outcome(outcome, described)
+    report_failures(outcome)
+
+
+def report_failures(outcome: "CohortOutcome") -> None:
+    """End a command with the error of the patients who failed, if any.
+
+    Raises:
+        CohortPartlyFailedError: a patient failed.
+
+    """
+    from lymphct.core.errors import CohortPartlyFailedError
+    from lymphct.patients.one_by_one import FAILURES_FILE
+
     if outcome.failures:
         tried = counted(len(outcome.results) + len(outcome.failures), "patient")
         msg = f"{len(outcome.failures)} of {tried} failed: {', '.join(sorted(outcome.failures))}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lymphct.core.errors import InputError
+from lymphct.core.geometry import Geometry
 from lymphct.core.terms import Phase
 from lymphct.io.dicom_results.source import SourceSeries, read_source, require_series
 from lymphct.io.dicom_results.stored import StoredResult, read_stored
@@ -73,7 +74,7 @@ def write_dicom(result: Path, venous: Path) -> Path:
     """
     stored = read_stored(result)
     source = read_source(venous)
-    _require_its_series(stored, source, venous)
+    require_its_image(stored, source.geometry, venous)
     recipe = Recipe(
         inputs={"result": key_of(result), "venous": source.digest},
         settings={name: version(name) for name in ("highdicom", "pydicom")},
@@ -92,15 +93,25 @@ def _write(folder: Path, *, stored: StoredResult, source: SourceSeries, key: str
     write_objects(folder, stored, source, key, palette)
 
 
-def _require_its_series(stored: StoredResult, source: SourceSeries, venous: Path) -> None:
-    """Refuse a series the result was not made from: a report on the wrong patient does harm."""
+def require_its_image(stored: StoredResult, grid: Geometry, venous: Path) -> None:
+    """Refuse an image the result was not made from: a report on the wrong patient does harm.
+
+    Args:
+        stored: the result.
+        grid: of the image.
+        venous: the venous phase, in any format that is read.
+
+    Raises:
+        InputError: `E_SERIES`, neither its files nor the mean HU of the nodes are those of the result.
+
+    """
     if stored.inputs.get("venous") == digest_input(venous):
         return
-    instances = stored.image("node_instances", source.geometry)
+    instances = stored.image("node_instances", grid)
     measured = {node.label: node.hu_venous for node in stored.nodes if node.hu_venous is not None}
     if instances is None or not measured:
         msg = (
-            "the result was made from other files than this series, and without lymph nodes it tells nothing "
+            "the result was made from other files than this image, and without lymph nodes it tells nothing "
             "by which the image could be known again"
         )
         cure = "give the venous phase as it was predicted from, or predict from the series"

@@ -118,7 +118,7 @@ def read_numbered(path: Source, grid: Geometry | None, *, name: str) -> ReadImag
     try:
         volume = image.volume.with_array(_whole(image.volume.array, name))
         if grid is not None and is_cropped:
-            volume = _placed(volume, grid)
+            volume = placed(volume, grid)
         if grid is not None:
             volume = reordered_like(volume, grid, name=name, reference_name="CT")
         return replace(image, volume=volume)
@@ -126,8 +126,14 @@ def read_numbered(path: Source, grid: Geometry | None, *, name: str) -> ReadImag
         raise error.at(file=name_of(path)) from None
 
 
-def _placed(volume: Volume, grid: Geometry) -> Volume:
-    """Put a box that was cut out of a grid back into its place; anything else comes back as it is."""
+def placed(volume: Volume, grid: Geometry) -> Volume:
+    """Put a box that was cut out of a grid back into its place; anything else comes back as it is.
+
+    Args:
+        volume: whole numbers on a part of the grid, whatever the order of its axes.
+        grid: of the whole.
+
+    """
     box = order_towards(volume.geometry, grid).apply(volume)
     i, j, k = (round(float(x)) for x in np.nan_to_num(grid.index(box.geometry.origin)))
     fits = all(

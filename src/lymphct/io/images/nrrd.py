@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from lymphct.core.arrays import DoubleArray
-from lymphct.io.images.limits import SafetyLimits
+from lymphct.io.images.limits import SafetyLimits, check_voxel_count
 from lymphct.io.images.nifti_stream import Packing
 from lymphct.io.images.text_header import TextHeader, image_header, numbers, refuse, whole_numbers
 
@@ -36,8 +37,22 @@ _LPS_SIGNS: Final = {
 }
 _PACKINGS: Final[Mapping[str, Packing]] = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
 _ELSEWHERE: Final = ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip")
+_SAVE_AGAIN: Final = "save it in 3D Slicer as .seg.nrrd"
 _VECTOR: Final = re.compile(r"\(([^()]*)\)")
 _SEGMENT: Final = re.compile(r"Segment(\d{1,5})_(Name|LabelValue)")
+
+
+class LayeredHeader(NamedTuple):
+    """The header of a segmentation of 3D Slicer, whose layers overlap.
+
+    Attributes:
+        header: its `image.components` is the number of layers, which stand voxel by voxel beside one another.
+        pairs: what the file says of its segments, `key:=value`.
+
+    """
+
+    header: TextHeader
+    pairs: Mapping[str, str]
 
 
 def parse_nrrd(block: bytes, limits: SafetyLimits) -> TextHeader:
@@ -52,6 +67,42 @@ def parse_nrrd(block: bytes, limits: SafetyLimits) -> TextHeader:
             the patient is known.
 
     """
+    fields, pairs, start = _split(block)
+    sizes = _sizes(fields)
+    if len(sizes) == 4:
+        refuse(
+            "the image has 4 dimensions (layers of overlapping segments?), a 3D volume is needed",
+            "E_SHAPE",
+            "export it as one label map",
+        )
+    return _text_header(fields, pairs, start, sizes, limits)
+
+
+def parse_layered(block: bytes, limits: SafetyLimits) -> LayeredHeader:
+    """Check the header of a segmentation of 3D Slicer: three axes, before them one of layers if any overlap.
+
+    Args:
+        block: the beginning of the file.
+        limits: safety limits; they count the voxels of all layers.
+
+    Raises:
+        InputError: as `parse_nrrd`, or a fourth axis that is none of layers.
+
+    """
+    fields, pairs, start = _split(block)
+    sizes = _sizes(fields)
+    layers = 1
+    if len(sizes) == 4:
+        if not fields.get("space directions", "").casefold().startswith("none"):
+            refuse("the image has 4 dimensions, and the first is none of layers", "E_SHAPE", _SAVE_AGAIN)
+        layers, sizes = max(sizes[0], 1), sizes[1:]
+        check_voxel_count((layers, *sizes), limits)
+    header = _text_header(fields, pairs, start, sizes, limits)
+    return LayeredHeader(replace(header, image=replace(header.image, components=layers)), pairs)
+
+
+def _split(block: bytes) -> tuple[dict[str, str], dict[str, str], int]:
+    """Return fields and pairs of a header that lies in one file, and where the voxels begin."""
     end = re.search(rb"\r?\n\r?\n", block)
     if end is None:
         refuse("incomplete or damaged file: the NRRD header has no end", "E_HEADER")
@@ -59,6 +110,23 @@ def parse_nrrd(block: bytes, limits: SafetyLimits) -> TextHeader:
     for name in _ELSEWHERE:
         if fields.get(name, "0") != "0":
             refuse(f"the voxels do not follow the NRRD header ({name})", "E_HEADER", "save it as one file")
+    return fields, pairs, end.end()
+
+
+def _sizes(fields: Mapping[str, str]) -> tuple[int, ...]:
+    sizes = whole_numbers(fields.get("sizes", ""), "sizes")
+    if fields.get("dimension", "") != str(len(sizes)):
+        refuse("incomplete or damaged file: dimension and sizes disagree", "E_HEADER")
+    return sizes
+
+
+def _text_header(
+    fields: Mapping[str, str],
+    pairs: Mapping[str, str],
+    start: int,
+    sizes: tuple[int, ...],
+    limits: SafetyLimits,
+) -> TextHeader:
     kind = _KINDS.get(fields.get("type", "").casefold())
     if kind is None:
         refuse("voxels of this type are not supported (NRRD type)", "E_DATATYPE")
@@ -68,18 +136,9 @@ def parse_nrrd(block: bytes, limits: SafetyLimits) -> TextHeader:
     order = fields.get("endian", "").casefold()
     if order not in {"little", "big"} and np.dtype(kind).itemsize > 1:
         refuse("the NRRD header does not say in which order bytes stand (endian)", "E_HEADER")
-    sizes = whole_numbers(fields.get("sizes", ""), "sizes")
-    if fields.get("dimension", "") != str(len(sizes)):
-        refuse("incomplete or damaged file: dimension and sizes disagree", "E_HEADER")
-    if len(sizes) == 4:
-        refuse(
-            "the image has 4 dimensions (layers of overlapping segments?), a 3D volume is needed",
-            "E_SHAPE",
-            "export it as one label map",
-        )
     dtype = np.dtype(kind).newbyteorder(">" if order == "big" else "<")
     image = image_header(_affine(fields), sizes, dtype, limits)
-    return TextHeader(image=image, start=end.end(), packing=packing, segments=_segments(pairs))
+    return TextHeader(image=image, start=start, packing=packing, segments=_segments(pairs))
 
 
 def _fields(text: str) -> tuple[dict[str, str], dict[str, str]]:
