@@ -10,7 +10,10 @@ from lymphct.cli.context import GLOBALS, chosen_config, counted, patient_bar
 from lymphct.cli.options import AsJson, CohortFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lymphct.io.manifest import Manifest
+    from lymphct.patients.annotation.corrected_cohort import TakenBack
     from lymphct.patients.annotation.handing_out import HandedOut
 
 SHOWN = 10
@@ -42,13 +45,50 @@ def annotate(
             "--ohif", help="Add the lymph nodes as DICOM SEG, for OHIF; the venous phase must be DICOM."
         ),
     ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--import", help="Take corrections back: the folder that was handed out to readers."),
+    ] = None,
+    reader: Annotated[str, typer.Option(help="With --import: initials of the reader, for the log.")] = "",
+    reviewed: Annotated[
+        str,
+        typer.Option(
+            metavar="IDS",
+            help="With --import: patients whose lymph nodes were seen and are right, though nothing was "
+            "saved; separated by commas.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Hand predictions out for correction, the most uncertain first."""
+    """Hand predictions out for correction, the most uncertain first; take corrections back as a cohort."""
+    _require_fitting(
+        {"--results": results, "--bundle": bundle, "--top": top, "--ohif": ohif},
+        {"--reader": reader, "--reviewed": reviewed},
+        is_import=source is not None,
+    )
     from lymphct.io.manifest import read_manifest
 
     manifest = read_manifest(cohort)
-    _export(manifest, out, (results, bundle), top=top, ohif=ohif, as_json=as_json)
+    if source is None:
+        _export(manifest, out, (results, bundle), top=top, ohif=ohif, as_json=as_json)
+    else:
+        names = frozenset(name.strip() for name in reviewed.split(",") if name.strip())
+        _import(manifest, (source, out), reader, names, as_json=as_json)
+
+
+def _require_fitting(
+    exporting: "Mapping[str, object]", importing: "Mapping[str, object]", *, is_import: bool
+) -> None:
+    """Refuse options that do nothing in this direction."""
+    from lymphct.core.errors import UsageError
+
+    given = [name for name, value in (exporting if is_import else importing).items() if value]
+    if given:
+        msg = f"{given[0]} has no effect {'on' if is_import else 'without'} --import"
+        raise UsageError(msg, code="E_NO_EFFECT", cure="leave it out")
+    if is_import and not importing["--reader"]:
+        msg = "--import needs --reader: the log says who corrected"
+        raise UsageError(msg, cure="give initials, such as --reader AB")
 
 
 def _export(
@@ -133,4 +173,52 @@ def _export_lines(done: "HandedOut") -> list[str]:
         )
     if len(shown) > SHOWN:
         lines.append(f"and {len(shown) - SHOWN} more")
+    return lines
+
+
+def _import(
+    manifest: "Manifest", folders: tuple[Path, Path], reader: str, reviewed: frozenset[str], *, as_json: bool
+) -> None:
+    from lymphct.cli.outcomes import report_failures
+    from lymphct.patients.annotation.corrected_cohort import take_back
+    from lymphct.patients.annotation.taking_back import TakeBack
+
+    source, out = folders
+    GLOBALS.go_on = lambda: "run the same command again: patients that are taken back are kept"
+    request = TakeBack(source=source, out=out, reader=reader, reviewed=reviewed)
+    with patient_bar("patients", len(manifest.patients)) as bar:
+        taken = take_back(manifest, request, jobs=GLOBALS.jobs, progress=bar.done)
+    if as_json:
+        typer.echo(json.dumps(_import_record(taken), sort_keys=True))
+    else:
+        for line in _import_lines(taken):
+            typer.echo(line)
+    report_failures(taken.outcome)
+
+
+def _import_record(taken: "TakenBack") -> dict[str, Any]:
+    results = taken.outcome.results
+    return {
+        "manifest": str(taken.manifest),
+        "logged": taken.logged,
+        "patients": {
+            name: {key: result[key] for key in ("masks", "changes", "notices")}
+            for name, result in results.items()
+        },
+        "failed": {name: str(error) for name, error in taken.outcome.failures.items()},
+    }
+
+
+def _import_lines(taken: "TakenBack") -> list[str]:
+    from lymphct.patients.annotation.corrected_cohort import counts
+
+    lines = []
+    for name, result in taken.outcome.results.items():
+        kinds = ", ".join(f"{number} {kind}" for kind, number in counts({name: result}).items())
+        lines.append(f"{name}: {', '.join(result['masks'])}: {kinds or 'as before'}")
+        lines += [f"  notice: {notice}" for notice in result["notices"]]
+    lines += [f"{name}: refused: {error}" for name, error in taken.outcome.failures.items()]
+    lines.append(f"{counted(taken.logged, 'line')} added to annotations.jsonl")
+    if taken.manifest.exists():
+        lines.append(str(taken.manifest))
     return lines

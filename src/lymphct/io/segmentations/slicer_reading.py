@@ -1,4 +1,4 @@
-"""Read a segmentation of 3D Slicer as it saves one: cropped to what is drawn, in layers where segments overlap."""
+"""Read a segmentation as 3D Slicer saves it: cropped to what is drawn, in layers where segments overlap."""
 
 import re
 from collections.abc import Mapping
@@ -90,11 +90,11 @@ def _segment(place: int, fields: Mapping[str, str]) -> Segment:
     # Before version 4.11 each segment was a layer of zeros and ones.
     (value,) = whole_numbers(fields.get("LabelValue", "1"), "numbers of segments")[:1] or (1,)
     (layer,) = whole_numbers(fields.get("Layer", str(place)), "layers of segments")[:1] or (0,)
-    tags = dict(
-        (name.strip(), told)
+    tags = {
+        name.strip(): told
         for name, _, told in (tag.partition(":") for tag in fields.get("Tags", "").split("|"))
         if name.strip()
-    )
+    }
     return Segment(
         identifier=fields.get("ID", ""),
         name=fields["Name"].strip(),

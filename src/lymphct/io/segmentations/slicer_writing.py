@@ -35,7 +35,7 @@ def write_segmentation(path: Path, labels: Volume, segments: Sequence[Segment]) 
 
     """
     small = int(labels.array.max(initial=0)) < 256
-    array = labels.array.astype(np.uint8 if small else np.uint16)
+    array: LabelArray = labels.array.astype(np.uint8 if small else np.uint16)
     boxes = ndimage.find_objects(array) if array.any() else []
     lines = _lattice(labels.geometry, "unsigned char" if small else "unsigned short")
     for place, segment in enumerate(segments):

@@ -1,1 +1,1 @@
-"""The annotation loop: predictions out to a reader, most uncertain first, and corrections back as a cohort."""
+"""The annotation loop: predictions out to a reader, and corrections back as a cohort."""

@@ -24,7 +24,6 @@ from lymphct.io.segmentations.scene import Shown, scene
 from lymphct.io.segmentations.slicer_writing import write_segmentation
 from lymphct.patients.annotation.naming import node_segment, structure_segment, tumor_segment
 from lymphct.patients.annotation.worklist import doubt_of
-from lymphct.patients.dicom_objects import FOLDER as DICOM_FOLDER
 from lymphct.patients.dicom_objects import require_its_image, write_dicom
 
 EXPORTED: Final = "exported"
@@ -205,8 +204,8 @@ Correct this patient in 3D Slicer (research use, not a medical device)
    number (a new one needs none), positive or negative, station of the Japan Pancreas Society if known.
    Instead of the word positive the coded type "Neoplasm, Secondary" does.
 5. Structures and tumor are segmentations of their own: choose them above, correct them likewise.
-6. Save (Ctrl+S), each file under its own name in this folder. Saving a file says that you have seen all of it:
-   it is taken back as yours, changed or not. What you do not save is not taken back.
+6. Save (Ctrl+S), each file under its own name in this folder. Saving a file says that you have seen all of
+   it: it is taken back as yours, changed or not. What you do not save is not taken back.
 
 Leave the folder "exported" as it is: it tells what you changed.
 """

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from lymphct.core.errors import InputError, LymphctError, UsageError
 from lymphct.io.dicom_results.stored import StoredResult, read_stored

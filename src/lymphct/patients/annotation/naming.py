@@ -31,8 +31,10 @@ _CLASSES: Final = {
     "neg": NodeClass.NEGATIVE,
 }
 _SILENT: Final = frozenset(
-    "lymph node nodes segment station predicted drawn copy of tissue neoplasm secondary".split()
-)
+    {"lymph", "node", "nodes", "segment", "station", "predicted", "drawn", "copy", "of", "tissue", "neoplasm",
+     "secondary"}
+)  # fmt: skip
+"""Words of ours and of viewers in a name that say neither class nor station."""
 CURE: Final = 'name it like "node 3 positive 8a": its number, positive or negative, and the station if known'
 
 
