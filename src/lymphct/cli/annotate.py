@@ -168,9 +168,8 @@ def _export_lines(done: "HandedOut") -> list[str]:
     for doubt in shown[:SHOWN]:
         nodes = " ".join(map(str, list(doubt.by_node)[:3]))
         kept = ", corrections kept" if exported[doubt.patient_id]["edited"] else ""
-        lines.append(
-            f"{doubt.patient_id}: uncertainty {doubt.total:.2f} of 3; least sure nodes: {nodes or 'none'}{kept}"
-        )
+        told = f"uncertainty {doubt.total:.2f} of 3; least sure nodes: {nodes or 'none'}{kept}"
+        lines.append(f"{doubt.patient_id}: {told}")
     if len(shown) > SHOWN:
         lines.append(f"and {len(shown) - SHOWN} more")
     return lines
@@ -200,7 +199,7 @@ def _import_record(taken: "TakenBack") -> dict[str, Any]:
     results = taken.outcome.results
     return {
         "manifest": str(taken.manifest),
-        "logged": taken.logged,
+        "logged": sum(taken.logged.values()),
         "patients": {
             name: {key: result[key] for key in ("masks", "changes", "notices")}
             for name, result in results.items()
@@ -215,10 +214,11 @@ def _import_lines(taken: "TakenBack") -> list[str]:
     lines = []
     for name, result in taken.outcome.results.items():
         kinds = ", ".join(f"{number} {kind}" for kind, number in counts({name: result}).items())
-        lines.append(f"{name}: {', '.join(result['masks'])}: {kinds or 'as before'}")
+        told = kinds if name in taken.logged and kinds else "as taken back before"
+        lines.append(f"{name}: {', '.join(result['masks'])}: {told}")
         lines += [f"  notice: {notice}" for notice in result["notices"]]
     lines += [f"{name}: refused: {error}" for name, error in taken.outcome.failures.items()]
-    lines.append(f"{counted(taken.logged, 'line')} added to annotations.jsonl")
+    lines.append(f"{counted(sum(taken.logged.values()), 'line')} added to annotations.jsonl")
     if taken.manifest.exists():
         lines.append(str(taken.manifest))
     return lines

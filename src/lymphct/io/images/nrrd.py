@@ -75,7 +75,8 @@ def parse_nrrd(block: bytes, limits: SafetyLimits) -> TextHeader:
             "E_SHAPE",
             "export it as one label map",
         )
-    return _text_header(fields, pairs, start, sizes, limits)
+    header = _text_header(fields, start, sizes, limits)
+    return replace(header, segments=_segments(pairs))
 
 
 def parse_layered(block: bytes, limits: SafetyLimits) -> LayeredHeader:
@@ -97,7 +98,7 @@ def parse_layered(block: bytes, limits: SafetyLimits) -> LayeredHeader:
             refuse("the image has 4 dimensions, and the first is none of layers", "E_SHAPE", _SAVE_AGAIN)
         layers, sizes = max(sizes[0], 1), sizes[1:]
         check_voxel_count((layers, *sizes), limits)
-    header = _text_header(fields, pairs, start, sizes, limits)
+    header = _text_header(fields, start, sizes, limits)
     return LayeredHeader(replace(header, image=replace(header.image, components=layers)), pairs)
 
 
@@ -122,7 +123,6 @@ def _sizes(fields: Mapping[str, str]) -> tuple[int, ...]:
 
 def _text_header(
     fields: Mapping[str, str],
-    pairs: Mapping[str, str],
     start: int,
     sizes: tuple[int, ...],
     limits: SafetyLimits,
@@ -138,7 +138,7 @@ def _text_header(
         refuse("the NRRD header does not say in which order bytes stand (endian)", "E_HEADER")
     dtype = np.dtype(kind).newbyteorder(">" if order == "big" else "<")
     image = image_header(_affine(fields), sizes, dtype, limits)
-    return TextHeader(image=image, start=start, packing=packing, segments=_segments(pairs))
+    return TextHeader(image=image, start=start, packing=packing)
 
 
 def _fields(text: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -93,7 +93,8 @@ def _require_its_patient(dataset: Dataset, ct: CT) -> None:
 
 def _segments(dataset: Dataset) -> tuple[Segment, ...]:
     try:
-        return tuple(_segment(item) for item in dataset.SegmentSequence)
+        # A label map may list its background, as segment 0.
+        return tuple(_segment(item) for item in dataset.SegmentSequence if int(item.SegmentNumber) != 0)
     except Exception:  # noqa: BLE001 - pydicom raises many types
         refuse_damaged("its segments cannot be read")
 

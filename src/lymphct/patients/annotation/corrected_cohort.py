@@ -36,13 +36,13 @@ class TakenBack:
     Attributes:
         manifest: the corrected one.
         outcome: what `changes.json` says of each patient, and why patients were refused.
-        logged: lines that the log did not have.
+        logged: lines that the log did not have, by patient.
 
     """
 
     manifest: Path
     outcome: CohortOutcome
-    logged: int
+    logged: Mapping[str, int]
 
 
 def take_back(
@@ -115,11 +115,11 @@ def _is_wanted(record: PatientRecord, request: TakeBack) -> bool:
     return record.patient_id in request.reviewed or is_corrected(request.source / record.patient_id)
 
 
-def _log(out: Path, patients: Iterable[str]) -> int:
+def _log(out: Path, patients: Iterable[str]) -> dict[str, int]:
     """Append what the log does not have yet of committed corrections, also of a run that was killed."""
     path = out / LOG_FILE
     known = {(line.get("revision"), line.get("part")) for line in read_log(path)}
-    added = 0
+    added: dict[str, int] = {}
     for patient in patients:
         if read_done(out / patient) is None:
             continue
@@ -139,7 +139,7 @@ def _log(out: Path, patients: Iterable[str]) -> int:
                 "sha256_before": told["sha256_before"].get(mask),
             }
             append_json_line(path, line)
-            added += 1
+            added[patient] = added.get(patient, 0) + 1
     return added
 
 
