@@ -98,16 +98,24 @@ def some_nodes(grid: Geometry, count: int, seed: int = 1) -> Volume:
 
 
 def write_made_result(
-    folder: Path, ct: Volume, nodes: Volume, *, venous: Path | None = None, searched: bool = True
+    folder: Path,
+    ct: Volume,
+    nodes: Volume,
+    *,
+    venous: Path | None = None,
+    searched: bool = True,
+    structures: Volume | None = None,
 ) -> Path:
     """Write a result with these lymph nodes, on the grid of the CT, as a prediction from `venous` does."""
     grid = nodes.geometry
     i, j, k = np.indices(grid.shape)
     near = ((i - 20) ** 2 + (j - 18) ** 2 + (k - 12) ** 2) < 60
-    structures = np.where(near, Structure.AORTA, 0).astype(np.uint8)
-    structures[:10, :12, 3:9] = Structure.LIVER
+    labels = np.where(near, Structure.AORTA, 0).astype(np.uint8)
+    labels[:10, :12, 3:9] = Structure.LIVER
+    if structures is not None:
+        labels = structures.array
     if not searched:
-        structures[:] = 0
+        labels = np.zeros_like(labels)
     attention = np.where(near, 1 / (1 + np.abs(i - 19.7)), 0).astype(np.float32)
     records = tuple(
         Node(
@@ -122,15 +130,15 @@ def write_made_result(
         if label
     )
     found = measure_nodes(
-        NodeMap(instances=nodes, nodes=records), Multiphase(venous=ct), nodes.with_array(structures)
+        NodeMap(instances=nodes, nodes=records), Multiphase(venous=ct), nodes.with_array(labels)
     )
     prediction = Prediction(
         probability=0.31 if searched else None,
         threshold=0.5,
         nodes=found,
         search=SearchState.SEARCHED if searched else SearchState.NOT_SEARCHED,
-        structures=nodes.with_array(structures),
-        tumor=nodes.with_array((structures == Structure.AORTA).astype(np.uint8)),
+        structures=nodes.with_array(labels),
+        tumor=nodes.with_array((labels == Structure.AORTA).astype(np.uint8)),
         attention=nodes.with_array(attention if searched else np.zeros_like(attention)),
         structures_used=(),
         notices=(),

@@ -1,4 +1,4 @@
-"""Segmentations as 3D Slicer saves them, written byte by byte, without any code of the package's writer."""
+"""Segmentations as other programs save them: 3D Slicer, byte by byte, and DICOM SEG by highdicom."""
 
 import gzip
 from collections.abc import Mapping, Sequence
@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from highdicom.seg import Segmentation, SegmentationTypeValues, SegmentDescription
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.geometry import Geometry
+from lymphct.io.dicom_results.source import read_source
+from lymphct.io.images.dicom.values import quiet_pydicom
 
 
-def slicer_file(  # noqa: PLR0914 - a header has many fields
+def slicer_file(
     path: Path,
     layers: Sequence[AnyArray],
     geometry: Geometry,
@@ -96,3 +102,40 @@ def named(identifier: str, name: str, value: int, layer: int = 0, tags: str = ""
         "Name": name,
         "Tags": tags or "Segmentation.Status:inprogress|",
     }
+
+
+def dicom_seg(
+    series: Path, masks: AnyArray, names: list[str], kind: SegmentationTypeValues, **options: Any
+) -> Dataset:
+    """Write masks [segment, i, j, k] on the slices of a series, from the last to the first."""
+    slices = list(read_source(series).slices)[::-1]  # as a PACS may deliver them
+    descriptions = [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=name,
+            segmented_property_category=codes.SCT.Tissue,
+            segmented_property_type=codes.SCT.Tissue,
+            algorithm_type="MANUAL",
+        )
+        for number, name in enumerate(names, start=1)
+    ]
+    pixels = masks.transpose(3, 2, 1, 0)[::-1]
+    if kind is SegmentationTypeValues.LABELMAP:
+        pixels = (pixels * np.arange(1, len(names) + 1)).max(axis=-1)
+    with quiet_pydicom():
+        made: Dataset = Segmentation(
+            source_images=slices,
+            pixel_array=pixels.astype(np.uint8),
+            segmentation_type=kind,
+            segment_descriptions=descriptions,
+            series_instance_uid=generate_uid(),
+            series_number=9,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer="x",
+            manufacturer_model_name="x",
+            software_versions="1",
+            device_serial_number="1",
+            **options,
+        )
+        return made

@@ -31,7 +31,7 @@ def annotate(
     ],
     results: Annotated[
         Path | None,
-        typer.Option(help="Folder that predict made of the cohort; without it OUT/results is predicted."),
+        typer.Option(help="Folder that predict made of the cohort; without it OUT/_results is predicted."),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Models to predict with; default: the shipped phantom bundle.")
@@ -110,7 +110,7 @@ def _export(
         msg = "--bundle has no effect on --results: they are predicted already"
         raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
     if results is None:
-        results = out / "results"
+        results = out / "_results"  # no id begins so
         _predict(manifest, bundle, results)
     GLOBALS.go_on = lambda: "run the same command again: patients that are exported are kept"
     with patient_bar("patients", len(manifest.patients)) as bar:

@@ -1,23 +1,20 @@
 """DICOM segmentations as other programs write them come back voxel for voxel, or are refused."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from highdicom.seg import Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.seg import SegmentationTypeValues
 from numpy.testing import assert_array_equal
 from pydicom import Dataset, dcmread
-from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 from tests.dicom_exports import ct_volume, write_series
+from tests.segmentation_files import dicom_seg
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import GeometryMismatchError, InputError
 from lymphct.core.terms import Phase
-from lymphct.io.dicom_results.source import read_source
 from lymphct.io.images.acquired import CT
-from lymphct.io.images.dicom.values import quiet_pydicom
 from lymphct.io.images.reading import read_ct
 from lymphct.io.segmentations.dicom_reading import read_dicom_segmentation
 
@@ -40,44 +37,8 @@ def ct(series: Path) -> CT:
 def written(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmentation of two segments, for all who break it."""
     path = tmp_path_factory.mktemp("seg") / "a.dcm"
-    seg(series, some_masks(), ["a", "b"], SegmentationTypeValues.BINARY).save_as(path)
+    dicom_seg(series, some_masks(), ["a", "b"], SegmentationTypeValues.BINARY).save_as(path)
     return path
-
-
-def seg(
-    series: Path, masks: AnyArray, names: list[str], kind: SegmentationTypeValues, **options: Any
-) -> Dataset:
-    """Write masks [segment, i, j, k] on the slices of a series, from the last to the first."""
-    slices = list(read_source(series).slices)[::-1]  # as a PACS may deliver them
-    descriptions = [
-        SegmentDescription(
-            segment_number=number,
-            segment_label=name,
-            segmented_property_category=codes.SCT.Tissue,
-            segmented_property_type=codes.SCT.Tissue,
-            algorithm_type="MANUAL",
-        )
-        for number, name in enumerate(names, start=1)
-    ]
-    pixels = masks.transpose(3, 2, 1, 0)[::-1]
-    if kind is SegmentationTypeValues.LABELMAP:
-        pixels = (pixels * np.arange(1, len(names) + 1)).max(axis=-1)
-    with quiet_pydicom():
-        return Segmentation(
-            source_images=slices,
-            pixel_array=pixels.astype(np.uint8),
-            segmentation_type=kind,
-            segment_descriptions=descriptions,
-            series_instance_uid=generate_uid(),
-            series_number=9,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer="x",
-            manufacturer_model_name="x",
-            software_versions="1",
-            device_serial_number="1",
-            **options,
-        )
 
 
 def some_masks() -> AnyArray:
@@ -92,7 +53,7 @@ def some_masks() -> AnyArray:
 def test_segments_come_back_voxel_for_voxel(
     tmp_path: Path, series: Path, ct: CT, kind: SegmentationTypeValues, *, omitted: bool
 ) -> None:
-    made = seg(series, some_masks(), ["Lymph node 4", "new"], kind, omit_empty_frames=omitted)
+    made = dicom_seg(series, some_masks(), ["Lymph node 4", "new"], kind, omit_empty_frames=omitted)
     made.save_as(tmp_path / "a.dcm")
     found = read_dicom_segmentation(tmp_path / "a.dcm", ct)
     assert [segment.name for segment in found.segments] == ["Lymph node 4", "new"]
@@ -105,7 +66,7 @@ def test_segments_come_back_voxel_for_voxel(
 def test_overlaps_are_layers(tmp_path: Path, series: Path, ct: CT) -> None:
     masks = some_masks()
     masks[1, 12:20, 20:22, 4] = 1
-    seg(series, masks, ["a", "b"], SegmentationTypeValues.BINARY).save_as(tmp_path / "a.dcm")
+    dicom_seg(series, masks, ["a", "b"], SegmentationTypeValues.BINARY).save_as(tmp_path / "a.dcm")
     found = read_dicom_segmentation(tmp_path / "a.dcm", ct)
     for segment, mask in zip(found.segments, masks, strict=True):
         assert_array_equal(found.mask(segment), mask == 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 from numpy.testing import assert_allclose, assert_array_equal
 from tests.segmentation_files import named, slicer_file
 
@@ -39,8 +39,8 @@ def test_another_reader_sees_the_lattice_and_the_numbers(tmp_path: Path) -> None
         Segment(identifier="node_8", name="node 8", value=8),
     ]
     write_segmentation(path, Volume(array=drawn(), geometry=GRID), segments)
-    image = sitk.ReadImage(str(path))
-    assert_array_equal(sitk.GetArrayFromImage(image).transpose(), drawn())
+    image = SimpleITK.ReadImage(str(path))
+    assert_array_equal(SimpleITK.GetArrayFromImage(image).transpose(), drawn())
     assert_allclose(image.GetOrigin(), GRID.origin)
     assert_allclose(image.GetSpacing(), GRID.spacing)
     assert_allclose(np.reshape(image.GetDirection(), (3, 3)), TURNED)

@@ -6,28 +6,28 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 from numpy.testing import assert_allclose, assert_array_equal
 from tests.dicom_exports import some_nodes, write_made_result
+from tests.patients.annotation.conftest import Loop
 
 from lymphct.core.errors import InputError, UsageError
 from lymphct.io.images.reading import read_volume, write_volume
 from lymphct.io.segmentations.slicer_reading import read_segmentation
 from lymphct.patients.annotation.exporting import Export, edited_files
 from lymphct.patients.annotation.handing_out import hand_out
-from tests.patients.annotation.conftest import Loop
 
 
 def test_every_mask_lies_on_the_lattice_of_the_ct_for_another_reader(loop: Loop) -> None:
-    ct = sitk.ReadImage(str(loop.readers / "p0" / "venous.nii.gz"))
+    ct = SimpleITK.ReadImage(str(loop.readers / "p0" / "venous.nii.gz"))
     for name in ("nodes", "structures", "tumor"):
-        image = sitk.ReadImage(str(loop.readers / "p0" / f"{name}.seg.nrrd"))
+        image = SimpleITK.ReadImage(str(loop.readers / "p0" / f"{name}.seg.nrrd"))
         assert image.GetSize() == ct.GetSize()
         assert_allclose(image.GetOrigin(), ct.GetOrigin(), atol=1e-4)
         assert_allclose(image.GetSpacing(), ct.GetSpacing(), rtol=1e-6)
         assert_allclose(image.GetDirection(), ct.GetDirection(), atol=1e-6)
     original = read_volume(loop.cohort.patients[0].venous).array
-    assert_array_equal(sitk.GetArrayFromImage(ct).transpose(), np.maximum(original, -1024))
+    assert_array_equal(SimpleITK.GetArrayFromImage(ct).transpose(), np.maximum(original, -1024))
 
 
 def test_nodes_keep_their_numbers_and_the_least_sure_stands_first(loop: Loop) -> None:

@@ -20,7 +20,7 @@ from lymphct.io.images.reading import read_mask, read_nodes, read_volume
 from lymphct.io.manifest import read_manifest
 from lymphct.io.manifest_check import manifest_problems
 from lymphct.io.results.fingerprints import digest_file
-from lymphct.patients.annotation import corrected_cohort
+from lymphct.io.results.jsonfile import append_json_line
 from lymphct.patients.annotation.corrected_cohort import TakenBack, take_back
 from lymphct.patients.annotation.taking_back import TakeBack
 
@@ -287,19 +287,19 @@ def test_a_run_killed_before_its_log_leaves_it_to_the_next(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corrected(loop)
-    real, written = corrected_cohort.append_json_line, []
+    written: list[dict[str, Any]] = []
 
     def full(path: Path, line: dict[str, Any]) -> None:
         if len(written) == 2:
             msg = "no space left on the disk"
             raise EnvironmentProblemError(msg)
         written.append(line)
-        real(path, line)
+        append_json_line(path, line)
 
-    monkeypatch.setattr(corrected_cohort, "append_json_line", full)
+    monkeypatch.setattr("lymphct.patients.annotation.corrected_cohort.append_json_line", full)
     with pytest.raises(EnvironmentProblemError):
         back(loop)
-    monkeypatch.setattr(corrected_cohort, "append_json_line", real)
+    monkeypatch.undo()
     back(loop, reader="CD")
     assert [(line["reader"], line["part"]) for line in log(loop)] == [("AB", part) for part in range(1, 6)]
 
