@@ -6,7 +6,7 @@ TEST_JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test bench check lint types format docs clean
+.PHONY: help setup demo test bench check lint types format docs lock audit clean
 
 help:
 	@echo "make setup   create $(VENV) with the pinned set"
@@ -15,6 +15,8 @@ help:
 	@echo "make bench   measure against other libraries, write docs/benchmarks.md (ONLY=\"metrics scaling\": these)"
 	@echo "make check   format, lint, import rules, types, tests, docs"
 	@echo "make docs    build docs/_build/html"
+	@echo "make lock    write requirements.lock: the core set with digests (asks the package index)"
+	@echo "make audit   look for known vulnerabilities in requirements.lock (asks the network)"
 	@echo "make clean   remove $(VENV) and build products"
 
 setup: $(READY)
@@ -56,6 +58,18 @@ format: setup
 
 docs: setup
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# Tools with a surface of their own live apart from what they look at.
+$(VENV)/tools/bin/%: | $(READY)
+	test -x $(VENV)/tools/bin/python || $(PYTHON) -m venv $(VENV)/tools
+	$(VENV)/tools/bin/python -m pip install --quiet --disable-pip-version-check $*
+
+lock: $(VENV)/tools/bin/uv
+	$(PYTHON) benchmarks/lock.py --uv $(VENV)/tools/bin/uv
+
+# Strict: a release that could not be looked up is a finding, too.
+audit: $(VENV)/tools/bin/pip-audit
+	$(VENV)/tools/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 clean:
 	rm -rf $(VENV) build docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

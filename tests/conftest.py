@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.offline import forbid_network, without_network
 
 from lymphct.config import Config
 from lymphct.io.manifest import Manifest, read_manifest
@@ -19,6 +20,7 @@ from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.request import TrainingRequest
 from lymphct.study.single_split import train_all
 
+forbid_network()
 # Imported first by a test, it would close the handlers of pytest (`study.tasks.submission`).
 os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
 
@@ -45,6 +47,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
     with exclusive_lock(folder.with_suffix(".lock"), wait=280.0):
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def offline() -> Iterator[None]:
+    """Fail a test that tries to reach anything but this machine."""
+    with without_network():
+        yield
 
 
 @pytest.fixture(scope="session")

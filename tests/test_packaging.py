@@ -83,6 +83,30 @@ def test_the_paper_is_the_one_url_and_the_same_everywhere() -> None:
     assert set(PROJECT["urls"]) == {"Paper"}  # the project has no address of its own to name
 
 
+def test_the_lock_has_the_versions_of_the_constraints_and_digests_of_every_release() -> None:
+    sys.path.insert(0, str(ROOT))  # benchmarks are scripts, not a part of the package
+    from benchmarks.lock import digests  # noqa: PLC0415
+
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    pinned = {plain(line) for line in (ROOT / "constraints.txt").read_text("utf-8").split()}
+    locked = dict(re.findall(r"^([\w.-]+==[^ ;]+)(?: ;([^\\]+))? \\$", text, re.MULTILINE))
+    elsewhere = {line for line in locked if plain(line) not in pinned}
+    assert all("win32" in locked[line] for line in elsewhere), elsewhere
+    found = digests(text)
+    assert {line.partition("==")[0] for line in locked} == set(found)
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for of in found.values() for digest in of)
+    assert min(map(len, found.values())) >= 1
+    names = {plain(name) for name in found}
+    assert {plain(name) for name in LIBRARIES} - names == {"torch"}
+    assert not {name for name in names if name.startswith(("torch", "nvidia", "triton"))}
+    rest = [line for line in text.splitlines() if not re.match(r"#|[\w.-]+==|    --hash=sha256:", line)]
+    assert rest == []
+
+
+def plain(line: str) -> str:
+    return line.lower().replace("_", "-")
+
+
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build both archives from a copy, without a network."""

@@ -72,7 +72,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "lymphct check cohort.csv --for train --config phantom_tiny --json",
     ),
     "doctor": ("lymphct doctor --device cuda",),
-    "models verify": ("lymphct models verify runs/first/bundle",),
+    "models verify": (
+        "lymphct models verify runs/first/bundle",
+        "lymphct models verify runs/first/bundle --public-key public.pem",
+    ),
+    "models sign": ("lymphct models sign runs/first/bundle --key key.pem",),
     "models convert": ("lymphct models convert resnet18-f37072fd.pth --out resnet18.safetensors",),
     "models trained-on": ("lymphct models trained-on runs/first/bundle cohort.csv",),
     "config show": ("lymphct config show --config phantom_tiny --set nodes.threshold=0.4",),

@@ -48,6 +48,7 @@ OPTIONAL: Final = {
     "openvino": ("openvino", "openvino"),
     "convexAdam": ("convexAdam", "convexadam"),
     "nnunetv2": ("nnunetv2", "nnunet"),
+    "model-signing": ("model_signing", "signing"),
 }
 """Optional parts: name as installed → name as imported, extra that installs it."""
 

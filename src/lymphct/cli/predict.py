@@ -97,6 +97,13 @@ def predict(
     tumor: Annotated[Path | None, typer.Option(help="Tumor mask.")] = None,
     nodes: Annotated[Path | None, typer.Option(help="Drawn lymph nodes instead of stage 1.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Models; default: the shipped phantom bundle.")] = None,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PUBLIC_KEY",
+            help="Use the bundle only if it is, file by file, what the owner of this key (PEM) signed.",
+        ),
+    ] = None,
     registration: Annotated[
         Registration | None,
         typer.Option(help="Arterial to venous phase; default: as the bundle was trained."),
@@ -171,8 +178,10 @@ def predict(
     from lymphct.io.threads import threads_of_each
     from lymphct.patients.prediction import PredictionRequest
 
+    models = (bundle or shipped_bundle_path()).resolve()
     request = PredictionRequest(
-        bundle=(bundle or shipped_bundle_path()).resolve(),
+        bundle=models,
+        signed=None if require_signature is None else _signed(models, require_signature),
         config=config,
         labels=scheme,
         fill_structures=brought.filled,
@@ -211,6 +220,12 @@ def predict(
         _predict_one(manifest, request, out, as_json=as_json)
     else:
         _predict_manifest(manifest, request, out, as_json=as_json)
+
+
+def _signed(bundle: Path, public_key: Path) -> str:
+    from lymphct.io.models.signatures import verify_signature
+
+    return verify_signature(bundle, public_key).digest
 
 
 def _dicom_objects() -> "DicomObjects":

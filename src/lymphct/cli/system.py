@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
     models = typer.Typer(help="Model bundles.", no_args_is_help=True)
     models.command("verify")(verify)
+    models.command("sign")(sign)
     models.command("trained-on")(trained_on)
     models.command("convert")(convert)
     app.add_typer(models, name="models")
@@ -55,6 +56,10 @@ def verify(
         str | None,
         typer.Option(help="Stages the bundle must have, separated by commas; default: all five."),
     ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(help="Also verify the signature of the bundle by this key (PEM); it must have one."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a bundle: its files, its networks, that no part is missing; say which commands it serves."""
@@ -66,6 +71,11 @@ def verify(
     checked = installation.verified_bundle(bundle)
     there = read_bundle(bundle).info.parts
     require_parts(there, expected)
+    if public_key is not None:
+        from lymphct.io.models.signatures import SIGNATURE_FILE, verify_signature
+
+        said = verify_signature(bundle, public_key)
+        checked.append(f"{SIGNATURE_FILE}: {counted(len(said.files), 'file')} as signed by key {said.key}")
     serves = services(there)
     if as_json:
         typer.echo(json.dumps({"bundle": bundle.name, "checked": checked, "serves": serves}))
@@ -74,6 +84,26 @@ def verify(
         typer.echo(f"ok  {line}")
     for command in serves:
         typer.echo(f"serves  {command}")
+
+
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    key: Annotated[
+        Path, typer.Option(help="Private key, elliptic curve P-256, P-384 or P-521, PEM without a password.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check a bundle and sign it: write model.sig into it, in the format of OpenSSF Model Signing."""
+    from lymphct.cli.installation import verified_bundle
+    from lymphct.io.models.signatures import SIGNATURE_FILE, sign_bundle
+
+    verified_bundle(bundle)  # a name is not put under what is damaged
+    said = sign_bundle(bundle, key)
+    if as_json:
+        signed = {"bundle": bundle.name, "signature": SIGNATURE_FILE, "key": said.key}
+        typer.echo(json.dumps({**signed, "files": dict(said.files)}))
+        return
+    typer.echo(f"{bundle / SIGNATURE_FILE}: {counted(len(said.files), 'file')} signed by key {said.key}")
 
 
 def _stages(names: str | None) -> tuple[StageName, ...]:

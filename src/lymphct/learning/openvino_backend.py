@@ -1,10 +1,12 @@
 """Networks run by OpenVINO, an extra that is faster than torch on CPUs; converted in memory at run time.
 
-OpenVINO's front end is called directly, since its `convert_model` reports every use to a server.
+OpenVINO reports its import, and every use of `convert_model`, to a server: its reporter is kept out of the
+process, and its front end is called directly.
 """
 
 import copy
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,6 +90,8 @@ def rest(network: nn.Module) -> None:
 
 
 def _library(name: str) -> Any:  # noqa: ANN401 - an optional library, unknown to the type checker
+    # Where the reporter cannot be had, openvino takes its own stub: nothing is sent, no client id written.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # None: importing it fails
     try:
         return importlib.import_module(name)
     except ImportError as error:

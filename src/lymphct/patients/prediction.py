@@ -12,7 +12,7 @@ from lymphct.cascade.operating_points import moved, require_stages
 from lymphct.cascade.partial_examination import networks_needed, require_networks
 from lymphct.cascade.patient import predict_patient
 from lymphct.config import Config
-from lymphct.core.errors import InputError, UsageError
+from lymphct.core.errors import InputError, ModelError, UsageError
 from lymphct.core.terms import RegistrationMethod, StageName
 from lymphct.io.images.labels import Scheme
 from lymphct.io.manifest import Manifest, PatientRecord
@@ -72,6 +72,7 @@ class PredictionRequest:
 
     Attributes:
         bundle: folder of the models.
+        signed: digest of the bundle that a verified signature names; models of another one are refused.
         given: columns of a manifest that are used besides the images: `structures`, `tumor`, `nodes`.
         config: settings of attention and notices.
         labels: numbering of given structures.
@@ -89,6 +90,7 @@ class PredictionRequest:
     """
 
     bundle: Path
+    signed: str | None = None
     config: Config
     labels: Scheme = "auto"
     fill_structures: bool = False
@@ -230,7 +232,7 @@ def _models_and_recipe(record: PatientRecord, request: PredictionRequest) -> tup
         raise UsageError(msg, code="E_NO_EFFECT", cure="leave out one of them")
     if request.afterwards is not None:
         request.afterwards.require(record)
-    models = moved(models_in(request.bundle, request.device), request.operating_points)
+    models = moved(_models_of(request), request.operating_points)
     recipe = Recipe.of_files(
         files_of(record) | source_files(request.sources, record.patient_id),
         {
@@ -249,6 +251,14 @@ def _models_and_recipe(record: PatientRecord, request: PredictionRequest) -> tup
         bundle=models.digest,
     )
     return models, recipe
+
+
+def _models_of(request: PredictionRequest) -> Models:
+    models = models_in(request.bundle, request.device)
+    if request.signed is not None and models.digest != request.signed:
+        msg = "the bundle is not the one whose signature was verified: it changed meanwhile"
+        raise ModelError(msg, code="E_SIGNATURE", cure="run it again").at(file=request.bundle.name)
+    return models
 
 
 def _arithmetic(request: PredictionRequest) -> list[JSON]:

@@ -24,7 +24,7 @@ from lymphct.io.results.store import DESKTOP_FILES
 if TYPE_CHECKING:
     import torch
 
-BUNDLE_FILE, CARD_FILE = "bundle.json", "MODEL_CARD.md"
+BUNDLE_FILE, CARD_FILE, SIGNATURE_FILE = "bundle.json", "MODEL_CARD.md", "model.sig"
 
 LARGEST_INFO = 16 * 2**20
 """Bytes; a bundle fitted on ten thousand patients describes itself in about two million."""
@@ -169,9 +169,14 @@ def _require_exact_files(folder: Path, info: BundleInfo) -> None:
 
 def file_differences(folder: Path, info: BundleInfo) -> tuple[list[str], list[str]]:
     """Return the names a bundle folder has too many, and those it lacks."""
-    expected = {BUNDLE_FILE, CARD_FILE, *(part.file for part in info.parts.values())}
+    expected = files_of_bundle(info)
     found = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - DESKTOP_FILES
-    return sorted(found - expected), sorted(expected - found)
+    return sorted(found - expected - {SIGNATURE_FILE}), sorted(expected - found)
+
+
+def files_of_bundle(info: BundleInfo) -> frozenset[str]:
+    """Return the names of the files a bundle has; a signature may lie beside them."""
+    return frozenset({BUNDLE_FILE, CARD_FILE, *(part.file for part in info.parts.values())})
 
 
 def verify_bundle(folder: Path, keys: Mapping[str, Iterable[str]] | None = None) -> list[str]:

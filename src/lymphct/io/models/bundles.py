@@ -1,5 +1,7 @@
 """Model bundles: `bundle.json`, one `<part>.safetensors` per trained part, `MODEL_CARD.md`, and nothing else.
 
+A signature may lie among them (`io.models.signatures`); whatever changes a bundle here drops it.
+
 A bundle is committed whole like a result, but holds no `DONE.json`: `bundle.json` lists the digest of each
 weight file, and the card may be edited by hand. Weights are float16 on disk and float32 in memory.
 """
@@ -23,6 +25,7 @@ from lymphct.io.models.bundle_reading import (
     BUNDLE_FILE,
     CARD_FILE,
     LARGEST_INFO,
+    SIGNATURE_FILE,
     Bundle,
     PartWeights,
     about_file,
@@ -180,4 +183,5 @@ def write_model_card(folder: Path, text: str) -> None:
 
     """
     read_bundle(folder)
+    (folder / SIGNATURE_FILE).unlink(missing_ok=True)  # it covers the card
     replace_file(folder / CARD_FILE, text.encode("utf-8"))
