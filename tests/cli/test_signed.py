@@ -1,4 +1,4 @@
-"""`lymphct models sign`, `models verify --public-key`, `predict --require-signature`, as a user types them."""
+"""`models sign`, `models verify --public-key`, `predict --require-signature`, as a user types them."""
 
 import shutil
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.io.models.bundles import shipped_bundle_path
-from lymphct.patients import prediction
+from lymphct.io.models.loading import models_in
 
 pytest.importorskip("model_signing.signing", reason="the optional part signing is not installed")
 from cryptography.hazmat.primitives import serialization
@@ -80,10 +80,9 @@ def test_models_that_were_exchanged_after_the_verification_are_refused(
     def exchanged(folder: Path, device: str) -> Any:
         info = folder / "bundle.json"
         info.write_bytes(info.read_bytes() + b"\n")
-        return kept(folder, device)
+        return models_in(folder, device)
 
-    kept = prediction.models_in
-    monkeypatch.setattr(prediction, "models_in", exchanged)
+    monkeypatch.setattr("lymphct.patients.prediction.models_in", exchanged)
     words = ("--bundle", str(bundle), "--require-signature", str(public), "--out", str(tmp_path / "results"))
     done = lymphct("predict", "--venous", str(venous), *words)
     assert done.code == 7

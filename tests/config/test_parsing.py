@@ -92,6 +92,24 @@ def test_yaml_that_would_build_an_object_is_refused() -> None:
         parse_config("nodes: !!python/object/apply:os.getcwd []")
 
 
+def test_aliases_that_multiply_are_refused_at_once() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    bomb = "\n".join([*lines, "nodes: *a11"])
+    for text in (bomb, "nodes: &a [*a]"):
+        for parse in (parse_config, parse_bands):
+            with pytest.raises(UsageError, match=r"not valid YAML \(line 1\)") as refused:
+                parse(text)
+            assert len(str(refused.value)) < 200
+
+
+def test_an_alias_that_says_a_thing_twice_is_read() -> None:
+    config = parse_config(
+        "nodes: {unet: &unet {features: [4, 8, 16, 16, 16, 16]}}\nstructures: {unet: *unet}"
+    )
+    assert config.structures.unet.features == config.nodes.unet.features == (4, 8, 16, 16, 16, 16)
+
+
 def test_bands_are_one_line_a_structure() -> None:
     bands = parse_bands("spleen: {d_min: 0, d_max: 16}\naorta: {d_min: -1, d_max: 4}\n")
     assert bands == {Structure.SPLEEN: Band(0.0, 16.0), Structure.AORTA: Band(-1.0, 4.0)}

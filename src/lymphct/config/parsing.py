@@ -1,6 +1,7 @@
 """Settings and distance bands from YAML text, checked; whatever is wrong is told in one line."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from lymphct.core.settings import described
 
 ON_GRID: Final = "on_grid"
 """What the sizes are on the working grid, beside the settings as given; printed, never read."""
+
+MOST_VALUES: Final = 100_000
+"""That a text may stand for; all settings together are under a thousand."""
 
 _CLOSE: Final = 0.75
 """Share of letters in common from which another name is suggested."""
@@ -106,9 +110,39 @@ def parse_bands(text: str) -> Bands:
     return bands_from_mapping(_mapping(text, "bands"))
 
 
+def plain_yaml(text: str) -> Any:  # noqa: ANN401 - a YAML value can be of any type
+    r"""Return what YAML text says, unless its aliases (`*name`) multiply.
+
+    A dozen lines of aliases to aliases may stand for more values than any memory holds.
+
+    >>> plain_yaml("a: &sizes [1, 2]\\nb: *sizes")
+    {'a': [1, 2], 'b': [1, 2]}
+
+    Raises:
+        yaml.YAMLError: not YAML, a tag that would build an object, or more than `MOST_VALUES` values.
+        RecursionError: nested too deep.
+
+    """
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if root is not None and _values_in(root, {}) > MOST_VALUES:
+        msg = f"it stands for more than {MOST_VALUES} values"
+        raise yaml.MarkedYAMLError(problem=msg, problem_mark=root.start_mark)
+    return yaml.safe_load(text)
+
+
+def _values_in(node: yaml.Node, known: dict[int, float]) -> float:
+    """Return how many values a part of the text stands for; infinite where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until it is counted
+        inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else []
+        inner = node.value if isinstance(node, yaml.SequenceNode) else inner
+        known[id(node)] = 1 + sum(_values_in(part, known) for part in inner)
+    return known[id(node)]
+
+
 def _mapping(text: str, what: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(text)
+        values = plain_yaml(text)
     except (yaml.YAMLError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""

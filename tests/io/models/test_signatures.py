@@ -231,10 +231,11 @@ def test_keys_that_are_none_are_refused(tmp_path: Path, bundle: Path, keys: dict
 
 def test_whoever_changes_a_bundle_drops_its_signature(bundle: Path, keys: dict[str, Path]) -> None:
     part = PartInfo(architecture={"features": [4]}, patients={}, scores={})
-    for change in (
+    changes: tuple[Callable[[], None], ...] = (
         lambda: write_model_card(bundle, "# Another\n"),
         lambda: update_bundle_part(bundle, StageName.NODES, part, {"w": torch.zeros(3)}),
-    ):
+    )
+    for change in changes:
         sign_bundle(bundle, keys["key"])
         change()
         with pytest.raises(ModelError, match="has no signature"):

@@ -25,6 +25,7 @@ IMAGES = 'images: "{patient}/ct.nii.gz"\n'
         (f'{HEAD}{IMAGES}tumor: {{files: "{{patient}}.nii.gz", vote: majority}}', "needs {reader}"),
         (f"{HEAD}{IMAGES}table: {{file: a.csv, id: id, columns: {{agee: age}}}}", "did you mean age?"),
         ("[1, 2", "not valid YAML"),
+        ("a: &a [*a]\n", "not valid YAML (line 1)"),
         ("- 1", "no YAML mapping"),
         ("x" * 70_000, "too many for a layout"),
     ],

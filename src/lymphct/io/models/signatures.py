@@ -27,6 +27,8 @@ from lymphct.io.results.jsonfile import parse_json
 if TYPE_CHECKING:
     from types import ModuleType
 
+__all__ = ["SIGNATURE_FILE", "Signed", "sign_bundle", "verify_signature"]
+
 LARGEST_SIGNATURE: Final = 1 << 20
 """Bytes; that of a bundle of five parts has about three thousand."""
 LARGEST_KEY: Final = 1 << 16

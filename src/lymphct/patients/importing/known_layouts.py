@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import yaml
 from pydantic import ValidationError
 
+from lymphct.config.parsing import plain_yaml
 from lymphct.core.errors import InputError, UsageError
 from lymphct.io.textfile import read_text
 from lymphct.patients.importing.layout import (
@@ -67,7 +68,7 @@ def parse_layout(text: str, file: str = "") -> Layout:
     if len(text) > LONGEST_LAYOUT:
         _refuse(f"{len(text)} characters are too many for a layout (limit {LONGEST_LAYOUT})", file)
     try:
-        values = yaml.safe_load(text)
+        values = plain_yaml(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         _refuse(f"not valid YAML{f' (line {mark.line + 1})' if mark else ''}", file)
