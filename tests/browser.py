@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from lymphct.core.arrays import AnyArray
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTH, HEIGHT = 1280, 3400
+WIDTH, HEIGHT = 1280, 4300
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine to open the page with"
