@@ -30,8 +30,6 @@ PAGES = {
 }
 """Every page, the README among them, by its path."""
 
-NOT_THERE_YET: tuple[str, ...] = ("annotate", "serve")
-
 
 def shown_commands(text: str) -> list[list[str]]:
     """Return the words of each `lymphct …` line in the shell examples of a page."""
@@ -129,13 +127,6 @@ def test_an_option_that_does_not_exist_would_be_noticed(program: Program) -> Non
 def test_the_readme_shows_every_command_once_at_least(program: Program) -> None:
     shown = {program.understand(words[1:]) for words in shown_commands(PAGES["README.md"])}
     assert set(program.commands) - shown == set()
-
-
-def test_commands_said_to_be_missing_are_missing(program: Program) -> None:
-    section = PAGES["README.md"].split("## Not there yet")[1].split("##")[0]
-    for name in NOT_THERE_YET:
-        assert f"`{name}`" in section
-        assert (name,) not in program.commands
 
 
 @pytest.mark.parametrize("page", PAGES)
