@@ -39,7 +39,7 @@ class Picture:
 
 
 PICTURES: Final[Mapping[str, Picture]] = {
-    "index": Picture(page="results/index.html", size=(1100, 1180)),
+    "index": Picture(page="results/index.html", size=(1280, 1180)),
     "report": Picture(page="results/*/report.html", size=(1100, 1000)),
     "viewer": Picture(page="results/*/report.html", size=(1060, 620), fragment="#viewer&node=1"),
     "evaluation": Picture(page="scores/cohort/report.html", size=(1100, 1000)),
