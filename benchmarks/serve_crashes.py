@@ -170,10 +170,9 @@ def served(outbox: Path, at: int = 0) -> bool:
 
 def at_every_call(folder: Path, given: argparse.Namespace) -> Outcome:
     """Kill the service at one call after the other, until it comes to its end before the next."""
-    found, began = (
-        Outcome(way="service with a stand-in, at every call that changes the disk"),
-        time.monotonic(),
-    )
+    which = "every call" if given.stride == 1 else f"every {given.stride}th call"
+    found = Outcome(way=f"service with a stand-in, at {which} that changes the disk")
+    began = time.monotonic()
     served(folder / "quiet0")
     quiet, at, run = digests(folder / "quiet0"), 1, folder / "killed0"
     while not served(run, at):
