@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write a result without any network: what becomes of files is asked here."""
 
     def write(folder: Path, **_: object) -> None:
-        result = {
+        result: dict[str, Any] = {
             "notices": [],
             "sources": {},
             "patient_id": folder.name.split(".")[1],

@@ -35,7 +35,8 @@ def names(folder: Path) -> list[str]:
 
 
 def test_after_a_failure_no_older_result_stands_and_it_comes_back_without_work(tmp_path: Path) -> None:
-    place, calls = tmp_path / "case7", []
+    place = tmp_path / "case7"
+    calls: list[str] = []
     made_to_be_seen(place, recipe(1), written("first", calls))
     with pytest.raises(InputError, match="ends early"):
         made_to_be_seen(place, recipe(2), failing)

@@ -23,7 +23,7 @@ def test_a_cluster_of_workers_makes_the_same_bytes(tmp_path: Path) -> None:
     run_here(expected, open_toy, Hands(devices=("cpu",)))
     run = lay_study(tmp_path / "dask", chains=3, bad="walk.1")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, resources={"GPU": 1}
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", resources={"GPU": 1}
     ) as cluster:
         with pytest.raises(CohortPartlyFailedError, match=r"1 of 7 tasks failed and 1 are left"):
             run_on_dask(run, open_toy, cluster.scheduler_address, ("cpu",))
@@ -39,7 +39,7 @@ def test_workers_that_are_killed_change_no_byte(tmp_path: Path) -> None:
     expected = lay_study(tmp_path / "here", chains=4)
     run_here(expected, open_toy, Hands(devices=("cpu",)))
     run = lay_study(tmp_path / "dask", chains=4, pause=0.1)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address
 
         def kill() -> None:
