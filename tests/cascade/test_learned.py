@@ -11,6 +11,7 @@ import pytest
 from lymphct.attention.bands import PAPER_BANDS, Band
 from lymphct.attention.fitting import fit_bands
 from lymphct.attention.mapping import guided_by
+from lymphct.attention.settings import AttentionSettings
 from lymphct.cascade.description import BundleInfo, PartInfo
 from lymphct.cascade.learned import Learned, fit_learned
 from lymphct.cascade.models import new_description
@@ -58,6 +59,36 @@ class Watched(Mapping[str, PreparedPatient]):
 @pytest.fixture
 def patients(make_patient: MakePatient) -> Watched:
     return Watched(lambda name: make_patient(name, noise=9.0), "abcde")
+
+
+GIVEN = AttentionSettings.model_validate(
+    {"bands": {"stomach": {"d_min": -2, "d_max": 15}, "spleen": {"d_min": 0, "d_max": 10}}}
+)
+OWN = {Structure.STOMACH: Band(-2.0, 15.0), Structure.SPLEEN: Band(0.0, 10.0)}
+
+
+def test_given_bands_are_taken_as_they_are_and_belong_to_nobody(patients: Watched) -> None:
+    learned = fit_learned(patients, ["d", "b"], FIXED.model_copy(update={"attention": GIVEN}))
+    assert learned.bands == learned.prior == OWN
+    assert patients.asked == []
+    assert learned.fitted_on == {}
+
+
+@pytest.mark.parametrize("has_stage_1", [False, True])
+def test_given_bands_stand_beside_a_bundle_unless_it_has_a_stage_1_of_others(
+    *, has_stage_1: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = {Structure.SPLEEN: Band(1.0, 2.0)}
+    fitted = Learned(bands=other, fitted_on={"bands": FittedOn.of(["a"])})
+    info = new_description("other", fitted, FIXED, salt=SALT, is_phantom=True)
+    if has_stage_1:
+        part = PartInfo(sha256="0" * 64, architecture={}, patients={})
+        info = info.model_copy(update={"parts": {StageName.NODES: part}})
+    with caplog.at_level("WARNING"):
+        beside = Learned(bands=OWN).beside(info)
+    assert beside.bands == (other if has_stage_1 else OWN)
+    assert ("bands" in beside.fitted_on) is has_stage_1
+    assert ("bands of the bundle" in caplog.text) is has_stage_1
 
 
 @pytest.mark.parametrize("config", [MEASURED, FIXED])

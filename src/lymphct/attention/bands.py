@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from lymphct.attention.settings import AttentionSettings
 from lymphct.core.errors import InputError
 from lymphct.core.terms import GUIDING_STRUCTURES, Structure
 
@@ -44,6 +45,18 @@ PAPER_BANDS: Final[Bands] = {
     Structure.HEPATIC_ARTERY_COMMON_AND_PROPER: Band(0.0, 20.0),
 }
 """Tab. II."""
+
+
+def bands_of(settings: AttentionSettings) -> Bands:
+    """Return the bands of the settings: those of Tab. II where they name none.
+
+    >>> bands_of(AttentionSettings()) == PAPER_BANDS
+    True
+    """
+    if settings.bands is None:
+        return PAPER_BANDS
+    names = {structure.label: structure for structure in GUIDING_STRUCTURES}
+    return {names[name]: Band(band.d_min, band.d_max) for name, band in settings.bands.items()}
 
 
 def bands_from_mapping(entries: Mapping[str, object]) -> dict[Structure, Band]:

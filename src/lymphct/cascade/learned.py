@@ -9,7 +9,7 @@ import numpy as np
 
 from lymphct.attention.atlas import Atlas
 from lymphct.attention.atlas_fitting import fit_atlas
-from lymphct.attention.bands import PAPER_BANDS, Band, Bands
+from lymphct.attention.bands import PAPER_BANDS, Band, Bands, bands_of
 from lymphct.attention.fitting import fit_bands
 from lymphct.attention.mapping import guided_by
 from lymphct.attention.prior import FittedPrior, Prior
@@ -118,20 +118,30 @@ class Learned:
     def beside(self, info: BundleInfo) -> "Learned":
         """Return what holds in a training that goes on from a bundle: all it knows, seen the own way.
 
-        What is taken over knows no other bands. An own atlas, or own trapezia, count where the bundle has no
-        stage 1, which would know none, and neither of both.
+        A stage 1 that is taken over knows no other bands. Own bands, an own atlas, or own trapezia, count
+        where the bundle has no stage 1, which would know none, and neither of both.
         """
         there = Learned.of_bundle(info)
         own, theirs = self.fitted_prior, there.fitted_prior
         is_bound = StageName.NODES in info.parts or theirs is not None
         suppresses = there.suppress_other_organs and StageName.NODES in info.parts
         kept = replace(there, sights=self.sights, suppress_other_organs=suppresses)
+        if self.bands not in (PAPER_BANDS, there.bands):
+            if is_bound:
+                logger.warning(
+                    "attention: the bands of the bundle it starts from stand, not those of its own"
+                )
+            else:
+                whose = {what: who for what, who in there.fitted_on.items() if what != "bands"}
+                if "bands" in self.fitted_on:
+                    whose["bands"] = self.fitted_on["bands"]
+                kept = replace(kept, bands=self.bands, fitted_on=whose)
         if own is None or is_bound:
             if own is not None and own != theirs:
                 logger.warning("attention: that of the bundle it starts from stands, not one of its own")
             return kept
         name = "trapezia" if self.atlas is None else "atlas"
-        fitted_on = {**there.fitted_on, name: self.fitted_on[name]}
+        fitted_on = {**kept.fitted_on, name: self.fitted_on[name]}
         return replace(kept, atlas=self.atlas, trapezia=self.trapezia, fitted_on=fitted_on)
 
 
@@ -181,7 +191,7 @@ def _shows_distances(patient: Prepared) -> bool:
 
 def _fitted_bands(patients: Mapping[str, Prepared], train: Sequence[str], config: Config) -> Fitted[Bands]:
     if not config.cascade.fit_bands:
-        return Fitted(PAPER_BANDS, frozenset())
+        return Fitted(bands_of(config.attention), frozenset())
     used = _measurable(patients, train)
     if not used:
         logger.warning("bands: nobody has nodes and all guiding structures drawn; Tab. II stands")

@@ -1,8 +1,8 @@
 """Every setting of the cascade in one place; the rooms declare them, this module puts them together."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lymphct.anatomy.settings import (
     SelfLearningSettings,
@@ -94,3 +94,10 @@ class Config(Settings):
     """How `predict` runs the networks of a bundle on this machine. Not stated in the paper."""
     report: ReportSettings = ReportSettings()
     """The page of a predicted patient. Not stated in the paper."""
+
+    @model_validator(mode="after")
+    def _has_bands_from_one_place(self) -> Self:
+        if self.cascade.fit_bands and self.attention.bands is not None:
+            msg = "attention.bands gives the bands that cascade.fit_bands would measure: leave one out"
+            raise ValueError(msg)
+        return self

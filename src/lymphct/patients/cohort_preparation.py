@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.bands import bands_of
 from lymphct.cascade.description import BundleInfo
 from lymphct.config import Config
 from lymphct.core.terms import RegistrationMethod
@@ -109,7 +109,7 @@ def _resolved(request: PreparationRequest) -> tuple[Preparation, Guidance]:
     models = None if request.bundle is None else models_in(request.bundle, request.device)
     preparation = preparation_of(request, None if models is None else models.info)
     guidance = Guidance(
-        prior=PAPER_BANDS if models is None else models.prior,
+        prior=bands_of(config.attention) if models is None else models.prior,
         attention=config.attention if models is None else models.attending(config.attention),
         bundle=request.bundle,
         device=request.device,

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.bands import bands_of
 from lymphct.config import Config
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import Roles
@@ -282,7 +282,7 @@ def _write_images(folder: Path, patient: StoredPatient, request: NnunetExport) -
 
 def _channel(patient: StoredPatient, channel: Channel, config: Config) -> Volume:
     if channel == "attention":
-        view = patient.attention_view(PAPER_BANDS, config.attention)
+        view = patient.attention_view(bands_of(config.attention), config.attention)
         volume = None if view is None else view.whole()
         found = None if volume is None else volume.with_array(attention_values(volume.array))
     else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from lymphct.attention.bands import PAPER_BANDS, Bands
+from lymphct.attention.bands import PAPER_BANDS, Bands, bands_of
 from lymphct.core.errors import InputError
 from lymphct.core.terms import PHANTOM_NOTICE, counted
 from lymphct.evaluation.classification import auc, roc_curve
@@ -187,10 +187,11 @@ def _write_forms(folder: Path, things: Sequence[Drawing] | Sequence[PrintedTable
 
 def _drawings(source: Source, scores: Mapping[str, Mapping[str, ScoreTable]]) -> Iterator[Drawing]:
     """Yield the figures in the order of the paper."""
-    shown, border = source.shown, source.plan.config.attention.border
+    shown, attention = source.shown, source.plan.config.attention
+    border, bands = attention.border, bands_of(attention)
     if shown.anatomy is not None:
         yield shown.anatomy
-    yield attention_drawing(PAPER_BANDS, border, "Tab. II")
+    yield attention_drawing(bands, border, "Tab. II" if attention.bands is None else "of the settings")
     if shown.bands:
         yield bands_drawing(shown.bands, PAPER_BANDS, border)
     if shown.examples is not None:
