@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from tests.offline import forbid_network, without_network
@@ -23,6 +24,10 @@ from lymphct.study.single_split import train_all
 forbid_network()
 # Imported first by a test, it would close the handlers of pytest (`study.tasks.submission`).
 os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
+
+# How long an example takes says more about what else runs on the machine than about the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 PATIENTS = 12
 

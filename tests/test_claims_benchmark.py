@@ -138,6 +138,7 @@ def judged(tmp_path: Path) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_methods_are_compared_over_the_folds_of_a_study(judged: Any) -> None:
     better = claims.paired(judged, "combined", "nodes")
     assert better.is_shown

@@ -133,6 +133,7 @@ def told(folder: Path) -> list[str]:
     return run(AS_WINDOWS, PREDICT, IMPORT_ALL, folder=folder)
 
 
+@pytest.mark.slow
 def test_every_module_imports_without_what_windows_lacks(told: list[str]) -> None:
     assert int(told[-1]) > 200
 

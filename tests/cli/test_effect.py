@@ -32,13 +32,13 @@ NAMES = [name for name, *_ in described(Config())]
         (
             "train",
             "inference.mode=box",
-            "no effect on lymphct train; it works in lymphct predict, lymphct serve [E_NO_EFFECT]",
+            "no effect on lymphct train; it works in lymphct predict, lymphct annotate, lymphct serve ",
         ),
         ("prepare", "tumor.threshold=0.2", "no effect on lymphct prepare; it works in lymphct train"),
         (
             "register",
             "attention.border=2",
-            "works in lymphct train, lymphct crossval, lymphct predict, lymphct prepare, lymphct att",
+            "works in lymphct train, lymphct crossval, lymphct predict, lymphct annotate, lymphct prep",
         ),
         (
             "attention",

@@ -115,7 +115,7 @@ def plain_yaml(text: str) -> Any:  # noqa: ANN401 - a YAML value can be of any t
 
     A dozen lines of aliases to aliases may stand for more values than any memory holds.
 
-    >>> plain_yaml("a: &sizes [1, 2]\\nb: *sizes")
+    >>> plain_yaml("a: &sizes [1, 2]\nb: *sizes")
     {'a': [1, 2], 'b': [1, 2]}
 
     Raises:

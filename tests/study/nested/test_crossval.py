@@ -123,6 +123,7 @@ def test_a_study_of_reports_from_manifest_to_tables(
     assert states == {"done": 13, "running": 0, "ready": 0, "waiting": 0, "failed": 0}
 
 
+@pytest.mark.slow
 def test_job_by_job_the_tables_are_the_same(tmp_path: Path, begun: list[object], done: Path) -> None:
     assert lymphct(*begun, "--out", tmp_path / "jobs", "--plan", "sbatch") == 0
     plan = tmp_path / "jobs" / "study.json"

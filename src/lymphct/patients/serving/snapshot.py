@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from lymphct.core.errors import InputError
+from lymphct.core.system import move
 from lymphct.io.images.dicom.heads import FileHead, read_head
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
@@ -111,7 +112,7 @@ def _copied_file(head: FileHead, folders: list[Path]) -> str:
             stream.close()
     digest = content.hexdigest()
     for out in outs:
-        out.rename(out.with_name(f"{digest[:32]}.dcm"))
+        move(out, out.with_name(f"{digest[:32]}.dcm"))
     return digest
 
 
