@@ -36,6 +36,7 @@ def test_every_voxel_of_the_body_is_of_one_kind() -> None:
     assert priors.lit(dark["organs"]) < priors.lit(plain["organs"])
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_map_of_patients_nobody_was_fitted_on() -> None:
     found = priors.table(NANO, seed=2, training=4, patients=3)
     maps = ("bands of Tab. II", "bands fitted", "trapezia", "atlas")

@@ -191,7 +191,9 @@ def test_the_numbers_of_totalsegmentator_are_recognised_and_ours() -> None:
     assert not looks_like_ours(typical())
 
 
-@pytest.mark.parametrize("size", ["nano", "tiny", "tall", "small"])
+@pytest.mark.parametrize(
+    "size", ["nano", "tiny", *(pytest.param(size, marks=pytest.mark.slow) for size in ("tall", "small"))]
+)
 def test_phantoms_pass_and_do_not_when_mirrored(size: str) -> None:
     for index in range(4 if size == "nano" else 1):
         structures = generate_patient(PhantomSettings(size=size), seed=index, index=index).structures

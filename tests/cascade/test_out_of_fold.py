@@ -97,6 +97,7 @@ def test_a_planted_leak_is_caught(
         out_of_fold(patients, [folds[0], folds[0]], lambda _: first)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_evidence(
     patients: PreparedCohort,
     folds: tuple[Fold, ...],

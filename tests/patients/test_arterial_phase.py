@@ -56,6 +56,7 @@ def record(manifest: Manifest) -> PatientRecord:
     return manifest.patients[0]
 
 
+@pytest.mark.slow
 def test_the_drawn_tumor_lies_where_the_tumor_is_in_the_arterial_phase(
     phases: ArterialPhases, record: PatientRecord
 ) -> None:

@@ -40,6 +40,7 @@ def run(umask: str, words: list[str], surroundings: dict[str, str]) -> None:
         pytest.param(["predict", "--given", "structures,tumor,nodes"], id="predict", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_run_gives_the_same_bytes_wherever_and_however_it_is_called(
     words: list[str], cohort: Manifest, tmp_path: Path
 ) -> None:

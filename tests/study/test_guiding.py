@@ -244,6 +244,7 @@ def test_the_outlook_says_before_the_work_who_learns_from_what(
     assert outlook.stopping == ()
 
 
+@pytest.mark.slow
 def test_masks_of_a_store_prepared_with_the_same_bundle_are_not_drawn_again(
     guided_bundle: Path, run: Run, request_of_few: TrainingRequest, few: Manifest, tmp_path: Path
 ) -> None:

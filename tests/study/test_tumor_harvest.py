@@ -201,6 +201,7 @@ def digest(bundle: Path) -> str:
     return read_bundle(bundle).info.parts[StageName.TUMOR].sha256
 
 
+@pytest.mark.slow
 def test_a_killed_harvest_goes_on_where_it_was_and_ends_the_same(
     bundle: Path, stopped: TrainingRequest
 ) -> None:

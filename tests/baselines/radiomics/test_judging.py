@@ -116,6 +116,7 @@ def test_two_methods_of_the_table_differ_in_the_report() -> None:
     assert scores[0] != scores[1]
 
 
+@pytest.mark.slow
 def test_the_folds_and_so_the_scores_depend_on_the_seed_alone() -> None:
     scores = [
         [fit_radiomics(train, VALIDATION, seed=seed, settings=SETTINGS).value.score(item) for item in TEST]

@@ -22,6 +22,7 @@ from lymphct.patients.annotation.taking_back import TakeBack
 from lymphct.patients.reading import read_patient
 
 
+@pytest.mark.slow
 def test_corrected_structures_of_a_phantom_are_what_trainings_read(tmp_path: Path, cohort: Manifest) -> None:
     record = cohort.patients[0]
     assert record.structures is not None

@@ -91,6 +91,7 @@ def test_tasks_without_networks_are_jobs_that_ask_for_no_gpu(tmp_path: Path, slu
     assert "#SBATCH --array=0-2%3\n" in script
 
 
+@pytest.mark.slow
 def test_jobs_of_either_kind_do_the_study_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit")
     expected = lay_study(tmp_path / "here", chains=2)
