@@ -26,6 +26,7 @@ def atlas(phantoms: list[PhantomPatient]) -> Atlas:
     return fit_atlas([drawn(p) for p in phantoms[:6]], "abcdef").for_unseen("ghi")
 
 
+@pytest.mark.slow
 def test_unseen_nodes_have_more_attention_than_other_fat(
     phantoms: list[PhantomPatient], atlas: Atlas
 ) -> None:

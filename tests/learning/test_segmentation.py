@@ -49,6 +49,7 @@ def _network() -> SegmentationNetwork:
     return network
 
 
+@pytest.mark.slow
 def test_one_case_is_learned_in_a_few_seconds(make_case: MakeCase) -> None:
     case = make_case(0)
     records = list(

@@ -61,6 +61,7 @@ def run(asked: TrainingRequest) -> Run:
     return Run.open(bundle.parent, asked.work)
 
 
+@pytest.mark.slow
 def test_every_training_patient_is_searched_once_and_by_a_network_of_the_others(run: Run) -> None:
     roles = run.plan.roles(StageName.NODES)
     parts = [sorted(p.name for p in (run.folder / FOUND / f"part-{n}").iterdir()) for n in (1, 2)]

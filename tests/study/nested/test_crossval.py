@@ -202,6 +202,7 @@ def test_a_folder_with_something_else_is_left_alone(
     assert "holds no study of ours, but for example letter.txt" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_settings_on_which_nothing_depends_leave_what_is_there(
     tmp_path: Path, begun: list[object], done: Path
 ) -> None:
