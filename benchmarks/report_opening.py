@@ -256,8 +256,8 @@ def main() -> None:
     found = tables(pages, order.runs)
     how = (
         f"`python benchmarks/report_opening.py --write`: {order.runs} openings by a fresh headless Chromium "
-        f"without WebGL, median (longest). {os.cpu_count()} processor cores, load {load:.0f} when it began: on "
-        "a busy machine pages open later. Processor time is that of all of the browser's "
+        f"without WebGL, median (longest). {os.cpu_count()} processor cores, load {load:.0f} when it began: "
+        "on a busy machine pages open later. Processor time is that of all of the browser's "
         "processes beyond an empty page, with the sorts and filters below."
     )
     text = "\n\n".join([how, *(table.markdown() for table in found)])
