@@ -15,7 +15,6 @@ import hashlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # started as a file, Python knows this folder only
 
@@ -33,6 +31,7 @@ from benchmarks.tumor_harvest import with_table
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from tests.dicom_exports import write_series
+from tests.killed import WRITING_STEPS, killed_at
 from tests.serving_studies import AT_ONCE, contents, examine
 
 from lymphct.core.orientation import to_working_axes
@@ -42,9 +41,6 @@ from lymphct.patients.serving.ledger import HIDDEN, LOG_FILE
 from lymphct.patients.serving.serving import Places, service
 from lymphct.phantom.patient import generate_patient
 from lymphct.phantom.settings import PhantomSettings
-
-STEPS: Final = ("mkdir", "fsync", "rename", "rmdir", "unlink", "write")
-"""Calls of `os` that change the disk."""
 
 
 @dataclass(kw_only=True)
@@ -138,34 +134,13 @@ def tagging(index: int, phase: str, time_of_day: str) -> Callable[[Dataset, int]
 
 def served(outbox: Path, at: int = 0) -> bool:
     """Serve once in a process that kills itself at call number `at`; tell whether it came to its end."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            count = 0
 
-            def watched(original: Callable[..., object]) -> Callable[..., object]:
-                def call(*args: object, **kwargs: object) -> object:
-                    nonlocal count
-                    count += 1
-                    if count == at:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return original(*args, **kwargs)
+    def serve() -> None:
+        places = Places(inbox=outbox.parent / "inbox", outbox=outbox, key=outbox.parent / "key")
+        with service(places, AT_ONCE, examine) as running:
+            running.run_once(lambda _: None)
 
-                return call
-
-            for step in STEPS:
-                setattr(os, step, watched(getattr(os, step)))
-            places = Places(inbox=outbox.parent / "inbox", outbox=outbox, key=outbox.parent / "key")
-            with service(places, AT_ONCE, examine) as running:
-                running.run_once(lambda _: None)
-            code = 0
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code not in {0, -signal.SIGKILL}:
-        raise subprocess.CalledProcessError(code, "service with a stand-in")
-    return code == 0
+    return not killed_at(at, serve, WRITING_STEPS)
 
 
 def at_every_call(folder: Path, given: argparse.Namespace) -> Outcome:

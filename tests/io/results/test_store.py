@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.killed import STEPS, killed_at
 
 from lymphct.core.errors import EnvironmentProblemError, InputError, OutputInUseError, UsageError
 from lymphct.io.results.fingerprints import fingerprint
@@ -18,7 +19,6 @@ from lymphct.io.results.store import clean_leftovers, clean_stale_staging, commi
 
 OLD = fingerprint({"venous": "1"}, {"step": 0.5}, "code")
 NEW = fingerprint({"venous": "2"}, {"step": 0.5}, "code")
-STEPS = ("mkdir", "fsync", "rename", "rmdir", "unlink")
 
 
 def names(folder: Path) -> list[str]:
@@ -61,30 +61,7 @@ def refuse_call(patch: pytest.MonkeyPatch, at: int) -> list[str]:
 
 def run_killed_at(at: int, target: Path, made_from: dict[str, JSON], text: str) -> bool:
     """Write a result in a child process that kills itself at call number `at`; return whether it did."""
-    child = os.fork()
-    if child == 0:
-        try:
-            count = 0
-
-            def watch(original: Callable[..., object]) -> Callable[..., object]:
-                def call(*args: object, **kwargs: object) -> object:
-                    nonlocal count
-                    count += 1
-                    if count == at:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return original(*args, **kwargs)
-
-                return call
-
-            for step in STEPS:
-                setattr(os, step, watch(getattr(os, step)))
-            write_result(target, made_from, text)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in {0, -signal.SIGKILL}
-    return status != 0
+    return killed_at(at, lambda: write_result(target, made_from, text))
 
 
 def test_a_result_appears_whole_with_its_fingerprint_and_digests(tmp_path: Path) -> None:

@@ -1,53 +1,31 @@
 """A service that is killed at any call that changes the disk loses nothing and does nothing twice."""
 
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.killed import WRITING_STEPS, killed_at
 from tests.serving_studies import contents, drop
 
 from lymphct.io.results.jsonfile import read_json_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from lymphct.patients.serving.serving import Service
 
     Serving = Callable[..., AbstractContextManager[Service]]
 
-STEPS = ("mkdir", "fsync", "rename", "rmdir", "unlink", "write")
-
 
 def run_killed_at(at: int, serving: "Serving") -> bool:
     """Serve once in a child process that kills itself at call number `at`; return whether it did."""
-    child = os.fork()
-    if child == 0:
-        try:
-            count = 0
 
-            def watch(original: Callable[..., object]) -> Callable[..., object]:
-                def call(*args: object, **kwargs: object) -> object:
-                    nonlocal count
-                    count += 1
-                    if count == at:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return original(*args, **kwargs)
+    def serve() -> None:
+        with serving() as running:
+            running.run_once(lambda _: None)
 
-                return call
-
-            for step in STEPS:
-                setattr(os, step, watch(getattr(os, step)))
-            with serving() as running:
-                running.run_once(lambda _: None)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in {0, -signal.SIGKILL}
-    return status != 0
+    return killed_at(at, serve, WRITING_STEPS)
 
 
 def shown(outbox: Path) -> dict[str, str]:
