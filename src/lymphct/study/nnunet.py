@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lymphct.anatomy.settings import StructureSettings, TumorSettings
 from lymphct.anatomy.structures import CLASSES
-from lymphct.attention.bands import PAPER_BANDS
+from lymphct.attention.bands import bands_of
 from lymphct.cascade.description import BundleInfo
 from lymphct.cascade.learned import Learned
 from lymphct.cascade.models import new_description
@@ -208,7 +208,9 @@ def _new_info(request: NnunetImport, plan: NnunetPlan, channels: Sequence[Channe
     )
     config = request.config.model_copy(update={"imaging": imaging, "registration": registration})
     salt = "phantom-nnunet" if is_phantom else secrets.token_hex(16)
-    info = new_description(request.name, Learned(bands=PAPER_BANDS), config, salt=salt, is_phantom=is_phantom)
+    info = new_description(
+        request.name, Learned(bands=bands_of(config.attention)), config, salt=salt, is_phantom=is_phantom
+    )
     return info.model_copy(update={"code_version": code_version()})
 
 
