@@ -37,6 +37,25 @@ def test_a_cohort_is_prepared_and_told_patient_by_patient(
     assert summary["patients"][0]["structures_used"] == 10
 
 
+def test_within_the_limit_of_time_the_same_is_told(lymphct: Program, manifest: Path, tmp_path: Path) -> None:
+    limits = ("--patient-timeout", 250)
+    result = lymphct("prepare", manifest, "--out", tmp_path / "work", *COARSE, *limits)
+    assert result.code == 0, result.err
+    assert result.out == "phantom-8-0000: not registered; attention from 10 structures (drawn)\n"
+    refused = lymphct("prepare", manifest, "--out", tmp_path / "none", *COARSE, "--patient-timeout", 0.5)
+    assert (refused.code, (tmp_path / "none").exists()) == (2, False)
+
+
+def test_a_limit_of_time_is_for_the_patients_of_a_manifest(
+    lymphct: Program, manifest: Path, tmp_path: Path
+) -> None:
+    venous = manifest.parent / "phantom-8-0000" / "venous.nii.gz"
+    refused = lymphct("predict", "--venous", venous, "--patient-timeout", 9, "--out", tmp_path / "result")
+    assert refused.code == 2
+    assert "--patient-timeout goes with a manifest" in refused.err
+    assert not (tmp_path / "result").exists()
+
+
 def test_a_failed_patient_ends_with_code_4_and_the_others_are_there(
     lymphct: Program, manifest: Path, tmp_path: Path
 ) -> None:
