@@ -7,8 +7,9 @@ structures as free tools give them: registered by DEEDS, a teacher of the arteri
 masks, the tuned teacher, its masks on the venous phase, the network. Beside it stands a network of the same
 kind that learned from the same drawn masks alone, in 2.5 times the teacher's iterations: with the last
 network's share at 1 those of all three together, at 2.5 those of the last one. Both are scored on test
-phantoms that nothing learned from: medians and quartiles, and the paired difference of Dice with its 95 %
-interval over patients (bootstrap). With `--folder` what is there is not made again; `--page` writes the
+phantoms that nothing learned from, as they find tumors in the whole body and as `predict` does where the
+pancreas is known: medians and quartiles, and the paired differences of Dice with their 95 % intervals over
+patients (bootstrap). With `--folder` what is there is not made again; `--page` writes the
 table into a page between its two marks. One thread.
 """
 
@@ -17,7 +18,7 @@ import csv
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.patients.whole_cohort import whole_cohort
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.harvest_scores import TABLE_FILE, scored_networks
-from lymphct.study.harvest_table import FINAL, MEASURES, TEACHER, TUNED
+from lymphct.study.harvest_table import FINAL, MEASURES, TEACHER, TUNED, at_pancreas
 from lymphct.study.plan import Run
 from lymphct.study.request import TrainingRequest
 from lymphct.study.single_split import train_one
@@ -90,13 +91,14 @@ def main() -> None:
         given.page.write_text(with_table(given.page.read_text("utf-8"), text), encoding="utf-8")
     if given.json is not None:
         options = {n: v for n, v in vars(given).items() if n not in {"json", "markdown", "folder", "page"}}
-        low, middle, high = difference(scores)
         rows: list[dict[str, object]] = [
             {"arm": arm, "patient": patient, **{m: finite(v) for m, v in values.items()}}
             for arm, found in scores.items()
             for patient, values in found.items()
         ]
-        rows.append({"difference": middle, "low": low, "high": high, **counts})
+        for where, arm in (("body", str), ("pancreas", at_pancreas)):
+            low, middle, high = difference(scores, arm)
+            rows.append({"looks": where, "difference": middle, "low": low, "high": high, **counts})
         rows += [{"taught": name, "dice": value} for name, value in taught.items()]
         write_record(given.json, options=options, rows=rows)
 
@@ -188,7 +190,9 @@ def arms(
     test = [record for record in records if record.split == "test"]
     patients = whole_cohort(test, request.preparation)
     finding = Finding(folder=folder / "found", bundle=network, patients=patients, device="cpu")
-    scored_networks({ALONE: (finding, [record.patient_id for record in test])}, folder)
+    near = replace(finding, folder=folder / "found-near", at_pancreas=True)
+    names = [record.patient_id for record in test]
+    scored_networks({ALONE: (finding, names), at_pancreas(ALONE): (near, names)}, folder)
     print(f"few alone: {time.process_time() - began:.0f} CPU-s", flush=True)
     roles = Run.open(bundle.parent, request.work).plan.roles(StageName.TUMOR)
     drawn = {record.patient_id for record in records if record.tumor is not None}
@@ -229,21 +233,28 @@ def read_scores(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
 def told(scores: Scores, counts: Mapping[str, int], taught: Mapping[str, float]) -> str:
     """Return a Markdown table of medians and quartiles, and the paired difference."""
     lines = [
-        "| network | found | " + " | ".join(MEASURES.values()) + " |",
-        "|-|-|" + "-|" * len(MEASURES),
+        "| network | looks | found | " + " | ".join(MEASURES.values()) + " |",
+        "|-|-|-|" + "-|" * len(MEASURES),
     ]
-    for arm, name in NAMES.items():
+    for arm in (*NAMES, *map(at_pancreas, NAMES)):
         if arm not in scores:
             continue
+        name = NAMES[arm.removesuffix(at_pancreas(""))]
+        where = "in the body" if arm in NAMES else "at the pancreas"
         cells = [cell([values[m] for values in scores[arm].values()]) for m in MEASURES]
         found = sum(np.isfinite(values["hd"]) for values in scores[arm].values())
-        lines.append(f"| {name} | {found} of {len(scores[arm])} | {' | '.join(cells)} |")
-    low, middle, high = difference(scores)
+        lines.append(f"| {name} | {where} | {found} of {len(scores[arm])} | {' | '.join(cells)} |")
+    told = []
+    for where, of in (("in the body", str), ("at the pancreas", at_pancreas)):
+        low, middle, high = difference(scores, of)
+        told.append(
+            f"{where} {middle:+.3f} ({low:+.3f} to {high:+.3f}; shown to be better: "
+            f"{'yes' if low > 0 else 'no'})"
+        )
     sentence = (
         f"{counts['drawn']} drawn masks teach, {counts['harvested']} phantoms are harvested, "
         f"{counts['chosen_by']} choose the epoch, {counts['test']} are scored. Mean difference of Dice, "
-        f"after the harvest − few alone: {middle:+.3f} ({low:+.3f} to {high:+.3f}). "
-        f"Better with the harvest: {'yes' if low > 0 else 'no'}."
+        f"after the harvest − few alone: {', '.join(told)}."
     )
     if taught:
         tenth, quartile, median = np.percentile(list(taught.values()), (10, 25, 50))
@@ -269,9 +280,10 @@ def cell(values: Sequence[float]) -> str:
     return f"{median:.3f} ({low:.3f} to {high:.3f})"
 
 
-def difference(scores: Scores) -> tuple[float, float, float]:
+def difference(scores: Scores, name: Callable[[str], str]) -> tuple[float, float, float]:
     """Return lower limit, mean and upper limit of the difference of Dice in the same patients (bootstrap)."""
-    apart = np.array([scores[FINAL][name]["dice"] - scores[ALONE][name]["dice"] for name in scores[ALONE]])
+    final, alone = scores[name(FINAL)], scores[name(ALONE)]
+    apart = np.array([final[patient]["dice"] - alone[patient]["dice"] for patient in alone])
     rng = np.random.default_rng(SEED)
     means = apart[rng.integers(len(apart), size=(DRAWS, len(apart)))].mean(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))

@@ -41,8 +41,11 @@ def test_a_network_that_finds_nothing_in_anybody_has_no_distances() -> None:
 
 def test_networks_stand_in_the_order_they_were_trained() -> None:
     told = summary([FOUND])
-    assert [row[0] for row in score_rows({"final": told, "teacher": told, "tuned": told})] == [
+    names = ["final", "final_at_pancreas", "teacher", "teacher_at_pancreas", "tuned"]
+    assert [row[0] for row in score_rows(dict.fromkeys(names, told))] == [
         "teacher",
         "tuned",
         "final",
+        "teacher_at_pancreas",
+        "final_at_pancreas",
     ]

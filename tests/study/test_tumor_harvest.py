@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import ndimage
 
 from lymphct.config import Config
 from lymphct.core.errors import InputError, UsageError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import Phase, StageName
 from lymphct.core.unjudged import unjudged_in
+from lymphct.imaging.distance import signed_distance
 from lymphct.io.images.reading import read_volume
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.results.volumes import load_volumes
+from lymphct.patients.arterial_phase import drawn_pancreas
+from lymphct.patients.dataset import prepared_cohort
 from lymphct.patients.harvested import HarvestedCohort
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.outlook import foresee_training
@@ -47,8 +51,9 @@ def without(record: PatientRecord, *masks: str) -> PatientRecord:
 
 @pytest.fixture(scope="module")
 def few(cohort: Manifest) -> Manifest:
-    """Nano patients of unknown status; the last ones are drawn, two of them of split test."""
-    records = [without(record, "structures", "nodes", "n_status") for record in cohort.patients]
+    """Nano patients of unknown status; the last are drawn, two of them of split test, one with structures."""
+    records = [without(record, "structures", "nodes", "n_status") for record in cohort.patients[:-1]]
+    records.append(without(cohort.patients[-1], "nodes", "n_status"))
     others = [without(record, "tumor") for record in records[: -DRAWN - SCORED]]
     scored = [replace(r, cells={**r.cells, "split": "test"}) for r in records[-SCORED:]]
     return replace(cohort, patients=(*others, *records[-DRAWN - SCORED : -SCORED], *scored))
@@ -156,15 +161,27 @@ def test_scores_are_told_in_the_run_the_bundle_and_its_card(run: Run, few: Manif
     assert record["patients"]["scored"] == SCORED
     assert record["patients"]["harvested"] == len(harvested_in(run, few))
     rows = list(csv.DictReader((steps / "scores.csv").read_text().splitlines()))
-    assert len(rows) == 3 * SCORED
+    assert len(rows) == 3 * (SCORED + 1)  # in one of them the pancreas is drawn
     for network, found in record["scores"].items():
         dices = [float(row["dice"]) for row in rows if row["network"] == network]
         assert found["dice"]["median"] == pytest.approx(np.median(dices))
-        assert found["dice"]["patients"] == SCORED
+        assert found["dice"]["patients"] == (1 if network.endswith("_at_pancreas") else SCORED)
     card = (run.bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "masks of another network in" in card
     assert "| teacher |" in card
     assert few.patients[-1].patient_id not in card
+
+
+def test_at_the_pancreas_nothing_is_found_elsewhere(run: Run, few: Manifest, asked: TrainingRequest) -> None:
+    outlined = few.patients[-1]
+    pancreas = drawn_pancreas(prepared_cohort(asked.preparation, [outlined])[outlined.patient_id])
+    assert pancreas is not None
+    distance = signed_distance(pancreas.array != 0, pancreas.geometry.spacing)
+    place = run.folder / "few" / "found" / "final_at_pancreas" / outlined.patient_id
+    parts, number = ndimage.label(read_volume(place / "tumor.nii.gz").array, np.ones((3, 3, 3)))
+    assert number >= 1
+    for part in range(1, number + 1):
+        assert distance[parts == part].min() <= run.plan.config.tumor.pancreas_reach
 
 
 def test_a_second_run_is_no_work(bundle: Path, asked: TrainingRequest) -> None:

@@ -100,7 +100,7 @@ class ArterialPhases:
         early = resample(arterial, grid, fill=AIR)
         early = early.with_array(np.clip(np.rint(early.array), -1024, 32767).astype(np.int16))
         back = None if found is None else inverted(found)
-        masks = {"tumor": stored.tumor, "unjudged": stored.unjudged, PANCREAS: _pancreas(stored)}
+        masks = {"tumor": stored.tumor, "unjudged": stored.unjudged, PANCREAS: drawn_pancreas(stored)}
         drawn = {name: carried(mask, back, grid) for name, mask in masks.items() if mask is not None}
         cut, crop = cropped({"venous": early, **drawn})  # by that name the body is found in it
         volumes = {"arterial": cut.pop("venous"), **cut}
@@ -139,7 +139,8 @@ class ArterialPhases:
         return Volume(array=np.where(outside, UNJUDGED, moved - 1).astype(np.uint8), geometry=grid)
 
 
-def _pancreas(stored: StoredPatient) -> Volume | None:
+def drawn_pancreas(stored: StoredPatient) -> Volume | None:
+    """Return the mask of the drawn pancreas on the prepared venous grid, uint8; None where nobody drew it."""
     structures = stored.structures
     if structures is None or not (stored.labelled is None or Structure.PANCREAS in stored.labelled):
         return None

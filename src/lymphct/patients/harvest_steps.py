@@ -30,7 +30,7 @@ from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.volumes import load_volumes, save_volumes
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.patients.arterial_patient import ArterialPatient
-from lymphct.patients.arterial_phase import MASK_FILE, ArterialPhases
+from lymphct.patients.arterial_phase import MASK_FILE, ArterialPhases, drawn_pancreas
 from lymphct.patients.dataset import PreparedCohort
 from lymphct.patients.guided import network_key
 
@@ -127,13 +127,14 @@ class Warping:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A network finds the tumor of patients as `predict` does without structures, on the venous phase.
+    """A network finds the tumor of patients as `predict` does, on the venous phase.
 
     Attributes:
         folder: receives a folder per patient.
         bundle: holds the network.
         patients: prepared.
         phases: given for a network that sees the arterial phase as acquired: its mask is brought over.
+        at_pancreas: look at the drawn pancreas only; otherwise as if no structure were known.
         device: on which it runs.
 
     """
@@ -142,6 +143,7 @@ class Finding:
     bundle: Path
     patients: PreparedCohort
     phases: ArterialPhases | None = None
+    at_pancreas: bool = False
     device: str = "auto"
 
     def place(self, patient_id: str) -> Path:
@@ -149,18 +151,24 @@ class Finding:
         inputs = {"images": self.patients[patient_id].digest, "network": tumor_key(self.bundle)}
         if self.phases is not None:
             inputs["phase"] = self.phases.key(patient_id)
-        recipe = Recipe(inputs=inputs, settings={}, code=("patients.harvest_steps",))
+        recipe = Recipe(
+            inputs=inputs, settings={"at_pancreas": self.at_pancreas}, code=("patients.harvest_steps",)
+        )
         return made(self.folder / patient_id, recipe, partial(self._write, patient_id=patient_id))
 
     def _write(self, folder: Path, *, patient_id: str) -> None:
         models = models_in(self.bundle, self.device)
         trained = tumor_network(models)
         if self.phases is None:
-            image = models.view(self.patients[patient_id].ct, StageName.TUMOR)
-            write_volume(folder / MASK_FILE, segment_tumor(trained.network, image, trained.settings))
+            stored = self.patients[patient_id]
+            image = models.view(stored.ct, StageName.TUMOR)
+            near = drawn_pancreas(stored) if self.at_pancreas else None
+            write_volume(folder / MASK_FILE, segment_tumor(trained.network, image, trained.settings, near))
             return
         patient = ArterialPatient(patient_id, self.phases.place(patient_id))
-        mask = segment_tumor(trained.network, models.view(patient.ct, StageName.TUMOR), trained.settings)
+        near = patient.pancreas if self.at_pancreas else None
+        image = models.view(patient.ct, StageName.TUMOR)
+        mask = segment_tumor(trained.network, image, trained.settings, near)
         moved = self.phases.to_venous(mask, patient_id)
         # Where the arterial phase was not imaged nothing was found.
         write_volume(folder / MASK_FILE, moved.with_array((moved.array == 1).astype(np.uint8)))

@@ -10,10 +10,20 @@ TEACHER, TUNED, FINAL = "teacher", "tuned", "final"
 """The three networks in the order they are trained."""
 
 
+def at_pancreas(network: str) -> str:
+    """Return the name under which a network is scored that looks at the drawn pancreas only.
+
+    >>> at_pancreas("final")
+    'final_at_pancreas'
+    """
+    return f"{network}_at_pancreas"
+
+
 def score_rows(told: Mapping[str, Any]) -> list[list[str]]:
     """Return a row of words for each network: name, patients, found, median (quartiles) of each measure."""
     # As read from JSON they stand in the order of the alphabet.
-    known = [name for name in (TEACHER, TUNED, FINAL) if name in told]
+    order = (TEACHER, TUNED, FINAL)
+    known = [name for name in (*order, *map(at_pancreas, order)) if name in told]
     others = [name for name in told if name not in known]
     return [
         [

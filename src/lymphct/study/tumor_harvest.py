@@ -16,6 +16,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.terms import counted
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.jsonfile import JSON, write_json
+from lymphct.patients.arterial_phase import drawn_pancreas
 from lymphct.patients.dataset import prepared_cohort
 from lymphct.patients.harvest_steps import Finding, Warping
 from lymphct.patients.memory import affordable_jobs, worker_memory
@@ -32,7 +33,7 @@ from lymphct.study.harvest_lessons import (
     trained_network,
 )
 from lymphct.study.harvest_scores import scored_networks, tell_scores
-from lymphct.study.harvest_table import FINAL, TEACHER, TUNED
+from lymphct.study.harvest_table import FINAL, TEACHER, TUNED, at_pancreas
 from lymphct.study.in_turn import in_turn
 from lymphct.study.plan import Run
 from lymphct.study.progress import Progress
@@ -125,11 +126,12 @@ def _harvest(work: HarvestWork, name: str, bundle: Path) -> dict[str, Path]:
 
 
 def _scores(work: HarvestWork, networks: Mapping[str, Path]) -> dict[str, JSON]:
-    """Score the three networks on whoever nothing learned from."""
+    """Score the three networks on whoever nothing learned from, also at the pancreas where it is drawn."""
     cast = work.cast
     if not cast.scored:
         return {}
     findings: dict[str, tuple[Finding, Sequence[str]]] = {}
+    outlined = [name for name in cast.scored if drawn_pancreas(work.patients[name]) is not None]
     for name, bundle in networks.items():
         is_arterial = name != FINAL
         finding = Finding(
@@ -145,6 +147,9 @@ def _scores(work: HarvestWork, networks: Mapping[str, Path]) -> dict[str, JSON]:
         ids = cast.seen(cast.scored) if is_arterial else cast.scored
         if ids:
             findings[name] = finding, ids
+        if known := [patient for patient in ids if patient in outlined]:
+            folder = work.folder / "found" / at_pancreas(name)
+            findings[at_pancreas(name)] = replace(finding, folder=folder, at_pancreas=True), known
     told = scored_networks(findings, work.folder, jobs=work.request.jobs)
     tell_scores(told)
     return told
