@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.serving_studies import drop
 
 from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.io.models.bundles import shipped_bundle_path
@@ -97,3 +98,18 @@ def test_predict_without_the_option_loads_nothing_of_it(lymphct: Program, tmp_pa
     done = lymphct("predict", "--venous", str(tmp_path / "nowhere.nii.gz"), "--out", str(tmp_path / "r"))
     assert done.code == 3
     assert not [name for name in sys.modules if name.startswith(("model_signing", "sigstore"))]
+
+
+def test_serve_begins_with_no_bundle_but_the_signed_one(
+    signed: tuple[Path, Path], lymphct: Program, tmp_path: Path
+) -> None:
+    bundle, public = signed
+    drop(tmp_path / "in" / "s")
+    places = ("--watch", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--settle", "0", "--once")
+    words = ("serve", *places, "--bundle", str(bundle), "--require-signature", str(public))
+    done = lymphct(*words)
+    assert done.code == 4, done.err  # refused for the study's own doubts: the bundle was accepted
+    (bundle / "MODEL_CARD.md").write_text("For patients.\n", encoding="utf-8")
+    done = lymphct(*words)
+    assert done.code == 7
+    assert "MODEL_CARD.md: not as it was signed (sha256) [E_SIGNATURE]" in done.err

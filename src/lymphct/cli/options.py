@@ -44,3 +44,25 @@ PatientTimeout = Annotated[
         "killed then.",
     ),
 ]
+RequireSignature = Annotated[
+    Path | None,
+    typer.Option(
+        "--require-signature",
+        metavar="PUBLIC_KEY",
+        help="Use the bundle only if it is, file by file, what the owner of this key (PEM) signed.",
+    ),
+]
+
+
+def signed_digest(bundle: Path, public_key: Path | None) -> str | None:
+    """Verify the signature of a bundle; return the digest it names, None where no key was given.
+
+    Raises:
+        ModelError: the bundle is not, file by file, what the owner of the key signed.
+
+    """
+    if public_key is None:
+        return None
+    from lymphct.io.models.signatures import verify_signature
+
+    return verify_signature(bundle, public_key).digest

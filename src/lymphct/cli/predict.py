@@ -9,7 +9,16 @@ import typer
 from typer.core import TyperCommand
 
 from lymphct.cli.context import GLOBALS, chosen_config, patient_bar
-from lymphct.cli.options import IMAGE, AsJson, DryRun, Labels, PatientTimeout, Registration
+from lymphct.cli.options import (
+    IMAGE,
+    AsJson,
+    DryRun,
+    Labels,
+    PatientTimeout,
+    Registration,
+    RequireSignature,
+    signed_digest,
+)
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
 from lymphct.core.terms import StageName, counted
@@ -97,13 +106,7 @@ def predict(
     tumor: Annotated[Path | None, typer.Option(help="Tumor mask.")] = None,
     nodes: Annotated[Path | None, typer.Option(help="Drawn lymph nodes instead of stage 1.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Models; default: the shipped phantom bundle.")] = None,
-    require_signature: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PUBLIC_KEY",
-            help="Use the bundle only if it is, file by file, what the owner of this key (PEM) signed.",
-        ),
-    ] = None,
+    require_signature: RequireSignature = None,
     registration: Annotated[
         Registration | None,
         typer.Option(help="Arterial to venous phase; default: as the bundle was trained."),
@@ -181,7 +184,7 @@ def predict(
     models = (bundle or shipped_bundle_path()).resolve()
     request = PredictionRequest(
         bundle=models,
-        signed=None if require_signature is None else _signed(models, require_signature),
+        signed=signed_digest(models, require_signature),
         config=config,
         labels=scheme,
         fill_structures=brought.filled,
@@ -220,12 +223,6 @@ def predict(
         _predict_one(manifest, request, out, as_json=as_json)
     else:
         _predict_manifest(manifest, request, out, as_json=as_json)
-
-
-def _signed(bundle: Path, public_key: Path) -> str:
-    from lymphct.io.models.signatures import verify_signature
-
-    return verify_signature(bundle, public_key).digest
 
 
 def _dicom_objects() -> "DicomObjects":

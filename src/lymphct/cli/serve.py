@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lymphct.cli.context import GLOBALS, chosen_config, duration
-from lymphct.cli.options import AsJson, Registration
+from lymphct.cli.options import AsJson, Registration, RequireSignature, signed_digest
 
 if TYPE_CHECKING:
     from lymphct.io.receiving import ReceivingSettings
@@ -27,6 +27,7 @@ def serve(
         Path, typer.Option(metavar="OUTBOX", help="Folder of the results, the log serve.jsonl and refused/.")
     ],
     bundle: Annotated[Path | None, typer.Option(help="Models; default: the shipped phantom bundle.")] = None,
+    require_signature: RequireSignature = None,
     dicom: Annotated[
         bool, typer.Option("--dicom", help="Add each result as DICOM SEG, parametric map and SR.")
     ] = False,
@@ -95,9 +96,11 @@ def serve(
         study_seconds=60 * minutes,
         study_memory=None if memory is None else int(memory * 1e9),
     )
+    models = _usable_bundle(bundle)
     how = How(
         key=str(places.key),
-        bundle=str(_usable_bundle(bundle)),
+        bundle=str(models),
+        signed=signed_digest(models, require_signature),
         config=config.model_dump_json(),
         device=GLOBALS.device,
         registration=None if registration is None else registration.value,

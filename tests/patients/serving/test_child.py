@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_a_study_becomes_a_result_with_dicom_objects(tmp_path: Path, bundle: Pat
     assert answer.patient.startswith("p")
     assert is_current(tmp_path / "result", verify=True)
     assert (tmp_path / "result" / "dicom" / "seg.dcm").is_file()
+
+
+def test_models_that_were_exchanged_after_the_verification_examine_nobody(
+    tmp_path: Path, bundle: Path
+) -> None:
+    write_phantom(tmp_path / "export")
+    answer = examined(tmp_path, replace(how(tmp_path, bundle), signed="0" * 64))
+    assert (answer.state, answer.code) == (State.FAILED, "E_SIGNATURE")
+    assert not (tmp_path / "result" / "result.json").exists()
 
 
 def test_a_study_of_two_patients_is_refused(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def _require_sure(found: ImportedExport) -> None:
 def _predict(place: Path, how: How) -> None:
     request = PredictionRequest(
         bundle=Path(how.bundle),
+        signed=how.signed,
         config=Config.model_validate_json(how.config),
         registration=how.registration,  # type: ignore[arg-type] # the command line checked it
         device=how.device,

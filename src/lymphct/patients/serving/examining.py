@@ -29,6 +29,7 @@ class How:
     Attributes:
         key: file of the key of pseudonyms.
         bundle: folder of the models.
+        signed: digest of the bundle whose signature was verified; others are refused. None: not asked for.
         config: settings, as JSON.
         device: on which the networks run.
         registration: of the arterial phase; None = as the bundle was trained.
@@ -42,6 +43,7 @@ class How:
     key: str
     bundle: str
     config: str
+    signed: str | None = None
     device: str = "auto"
     registration: str | None = None
     dicom: bool = False
