@@ -36,8 +36,9 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/lymphct demo
 
+# Code is kept compiled: two processes collect the tests, and many tests start the program.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
 
 bench: setup
 	$(BIN)/python benchmarks/suite.py $(if $(ONLY),--only $(ONLY))
