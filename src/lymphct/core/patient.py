@@ -96,6 +96,9 @@ class Node:
         node_class: called or drawn class; None before identification.
         probability: of being positive, 0 to 1; None before identification.
         predicted_iou: IoU of its mask with the true node as stage 2 sees it, 0 to 1; None where it says none.
+        detection: how sure stage 1 is that it is there, 0 to 1: the highest probability of its voxels. None
+            where it was drawn.
+        node_probability: of being a lymph node at all, 0 to 1; None unless a stage 2 of three classes says.
         short_axis: shortest diameter, mm; None where not measured.
         nearest_structure: the guiding structure closest to the centroid; None when none is present.
         distance: signed distance from the centroid to it, mm, negative inside; None likewise.
@@ -126,6 +129,8 @@ class Node:
     class_source: Source = Source.NONE
     flags: tuple[str, ...] = ()
     predicted_iou: float | None = None
+    detection: float | None = None
+    node_probability: float | None = None
 
     @property
     def is_plausible(self) -> bool:

@@ -124,12 +124,15 @@ def identify_nodes(
         replace(_called(node, float(p), settings.threshold), predicted_iou=iou)
         for node, p, iou in zip(nodes.nodes, positive, ious, strict=True)
     )
-    result = NodeMap(instances=nodes.instances, nodes=called)
     if settings.head.classes == 2:
-        return result
+        return NodeMap(instances=nodes.instances, nodes=called)
+    # The rows sum to 1 up to rounding.
+    is_node = 1.0 - np.minimum(scores.classes[:, NOT_A_NODE], 1.0)
+    judged = tuple(replace(n, node_probability=float(p)) for n, p in zip(called, is_node, strict=True))
     rejected = scores.classes[:, NOT_A_NODE] > settings.rejection_threshold
     return without_nodes(
-        result, frozenset(n.label for n, drop in zip(nodes.nodes, rejected, strict=True) if drop)
+        NodeMap(instances=nodes.instances, nodes=judged),
+        frozenset(n.label for n, drop in zip(nodes.nodes, rejected, strict=True) if drop),
     )
 
 

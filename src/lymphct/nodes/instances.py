@@ -17,8 +17,8 @@ def find_instances(
 ) -> NodeMap:
     """Split the voxels above `threshold` into nodes of at least `min_volume` mm³.
 
-    Nodes are numbered from 1, the largest first; equal sizes in scan order (k fastest). Volume and center
-    are filled in.
+    Nodes are numbered from 1, the largest first; equal sizes in scan order (k fastest). Volume, center and
+    detection (the highest probability in the node) are filled in.
 
     Args:
         probability: of each voxel, 0 to 1.
@@ -29,8 +29,18 @@ def find_instances(
     """
     if growth is not None:
         labels = grown(probability.array, peak=threshold, ratio=growth)
-        return _nodes_of(probability.with_array(labels), min_volume)
-    return _nodes_of(probability.with_array(probability.array > threshold), min_volume)
+        return _with_peaks(_nodes_of(probability.with_array(labels), min_volume), probability)
+    above = probability.with_array(probability.array > threshold)
+    return _with_peaks(_nodes_of(above, min_volume), probability)
+
+
+def _with_peaks(found: NodeMap, probability: Volume) -> NodeMap:
+    """Fill in the detection of each node: the peak of its voxels, which no threshold below it changes."""
+    inside = found.instances.array > 0
+    peaks = np.zeros(len(found.nodes) + 1, dtype=probability.array.dtype)
+    np.maximum.at(peaks, found.instances.array[inside], probability.array[inside])
+    nodes = tuple(replace(node, detection=min(float(peaks[node.label]), 1.0)) for node in found.nodes)
+    return replace(found, nodes=nodes)
 
 
 def instances_from_class_map(classes: Volume, *, min_volume: float = 0.0) -> NodeMap:

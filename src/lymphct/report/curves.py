@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: ROC, calibration, decision curve, score per outcome (Sec. IV-E, Fig. 5)."""
+"""Pictures of an evaluation: ROC, FROC, calibration, decision, score per outcome (Sec. IV-E, Fig. 5)."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lymphct.evaluation.calibration import CalibrationCurve
 from lymphct.evaluation.classification import RocCurve
+from lymphct.evaluation.froc import Froc
 from lymphct.evaluation.net_benefit import NetBenefit
 from lymphct.evaluation.risk import RiskDistribution
 
@@ -18,6 +19,8 @@ SIZE: Final = (4.8, 4.0)
 """Inches."""
 DOTS: Final = 160
 """Per inch: sharp on screens of twice the density."""
+FROC_TICKS: Final = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Marked numbers of false positives per patient."""
 BLUE, RED, GRAY, LIGHT = "#0b5cad", "#b42318", "#56616f", "#9fb8d3"
 
 
@@ -30,6 +33,31 @@ def roc_png(curves: Mapping[str, RocCurve]) -> bytes:
             style = {"color": BLUE, "lw": 2.2} if not place else {"lw": 1.1}
             axes.plot(curve.false_positive_rate, curve.sensitivity, label=name, **style)
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        axes.legend(loc="lower right", frameon=False)
+
+    return _png(paint)
+
+
+def froc_png(curves: Mapping[str, Froc]) -> bytes:
+    """Draw FROC curves: the first bold, the others thin, each under its name.
+
+    False positives per patient double from 1/8 on; below the scale is even, so that 0 is on it. A curve is a
+    stair: between two points no threshold lies.
+    """
+
+    def paint(axes: Any) -> None:  # noqa: ANN401 - as above
+        least, ticks = FROC_TICKS[1], [*FROC_TICKS]
+        most = max((float(curve.false_positives.max(initial=0.0)) for curve in curves.values()), default=0.0)
+        for place, (name, curve) in enumerate(curves.items()):
+            line = {"color": BLUE, "lw": 2.2} if not place else {"lw": 1.1}
+            false, found = np.append(0.0, curve.false_positives), np.append(0.0, curve.sensitivity)
+            axes.step(false, found, where="post", label=name, **line)
+        axes.set_xscale("symlog", base=2, linthresh=least, linscale=1.0)
+        axes.set(xlabel="false positives per patient", ylabel="sensitivity", ylim=(-0.01, 1.01))
+        axes.set_xlim(0.0, max(most * 1.05, ticks[-1]))
+        axes.xaxis.set_major_locator(ticker.FixedLocator(ticks))
+        axes.xaxis.set_major_formatter(lambda value, _: f"1/{1 / value:g}" if 0 < value < 1 else f"{value:g}")
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.legend(loc="lower right", frameon=False)
 
     return _png(paint)

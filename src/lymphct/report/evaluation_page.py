@@ -92,6 +92,15 @@ def evaluation_page(page: EvaluationPage) -> str:
     )
 
 
+def shown_limits(low: float | None, high: float | None) -> str:
+    """Return the limits of an interval for readers.
+
+    >>> shown_limits(0.12345, 1.0), shown_limits(None, None)
+    ('[0.123, 1.000]', '[–, –]')
+    """
+    return f"[{shown(low)}, {shown(high)}]"
+
+
 def shown(value: float | None, decimals: int = 3) -> str:
     """Return a figure for readers; a dash where it is not defined.
 

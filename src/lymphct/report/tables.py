@@ -55,6 +55,8 @@ NODE_COLUMNS: Final = (
     "flags",
     "station_probability",
     "station_candidates",
+    "detection",
+    "node_probability",
 )
 
 
@@ -83,6 +85,7 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "nodes_total": len(prediction.nodes.nodes) if searched else None,
         "nodes_positive": len(positive_nodes(prediction)) if called else None,
         "nodes_implausible": len(implausible_nodes(prediction)) if searched else None,
+        "nodes_detection": _detections(prediction),
         "largest_positive_volume_mm3": largest_positive_volume(prediction) if called else None,
         "stations": station_records(prediction),
         "tumor": tumor_record(prediction),
@@ -96,6 +99,15 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
         "versions": dict(context.versions),
         "research_use": f"{PHANTOM_WARNING} {RESEARCH_USE}" if context.is_phantom else RESEARCH_USE,
     }
+
+
+def _detections(prediction: Prediction) -> dict[str, JsonValue] | None:
+    """Return number → detection of each node that stage 1 found; None where it did not search."""
+    if prediction.search is not SearchState.SEARCHED:
+        return None
+    if prediction.sources.get(StageName.NODES, Source.NETWORK).is_drawn:
+        return None
+    return {str(node.label): node.detection for node in prediction.nodes.nodes}
 
 
 def tumor_record(prediction: Prediction) -> dict[str, JsonValue] | None:
@@ -200,6 +212,8 @@ _NUMBERS: Final[dict[str, tuple[Callable[[Node], float | None], int]]] = {
     "short_axis_mm": (lambda node: node.short_axis, 2),
     "distance_mm": (lambda node: node.distance, 2),
     "station_probability": (lambda node: node.station_probability, 2),
+    "detection": (lambda node: node.detection, 6),
+    "node_probability": (lambda node: node.node_probability, 6),
     "hu_arterial": (lambda node: node.hu_arterial, 1),
     "hu_venous": (lambda node: node.hu_venous, 1),
     "x_mm": (lambda node: node.center[0], 2),

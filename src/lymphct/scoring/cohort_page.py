@@ -13,10 +13,10 @@ from lymphct.report.evaluation_page import (
     PageTable,
     evaluation_page,
     shown,
+    shown_limits,
 )
-from lymphct.scoring.cohort_patient import NODE_GROUPS
 from lymphct.scoring.cohort_record import CohortEvaluation
-from lymphct.scoring.node_confusion import NONE
+from lymphct.scoring.node_sections import node_sections
 from lymphct.scoring.status_tables import CALL_FIGURES
 
 COUNTS: Final = {
@@ -25,11 +25,6 @@ COUNTS: Final = {
     "excluded": "excluded by the manifest",
     "without_result": "without a result (failed or not predicted)",
     "seen_in_training": "left out: the models were fitted on them",
-}
-GROUP_TITLES: Final = {
-    "found": "all, before identification",
-    "positive": "positive, after identification",
-    "negative": "negative, after identification",
 }
 MOST_NAMES: Final = 40
 """Patients listed on the page; all are in cohort.json."""
@@ -47,7 +42,12 @@ def cohort_page(evaluation: CohortEvaluation, record: Record, title: str, facts:
         facts: how it was made, name → value.
 
     """
-    sections = [_patients(record), *_status(evaluation, record), *_nodes(record), *_masks(record)]
+    sections = [
+        _patients(record),
+        *_status(evaluation, record),
+        *node_sections(evaluation, record),
+        *_masks(record),
+    ]
     page = EvaluationPage(
         title=title,
         bundles=[case.result.bundle.model_dump() for case in evaluation.cohort.cases],
@@ -139,7 +139,9 @@ def _risk_table(groups: Mapping[str, Record]) -> PageTable:
     rows = []
     for name, group in groups.items():
         auc = group["auc"] or {"estimate": None, "delong": None, "bootstrap": {"low": None, "high": None}}
-        limits = [_limits(auc[kind] or {"low": None, "high": None}) for kind in ("delong", "bootstrap")]
+        limits = [
+            shown_limits(**(auc[kind] or {"low": None, "high": None})) for kind in ("delong", "bootstrap")
+        ]
         sizes = [str(group[key]) for key in ("positives", "negatives", "scored")]
         rows.append((name, *sizes, shown(auc["estimate"]), *limits))
     heading = ("", "N+", "N−", "with a score", "AUC", "DeLong 95 %", "bootstrap 95 %")
@@ -180,88 +182,14 @@ def _call_table(groups: Mapping[str, Record]) -> PageTable:
         cells = (
             ["–"] * 4
             if calls is None
-            else [f"{shown(calls[f]['estimate'])} {_limits(calls[f])}" for f in CALL_FIGURES]
+            else [
+                f"{shown(calls[f]['estimate'])} {shown_limits(calls[f]['low'], calls[f]['high'])}"
+                for f in CALL_FIGURES
+            ]
         )
         rows.append((name, str(group["called"]), *cells))
     titles = [name.replace("_", " ") for name in CALL_FIGURES]
     return PageTable(caption="Calls, with bootstrap 95 %", heading=("", "with a call", *titles), rows=rows)
-
-
-def _with_limits(interval: Record) -> str:
-    return f"{shown(interval['estimate'])} {_limits(interval)}"
-
-
-def _limits(interval: Record) -> str:
-    return f"[{shown(interval['low'])}, {shown(interval['high'])}]"
-
-
-def _nodes(record: Record) -> list[PageSection]:
-    nodes = record["nodes"]
-    if nodes is None:
-        return []
-    rows = []
-    for group in NODE_GROUPS:
-        found = nodes[group]
-        if found is not None:
-            pooled, mean, voxels = found["pooled"], found["mean"], found["voxels"]
-            counts = [
-                str(pooled[f"{kind}s"]) for kind in ("true_positive", "false_positive", "false_negative")
-            ]
-            ratios = [
-                shown(values[ratio]) for values in (pooled, mean) for ratio in ("recall", "precision", "f")
-            ]
-            rows.append((GROUP_TITLES[group], *counts, *ratios, shown(voxels["mean_dice"])))
-    heading = (
-        "", "found", "false", "missed", "recall", "precision", "F",
-        "recall, mean", "precision, mean", "F, mean", "voxel Dice, mean",
-    )  # fmt: skip
-    matched = nodes["identification"]
-    figures = ("auc", "balanced_accuracy", "accuracy", "sensitivity", "specificity")
-    identification = PageTable(
-        caption="Identification of matched nodes",
-        heading=("nodes", "positive", "AUC", "balanced accuracy", "accuracy", "sensitivity", "specificity"),
-        rows=[(str(matched["nodes"]), str(matched["positives"]), *(shown(matched[f]) for f in figures))],
-    )
-    instances = PageTable(
-        caption="Instances, pooled over all nodes and mean over patients", heading=heading, rows=rows
-    )
-    text = f"{nodes['patients']} patients with drawn nodes; matched one to one."
-    tables = [
-        instances,
-        identification,
-        _confusion(nodes["confusion"]),
-        *_positive_curve(nodes["positive_froc"]),
-    ]
-    return [PageSection(title="Lymph nodes", texts=[text], tables=tables)]
-
-
-def _confusion(confusion: Record) -> PageTable:
-    calls = [*next(iter(confusion.values()))]
-    return PageTable(
-        caption="Every node once: what it is (rows) and what it was called; none: not drawn, or not found",
-        heading=("", *(f"called {call}" if call != NONE else "not found" for call in calls)),
-        rows=[
-            (truth if truth != NONE else "not drawn", *(str(row[call]) for call in calls))
-            for truth, row in confusion.items()
-        ],
-    )
-
-
-def _positive_curve(curve: Record) -> list[PageTable]:
-    """Return what is read from the FROC curve of positive nodes; nothing without one."""
-    intervals = curve["intervals"]
-    if intervals is None:
-        return []
-    at = intervals["sensitivity_at_false_positives"]
-    table = PageTable(
-        caption=(
-            "Positive nodes by their probability: share found and called at least so probable, by false ones "
-            f"per patient, with 95 % intervals ({counted(curve['patients'], 'patient')})"
-        ),
-        heading=("average precision", *(f"at {number}" for number in at)),
-        rows=[tuple(_with_limits(found) for found in (intervals["average_precision"], *at.values()))],
-    )
-    return [table]
 
 
 def _masks(record: Record) -> list[PageSection]:

@@ -39,14 +39,22 @@ TUMOR: Final = "tumor"
 
 @dataclass(frozen=True, slots=True)
 class PredictedNode:
-    """A line of `nodes.csv`: whether the node is called positive, and its probability; None where blank.
+    """A line of `nodes.csv`; None where a cell is blank or of a column that older results lack.
 
-    A node that is implausible (outside the body and the like) counts nowhere.
+    Attributes:
+        is_positive: whether it is called so.
+        probability: of being positive, 0 to 1.
+        is_plausible: one that is not (outside the body and the like) counts nowhere.
+        detection: how sure stage 1 is that it is there, 0 to 1.
+        node_probability: of being a lymph node at all, 0 to 1; of a stage 2 of three classes.
+
     """
 
     is_positive: bool | None
     probability: float | None
     is_plausible: bool = True
+    detection: float | None = None
+    node_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +153,7 @@ def _like(prediction: Volume, truth: Geometry, stage: str) -> Volume:
 
 
 def read_predicted_nodes(path: Path, instances: LabelArray) -> dict[int, PredictedNode]:
-    """Read class and probability of each predicted node.
+    """Read class and probabilities of each predicted node.
 
     Args:
         path: `nodes.csv` of a result folder.
@@ -162,7 +170,8 @@ def read_predicted_nodes(path: Path, instances: LabelArray) -> dict[int, Predict
             value = float(probability) if probability else None
             called = {"": None, "positive": True, "negative": False}[name]
             is_plausible = IMPLAUSIBLE not in row.cells.get("flags", "").split()
-            nodes[int(number)] = PredictedNode(called, value, is_plausible)
+            sure = [_share(row.cells.get(column, "")) for column in ("detection", "node_probability")]
+            nodes[int(number)] = PredictedNode(called, value, is_plausible, *sure)
         except (KeyError, ValueError):
             msg = f"line {row.line} is not a lymph node of ours"
             raise InputError(msg, code="E_RESULT", cure="predict the patient again").at(
@@ -175,6 +184,14 @@ def read_predicted_nodes(path: Path, instances: LabelArray) -> dict[int, Predict
     return nodes
 
 
+def _share(cell: str) -> float | None:
+    """Return a number from 0 to 1, None where the cell is blank; anything else is a ValueError."""
+    value = float(cell) if cell else None
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise ValueError
+    return value
+
+
 def measure_nodes(
     prediction: LabelArray, predicted: Mapping[int, PredictedNode], truth: NodeMap, iou: float
 ) -> NodeMeasures:
@@ -182,7 +199,7 @@ def measure_nodes(
 
     Args:
         prediction: instance map, [i, j, k].
-        predicted: class and probability of each number in it.
+        predicted: what is known of each number in it.
         truth: what is drawn, on the same voxels.
         iou: smallest intersection over union of a match, above 0 to 1.
 

@@ -1,30 +1,17 @@
 """What is written of an evaluated cohort: its JSON record and its tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Final
 
 import numpy as np
 
-from lymphct.core.terms import GUIDING_STRUCTURES, NodeClass, Structure
-from lymphct.evaluation.classification import (
-    accuracy,
-    auc,
-    balanced_accuracy,
-    sensitivity,
-    specificity,
-)
-from lymphct.evaluation.segmentation import VoxelCounts
+from lymphct.core.terms import GUIDING_STRUCTURES, Structure
 from lymphct.io.results.jsonfile import JSON
-from lymphct.scoring.cohort_candidates import positive_candidates
 from lymphct.scoring.cohort_cases import Cohort, CohortCase, CohortRequest
 from lymphct.scoring.cohort_patient import NODE_GROUPS, TUMOR, NodeMeasures, PatientMeasures
-from lymphct.scoring.detection_curve import curve_record, curve_table
 from lymphct.scoring.evaluation import Scored
-from lymphct.scoring.instances import instances_record
-from lymphct.scoring.node_confusion import confusion_record, node_confusion
+from lymphct.scoring.node_records import node_tables, nodes_record
 from lymphct.scoring.predicted import Stage
 from lymphct.scoring.segmentation import CaseScores, labels_record, labels_table
 from lymphct.scoring.status import StatusEvaluation
@@ -95,7 +82,7 @@ def cohort_record(evaluation: CohortEvaluation) -> dict[str, JSON]:
         "bundles": dict(bundles),
         "structures": labels_record(structures) if structures else None,
         "tumor": labels_record(tumor)[TUMOR] if tumor else None,
-        "nodes": _nodes_record(evaluation) if evaluation.nodes else None,
+        "nodes": nodes_record(evaluation.nodes, evaluation.request) if evaluation.nodes else None,
         "without_n_status": [case.case for case in cohort.cases if case.record.n_status is None],
         "status": None if evaluation.status is None else evaluation.status.record(),
     }
@@ -112,81 +99,6 @@ def patient_counts(cohort: Cohort) -> dict[str, JSON]:
     return {"in_manifest": sum(counts.values()), **counts}
 
 
-def _nodes_record(evaluation: CohortEvaluation) -> dict[str, JSON]:
-    """Return instances and voxels of each group, how nodes were called, the curve of positive ones."""
-    nodes, request = evaluation.nodes, evaluation.request
-    record: dict[str, JSON] = {}
-    for group in NODE_GROUPS:
-        having = [measures for measures in nodes.values() if group in measures.matches]
-        record[group] = (
-            {
-                **instances_record([measures.matches[group] for measures in having]),
-                "voxels": _voxels_record([measures.voxels[group] for measures in having]),
-            }
-            if having
-            else None
-        )
-    having_scores, candidates = positive_candidates(nodes)
-    return {
-        "patients": len(nodes),
-        **record,
-        "identification": identification_record([*nodes.values()]),
-        "confusion": confusion_record(node_confusion(nodes.values())),
-        "positive_froc": {
-            "patients": having_scores,
-            **curve_record(candidates, request.seed, request.resamples),
-        },
-    }
-
-
-def _voxels_record(counts: Sequence[VoxelCounts]) -> dict[str, JSON]:
-    pooled = reduce(add, counts)
-    record: dict[str, JSON] = {}
-    for ratio in ("dice", "recall", "precision"):
-        values = np.array([getattr(count, ratio) for count in counts])
-        known = values[~np.isnan(values)]
-        record[f"mean_{ratio}"] = float(known.mean()) if known.size else None
-        record[f"pooled_{ratio}"] = finite(getattr(pooled, ratio))
-    return record
-
-
-@dataclass(frozen=True, slots=True)
-class _MatchedNode:
-    label: int
-    call: int
-    probability: float | None
-
-
-def identification_record(patients: Sequence[NodeMeasures]) -> dict[str, JSON]:
-    """Return how well matched nodes were told apart (Tab. IV); null where a class is absent."""
-    nodes = [node for measures in patients for node in _matched_nodes(measures)]
-    labels, calls = [node.label for node in nodes], [node.call for node in nodes]
-    scored = [(node.label, node.probability) for node in nodes if node.probability is not None]
-    figures = {
-        "accuracy": accuracy,
-        "balanced_accuracy": balanced_accuracy,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-    }
-    return {
-        "nodes": len(nodes),
-        "positives": sum(labels),
-        "auc": finite(auc(*zip(*scored, strict=True))) if scored else None,
-        **{name: finite(figure(labels, calls)) if nodes else None for name, figure in figures.items()},
-    }
-
-
-def _matched_nodes(measures: NodeMeasures) -> list[_MatchedNode]:
-    """Return the matched nodes whose class is both drawn and predicted."""
-    nodes = []
-    for pair in measures.matches["found"].pairs:
-        true, predicted = measures.true_classes[pair.truth], measures.predicted[pair.prediction]
-        if true is not None and predicted.is_positive is not None:
-            label = int(true is NodeClass.POSITIVE)
-            nodes.append(_MatchedNode(label, int(predicted.is_positive), predicted.probability))
-    return nodes
-
-
 def cohort_tables(evaluation: CohortEvaluation) -> dict[str, Table]:
     """Return all tables by name, each with the stamps of the evaluation."""
     stamp = "; ".join(evaluation.stamps)
@@ -194,11 +106,8 @@ def cohort_tables(evaluation: CohortEvaluation) -> dict[str, Table]:
     tables = {
         "results": Table(RESULT_COLUMNS, result_rows(evaluation)),
         "masks": labels_table(masks, case="patient_id", label="structure"),
-        "nodes": Table(NODE_COLUMNS, _node_rows(evaluation.nodes)),
+        **node_tables(evaluation.nodes),
     }
-    candidates = positive_candidates(evaluation.nodes)[1]
-    if candidates is not None:
-        tables["nodes_positive_froc"] = curve_table(candidates)
     if evaluation.status is not None:
         tables |= status_tables(evaluation.status.groups)
     return {name: table.stamped(stamp) for name, table in tables.items()}
@@ -262,37 +171,3 @@ def _mean_dice(structures: CaseScores | None, names: set[str]) -> float | None:
         return None
     values = [score.dice for name, score in structures.scores.items() if name in names]
     return float(np.mean(values)) if values else None
-
-
-NODE_COLUMNS: Final = (
-    "patient_id", "outcome", "prediction", "truth", "iou", "predicted_class", "probability", "true_class",
-    "prediction_mm3", "truth_mm3",
-)  # fmt: skip
-
-
-def _node_rows(patients: Mapping[str, NodeMeasures]) -> list[list[object]]:
-    """Return a row per node: matched, missed (drawn alone) or spurious (predicted alone)."""
-    rows: list[list[object]] = []
-    for name, measures in patients.items():
-        found = measures.matches["found"]
-        joined: list[tuple[str, int | None, int | None, float | None]] = []
-        joined += [("matched", *pair) for pair in found.pairs]
-        joined += [("missed", None, label, None) for label in found.missed]
-        joined += [("spurious", label, None, None) for label in found.spurious]
-        for outcome, prediction, truth, iou in joined:
-            rows.append([name, outcome, prediction, truth, iou, *_node_words(measures, prediction, truth)])
-    return rows
-
-
-def _node_words(measures: NodeMeasures, prediction: int | None, truth: int | None) -> list[object]:
-    found = measures.matches["found"]
-    predicted = None if prediction is None else measures.predicted[prediction]
-    drawn = None if truth is None else measures.true_classes[truth]
-    words = {None: None, True: NodeClass.POSITIVE.label, False: NodeClass.NEGATIVE.label}
-    sizes = (found.prediction_voxels.get(prediction or 0), found.truth_voxels.get(truth or 0))
-    return [
-        None if predicted is None else words[predicted.is_positive],
-        None if predicted is None else predicted.probability,
-        None if drawn is None else drawn.label,
-        *(None if size is None else round(size * measures.voxel_volume, 3) for size in sizes),
-    ]

@@ -12,7 +12,7 @@ from lymphct.scoring.stored import Table
 FALSE_POSITIVES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """False positives per case at which the sensitivity is read from the FROC curve, as is usual."""
 
-_COLUMNS: Final = ("threshold", "sensitivity", "false_positives_per_case", "precision")
+CURVE_COLUMNS: Final = ("threshold", "sensitivity", "false_positives_per_case", "precision")
 
 
 def curve_record(candidates: Candidates | None, seed: int, resamples: int) -> dict[str, JSON]:
@@ -46,4 +46,4 @@ def curve_table(candidates: Candidates) -> Table:
     """Return a line per point of the FROC curve, most certain first."""
     curve = candidates.curve(np.ones(candidates.truths.size))
     columns = (curve.thresholds, curve.sensitivity, curve.false_positives, curve.precision)
-    return Table(_COLUMNS, list(zip(*(column.tolist() for column in columns), strict=True)))
+    return Table(CURVE_COLUMNS, list(zip(*(column.tolist() for column in columns), strict=True)))

@@ -125,6 +125,9 @@ def _node(row: Row) -> Node:
         station=cells["station"],
         class_source=Source.GIVEN if cells["class_source"] == "drawn" else Source.NETWORK,
         flags=tuple(cells["flags"].split()),
+        # Not there in older results.
+        detection=_number(cells.get("detection", "")),
+        node_probability=_number(cells.get("node_probability", "")),
     )
 
 
