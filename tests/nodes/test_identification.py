@@ -215,7 +215,14 @@ def test_with_three_classes_what_is_no_lymph_node_is_dropped(
     assert blob.label not in {node.label for node in called.nodes}
     assert not (called.instances.array == blob.label).any()
     assert [n.node_class for n in called.nodes] == [n.node_class for n in nodes.nodes[:3]]
-    assert predict_nodes(network, case, THREE).classes.shape == (4, 3)
+    scores = predict_nodes(network, case, THREE).classes
+    assert scores.shape == (4, 3)
+    assert_allclose([n.node_probability or 0.0 for n in called.nodes], 1 - scores[:3, NOT_A_NODE])
+    found = replace(
+        nodes, nodes=tuple(replace(node, detection=0.7, detection_mean=0.6) for node in nodes.nodes)
+    )
+    kept = identify_nodes(network, image, ct, found, THREE).nodes
+    assert {(node.detection, node.detection_mean) for node in kept} == {(0.7, 0.6)}
 
 
 @pytest.mark.parametrize("outputs", [2, 3])

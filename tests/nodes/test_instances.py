@@ -34,6 +34,30 @@ def test_centers_are_world_positions(probability: Volume) -> None:
     assert_allclose([node.center for node in find_instances(probability).nodes], expected)
 
 
+def test_a_node_knows_the_peak_and_the_mean_of_its_voxels(probability: Volume) -> None:
+    array = probability.array.copy()
+    array[2, 2, 2], array[10, 10, 5] = 0.98, 0.75
+    sure = find_instances(probability.with_array(array)).nodes
+    assert_allclose([node.detection or 0.0 for node in sure], [0.75, 0.98], rtol=1e-6)
+    means = [(11 * 0.51 + 0.75) / 12, (7 * 0.9 + 0.98) / 8]
+    assert_allclose([node.detection_mean or 0.0 for node in sure], means, rtol=1e-6)
+    # Grown down to a third of its peak the first node takes nothing else: around it p = 0.2.
+    by_peak = find_instances(probability.with_array(array), growth=3.0).nodes
+    assert_allclose([node.detection or 0.0 for node in by_peak], [0.75, 0.98], rtol=1e-6)
+
+
+def test_what_exceeds_one_by_rounding_is_certain(probability: Volume) -> None:
+    above = np.full_like(probability.array, np.nextafter(np.float32(1), np.float32(2)))
+    (node,) = find_instances(probability.with_array(above)).nodes
+    assert (node.detection, node.detection_mean) == (1.0, 1.0)
+
+
+def test_nobody_detected_a_drawn_node(grid: Geometry) -> None:
+    classes = Volume(array=np.full(grid.shape, NodeClass.POSITIVE, np.uint8), geometry=grid)
+    (node,) = instances_from_class_map(classes).nodes
+    assert (node.detection, node.detection_mean, node.node_probability) == (None, None, None)
+
+
 def test_a_voxel_at_the_threshold_is_not_a_node(probability: Volume) -> None:
     flat = probability.with_array(np.full_like(probability.array, 0.5))
     assert find_instances(flat).nodes == ()

@@ -10,16 +10,26 @@ from matplotlib.image import imread
 from lymphct.core.arrays import AnyArray
 from lymphct.evaluation.calibration import CalibrationCurve
 from lymphct.evaluation.classification import roc_curve
+from lymphct.evaluation.froc import Froc
 from lymphct.evaluation.net_benefit import net_benefit
 from lymphct.evaluation.risk import risk_distributions
-from lymphct.report.curves import DOTS, SIZE, calibration_png, decision_png, risk_png, roc_png
+from lymphct.report.curves import DOTS, SIZE, calibration_png, decision_png, froc_png, risk_png, roc_png
 
 LABELS = [0, 0, 0, 1, 0, 1, 1, 1]
 RISKS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 0.9]
 POINTS = np.linspace(0.1, 0.9, 9)
 CURVE = CalibrationCurve(POINTS, POINTS**2, POINTS**2 - 0.1, np.where(POINTS > 0.8, np.nan, POINTS))
 
+
+def froc_of(false_positives: list[float], sensitivity: list[float]) -> Froc:
+    points = np.array([false_positives, sensitivity])
+    return Froc(
+        thresholds=1 - points[1], sensitivity=points[1], false_positives=points[0], precision=points[1]
+    )
+
+
 PICTURES = {
+    "froc": froc_png({"stage 1": froc_of([0.0, 0.2, 1.5], [0.4, 0.6, 0.9]), "both": froc_of([0.0], [1.0])}),
     "roc": roc_png({"all": roc_curve(LABELS, RISKS), "center A": roc_curve(LABELS[:6], RISKS[:6])}),
     "calibration": calibration_png(CURVE),
     "decision": decision_png(net_benefit(LABELS, RISKS)),
@@ -62,6 +72,23 @@ def test_a_perfect_roc_curve_runs_along_the_upper_left_corner() -> None:
     corner = (slice(0, perfect.shape[0] // 4), slice(0, perfect.shape[1] // 3))
     assert perfect[corner].sum() > 1000
     assert useless[corner].sum() == 0
+
+
+def test_a_froc_curve_is_a_stair_that_ends_where_its_candidates_end() -> None:
+    short = blue(froc_png({"all": froc_of([0.0, 0.25], [0.5, 0.9])}))
+    long = blue(froc_png({"all": froc_of([0.0, 0.25, 8.0], [0.5, 0.9, 0.9])}))
+    above_legend = slice(0, short.shape[0] // 2)
+    rightmost = [np.flatnonzero(found[above_legend].any(axis=0)).max() for found in (short, long)]
+    assert rightmost[0] < 0.5 * short.shape[1] < 0.9 * short.shape[1] < rightmost[1]
+    # Level at 0.5 up to 1/4, then level at 0.9: no slope, whose every row would hold a little.
+    rows = np.flatnonzero(long.sum(axis=1) > 60)
+    levels = np.split(rows, np.flatnonzero(np.diff(rows) > 20) + 1)
+    assert [len(level) < 8 for level in levels] == [True, True, *[True] * (len(levels) - 2)]
+    assert levels[0].max() < 0.25 * long.shape[0] < levels[1].min() < 0.6 * long.shape[0]
+
+
+def test_a_froc_curve_without_candidates_can_be_drawn() -> None:
+    assert froc_png({"all": froc_of([], [])}).startswith(b"\x89PNG")
 
 
 def test_positives_stand_above_the_line_and_negatives_below() -> None:

@@ -12,6 +12,7 @@ import pytest
 from lymphct.core.errors import LymphctError
 from lymphct.core.patient import NodeMap, Prediction, SearchState
 from lymphct.core.score import CalibratedScore, NodeChange, ScoreDrivers
+from lymphct.core.terms import Source, StageName
 from lymphct.evaluation.score_calibration import fit_score_calibration
 from lymphct.report.context import ReportContext
 from lymphct.report.tables import (
@@ -42,6 +43,7 @@ RESULT_KEYS = {
     "structure_sources",
     "structure_confidence",
     "nodes_implausible",
+    "nodes_detection",
     "stations",
     "tumor",
     "bundle",
@@ -51,7 +53,7 @@ RESULT_KEYS = {
 COLUMNS = (
     "node,class,probability,volume_mm3,short_axis_mm,nearest_structure,distance_mm,station,"
     "hu_arterial,hu_venous,x_mm,y_mm,z_mm,source,class_source,flags,"
-    "station_probability,station_candidates"
+    "station_probability,station_candidates,detection,detection_mean,node_probability"
 )
 
 
@@ -224,10 +226,31 @@ def test_nodes_are_written_in_the_agreed_columns(tmp_path: Path, prediction: Pre
     place = ",".join(f"{value:.2f}" for value in first.center)
     assert (
         lines[1]
-        == f"1,negative,0.200000,{first.volume:.2f},10.00,pancreas,0.00,8a,60.0,80.0,{place},predicted,,,,"
+        == f"1,negative,0.200000,{first.volume:.2f},10.00,pancreas,0.00,8a,60.0,80.0,{place},predicted,,,,,,,"
     )
     assert [line.split(",")[1] for line in lines[1:]] == ["negative", "positive", "positive"]
     assert text.endswith("\n")
+
+
+def test_how_sure_the_stages_are_of_a_found_node_is_written(
+    tmp_path: Path, prediction: Prediction, context: ReportContext
+) -> None:
+    sure = with_first_node(prediction, detection=0.98765432, detection_mean=0.5, node_probability=0.25)
+    found = read(write_result(tmp_path, sure, context))
+    assert found["nodes_detection"]["1"] == {"peak": 0.98765432, "mean": 0.5}
+    assert set(found["nodes_detection"]) == {"1", "2", "3"}
+    line = write_nodes(tmp_path, sure).read_text().splitlines()[1]
+    assert line.endswith(",0.987654,0.500000,0.250000")
+
+
+def test_nobody_detected_drawn_nodes_or_where_nobody_searched(
+    tmp_path: Path, prediction: Prediction, context: ReportContext
+) -> None:
+    drawn = replace(prediction, sources={StageName.NODES: Source.GIVEN})
+    blind = replace(prediction, search=SearchState.NOT_SEARCHED)
+    found = [read(write_result(tmp_path, p, context))["nodes_detection"] for p in (drawn, blind)]
+    assert found == [None, None]
+    assert read(write_result(tmp_path, without_nodes(prediction), context))["nodes_detection"] == {}
 
 
 def test_what_is_not_known_of_a_node_is_blank(tmp_path: Path, prediction: Prediction) -> None:

@@ -27,7 +27,11 @@ FAR: Box = (slice(12, 15), slice(10, 13), slice(8, 11))
 
 @dataclass
 class Patient:
-    """One patient: what is true, and what was predicted; boxes by number."""
+    """One patient: what is true, and what was predicted; boxes by number.
+
+    `sure` are further cells of a found node, `detection,detection_mean,node_probability`; older results have
+    none.
+    """
 
     patient_id: str
     n_status: int | None = 0
@@ -35,6 +39,7 @@ class Patient:
     center: str = "A"
     drawn: dict[int, tuple[Box, str]] = field(default_factory=dict)
     found: dict[int, tuple[Box, str, float]] = field(default_factory=dict)
+    sure: dict[int, str] = field(default_factory=dict)
     sources: Any = field(default_factory=lambda: dict(PREDICTED))
     notices: Sequence[str] = ()
     result: dict[str, Any] = field(default_factory=dict)
@@ -98,8 +103,12 @@ def write_result(folder: Path, patient: Patient) -> None:
     store(folder / "seg" / "tumor.nii.gz", painted({1: SHIFTED}))
     instances = painted({label: box for label, (box, _, _) in patient.found.items()})
     store(folder / "seg" / "node_instances.nii.gz", instances)
-    lines = [f"{label},{name},{p}\n" for label, (_, name, p) in patient.found.items()]
-    (folder / "nodes.csv").write_text("node,class,probability\n" + "".join(lines))
+    heading = ["node,class,probability"]
+    lines = [f"{label},{name},{p}" for label, (_, name, p) in patient.found.items()]
+    if patient.sure:
+        heading = ["node,class,probability,detection,detection_mean,node_probability"]
+        lines = [f"{line},{patient.sure[label]}" for line, label in zip(lines, patient.found, strict=True)]
+    (folder / "nodes.csv").write_text("\n".join([*heading, *lines, ""]))
     record = {
         "schema": "lymphct-result-1",
         "patient_id": patient.patient_id,

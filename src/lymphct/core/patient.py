@@ -98,6 +98,7 @@ class Node:
         predicted_iou: IoU of its mask with the true node as stage 2 sees it, 0 to 1; None where it says none.
         detection: how sure stage 1 is that it is there, 0 to 1: the highest probability of its voxels. None
             where it was drawn.
+        detection_mean: the mean of those probabilities, which still differs where all peaks are near 1.
         node_probability: of being a lymph node at all, 0 to 1; None unless a stage 2 of three classes says.
         short_axis: shortest diameter, mm; None where not measured.
         nearest_structure: the guiding structure closest to the centroid; None when none is present.
@@ -130,6 +131,7 @@ class Node:
     flags: tuple[str, ...] = ()
     predicted_iou: float | None = None
     detection: float | None = None
+    detection_mean: float | None = None
     node_probability: float | None = None
 
     @property

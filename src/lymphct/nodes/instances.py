@@ -18,7 +18,7 @@ def find_instances(
     """Split the voxels above `threshold` into nodes of at least `min_volume` mm³.
 
     Nodes are numbered from 1, the largest first; equal sizes in scan order (k fastest). Volume, center and
-    detection (the highest probability in the node) are filled in.
+    detection (the highest and the mean probability in the node) are filled in.
 
     Args:
         probability: of each voxel, 0 to 1.
@@ -29,17 +29,26 @@ def find_instances(
     """
     if growth is not None:
         labels = grown(probability.array, peak=threshold, ratio=growth)
-        return _with_peaks(_nodes_of(probability.with_array(labels), min_volume), probability)
+        return _with_detection(_nodes_of(probability.with_array(labels), min_volume), probability)
     above = probability.with_array(probability.array > threshold)
-    return _with_peaks(_nodes_of(above, min_volume), probability)
+    return _with_detection(_nodes_of(above, min_volume), probability)
 
 
-def _with_peaks(found: NodeMap, probability: Volume) -> NodeMap:
-    """Fill in the detection of each node: the peak of its voxels, which no threshold below it changes."""
+def _with_detection(found: NodeMap, probability: Volume) -> NodeMap:
+    """Fill in how sure the network is of each node: peak and mean of its voxels."""
     inside = found.instances.array > 0
-    peaks = np.zeros(len(found.nodes) + 1, dtype=probability.array.dtype)
-    np.maximum.at(peaks, found.instances.array[inside], probability.array[inside])
-    nodes = tuple(replace(node, detection=min(float(peaks[node.label]), 1.0)) for node in found.nodes)
+    labels, values = found.instances.array[inside], probability.array[inside].astype(np.float64)
+    size = len(found.nodes) + 1
+    peaks = np.zeros(size)
+    np.maximum.at(peaks, labels, values)
+    sums = np.bincount(labels, weights=values, minlength=size)
+    means = sums / np.maximum(np.bincount(labels, minlength=size), 1)
+    # Windows that overlap are averaged in single precision: a certain voxel may exceed 1 by rounding.
+    peaks, means = np.minimum(peaks, 1.0), np.minimum(means, 1.0)
+    nodes = tuple(
+        replace(node, detection=float(peaks[node.label]), detection_mean=float(means[node.label]))
+        for node in found.nodes
+    )
     return replace(found, nodes=nodes)
 
 

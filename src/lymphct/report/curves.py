@@ -49,7 +49,7 @@ def froc_png(curves: Mapping[str, Froc]) -> bytes:
         least, ticks = FROC_TICKS[1], [*FROC_TICKS]
         most = max((float(curve.false_positives.max(initial=0.0)) for curve in curves.values()), default=0.0)
         for place, (name, curve) in enumerate(curves.items()):
-            line = {"color": BLUE, "lw": 2.2} if not place else {"lw": 1.1}
+            line = {"color": BLUE, "lw": 2.2} if not place else {"color": f"C{place}", "lw": 1.1}
             false, found = np.append(0.0, curve.false_positives), np.append(0.0, curve.sensitivity)
             axes.step(false, found, where="post", label=name, **line)
         axes.set_xscale("symlog", base=2, linthresh=least, linscale=1.0)

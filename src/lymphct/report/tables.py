@@ -56,6 +56,7 @@ NODE_COLUMNS: Final = (
     "station_probability",
     "station_candidates",
     "detection",
+    "detection_mean",
     "node_probability",
 )
 
@@ -102,12 +103,15 @@ def result_record(prediction: Prediction, context: ReportContext) -> dict[str, J
 
 
 def _detections(prediction: Prediction) -> dict[str, JsonValue] | None:
-    """Return number → detection of each node that stage 1 found; None where it did not search."""
+    """Return number → how sure stage 1 is of each node it found; None where it did not search."""
     if prediction.search is not SearchState.SEARCHED:
         return None
     if prediction.sources.get(StageName.NODES, Source.NETWORK).is_drawn:
         return None
-    return {str(node.label): node.detection for node in prediction.nodes.nodes}
+    return {
+        str(node.label): {"peak": node.detection, "mean": node.detection_mean}
+        for node in prediction.nodes.nodes
+    }
 
 
 def tumor_record(prediction: Prediction) -> dict[str, JsonValue] | None:
@@ -213,6 +217,7 @@ _NUMBERS: Final[dict[str, tuple[Callable[[Node], float | None], int]]] = {
     "distance_mm": (lambda node: node.distance, 2),
     "station_probability": (lambda node: node.station_probability, 2),
     "detection": (lambda node: node.detection, 6),
+    "detection_mean": (lambda node: node.detection_mean, 6),
     "node_probability": (lambda node: node.node_probability, 6),
     "hu_arterial": (lambda node: node.hu_arterial, 1),
     "hu_venous": (lambda node: node.hu_venous, 1),

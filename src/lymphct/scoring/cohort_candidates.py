@@ -14,29 +14,34 @@ Target = Literal["all", "positive"]
 Score = Callable[[PredictedNode], float | None]
 
 
-def detection(node: PredictedNode) -> float | None:
-    """Return how sure stage 1 is of a node; None where the result does not say."""
+def peak(node: PredictedNode) -> float | None:
+    """Return the highest probability of stage 1 in a node; None where the result does not say."""
     return node.detection
 
 
+def mean(node: PredictedNode) -> float | None:
+    """Return the mean probability of stage 1 in a node; None where the result does not say."""
+    return node.detection_mean
+
+
 def still_a_node(node: PredictedNode) -> float | None:
-    """Return detection times the probability of stage 2 that it is a lymph node at all; None without both."""
-    if node.detection is None or node.node_probability is None:
+    """Return the mean times the probability of stage 2 that it is a lymph node at all; None without both."""
+    if node.detection_mean is None or node.node_probability is None:
         return None
-    return node.detection * node.node_probability
+    return node.detection_mean * node.node_probability
 
 
 def positive_node(node: PredictedNode) -> float | None:
-    """Return detection times what stage 2 says: a lymph node (if it judges that), and a positive one."""
-    if node.detection is None or node.probability is None:
+    """Return the mean times what stage 2 says: a lymph node (if it judges that), and a positive one."""
+    if node.detection_mean is None or node.probability is None:
         return None
     is_node = 1.0 if node.node_probability is None else node.node_probability
-    return node.detection * is_node * node.probability
+    return node.detection_mean * is_node * node.probability
 
 
 CURVES: Final[Mapping[Target, Mapping[str, Score]]] = {
-    "all": {"detection": detection, "combined": still_a_node},
-    "positive": {"detection": detection, "combined": positive_node},
+    "all": {"mean": mean, "peak": peak, "combined": still_a_node},
+    "positive": {"mean": mean, "peak": peak, "combined": positive_node},
 }
 """The scores by which candidates are put in order, for each target."""
 

@@ -37,6 +37,10 @@ NODE_GROUPS: Final[tuple[NodeGroup, ...]] = ("found", "positive", "negative")
 TUMOR: Final = "tumor"
 
 
+SURE_COLUMNS: Final = ("detection", "detection_mean", "node_probability")
+"""Columns of `nodes.csv` that say how sure the stages are of a node; older results lack them."""
+
+
 @dataclass(frozen=True, slots=True)
 class PredictedNode:
     """A line of `nodes.csv`; None where a cell is blank or of a column that older results lack.
@@ -45,7 +49,8 @@ class PredictedNode:
         is_positive: whether it is called so.
         probability: of being positive, 0 to 1.
         is_plausible: one that is not (outside the body and the like) counts nowhere.
-        detection: how sure stage 1 is that it is there, 0 to 1.
+        detection: how sure stage 1 is that it is there, 0 to 1: its highest probability in the node.
+        detection_mean: its mean one.
         node_probability: of being a lymph node at all, 0 to 1; of a stage 2 of three classes.
 
     """
@@ -54,6 +59,7 @@ class PredictedNode:
     probability: float | None
     is_plausible: bool = True
     detection: float | None = None
+    detection_mean: float | None = None
     node_probability: float | None = None
 
 
@@ -170,8 +176,8 @@ def read_predicted_nodes(path: Path, instances: LabelArray) -> dict[int, Predict
             value = float(probability) if probability else None
             called = {"": None, "positive": True, "negative": False}[name]
             is_plausible = IMPLAUSIBLE not in row.cells.get("flags", "").split()
-            sure = [_share(row.cells.get(column, "")) for column in ("detection", "node_probability")]
-            nodes[int(number)] = PredictedNode(called, value, is_plausible, *sure)
+            sure = {column: _share(row.cells.get(column, "")) for column in SURE_COLUMNS}
+            nodes[int(number)] = PredictedNode(called, value, is_plausible, **sure)
         except (KeyError, ValueError):
             msg = f"line {row.line} is not a lymph node of ours"
             raise InputError(msg, code="E_RESULT", cure="predict the patient again").at(

@@ -20,7 +20,7 @@ from lymphct.evaluation.segmentation import VoxelCounts
 from lymphct.io.results.jsonfile import JSON
 from lymphct.scoring.cohort_candidates import positive_candidates
 from lymphct.scoring.cohort_cases import CohortRequest
-from lymphct.scoring.cohort_patient import NODE_GROUPS, NodeMeasures
+from lymphct.scoring.cohort_patient import NODE_GROUPS, SURE_COLUMNS, NodeMeasures
 from lymphct.scoring.detection_curve import curve_record, curve_table
 from lymphct.scoring.instances import instances_record
 from lymphct.scoring.node_confusion import confusion_record, node_confusion
@@ -116,7 +116,7 @@ def node_tables(nodes: Mapping[str, NodeMeasures]) -> dict[str, Table]:
 
 NODE_COLUMNS: Final = (
     "patient_id", "outcome", "prediction", "truth", "iou", "predicted_class", "probability", "true_class",
-    "prediction_mm3", "truth_mm3", "detection", "node_probability",
+    "prediction_mm3", "truth_mm3", *SURE_COLUMNS,
 )  # fmt: skip
 
 
@@ -145,6 +145,5 @@ def _node_words(measures: NodeMeasures, prediction: int | None, truth: int | Non
         None if predicted is None else predicted.probability,
         None if drawn is None else drawn.label,
         *(None if size is None else round(size * measures.voxel_volume, 3) for size in sizes),
-        None if predicted is None else predicted.detection,
-        None if predicted is None else predicted.node_probability,
+        *(None if predicted is None else getattr(predicted, column) for column in SURE_COLUMNS),
     ]

@@ -20,7 +20,11 @@ GROUP_TITLES: Final = {
     "negative": "negative, after identification",
 }
 TARGET_TITLES: Final[Mapping[Target, str]] = {"all": "all nodes", "positive": "positive nodes"}
-SCORE_TITLES: Final = {"detection": "stage 1", "combined": "stages 1 and 2"}
+SCORE_TITLES: Final = {
+    "mean": "stage 1, mean",
+    "peak": "stage 1, peak",
+    "combined": "stages 1 and 2",
+}
 
 Record = Mapping[str, Any]
 
@@ -123,29 +127,35 @@ def _curves(nodes: Mapping[str, NodeMeasures], record: Record) -> list[PageSecti
         for target, curves in drawn.items()
         if curves
     ]
-    rows = [
-        (
-            f"{TARGET_TITLES[target]}, {SCORE_TITLES[name]}",
-            str(found["patients"]),
-            str(found["true_nodes"]),
-            _with_limits(found["average_precision"]),
-            *(_with_limits(at) if at else MISSING for at in found["sensitivity_at_false_positives"].values()),
-            f"{_with_limits(found['end']['sensitivity'])} at {shown(found['end']['false_positives'], 2)}",
-        )
-        for target in drawn
-        for name, found in record[target].items()
-        if found is not None
-    ]
-    heading = (
-        "", "patients", "true nodes", "average precision",
-        *(f"at {rate:g}" for rate in FALSE_POSITIVES), "at the end of the curve",
-    )  # fmt: skip
-    caption = "Share of nodes found, by false ones per patient, with 95 % intervals over resampled patients"
-    table = PageTable(caption=caption, heading=heading, rows=rows)
+    table = _curves_table(record)
     text = (
-        "Found nodes in the order of how sure the stages are of them. Stage 1: the highest probability in "
-        "the node; stages 1 and 2: times the probabilities of being a lymph node (where stage 2 judges "
-        "that) and, among positive nodes, of being positive. The curves end where the operating points of "
-        f"the bundle end them; {MISSING} stands for numbers of false ones beyond."
+        "Found nodes in the order of how sure the stages are of them. Stage 1: mean and peak of its "
+        "probabilities in the node; stages 1 and 2: the mean times the probabilities of being a lymph node "
+        "(where stage 2 judges that) and, among positive nodes, of being positive. The curves end where "
+        f"the operating points of the bundle end them; {MISSING} stands for numbers of false ones beyond."
     )
     return [PageSection(title="Lymph nodes: FROC", texts=[text], pictures=pictures, tables=[table])]
+
+
+def _curves_table(record: Record) -> PageTable:
+    """Return a column per curve; a number of false ones that a curve does not reach is a dash."""
+    columns = {
+        f"{TARGET_TITLES[target]}, {SCORE_TITLES[name]}": record[target][name]
+        for target in TARGET_TITLES
+        for name in SCORE_TITLES
+        if record[target][name] is not None
+    }
+    found = columns.values()
+    rows: list[tuple[str, ...]] = [
+        ("patients", *(str(curve["patients"]) for curve in found)),
+        ("true nodes", *(str(curve["true_nodes"]) for curve in found)),
+        ("average precision", *(_with_limits(curve["average_precision"]) for curve in found)),
+    ]
+    for rate in FALSE_POSITIVES:
+        at = [curve["sensitivity_at_false_positives"][f"{rate:g}"] for curve in found]
+        rows.append((f"found at {rate:g}", *(_with_limits(one) if one else MISSING for one in at)))
+    ends = [curve["end"] for curve in found]
+    rows.append(("found at the end", *(_with_limits(end["sensitivity"]) for end in ends)))
+    rows.append(("false ones at the end", *(shown(end["false_positives"], 2) for end in ends)))
+    caption = "Share of nodes found, by false ones per patient, with 95 % intervals over resampled patients"
+    return PageTable(caption=caption, heading=("", *columns), rows=rows)

@@ -127,6 +127,7 @@ def _node(row: Row) -> Node:
         flags=tuple(cells["flags"].split()),
         # Not there in older results.
         detection=_number(cells.get("detection", "")),
+        detection_mean=_number(cells.get("detection_mean", "")),
         node_probability=_number(cells.get("node_probability", "")),
     )
 
