@@ -49,7 +49,7 @@ def evaluate_cohort(
 ) -> dict[str, JSON]:
     """Measure every predicted patient of a manifest; return what `cohort.json` holds.
 
-    Writes `results.csv` (a row per patient), `masks.csv`, `nodes.csv`, the FROC curve of positive nodes, the
+    Writes `results.csv` (a row per patient), `masks.csv`, `nodes.csv`, the FROC curves of nodes, the
     four tables of N status, `cohort.json` and `report.html`. A structure, tumor or node is scored where it is
     drawn, N status where it is known.
 
