@@ -125,10 +125,6 @@ def _node(row: Row) -> Node:
         station=cells["station"],
         class_source=Source.GIVEN if cells["class_source"] == "drawn" else Source.NETWORK,
         flags=tuple(cells["flags"].split()),
-        # Not there in older results.
-        detection=_number(cells.get("detection", "")),
-        detection_mean=_number(cells.get("detection_mean", "")),
-        node_probability=_number(cells.get("node_probability", "")),
     )
 
 
