@@ -1,11 +1,19 @@
 """CT series as a scanner exports them, with the tags of a patient, and finished results on their grid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.sequence import Sequence as Items
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.geometry import Geometry
@@ -82,6 +90,109 @@ def _slice(values: AnyArray) -> Dataset:
     made.RescaleSlope, made.RescaleIntercept, made.RescaleType = "1", "-1024", "HU"
     made.PixelData = (values.astype(np.int16) + 1024).T.astype("<i2").tobytes()
     return made
+
+
+FRAME_GROUPS = {
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing",),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),
+}
+"""Functional groups that are made of elements of single slices."""
+
+
+def slices_in(folder: Path) -> list[Dataset]:
+    """Return the single slices of a folder by the names of their files, which say nothing of their places."""
+    return [dcmread(path) for path in sorted(folder.iterdir())]
+
+
+def as_enhanced(
+    slices: Sequence[Dataset],
+    *,
+    shared: Sequence[str] = (),
+    contents: Sequence[dict[str, object]] = (),
+    dimensions: Sequence[int] = (),
+    edit: Edit | None = None,
+    open_lengths: bool = False,
+) -> Dataset:
+    """Return one Enhanced CT of single slices, whose frames are in their order.
+
+    Args:
+        slices: with pixels that are not compressed.
+        shared: functional groups that stand once for all frames, from the first slice.
+        contents: of the frame content of each frame.
+        dimensions: tags that the dimension indices point to.
+        edit: called with the functional groups of each frame and its number.
+        open_lengths: whether sequences end with marks instead of having lengths.
+
+    """
+    first = slices[0]
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    left_out = {keyword for keywords in FRAME_GROUPS.values() for keyword in keywords} | {"PixelData"}
+    for element in first:
+        if element.keyword not in left_out:
+            made[element.tag] = element
+    made.SOPClassUID, made.SOPInstanceUID = EnhancedCTImageStorage, generate_uid()
+    made.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    made.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    made.NumberOfFrames = len(slices)
+    made.SharedFunctionalGroupsSequence = [_groups(first, shared)]
+    frames = [_groups(part, [name for name in FRAME_GROUPS if name not in shared]) for part in slices]
+    for number, frame in enumerate(frames):
+        content = Dataset()
+        for keyword, value in (contents[number] if contents else {}).items():
+            setattr(content, keyword, value)
+        frame.FrameContentSequence = [content]
+        if edit is not None:
+            edit(frame, number)
+    made.PerFrameFunctionalGroupsSequence = frames
+    if dimensions:
+        made.DimensionIndexSequence = [_pointer(tag) for tag in dimensions]
+    made.PixelData = b"".join(part.PixelData for part in slices)
+    if open_lengths:
+        _open(made)
+    return made
+
+
+def _groups(part: Dataset, names: Sequence[str]) -> Dataset:
+    made = Dataset()
+    for name in names:
+        item = Dataset()
+        for keyword in FRAME_GROUPS[name]:
+            if keyword in part:
+                item[keyword] = part[keyword]
+        setattr(made, name, Items([item]))
+    return made
+
+
+def _pointer(tag: int) -> Dataset:
+    item = Dataset()
+    item.DimensionIndexPointer, item.DimensionOrganizationUID = tag, "1.2.3"
+    return item
+
+
+def _open(dataset: Dataset) -> None:
+    for element in dataset:
+        if element.VR == "SQ":
+            element.is_undefined_length = True
+            for item in element.value:
+                item.is_undefined_length_sequence_item = True
+                _open(item)
+
+
+def write_enhanced(path: Path, made: Dataset, syntax: UID = ExplicitVRLittleEndian) -> Path:
+    """Write a multi-frame object in a transfer syntax; return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if UID(syntax).is_compressed:
+        made.compress(syntax)
+        made.save_as(path, enforce_file_format=True)
+        return path
+    made.file_meta.TransferSyntaxUID = syntax
+    made.save_as(path, implicit_vr=UID(syntax).is_implicit_VR, little_endian=True, enforce_file_format=True)
+    return path
 
 
 def some_nodes(grid: Geometry, count: int, seed: int = 1) -> Volume:

@@ -14,7 +14,7 @@ class Registration(StrEnum):
     NONE = "none"
 
 
-IMAGE = "NIfTI, NRRD or MHA file, DICOM folder or .zip of one (FOLDER#2: its second series)"
+IMAGE = "NIfTI, NRRD or MHA file, DICOM folder, .zip of one or Enhanced CT (FOLDER#2: its second series)"
 """What an image may be, for help texts."""
 
 CohortFile = Annotated[Path, typer.Argument(help="Manifest, cohort.csv.")]

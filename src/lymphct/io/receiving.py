@@ -21,8 +21,9 @@ from lymphct.core.errors import EnvironmentProblemError
 from lymphct.core.settings import Settings
 from lymphct.core.system import move, sync
 from lymphct.io.images.dicom.elements import BIG_ENDIAN
+from lymphct.io.images.dicom.file_head import FileHead
 from lymphct.io.images.dicom.files import SYNTAXES
-from lymphct.io.images.dicom.heads import FileHead, read_head
+from lymphct.io.images.dicom.heads import read_head
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
 from lymphct.io.results.disk import environment_errors, write_synced

@@ -10,8 +10,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, 
 
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
-from lymphct.io.images.dicom.files import SliceHeader, scan_file
+from lymphct.io.images.dicom.files import scan_file
 from lymphct.io.images.dicom.pixels import read_pixels
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.limits import DicomLimits
 
 STORED = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -56,8 +57,9 @@ def written(folder: Path, **changes: object) -> Path:
 
 def header_of(path: Path) -> SliceHeader:
     found = scan_file(path, 1, DicomLimits())
-    assert isinstance(found, SliceHeader)
-    return found
+    assert not isinstance(found, str)
+    (header,) = found
+    return header
 
 
 def volume_of(header: SliceHeader) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
@@ -88,7 +90,7 @@ def test_what_lies_beside_the_slices_is_named_by_its_kind(tmp_path: Path) -> Non
     ("changes", "words"),
     [
         ({"Modality": None}, "states no modality"),
-        ({"NumberOfFrames": 3}, "multi-frame"),
+        ({"NumberOfFrames": 3}, "several frames in a file of single-frame CT"),
         ({"RescaleType": "US"}, "not HU"),
         ({"PhotometricInterpretation": "RGB"}, "not one gray value each"),
         ({"Rows": 0}, "no number of rows and columns"),

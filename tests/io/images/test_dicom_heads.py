@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from lymphct.io.images.dicom.heads import FileHead, SeriesTags, person_of_file, read_head
+from lymphct.io.images.dicom.file_head import FileHead, SeriesTags
+from lymphct.io.images.dicom.heads import person_of_file, read_head
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
 

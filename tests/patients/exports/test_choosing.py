@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lymphct.io.images.dicom.heads import FileHead, SeriesTags
+from lymphct.io.images.dicom.file_head import FileHead, SeriesTags
 from lymphct.io.images.vessels import Contrast
 from lymphct.patients.exports.choosing import Proposal, proposed
 from lymphct.patients.exports.grouping import Series

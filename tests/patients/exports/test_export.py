@@ -66,7 +66,8 @@ def test_nothing_is_taken_that_nobody_accepted(export: Path, imported: Import, t
         "MR, no CT": 1,
         "a localizer": 1,
         "a report (SR)": 1,
-        "multi-frame (enhanced) CT is not supported: export one file per slice": 1,
+        "1 damaged file: incomplete or damaged file: the file claims 300 frames and describes 0 "
+        "(functional groups)": 1,
         "no CT image (secondary capture, dose report or the like)": 1,
     }
     assert reasons(tmp_path / "cohort")["CT ABD PV"] == "proposed as venous, --accept takes it"

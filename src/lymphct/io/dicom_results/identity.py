@@ -125,8 +125,12 @@ class Identity:
             )
         )
 
-    def settle(self, made: Dataset, role: str) -> None:
-        """Take the clock and chance out of an object: the same result has the same bytes."""
+    def settle(self, made: Dataset, role: str, part: slice = slice(None)) -> None:
+        """Take the clock and chance out of an object: the same result has the same bytes.
+
+        `part` are the slices it was made of; its frames refer to those of the source afterwards.
+        """
+        self.source.renumber(made, part)
         for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
             made.pop(keyword, None)
         for equipment in made.get("ContributingEquipmentSequence", ()):

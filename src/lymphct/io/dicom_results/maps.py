@@ -31,7 +31,7 @@ def parametric_map(name: str, values: Volume, identity: Identity) -> ParametricM
     concept, number = MAPS[name]
     title = name.replace("_", " ")
     made = ParametricMap(
-        source_images=list(identity.source.slices[part]),
+        source_images=identity.source.images(part),
         pixel_array=stack[part],
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[
@@ -52,5 +52,5 @@ def parametric_map(name: str, values: Volume, identity: Identity) -> ParametricM
         **identity.instance(name, number),
     )
     made.BodyPartExamined = "ABDOMEN"  # no paired part: this object says nothing of a side
-    identity.settle(made, name)
+    identity.settle(made, name, part)
     return made

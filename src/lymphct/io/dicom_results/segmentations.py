@@ -161,7 +161,7 @@ def _segmentation(  # noqa: PLR0913, PLR0917 - its parts
     number: int,
 ) -> Segmentation:
     made = Segmentation(
-        source_images=list(identity.source.slices),
+        source_images=identity.source.images(),
         pixel_array=stack,
         segmentation_type=kind,
         segment_descriptions=descriptions,

@@ -1,18 +1,22 @@
 """The CT series a result goes with: its frames, its patient and its study, for DICOM objects alone."""
 
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final, NoReturn
 
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
-from pydicom.valuerep import validate_value
+from pydicom.valuerep import format_number_as_ds, validate_value
 
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
-from lymphct.io.images.dicom.files import SliceHeader, read_elements
+from lymphct.io.images.dicom.files import read_elements
 from lymphct.io.images.dicom.reading import ordered_slices
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.dicom.values import element_text, element_value, quiet_pydicom
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.images.sources import holds_series
@@ -40,6 +44,11 @@ _FRAME: Final = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacin
 _KEYWORDS: Final = (
     "SpecificCharacterSet", "SOPClassUID", *_IDENTIFIERS, *_WHOSE, *_EXPECTED, *_OPTIONAL, *_FRAME,
 )  # fmt: skip
+_SHARED_GROUPS: Final = {
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
+}
+_FRAME_GROUPS: Final = {"PlanePositionSequence": ("ImagePositionPatient",)}
 _SEXES: Final = ("M", "F", "O")
 
 
@@ -51,12 +60,34 @@ class SourceSeries:
         geometry: its grid: i along rows, j along columns, k along the normal.
         digest: sha256 of the set of its files, as of a series that is read.
         slices: by k; what is copied from each slice, text in Unicode. They name the patient.
+        frames: by k, the number of each slice among the frames of its multi-frame file, from 1; empty when
+            each slice is a file.
 
     """
 
     geometry: Geometry
     digest: str
     slices: tuple[Dataset, ...] = field(repr=False)
+    frames: tuple[int, ...] = ()
+
+    def images(self, part: slice = slice(None)) -> list[Dataset]:
+        """Return what highdicom is told of some slices: each, or one multi-frame image with these in order.
+
+        Of the latter, what is made of it counts frames within `part`: to be mended by `renumber`.
+        """
+        slices = self.slices[part]
+        return [_as_multiframe(slices)] if self.frames else list(slices)
+
+    def renumber(self, made: Dataset, part: slice = slice(None)) -> None:
+        """Let the frames of an object refer to those of the file, which may have others in another order."""
+        numbers, mended = self.frames[part], set()
+        for groups in made.get("PerFrameFunctionalGroupsSequence", ()) if self.frames else ():
+            for derivation in groups.get("DerivationImageSequence", ()):
+                for image in derivation.SourceImageSequence:
+                    # Segments on one frame may share an item, which is to be renumbered once.
+                    if id(image) not in mended:
+                        mended.add(id(image))
+                        image.ReferencedFrameNumber = numbers[int(image.ReferencedFrameNumber) - 1]
 
     @property
     def moment(self) -> tuple[str, str]:
@@ -98,16 +129,50 @@ def read_source(path: Path, *, limits: DicomLimits | None = None) -> SourceSerie
     require_series(path)
     limits = limits or DicomLimits()
     with ordered_slices(path, dicom_limits=limits) as (headers, geometry), quiet_pydicom():
-        slices = tuple(_copied(header, geometry, limits) for header in headers)
+        _require_one_file(headers)
+        elements = cache(lambda path: read_elements(path, _KEYWORDS, limits))
+        slices = tuple(_copied(header, elements(header.path), geometry) for header in headers)
         if len({part.StudyInstanceUID for part in slices}) > 1:
             _refuse("the slices of the series belong to different studies", "E_SERIES")
-        digest = combined_digest([header.digest for header in headers])
-    return SourceSeries(geometry=geometry, digest=digest, slices=slices)
+        digest = combined_digest([header.mark for header in headers])
+    frames = tuple(header.frame + 1 for header in headers) if headers[0].object_key else ()
+    return SourceSeries(geometry=geometry, digest=digest, slices=slices, frames=frames)
 
 
-def _copied(header: SliceHeader, geometry: Geometry, limits: DicomLimits) -> Dataset:
-    """Return a slice without pixels that every constructor takes: all that is expected, nothing invalid."""
-    found = read_elements(header.path, _KEYWORDS, limits)
+def _require_one_file(headers: Sequence[SliceHeader]) -> None:
+    files = {header.digest for header in headers}
+    if headers[0].object_key and len(files) > 1:
+        msg = f"the series is cut into {len(files)} multi-frame files: DICOM objects lie on the frames of one"
+        cure = "join its parts, or export one file per slice"
+        raise InputError(msg, code="E_CONCATENATION", cure=cure)
+
+
+def _as_multiframe(slices: Sequence[Dataset]) -> Dataset:
+    """Return slices as the frames of one image, without pixels."""
+    made = deepcopy(slices[0])
+    made.NumberOfFrames = len(slices)
+    made.SharedFunctionalGroupsSequence = [_groups(slices[0], _SHARED_GROUPS)]
+    made.PerFrameFunctionalGroupsSequence = [_groups(part, _FRAME_GROUPS) for part in slices]
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        made.pop(keyword, None)
+    return made
+
+
+def _groups(part: Dataset, named: Mapping[str, Sequence[str]]) -> Dataset:
+    made = Dataset()
+    for name, keywords in named.items():
+        item = Dataset()
+        for keyword in keywords:
+            item[keyword] = part[keyword]
+        setattr(made, name, [item])
+    return made
+
+
+def _copied(header: SliceHeader, found: Dataset, geometry: Geometry) -> Dataset:
+    """Return a slice without pixels that every constructor takes: all that is expected, nothing invalid.
+
+    `found` are the elements of its file.
+    """
     copy = Dataset()
     copy.SpecificCharacterSet = _UNICODE
     copy.SOPClassUID = element_text(found, "SOPClassUID") or _CT_IMAGE
@@ -122,8 +187,14 @@ def _copied(header: SliceHeader, geometry: Geometry, limits: DicomLimits) -> Dat
         copy.PatientSex = None
     if copy.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethod" not in copy:
         copy.DeidentificationMethod = "not stated in the source images"
-    for keyword in _FRAME:
-        copy[keyword] = found[keyword]
+    if header.object_key:
+        copy.Columns, copy.Rows = header.shape
+        copy.ImagePositionPatient = [format_number_as_ds(value) for value in header.position]
+        copy.ImageOrientationPatient = [format_number_as_ds(value) for value in header.orientation]
+        copy.PixelSpacing = [format_number_as_ds(value) for value in header.spacing[::-1]]
+    else:
+        for keyword in _FRAME:
+            copy[keyword] = found[keyword]
     if "SliceThickness" not in copy:
         copy.SliceThickness = f"{geometry.spacing[2]:.6g}"
     copy.SpacingBetweenSlices = f"{geometry.spacing[2]:.6g}"

@@ -69,7 +69,13 @@ class DicomLimits(Settings):
     files: PositiveInt = 5000
     """Files in the folder, at any depth. Not stated in the paper; ten times a usual series."""
     file_bytes: PositiveInt = 64_000_000
-    """Size of one file. Not stated in the paper; a slice has 0.5 MB."""
+    """Size of one file of one slice. Not stated in the paper; a slice has 0.5 MB."""
+    multiframe_bytes: PositiveInt = 2_000_000_000
+    """Size of one file of many frames. Not stated in the paper; 512×512×1000 frames have 0.5 GB."""
+    frames: PositiveInt = 20_000
+    """Frames of one file. Not stated in the paper; twenty times of 1000 slices."""
+    group_elements: PositiveInt = 1_000_000
+    """Elements and items of the functional groups of one file. Not stated in the paper; a frame has 50."""
     archive_bytes: PositiveInt = 4_000_000_000
     """What a zip archive may unpack to. Not stated in the paper; eight times a usual series."""
     elements: PositiveInt = 5000

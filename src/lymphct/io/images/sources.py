@@ -1,11 +1,16 @@
 """Where an image comes from: a file, a folder or archive of DICOM slices, and which of its series."""
 
+import sys
 from pathlib import Path
 from typing import Final
+
+from lymphct.core.errors import InputError
+from lymphct.io.regular_file import open_regular
 
 MARK: Final = "#"
 """Between a folder and the series that is meant: `FOLDER#2`, or `FOLDER#` and a SeriesInstanceUID."""
 ARCHIVE: Final = ".zip"
+_PREAMBLE: Final = 128
 
 
 def source_of(path: Path) -> tuple[Path, str]:
@@ -40,9 +45,18 @@ def is_there(path: Path) -> bool:
 
 
 def holds_series(path: Path) -> bool:
-    """Tell whether a path names a folder or an archive of DICOM slices."""
+    """Tell whether a path names a folder or an archive of DICOM slices, or a DICOM file (of many)."""
     place, series = source_of(path)
-    return bool(series) or place.is_dir() or place.name.casefold().endswith(ARCHIVE)
+    return bool(series) or place.is_dir() or place.name.casefold().endswith(ARCHIVE) or is_dicom(place)
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a path names a DICOM file, by its content."""
+    try:
+        with open_regular(path, limit=sys.maxsize) as (file, _):
+            return file.read(_PREAMBLE + 4)[_PREAMBLE:] == b"DICM"
+    except InputError:
+        return False
 
 
 def same_source(one: Path, other: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lymphct.core.errors import InputError, LymphctError, UsageError
-from lymphct.io.images.dicom.heads import FileHead
+from lymphct.io.images.dicom.file_head import FileHead
 from lymphct.io.images.limits import LookLimits
 from lymphct.io.manifest import read_manifest, write_manifest
 from lymphct.io.pseudonyms import Pseudonyms, require_outside

@@ -13,11 +13,12 @@ import numpy as np
 
 from lymphct.core.errors import InputError
 from lymphct.core.terms import counted
+from lymphct.io.images.dicom.file_head import FileHead, SeriesTags
 from lymphct.io.images.dicom.files import SYNTAXES
-from lymphct.io.images.dicom.heads import FileHead, SeriesTags
 from lymphct.io.images.limits import AnatomicalLimits, DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
 from lymphct.io.results.fingerprints import digest_file
+from lymphct.patients.exports.multiframe import taken_apart
 
 _OBJECTS: Final = {
     "SR": "a report (SR)",
@@ -32,7 +33,10 @@ _OBJECTS: Final = {
     "DOC": "a document",
     "KO": "a list of key images",
 }
-_PROJECTION: Final = re.compile(r"\bMIP\b|MINIP|\bVRT?\b|PROJECTION IMAGE|AVERAGE", re.IGNORECASE)
+_PROJECTION: Final = re.compile(
+    r"\bMIP\b|MINIP|\bVRT?\b|PROJECTION IMAGE|AVERAGE|\bMAX_IP\b|\bMIN_IP\b|\bMAXIMUM\b|\bMINIMUM\b",
+    re.IGNORECASE,
+)
 _COMPUTED: Final = re.compile(
     r"\bVNC\b|virtual|iodine|\bioden?\b|z[ _-]?eff|perfusion|\d+ ?keV|rho", re.IGNORECASE
 )
@@ -69,6 +73,11 @@ class Series:
         return [head.path for head in self.heads]
 
     @property
+    def slices(self) -> int:
+        """Return how many slices its files hold for it."""
+        return sum(head.slices for head in self.heads)
+
+    @property
     def time(self) -> float:
         """Return when it began, seconds; NaN when unknown."""
         times = [head.time for head in self.heads if math.isfinite(head.time)]
@@ -83,6 +92,8 @@ class Series:
     def stamp(self) -> str:
         """Return a digest of which files it has and when they were last changed."""
         lines = sorted(f"{head.instance} {head.stamp[0]} {head.stamp[1]}" for head in self.heads)
+        if self.tags.stack:
+            lines.append(self.tags.stack)
         return hashlib.sha256("\n".join(lines).encode("ascii")).hexdigest()
 
     @property
@@ -114,7 +125,7 @@ def series_of_heads(
 
     """
     groups: dict[tuple[object, ...], list[FileHead]] = defaultdict(list)
-    for head in heads:
+    for head in taken_apart(heads):
         if head.tags is not None:
             groups[_identity(head.tags)].append(head)
     found = []
@@ -142,6 +153,7 @@ def _identity(tags: SeriesTags) -> tuple[object, ...]:
         tags.modality,
         tags.sop_class,
         tags.is_localizer,
+        *((tags.object_key, tags.stack) if tags.object_key else ()),
         tags.shape,
         tuple(round(value, 3) for value in (*tags.spacing, *tags.orientation)),
     )
@@ -210,8 +222,8 @@ def _wrong_kind(tags: SeriesTags) -> str:
 
 def _wrong_stack(series: Series) -> str:
     tags = series.tags
-    if tags.is_enhanced:
-        return ""
+    if tags.is_enhanced and any(head.problem for head in series.heads):
+        return ""  # where its frames lie is not known, or not of all
     if not tags.orientation:
         return "the slices have no orientation"
     row, column = np.reshape(tags.orientation, (2, 3))
@@ -219,14 +231,14 @@ def _wrong_stack(series: Series) -> str:
     if cosine < DicomLimits().axial_cosine:
         return f"not axial (cosine {cosine:.2f} to the body axis)"
     least = AnatomicalLimits().slices.low
-    if len(series.heads) < least:
-        return f"{counted(len(series.heads), 'slice')}, {least:g} are needed"
+    if series.slices < least:
+        return f"{counted(series.slices, 'slice')}, {least:g} are needed"
     return ""
 
 
 def _unreadable(series: Series) -> str:
-    if series.tags.is_enhanced:
-        return "multi-frame (enhanced) CT is not supported: export one file per slice"
+    if series.tags.frames > 1 and not series.tags.is_enhanced:
+        return "several frames in a file of single-frame CT"
     if series.tags.syntax not in SYNTAXES:
         return "the compression of its pixels (transfer syntax) is not supported"
     cut = [head for head in series.heads if head.problem]
@@ -247,7 +259,7 @@ def own_folders(heads: Sequence[FileHead], series: Sequence[Series]) -> Mapping[
     whose: dict[Path, set[str]] = defaultdict(set)
     counts: Counter[Path] = Counter()
     slices = [(head, s.key) for s in series for head in s.heads if _is_slice(s.tags)]
-    below = {head.path: key for head, key in slices}
+    below = {head.path: key for head, key in slices if not head.is_shared}
     same = {head.instance: key for head, key in slices if head.instance}  # a copy counts as what it copies
     folders: dict[Path, tuple[Path, ...]] = {}
     for head in heads:
@@ -263,7 +275,7 @@ def own_folders(heads: Sequence[FileHead], series: Sequence[Series]) -> Mapping[
                 whose[folder].add(owner)
     found = {}
     for one in series:
-        if one.reason or any(head.is_named for head in one.heads):
+        if one.reason or any(head.is_named or head.is_shared for head in one.heads):
             continue
         parents = [folders[head.path.parent] for head in one.heads]
         folder = next(place for place in parents[0] if all(place in others for others in parents))

@@ -91,7 +91,10 @@ def _judged(series: Series, out: Path, lent: Workers, resample: bool) -> Judged:
     if record is None:
         try:
             with lent.one() as worker:
-                record = {"of": origin, "look": dict(worker.look(series.files, resample=resample))}
+                record = {
+                    "of": origin,
+                    "look": dict(worker.look(series.files, stack=series.tags.stack, resample=resample)),
+                }
         except InputError as error:
             record = {"of": origin, "refused": [error.cause, error.code]}
         if record.get("refused", ("", ""))[1] not in _PASSING:

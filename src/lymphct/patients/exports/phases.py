@@ -81,8 +81,11 @@ def judged(series: Series, look: Mapping[str, Any]) -> Judged:
     """Say which phase a series is, and what makes that doubtful."""
     contrast = Contrast(**look["contrast"])
     by_words, by_delay = phase_by_words(series.tags.description), phase_by_delay(series.delay)
-    by_tags, by_contrast = by_words or by_delay, phase_by_contrast(contrast)
+    by_agent = phase_by_words(series.tags.agent)
+    by_tags, by_contrast = by_words or by_agent or by_delay, phase_by_contrast(contrast)
     doubts = list(series.doubts)
+    if by_words and by_agent and by_words != by_agent:
+        doubts.append(f"its description says {by_words}, its frames {by_agent}")
     phase = by_contrast or by_tags
     if by_contrast == "venous" and by_tags == "late":
         phase = "late"  # HU do not tell the two apart; whoever planned the scan does
@@ -104,8 +107,10 @@ def judged(series: Series, look: Mapping[str, Any]) -> Judged:
 
 def refused(series: Series, reason: str, *, is_lost: bool) -> Judged:
     """Return a series that cannot be used, with what its tags say; `is_lost`: it may be a phase."""
-    by_tags = phase_by_words(series.tags.description) or phase_by_delay(series.delay)
-    return Judged(series=series, reason=reason, is_lost=is_lost, by_tags=by_tags)
+    by_words = phase_by_words(series.tags.description) or phase_by_words(series.tags.agent)
+    return Judged(
+        series=series, reason=reason, is_lost=is_lost, by_tags=by_words or phase_by_delay(series.delay)
+    )
 
 
 def phase_by_delay(seconds: float) -> str:

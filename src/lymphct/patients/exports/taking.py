@@ -109,8 +109,9 @@ def _image(
 def _make(place: Path, *, series: Judged, worker: SeriesWorker, is_written: bool) -> None:
     resample = series.look is not None and bool(series.look["is_resampled"])
     target = place / IMAGE_FILE if is_written else None
-    record = worker.take(series.series.files, to=target, resample=resample)
-    write_json(place / RECORD_FILE, {**record, "series": series.series.key})
+    one = series.series
+    record = worker.take(one.files, to=target, stack=one.tags.stack, resample=resample)
+    write_json(place / RECORD_FILE, {**record, "series": one.key})
 
 
 def _exclude_copies(lines: list[Line]) -> None:

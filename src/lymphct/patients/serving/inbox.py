@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lymphct.core.errors import EnvironmentProblemError, InputError
-from lymphct.io.images.dicom.heads import FileHead, read_head
+from lymphct.io.images.dicom.file_head import FileHead
+from lymphct.io.images.dicom.heads import read_head
 from lymphct.io.images.dicom.index import INDEX_FILE
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms

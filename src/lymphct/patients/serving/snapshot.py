@@ -13,7 +13,8 @@ from typing import Final
 
 from lymphct.core.errors import InputError
 from lymphct.core.system import move
-from lymphct.io.images.dicom.heads import FileHead, read_head
+from lymphct.io.images.dicom.file_head import FileHead
+from lymphct.io.images.dicom.heads import read_head
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
 from lymphct.io.regular_file import combined_digest, open_regular
@@ -117,7 +118,9 @@ def _copied_file(head: FileHead, folders: list[Path]) -> str:
 
 
 def _pieces(head: FileHead) -> Iterator[bytes]:
-    with open_regular(head.path, limit=DicomLimits().file_bytes) as (stream, _):
+    is_enhanced = head.tags is not None and head.tags.is_enhanced
+    limit = DicomLimits().multiframe_bytes if is_enhanced else DicomLimits().file_bytes
+    with open_regular(head.path, limit=limit) as (stream, _):
         while piece := stream.read(_PIECE):
             yield piece
 

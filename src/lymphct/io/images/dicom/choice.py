@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lymphct.core.errors import InputError
-from lymphct.io.images.dicom.files import SliceHeader
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.dicom.values import keyed_hash
 
 _MOST_SHOWN: Final = 8
@@ -42,19 +42,25 @@ def chosen_series(headers: Sequence[SliceHeader], wanted: str) -> list[SliceHead
     is_number = wanted.isascii() and wanted.isdigit() and len(wanted) < 5
     if is_number and 1 <= int(wanted) <= len(series):
         return series[int(wanted) - 1]
-    for slices in series:
-        if slices[0].series == keyed_hash(wanted):
-            return slices
-    msg = f"no such series; the folder holds {listed}"
+    named = [slices for slices in series if slices[0].series == keyed_hash(wanted)]
+    if len(named) == 1:
+        return named[0]
+    what = "several stacks in that series" if named else "no such series"
+    msg = f"{what}; the folder holds {listed}"
     raise InputError(msg, code="E_SERIES", cure="choose one: FOLDER#1, or FOLDER#SeriesInstanceUID")
 
 
 def series_of(headers: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
-    """Return the slices of each series, in the order of the series' numbers, then of their first files."""
-    found: dict[str, list[SliceHeader]] = {}
+    """Return the slices of each series, in the order of the series' numbers, then of their first files.
+
+    Multi-frame objects of one series are apart, and so are the stacks in each: nobody says that they are one.
+    """
+    found: dict[tuple[str, str, str], list[SliceHeader]] = {}
     for header in headers:
-        found.setdefault(header.series, []).append(header)
-    return sorted(found.values(), key=lambda slices: (slices[0].series_number, slices[0].number))
+        found.setdefault((header.series, header.object_key, header.stack), []).append(header)
+    return sorted(
+        found.values(), key=lambda slices: (slices[0].series_number, slices[0].number, slices[0].stack)
+    )
 
 
 def described(number: int, slices: Sequence[SliceHeader]) -> str:
@@ -62,7 +68,8 @@ def described(number: int, slices: Sequence[SliceHeader]) -> str:
     text = slices[0].description
     name = ascii(text[:_LONGEST_SHOWN]) + ("…" if len(text) > _LONGEST_SHOWN else "") if text else "no name"
     phase = phase_by_words(text)
-    return f"#{number} {name} ({phase + '?, ' if phase else ''}{len(slices)} slices)"
+    stack = f"{slices[0].stack}, " if slices[0].stack else ""
+    return f"#{number} {name} ({phase + '?, ' if phase else ''}{stack}{len(slices)} slices)"
 
 
 def phase_by_words(description: str) -> str:

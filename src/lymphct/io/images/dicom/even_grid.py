@@ -10,9 +10,9 @@ from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Notice
 from lymphct.core.volume import Volume
-from lymphct.io.images.dicom.files import SliceHeader
 from lymphct.io.images.dicom.pixels import read_pixels
 from lymphct.io.images.dicom.series import Stack, ordered_stack, stack_slices
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.hounsfield import AIR
 from lymphct.io.images.limits import DicomLimits
 

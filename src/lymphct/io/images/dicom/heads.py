@@ -5,15 +5,28 @@ dates of examinations. Descriptions of series lose what names the patient.
 """
 
 import math
-import re
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from lymphct.core.errors import InputError
-from lymphct.io.images.dicom.elements import BIG_ENDIAN, DEFLATED, OPEN, PREAMBLE, SYNTAX, Header, walked_file
+from lymphct.io.images.dicom.elements import (
+    AGENTS,
+    BIG_ENDIAN,
+    DEFLATED,
+    DIMENSIONS,
+    FRAME_GROUPS,
+    OPEN,
+    PREAMBLE,
+    SHARED_GROUPS,
+    SYNTAX,
+    Header,
+    walked_file,
+)
+from lymphct.io.images.dicom.file_head import FileHead, SeriesTags
+from lymphct.io.images.dicom.kinds import ENHANCED
+from lymphct.io.images.dicom.moments import moment, time_of_day
 from lymphct.io.images.dicom.naming import (
     names_somebody,
     naming,
@@ -22,6 +35,7 @@ from lymphct.io.images.dicom.naming import (
     text_of,
     unnamed,
 )
+from lymphct.io.images.dicom.stack_heads import stack_heads
 from lymphct.io.images.dicom.values import refuse_damaged
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
@@ -44,95 +58,10 @@ _INSTANCE, _POSITION, _ACQUISITION = 0x00080018, 0x00200032, 0x00200012
 _DATES: Final = (0x00080022, 0x00080023, 0x00080021, 0x00080020)
 _TIMES: Final = (0x00080032, 0x00080033, 0x00080031, 0x00080030)
 """Of the acquisition, the image, the series, the study: the first that is there counts."""
-_WANTED: Final = frozenset((*_SHARED, _INSTANCE, _POSITION, _ACQUISITION, *_DATES, *_TIMES))
-
-_CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
-_ENHANCED: Final = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-_DAY: Final = 86_400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesTags:
-    """What the files of a series share.
-
-    Attributes:
-        person: pseudonymous hash of the patient's id, else of name and date of birth, else of the study.
-        person_by: which of them: "id", "name" or "study".
-        details: hash of name and date of birth; empty when both are missing.
-        study, series, frame: hashes.
-        modality, sop_class, image_type, kernel, syntax: as the file says, the first in capital letters.
-        description: of the series, without what names the patient, at most 40 characters of ASCII.
-        number: of the series; 0 when unknown.
-        orientation: two unit vectors; empty when unknown.
-        shape: columns, rows.
-        spacing: mm between columns, between rows; empty when unknown.
-        frames: in each file.
-        bolus: time of day at which the injection began, seconds; NaN when unknown.
-
-    """
-
-    person: str
-    person_by: str
-    details: str
-    study: str
-    series: str
-    frame: str
-    modality: str
-    sop_class: str
-    image_type: tuple[str, ...]
-    kernel: str
-    syntax: str
-    description: str
-    number: int
-    orientation: tuple[float, ...]
-    shape: tuple[int, int]
-    spacing: tuple[float, ...]
-    frames: int
-    bolus: float = field(compare=False)
-
-    @property
-    def is_localizer(self) -> bool:
-        """Tell whether it is an overview image on which the examination was planned."""
-        return "LOCALIZER" in self.image_type
-
-    @property
-    def is_ct_image(self) -> bool:
-        """Tell whether it holds slices of CT: one or many in a file."""
-        return self.modality == "CT" and (self.sop_class in {"", _CT_IMAGE} or self.is_enhanced)
-
-    @property
-    def is_enhanced(self) -> bool:
-        """Tell whether one file holds many slices."""
-        return self.sop_class in _ENHANCED or (self.sop_class == _CT_IMAGE and self.frames > 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileHead:
-    """One file of an export.
-
-    Attributes:
-        path: the file.
-        stamp: size, and time of its last change, ns.
-        tags: what it shares with its series; None for what is no readable DICOM file.
-        problem: why there are none: "empty", "no DICOM", or a sentence of ours; with tags, what is missing of
-            the pixels.
-        is_named: whether the path holds what names the patient.
-        instance: hash of its SOPInstanceUID; empty when it has none.
-        position: LPS+ mm; empty when unknown.
-        acquisition: its number; 0 when unknown.
-        time: of the acquisition, seconds since some day of the past; NaN when unknown.
-
-    """
-
-    path: Path
-    stamp: tuple[int, int]
-    tags: SeriesTags | None = None
-    problem: str = ""
-    is_named: bool = False
-    instance: str = ""
-    position: tuple[float, ...] = ()
-    acquisition: int = 0
-    time: float = math.nan
+_WHOLE, _PART, _PARTS, _MOMENT = 0x00209161, 0x00209162, 0x00209163, 0x0008002A
+_OF_FRAMES: Final = (_WHOLE, _PART, _PARTS, _MOMENT, DIMENSIONS, SHARED_GROUPS, FRAME_GROUPS, AGENTS)
+"""What only multi-frame files have, but for the last two."""
+_WANTED: Final = frozenset((*_SHARED, _INSTANCE, _POSITION, _ACQUISITION, *_DATES, *_TIMES, *_OF_FRAMES))
 
 
 def read_head(path: Path, pseudonyms: Pseudonyms, limits: DicomLimits) -> FileHead:
@@ -143,12 +72,13 @@ def read_head(path: Path, pseudonyms: Pseudonyms, limits: DicomLimits) -> FileHe
     except OSError as error:
         return FileHead(path=path, stamp=(0, 0), problem=f"the file may not be read ({error.strerror})")
     try:
-        with open_regular(path, limit=limits.file_bytes) as (file, size):
+        with open_regular(path, limit=limits.multiframe_bytes) as (file, size):
             if file.read(PREAMBLE)[128:] != b"DICM":
                 return FileHead(path=path, stamp=stamp, problem="no DICOM")
-            header = walked_file(file, size, _WANTED, most=limits.elements)
-        _require_meaning(header)
-        return _head(path, stamp, header, pseudonyms)
+            header = walked_file(file, size, _WANTED, most=limits.elements, longest=limits.file_bytes)
+        _require_meaning(header, size, limits)
+        head = _head(path, stamp, header, pseudonyms)
+        return _with_stacks(head, header, pseudonyms, limits)
     except InputError as error:
         problem = "empty" if error.code == "E_EMPTY" else error.cause
         return FileHead(path=path, stamp=stamp, problem=problem)
@@ -162,14 +92,17 @@ def person_of_file(path: Path) -> tuple[str, str, str, str]:
 
     """
     limits = DicomLimits()
-    with open_regular(path, limit=limits.file_bytes) as (file, size):
-        values = walked_file(file, size, _WANTED, most=limits.elements).values
+    with open_regular(path, limit=limits.multiframe_bytes) as (file, size):
+        values = walked_file(file, size, _WANTED, most=limits.elements, longest=limits.file_bytes).values
     found = [text_of(values.get(tag, b"")) for tag in (_ID, _ISSUER, _NAME, _BIRTH)]
     return found[0], found[1], found[2], found[3]
 
 
-def _require_meaning(header: Header) -> None:
+def _require_meaning(header: Header, size: int, limits: DicomLimits) -> None:
     """Refuse a file that nobody can say anything of."""
+    if size > limits.file_bytes and text_of(header.values.get(_CLASS, b"")) not in ENHANCED:
+        msg = f"the file is too large ({size} bytes, limit {limits.file_bytes})"
+        raise InputError(msg, code="E_TOO_LARGE", cure="check that this is the right file")
     syntax = text_of(header.values.get(SYNTAX, b""))
     if not syntax:
         refuse_damaged("the DICOM header names no transfer syntax")
@@ -207,6 +140,28 @@ def _head(path: Path, stamp: tuple[int, int], header: Header, pseudonyms: Pseudo
     )
 
 
+def _with_stacks(head: FileHead, header: Header, pseudonyms: Pseudonyms, limits: DicomLimits) -> FileHead:
+    """Tell the volumes of a multi-frame file apart; one whose frames cannot be read is told of."""
+    if head.tags is None or not head.tags.is_enhanced:
+        return head
+    whole = text_of(header.values.get(_WHOLE, b""))
+    tags = replace(head.tags, object_key=pseudonyms.hashed("object", whole) if whole else head.instance)
+    part = _two_bytes(header.values.get(_PART, b"")), _two_bytes(header.values.get(_PARTS, b""))
+    begun = text_of(header.values.get(_MOMENT, b""))
+    try:
+        if whole and part[0] < 1:
+            refuse_damaged("a part of a concatenation does not say which it is (InConcatenationNumber)")
+        stacks = stack_heads(header.sequences, replace(head, tags=tags), begun, limits, is_part=bool(whole))
+    except InputError as error:
+        return replace(head, tags=tags, problem=head.problem or error.cause)
+    people = _people(tuple(header.values.get(tag, b"") for tag in _SHARED))
+    told = tuple(
+        replace(stack, tags=replace(stack.tags, kernel=unnamed(stack.tags.kernel, people)[:16]))
+        for stack in stacks
+    )
+    return replace(head, tags=tags, stacks=told, part=part if whole else (0, 0))
+
+
 @lru_cache(maxsize=1024)
 def _tags(shared: tuple[bytes, ...], pseudonyms: Pseudonyms) -> SeriesTags:
     raw = dict(zip(_SHARED, shared, strict=True))
@@ -235,7 +190,7 @@ def _tags(shared: tuple[bytes, ...], pseudonyms: Pseudonyms) -> SeriesTags:
         shape=(_two_bytes(raw[_COLUMNS]), _two_bytes(raw[_ROWS])),
         spacing=spacing[::-1],  # DICOM gives the step between rows first
         frames=_whole(raw[_FRAMES], 1),
-        bolus=_time_of_day(text(_BOLUS)),
+        bolus=time_of_day(text(_BOLUS)),
     )
 
 
@@ -279,19 +234,4 @@ def _moment(values: dict[int, bytes]) -> float:
     """Return when an image was acquired, seconds; NaN when nothing tells."""
     day = next((text_of(values[tag]) for tag in _DATES if values.get(tag)), "")
     time = next((text_of(values[tag]) for tag in _TIMES if values.get(tag)), "")
-    return _day(day) + _time_of_day(time)
-
-
-@lru_cache(maxsize=1024)
-def _day(text: str) -> float:
-    try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:8])).toordinal() * _DAY
-    except ValueError:
-        return math.nan
-
-
-def _time_of_day(text: str) -> float:
-    found = re.match(r"(\d\d):?(\d\d):?(\d\d(\.\d+)?)?", text)
-    if found is None:
-        return math.nan
-    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3] or 0)
+    return moment(day, time)

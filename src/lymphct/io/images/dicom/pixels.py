@@ -2,19 +2,21 @@
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Final
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from lymphct.core.arrays import AnyArray
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.volume import Volume
-from lymphct.io.images.dicom.files import SliceHeader
-from lymphct.io.images.dicom.rle import decoded_rle
+from lymphct.io.images.dicom.pixel_frames import FramePixels
+from lymphct.io.images.dicom.rle import decoded_rle, only_fragment
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.dicom.values import quiet_pydicom, refuse_damaged
 from lymphct.io.images.hounsfield import AIR
 from lymphct.io.images.limits import DicomLimits
@@ -35,11 +37,16 @@ def read_pixels(headers: Sequence[SliceHeader], geometry: Geometry, limits: Dico
     """
     whole = all(header.slope.is_integer() and header.intercept.is_integer() for header in headers)
     array: AnyArray = np.empty(geometry.shape, dtype=np.int32 if whole else np.float32)
+    by_file: dict[str, list[tuple[int, SliceHeader]]] = {}
     for k, header in enumerate(headers):
+        by_file.setdefault(header.digest, []).append((k, header))
+    for slices in by_file.values():
         try:
-            array[:, :, k] = _hounsfield(_stored(header, limits), header, whole=whole).T
+            stored_of = _opened(slices[0][1], limits)
+            for k, header in slices:
+                array[:, :, k] = _hounsfield(stored_of(header), header, whole=whole).T
         except InputError as error:
-            raise _in_file(error, header) from None
+            raise _in_file(error, slices[0][1]) from None
     return Volume(array=array, geometry=geometry)
 
 
@@ -48,12 +55,20 @@ def _in_file(error: InputError, header: SliceHeader) -> InputError:
     return InputError(f"file {header.number} by name: {error.cause}", code=error.code, cure=error.cure)
 
 
-def _stored(header: SliceHeader, limits: DicomLimits) -> AnyArray:
-    """Return the stored values [row, column]."""
-    with open_regular(header.path, limit=limits.file_bytes) as (file, _):
-        content = file.read(limits.file_bytes + 1)
+def _opened(header: SliceHeader, limits: DicomLimits) -> Callable[[SliceHeader], AnyArray]:
+    """Read a file that did not change since; return what gives the stored values [row, column] of a slice."""
+    limit = limits.multiframe_bytes if header.object_key else limits.file_bytes
+    with open_regular(header.path, limit=limit) as (file, _):
+        content = file.read(limit + 1)
     if hashlib.sha256(content).hexdigest() != header.digest:
         refuse_damaged("it changed while it was being read")
+    if not header.object_key:
+        return lambda wanted: _only_slice(content, wanted)
+    frames = FramePixels(content, header, limits)
+    return lambda wanted: _frame(frames, wanted)
+
+
+def _only_slice(content: bytes, header: SliceHeader) -> AnyArray:
     with quiet_pydicom():
         try:
             dataset = dcmread(BytesIO(content))
@@ -61,15 +76,27 @@ def _stored(header: SliceHeader, limits: DicomLimits) -> AnyArray:
         except (Exception, RecursionError):  # noqa: BLE001 - pydicom raises many types, and quotes tags in them
             refuse_damaged("it holds no readable pixels (truncated?)")
         if header.syntax == "RLE":
-            return decoded_rle(pixels, header)
+            return decoded_rle(only_fragment(pixels), header)
         _check_size(pixels, header)
-        try:
-            stored = np.asarray(dataset.pixel_array)
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - decoders raise many types
-            refuse_damaged(f"the {header.syntax} pixels cannot be decoded (truncated?)")
-    return stored
+        return _decoded(dataset, header)
+
+
+def _frame(frames: FramePixels, header: SliceHeader) -> AnyArray:
+    pixels = frames.frame(header.frame)
+    if header.syntax == "RLE":
+        return decoded_rle(pixels, header)
+    _check_size(pixels, header)
+    with quiet_pydicom():
+        return _decoded(frames.dataset(header), header)
+
+
+def _decoded(dataset: Dataset, header: SliceHeader) -> AnyArray:
+    try:
+        return np.asarray(dataset.pixel_array)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - decoders raise many types
+        refuse_damaged(f"the {header.syntax} pixels cannot be decoded (truncated?)")
 
 
 def _check_size(pixels: bytes, header: SliceHeader) -> None:

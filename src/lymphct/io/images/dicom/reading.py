@@ -10,12 +10,14 @@ from lymphct.core.geometry import Geometry
 from lymphct.io.images.acquired import ReadImage
 from lymphct.io.images.dicom.archive import unpacked
 from lymphct.io.images.dicom.choice import chosen_series
-from lymphct.io.images.dicom.files import SliceHeader, scan_file
+from lymphct.io.images.dicom.concatenation import require_whole
+from lymphct.io.images.dicom.files import scan_file
 from lymphct.io.images.dicom.index import INDEX_FILE, index_notice
 from lymphct.io.images.dicom.pixels import read_pixels
 from lymphct.io.images.dicom.series import series_notices, stack_slices
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.limits import AnatomicalLimits, DicomLimits, SafetyLimits, check_anatomy, check_safety
-from lymphct.io.images.sources import source_of
+from lymphct.io.images.sources import is_dicom, source_of
 from lymphct.io.regular_file import combined_digest
 
 _CLUTTER = frozenset({INDEX_FILE, "Thumbs.db", "desktop.ini"})
@@ -28,11 +30,12 @@ def read_dicom(
     dicom_limits: DicomLimits | None = None,
     anatomy: AnatomicalLimits | None = None,
 ) -> ReadImage:
-    """Read one axial CT series of a folder (and the folders below it) or of a zip archive.
+    """Read one axial CT series of a folder (and the folders below it), a zip archive or a multi-frame file.
 
     Args:
-        path: DICOM files under any names; an index (DICOMDIR) is not followed. `FOLDER#2` or `FOLDER#` with a
-            SeriesInstanceUID chooses from several series (`lymphct.io.images.sources`).
+        path: DICOM files under any names, of one slice or of many (Enhanced CT); an index (DICOMDIR) is not
+            followed. `FOLDER#2` or `FOLDER#` with a SeriesInstanceUID chooses from several series
+            (`lymphct.io.images.sources`).
         limits: safety limits; None for the defaults.
         dicom_limits: limits of the files and tolerances of the stack; None for the defaults.
         anatomy: limits of an abdominal CT, checked before any pixel is decoded; None for none.
@@ -59,7 +62,7 @@ def read_dicom(
         raise error.at(file=path.name) from None
     return ReadImage(
         volume=volume,
-        digest=combined_digest([header.digest for header in ordered]),
+        digest=combined_digest([header.mark for header in ordered]),
         notices=series_notices(ordered, skipped) + index,
         patient_key=ordered[0].patient_key,
         frame_key=ordered[0].frame_key if len({header.frame_key for header in ordered}) == 1 else "",
@@ -91,9 +94,9 @@ def ordered_slices(
 
 @contextmanager
 def _opened(path: Path, limits: DicomLimits) -> Iterator[tuple[Path, str]]:
-    """Yield the folder with the slices, and the series that is wanted of it."""
+    """Yield the folder with the slices or the file that holds them, and the series that is wanted of it."""
     place, wanted = source_of(path)
-    if place.is_dir():
+    if place.is_dir() or is_dicom(place):
         yield place, wanted
         return
     with unpacked(place, limits) as folder:
@@ -105,10 +108,10 @@ def _scan(folder: Path, limits: DicomLimits) -> tuple[list[SliceHeader], dict[st
 
 
 def scan_files(paths: Sequence[Path], limits: DicomLimits) -> tuple[list[SliceHeader], dict[str, int]]:
-    """Return the headers of the slices among some files, and how many others there are, by kind.
+    """Return the headers of the slices among some files, and how many other files there are, by kind.
 
     Raises:
-        InputError: no slices, or a damaged file that belongs to them.
+        InputError: no slices, a damaged file that belongs to them, or a part of a concatenation is missing.
 
     """
     headers: list[SliceHeader] = []
@@ -120,9 +123,9 @@ def scan_files(paths: Sequence[Path], limits: DicomLimits) -> tuple[list[SliceHe
         except InputError as error:
             cause = f"file {number} by name: {error.cause}"
             raise InputError(cause, code=error.code, cure=error.cure) from None
-        if isinstance(found, SliceHeader) and found.digest not in digests:
-            headers.append(found)
-            digests.add(found.digest)
+        if not isinstance(found, str) and found[0].digest not in digests:
+            headers.extend(found)
+            digests.add(found[0].digest)
             continue
         kind = found if isinstance(found, str) else "copy"
         skipped[kind] = skipped.get(kind, 0) + 1
@@ -130,11 +133,14 @@ def scan_files(paths: Sequence[Path], limits: DicomLimits) -> tuple[list[SliceHe
         others = sum(skipped.values())
         msg = f"the folder holds no CT slices ({others} other files)" if others else "the folder is empty"
         raise InputError(msg, code="E_NO_SLICES", cure="give the folder of the CT series")
+    require_whole(headers)
     return headers, skipped
 
 
 def _files(folder: Path, limits: DicomLimits) -> list[Path]:
-    """List the files below a folder by name; links to folders are not followed."""
+    """List the files below a folder by name, or the one file; links to folders are not followed."""
+    if not folder.is_dir():
+        return [folder]
     paths: list[Path] = []
 
     def refuse(error: OSError) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.encaps import generate_fragments
 
 from lymphct.core.arrays import AnyArray
-from lymphct.io.images.dicom.files import SliceHeader
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.dicom.values import refuse_damaged
 
 _HEADER: Final = 64
@@ -16,21 +16,20 @@ _NOTHING: Final = 128
 """A control byte that stands for no pixel."""
 
 
-def decoded_rle(pixels: bytes, header: SliceHeader) -> AnyArray:
+def decoded_rle(frame: bytes, header: SliceHeader) -> AnyArray:
     """Decode one frame.
 
     Args:
-        pixels: the encapsulated value of the pixel element.
+        frame: the fragment that holds it.
         header: of the slice, whose size and type the frame must have.
 
     Returns:
         Stored values [row, column] of the type the header declares.
 
     Raises:
-        InputError: several fragments, wrong segments, or a decoded length that does not fit.
+        InputError: wrong segments, or a decoded length that does not fit.
 
     """
-    frame = _only_fragment(pixels)
     columns, rows = header.shape
     planes = header.bits[0] // 8
     if len(frame) < _HEADER:
@@ -49,7 +48,13 @@ def decoded_rle(pixels: bytes, header: SliceHeader) -> AnyArray:
     return values.view(f"<{kind}{planes}").reshape(rows, columns)
 
 
-def _only_fragment(pixels: bytes) -> bytes:
+def only_fragment(pixels: bytes) -> bytes:
+    """Return the one fragment of an encapsulated value of the pixel element.
+
+    Raises:
+        InputError: damaged, or several.
+
+    """
     try:
         # The first item is a table of offsets, empty for one frame.
         fragments = list(generate_fragments(pixels))[1:]

@@ -9,7 +9,7 @@ from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import InputError
 from lymphct.core.geometry import Geometry
 from lymphct.core.patient import Notice
-from lymphct.io.images.dicom.files import SliceHeader
+from lymphct.io.images.dicom.slice_header import SliceHeader
 from lymphct.io.images.limits import DicomLimits
 
 _FARTHEST: Final = 1e6

@@ -18,6 +18,7 @@ from lymphct.io.images.dicom.even_grid import Evened, evened, read_evened
 from lymphct.io.images.dicom.pixels import read_pixels
 from lymphct.io.images.dicom.reading import scan_files
 from lymphct.io.images.dicom.series import series_notices
+from lymphct.io.images.dicom.values import refuse_damaged
 from lymphct.io.images.hounsfield import checked_hounsfield
 from lymphct.io.images.limits import (
     AnatomicalLimits,
@@ -75,6 +76,10 @@ def _refused(cause: str, code: str, cure: str) -> dict[str, Any]:
 def _opened(request: Mapping[str, Any]) -> tuple[Evened, tuple[Notice, ...]]:
     limits = DicomLimits()
     headers, skipped = scan_files([Path(path) for path in request["files"]], limits)
+    if wanted := request.get("stack"):
+        headers = [header for header in headers if header.stack == wanted]
+    if not headers:
+        refuse_damaged("the series changed while it was read")
     stack = evened(headers, limits, resample=bool(request.get("resample")))
     check_safety(stack.geometry, SafetyLimits())
     check_anatomy(stack.geometry, AnatomicalLimits())

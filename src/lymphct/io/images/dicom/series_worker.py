@@ -36,27 +36,38 @@ class SeriesWorker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def look(self, files: Sequence[Path], *, resample: bool = False) -> Mapping[str, Any]:
+    def look(self, files: Sequence[Path], *, stack: str = "", resample: bool = False) -> Mapping[str, Any]:
         """Return `shape`, `spacing`, `range` (mm along the body), `notices`, `is_resampled` and `contrast`.
+
+        Args:
+            files: of the series.
+            stack: which frames of multi-frame files are meant, as `SliceHeader.stack` names it.
+            resample: accept tilted and uneven stacks.
 
         Raises:
             InputError: the series is refused, with the reason; text of tags is never in it.
             EnvironmentProblemError: the machine refuses.
 
         """
-        return self._ask({"do": "look", "files": [str(path) for path in files], "resample": resample})
+        return self._ask(_request("look", files, stack, resample=resample))
 
     def take(
-        self, files: Sequence[Path], *, to: Path | None = None, resample: bool = False
+        self, files: Sequence[Path], *, to: Path | None = None, stack: str = "", resample: bool = False
     ) -> Mapping[str, Any]:
         """Read a series as a whole, and write it to a file if one is named; return `image_digest`, `notices`.
+
+        Args:
+            files: of the series.
+            to: the file; None to write none.
+            stack: as for `look`.
+            resample: the same.
 
         Raises:
             InputError: as `look`.
             EnvironmentProblemError: the same.
 
         """
-        request = {"do": "take", "files": [str(path) for path in files], "resample": resample}
+        request = _request("take", files, stack, resample=resample)
         return self._ask({**request, "to": None if to is None else str(to)})
 
     def close(self) -> None:
@@ -114,3 +125,7 @@ class SeriesWorker:
             env={**os.environ, **_SINGLE},
             start_new_session=True,
         )
+
+
+def _request(do: str, files: Sequence[Path], stack: str, *, resample: bool) -> dict[str, Any]:
+    return {"do": do, "files": [str(path) for path in files], "stack": stack, "resample": resample}
