@@ -1,11 +1,11 @@
 """What a cohort takes of disk and memory, by arithmetic from what the package asks for beforehand.
 
-Disk: of prepared patients the bound that `train` asks for (`lymphct.patients.space`), beside it what phantoms
-really took (`benchmarks/prepared_store.py`, decision 0032); the tumor patches of patients whom the status
-network learns from; two checkpoints of each training, with weights, momentum and the best weights.
+Disk: of prepared patients the bound that `train` asks for (`lymphct.patients.foresight.space`), beside it
+what phantoms really took (`benchmarks/prepared_store.py`, decision 0032); the tumor patches of patients whom
+the status network learns from; two checkpoints of each training, with weights, momentum and the best weights.
 
-Memory: a worker that prepares (`lymphct.patients.memory`); a training on the store, which takes what was
-measured beside network and batch whatever the cohort (`benchmarks/training_scale.py`, decision 0033);
+Memory: a worker that prepares (`lymphct.patients.prepared.memory`); a training on the store, which takes what
+was measured beside network and batch whatever the cohort (`benchmarks/training_scale.py`, decision 0033);
 weights, gradients and momentum of the largest network, and all that its backward pass keeps of a batch,
 counted without computing anything.
 """
@@ -24,9 +24,9 @@ from lymphct.core.arrays import Index3
 from lymphct.core.geometry import Geometry
 from lymphct.learning.tensors import reversed_axes
 from lymphct.nodes.segmentation import build_node_network
-from lymphct.patients.memory import GIGABYTE, grid_memory
-from lymphct.patients.preparation import Preparation
-from lymphct.patients.space import STORED
+from lymphct.patients.foresight.space import STORED
+from lymphct.patients.prepared.memory import GIGABYTE, grid_memory
+from lymphct.patients.prepared.preparation import Preparation
 
 ROLES: Final = ("venous", "arterial", "nodes")
 """Images of a patient of whom nobody drew structures and tumor: the networks' masks take most room."""

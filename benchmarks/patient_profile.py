@@ -54,8 +54,8 @@ from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.nodes.features import node_features
 from lymphct.nodes.instances import find_instances
 from lymphct.nodes.measurement import measure_nodes
-from lymphct.patients import prediction
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
+from lymphct.patients.predicting import prediction
 from lymphct.patients.reading import read_patient
 from lymphct.phantom.settings import SIZES, PhantomSettings
 from lymphct.registration.registering import register_with
@@ -80,15 +80,15 @@ STARTS = {
     "Python alone": ("-c", "pass"),
     "import lymphct": ("-c", "import lymphct"),
     "import torch": ("-c", "import torch"),
-    "imports of lymphct predict": ("-c", "import lymphct.patients.prediction"),
+    "imports of lymphct predict": ("-c", "import lymphct.patients.predicting.prediction"),
     "lymphct --help": ("-c", "from lymphct.cli.main import run; run()", "--help"),
 }
 HOOKS = {
-    "lymphct.patients.prediction.models_in": "read the models",
+    "lymphct.patients.predicting.prediction.models_in": "read the models",
     "lymphct.io.results.made.digest_input": "digest the files",
-    "lymphct.patients.prediction.read_patient": "read and check the images",
-    "lymphct.patients.prediction_files.write_volume": "write the images",
-    "lymphct.patients.prediction_files.write_patient_page": "report",
+    "lymphct.patients.predicting.prediction.read_patient": "read and check the images",
+    "lymphct.patients.predicting.files.write_volume": "write the images",
+    "lymphct.patients.predicting.files.write_patient_page": "report",
 }
 """Functions by the name they are called by, and what the profile calls them."""
 

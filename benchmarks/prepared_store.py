@@ -41,8 +41,8 @@ from lymphct.imaging.locations import class_locations
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.results.volumes import StoredImages, save_volumes
 from lymphct.learning.tensors import to_network
-from lymphct.patients.preparation import Preparation, prepare_patient
-from lymphct.patients.preparing import cropped, images_of, on_working_grid
+from lymphct.patients.prepared.preparation import Preparation, prepare_patient
+from lymphct.patients.prepared.preparing import cropped, images_of, on_working_grid
 from lymphct.patients.reading import read_patient
 from lymphct.registration.settings import RegistrationSettings
 

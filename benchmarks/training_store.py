@@ -27,9 +27,9 @@ from lymphct.imaging.crop import crop
 from lymphct.imaging.locations import class_locations
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.volumes import save_volumes, smallest_unsigned
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import Store
-from lymphct.patients.prepared_files import NODES_FILE
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.files import NODES_FILE
+from lymphct.patients.prepared.preparation import Store
 from lymphct.phantom.patient import PhantomPatient, generate_patient
 from lymphct.phantom.settings import PhantomSettings
 

@@ -37,9 +37,9 @@ from lymphct.imaging.preprocess import resample_labels
 from lymphct.io.images.reading import read_volume
 from lymphct.io.manifest import PatientRecord, read_manifest
 from lymphct.io.settings import load_config
-from lymphct.patients.harvest_steps import Finding
+from lymphct.patients.harvest.steps import Finding
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.whole_cohort import whole_cohort
+from lymphct.patients.prepared.whole_cohort import whole_cohort
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.harvest_scores import TABLE_FILE, scored_networks
 from lymphct.study.harvest_table import FINAL, MEASURES, TEACHER, TUNED, at_pancreas

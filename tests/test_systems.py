@@ -16,7 +16,7 @@ from lymphct.config import Config
 from lymphct.io.manifest import read_manifest
 from lymphct.io.models.bundles import shipped_bundle_path
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.prediction import PredictionRequest, predict_single
+from lymphct.patients.predicting.prediction import PredictionRequest, predict_single
 from lymphct.phantom.settings import PhantomSettings
 
 AS_WINDOWS = """

@@ -19,7 +19,7 @@ from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY
 from lymphct.learning.patches import PatchSampler
 from lymphct.learning.settings import AugmentationSettings, SamplingSettings
-from lymphct.patients.dataset import PreparedCohort
+from lymphct.patients.prepared.dataset import PreparedCohort
 from lymphct.phantom.settings import PhantomSettings
 
 

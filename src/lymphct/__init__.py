@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lymphct.core.volume import Volume
     from lymphct.io.images.conversion import from_nibabel, from_sitk, to_nibabel, to_sitk
     from lymphct.io.images.reading import read_volume, write_volume
-    from lymphct.patients.in_memory import load_bundle, predict
+    from lymphct.patients.predicting.in_memory import load_bundle, predict
 
     __version__: str
 
@@ -37,8 +37,8 @@ _exported = lazy_exports(
         "Volume": "lymphct.core.volume",
         "from_nibabel": "lymphct.io.images.conversion",
         "from_sitk": "lymphct.io.images.conversion",
-        "load_bundle": "lymphct.patients.in_memory",
-        "predict": "lymphct.patients.in_memory",
+        "load_bundle": "lymphct.patients.predicting.in_memory",
+        "predict": "lymphct.patients.predicting.in_memory",
         "read_volume": "lymphct.io.images.reading",
         "to_nibabel": "lymphct.io.images.conversion",
         "to_sitk": "lymphct.io.images.conversion",

@@ -15,7 +15,7 @@ from lymphct.core.terms import NodeClass, Source
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.loading import load_models
 from lymphct.metastasis.settings import PatchSettings
-from lymphct.patients.dataset import StoredPatient
+from lymphct.patients.prepared.dataset import StoredPatient
 from lymphct.study.plan import Run
 
 

@@ -19,7 +19,7 @@ from lymphct.core.evidence import Evidence, require_out_of_fold
 from lymphct.core.leakage import Roles
 from lymphct.evaluation.folds import Fold, stratified_folds
 from lymphct.metastasis.heads import HEADS
-from lymphct.patients.dataset import PreparedCohort
+from lymphct.patients.prepared.dataset import PreparedCohort
 from lymphct.study.plan import Run
 
 SEED = 2

@@ -13,7 +13,7 @@ from lymphct.cli.effect import ACTING, EXCEPT, INSTEAD, refuse_settings, require
 from lymphct.cli.main import new_app
 from lymphct.config import Config, described
 from lymphct.core.errors import UsageError
-from lymphct.patients import prediction
+from lymphct.patients.predicting import prediction
 
 Program = Callable[..., Any]
 NAMES = [name for name, *_ in described(Config())]

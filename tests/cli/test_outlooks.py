@@ -14,7 +14,7 @@ from lymphct.cascade import patient as cascade_patient
 from lymphct.io.manifest import Manifest, read_manifest, write_manifest
 from lymphct.io.models.bundles import read_bundle, write_bundle
 from lymphct.io.results.store import locked
-from lymphct.patients import preparing
+from lymphct.patients.prepared import preparing
 
 Program = Callable[..., Any]
 NANO = ("--config", "phantom_nano")

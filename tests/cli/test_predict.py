@@ -10,8 +10,8 @@ import pytest
 from lymphct.cli.predict import summary_line
 from lymphct.core.errors import InputError
 from lymphct.io.manifest import write_manifest
-from lymphct.patients import prediction
 from lymphct.patients.one_by_one import CohortOutcome
+from lymphct.patients.predicting import prediction
 
 Program = Callable[..., Any]
 

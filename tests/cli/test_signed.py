@@ -83,7 +83,7 @@ def test_models_that_were_exchanged_after_the_verification_are_refused(
         info.write_bytes(info.read_bytes() + b"\n")
         return models_in(folder, device)
 
-    monkeypatch.setattr("lymphct.patients.prediction.models_in", exchanged)
+    monkeypatch.setattr("lymphct.patients.predicting.prediction.models_in", exchanged)
     words = ("--bundle", str(bundle), "--require-signature", str(public), "--out", str(tmp_path / "results"))
     done = lymphct("predict", "--venous", str(venous), *words)
     assert done.code == 7

@@ -10,8 +10,8 @@ import pytest
 from lymphct.cli.structures import markdown_table
 from lymphct.io.images.known_sources import known_sources
 from lymphct.io.manifest import write_manifest
-from lymphct.patients import prediction
 from lymphct.patients.one_by_one import CohortOutcome
+from lymphct.patients.predicting import prediction
 
 Program = Callable[..., Any]
 RESULT: dict[str, Any] = {

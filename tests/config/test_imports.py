@@ -105,7 +105,7 @@ def test_a_missing_manifest_is_told_before_networks_load(command: list[str], tmp
 
 
 def test_a_prediction_loads_no_library_of_developers(tmp_path: Path) -> None:
-    heavy, said = loaded_by("import lymphct.patients.prediction", tmp_path)
+    heavy, said = loaded_by("import lymphct.patients.predicting.prediction", tmp_path)
     assert "torch" in heavy
     assert "monai" not in heavy
     assert said == ""
@@ -113,7 +113,8 @@ def test_a_prediction_loads_no_library_of_developers(tmp_path: Path) -> None:
 
 def test_a_prediction_waits_for_no_library_it_does_not_need(tmp_path: Path) -> None:
     unneeded = ("scipy.stats", "sklearn", "statsmodels", "pandas", "highdicom")
-    script = f"import sys, lymphct.patients.prediction\nprint([n for n in {unneeded!r} if n in sys.modules])"
+    imported = "lymphct.patients.predicting.prediction"
+    script = f"import sys, {imported}\nprint([n for n in {unneeded!r} if n in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )

@@ -10,9 +10,9 @@ import pytest
 from lymphct.config import Config
 from lymphct.io.manifest import Manifest
 from lymphct.io.processes import map_patients
-from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
 from lymphct.patients.course import Course, watched_course
-from lymphct.patients.prediction import PredictionRequest, predict_cohort, predict_single
+from lymphct.patients.predicting.prediction import PredictionRequest, predict_cohort, predict_single
+from lymphct.patients.prepared.cohort_preparation import PreparationRequest, prepare_cohort
 
 STAGES = [
     "reading",

@@ -24,7 +24,7 @@ from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.io.models.bundles import Bundle, read_bundle, write_bundle
 from lymphct.learning.settings import SamplingSettings, UNetSettings
 from lymphct.learning.weights import as_stored
-from lymphct.patients.dataset import PreparedCohort
+from lymphct.patients.prepared.dataset import PreparedCohort
 from lymphct.study.bundling import add_part, lay_bundle, parts_in, take_over
 from lymphct.study.plan import PatientPlan, Plan, Run
 

@@ -33,8 +33,8 @@ from lymphct.io.results.arrays import StoredArray
 from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import DONE_FILE, is_current
 from lymphct.io.results.volumes import save_volumes
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import Store
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.preparation import Store
 from lymphct.study import evidence
 from lymphct.study.evidence import Examination, examined_patients, read_evidence
 

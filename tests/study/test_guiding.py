@@ -16,10 +16,10 @@ from lymphct.core.unjudged import BITS
 from lymphct.io.manifest import Manifest, PatientRecord, read_manifest
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.volumes import load_volumes
-from lymphct.patients.dataset import prepared_cohort
-from lymphct.patients.guided import GuidedCohort, GuidedPatient
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.preparation import Preparation
+from lymphct.patients.prepared.dataset import prepared_cohort
+from lymphct.patients.prepared.guided import GuidedCohort, GuidedPatient
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.guiding import guided_patients, tell_tumors
 from lymphct.study.outlook import foresee_training
@@ -171,8 +171,8 @@ def test_where_the_network_finds_no_tumor_the_drawn_one_is_taken(
         del image, given, models
         return structures.with_array(np.zeros_like(structures.array))  # type: ignore[attr-defined] # a volume
 
-    monkeypatch.setattr("lymphct.patients.guided.find_tumor", finds_none)
-    monkeypatch.setattr("lymphct.patients.guided.MASKS", "other")
+    monkeypatch.setattr("lymphct.patients.prepared.guided.find_tumor", finds_none)
+    monkeypatch.setattr("lymphct.patients.prepared.guided.MASKS", "other")
     guided = guided_patients(run, device="cpu")
     nodes = run.plan.roles(StageName.NODES).everybody
     has = [n for n in nodes if run.patients[n].tumor is not None]
@@ -248,7 +248,7 @@ def test_the_outlook_says_before_the_work_who_learns_from_what(
 def test_masks_of_a_store_prepared_with_the_same_bundle_are_not_drawn_again(
     guided_bundle: Path, run: Run, request_of_few: TrainingRequest, few: Manifest, tmp_path: Path
 ) -> None:
-    from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort  # noqa: PLC0415
+    from lymphct.patients.prepared.cohort_preparation import PreparationRequest, prepare_cohort  # noqa: PLC0415
 
     nobodys = [without(record, "structures", "tumor") for record in few.patients]
     unseen = replace(few, patients=tuple(renamed(record) for record in nobodys))

@@ -13,8 +13,8 @@ from lymphct.cascade.node_cases import identification_cases
 from lymphct.core.patient import Clinical
 from lymphct.core.terms import StageName
 from lymphct.learning.patches import PatchSampler
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import Store
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.preparation import Store
 from lymphct.study.plan import Run
 
 

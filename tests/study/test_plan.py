@@ -16,7 +16,7 @@ from lymphct.core.terms import Phase, StageName
 from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.imaging.settings import ImagingSettings
 from lymphct.io.manifest import PatientRecord
-from lymphct.patients.preparation import Store, variant
+from lymphct.patients.prepared.preparation import Store, variant
 from lymphct.registration.settings import RegistrationSettings
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Plan, Run, SightPlan, kept_plan
 from lymphct.study.single.split import split_cohort

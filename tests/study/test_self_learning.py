@@ -19,9 +19,9 @@ from lymphct.io.manifest import Manifest, PatientRecord, read_manifest
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.results.volumes import load_volumes
-from lymphct.patients.named_teachers import teachers_named
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.teachers import BundleSource, FileSource
+from lymphct.patients.sources.named_teachers import teachers_named
+from lymphct.patients.sources.teachers import BundleSource, FileSource
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.outlook import foresee_training

@@ -20,9 +20,9 @@ from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import load_checkpoint
 from lymphct.learning.training import EpochRecord
 from lymphct.metastasis.pretrained import Pretrained
-from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
-from lymphct.patients.dataset import StoredPatient
-from lymphct.patients.preparation import Preparation
+from lymphct.patients.prepared.cohort_preparation import PreparationRequest, prepare_cohort
+from lymphct.patients.prepared.dataset import StoredPatient
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.study.begun import begun_refusals
 from lymphct.study.bundling import take_over
 from lymphct.study.keeping import Checkpoints
@@ -176,7 +176,7 @@ def test_a_full_disk_stops_a_training_and_is_no_fault_of_the_patients(
         asked.append(record.patient_id)
         raise OSError(errno.ENOSPC, f"no room in {preparation.folder}")
 
-    monkeypatch.setattr("lymphct.patients.preparation.prepare_patient", no_space)
+    monkeypatch.setattr("lymphct.patients.prepared.preparation.prepare_patient", no_space)
     first = training.records[0].patient_id
     with pytest.raises(EnvironmentProblemError, match=f"{first}: no space left .*E_NO_SPACE") as caught:
         start_run(replace(training, folder=tmp_path / "run"))

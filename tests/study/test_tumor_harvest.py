@@ -22,9 +22,9 @@ from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.jsonfile import read_json
 from lymphct.io.results.volumes import load_volumes
-from lymphct.patients.arterial_phase import drawn_pancreas
-from lymphct.patients.dataset import prepared_cohort
-from lymphct.patients.harvested import HarvestedCohort
+from lymphct.patients.harvest.arterial_phase import drawn_pancreas
+from lymphct.patients.harvest.harvested import HarvestedCohort
+from lymphct.patients.prepared.dataset import prepared_cohort
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.outlook import foresee_training
 from lymphct.study.plan import Run

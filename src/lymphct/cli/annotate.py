@@ -133,7 +133,7 @@ def _export(
 def _predict(manifest: "Manifest", bundle: Path | None, results: Path) -> None:
     from lymphct.io.models.bundles import shipped_bundle_path
     from lymphct.io.threads import threads_of_each
-    from lymphct.patients.prediction import PredictionRequest, predict_cohort
+    from lymphct.patients.predicting.prediction import PredictionRequest, predict_cohort
 
     request = PredictionRequest(
         bundle=(bundle or shipped_bundle_path()).resolve(),

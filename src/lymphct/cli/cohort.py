@@ -15,7 +15,7 @@ from lymphct.cli.outlooks import after_reading, checked_cohort, show_outlook
 if TYPE_CHECKING:
     from lymphct.io.images.reading import Scheme
     from lymphct.io.manifest import Manifest
-    from lymphct.patients.outlook import Outlook
+    from lymphct.patients.foresight.outlook import Outlook
 
 NOWHERE: Final = Path(".lymphct-no-folder-was-chosen")
 """Stands for the folder of results that was not given: its disk is the one of the working directory."""
@@ -155,8 +155,8 @@ def _foreseen(purpose: Purpose, manifest: "Manifest", run: TrialRun) -> "Outlook
     config = chosen_config()
     if purpose is Purpose.PREDICT:
         from lymphct.io.models.bundles import shipped_bundle_path
-        from lymphct.patients.foresight import foresee_prediction
-        from lymphct.patients.prediction import PredictionRequest, images_of
+        from lymphct.patients.foresight.foreseeing import foresee_prediction
+        from lymphct.patients.predicting.prediction import PredictionRequest, images_of
 
         bundle = (run.bundle or shipped_bundle_path()).resolve()
         request = PredictionRequest(bundle=bundle, config=config, labels=run.labels, device=GLOBALS.device)

@@ -26,7 +26,7 @@ def dicom(
     as_json: AsJson = False,
 ) -> None:
     """Write a finished result as DICOM SEG, parametric map and SR into its folder dicom."""
-    from lymphct.patients.dicom_objects import write_dicom
+    from lymphct.patients.predicting.dicom_objects import write_dicom
 
     folder = write_dicom(result, venous)
     files = sorted(path.name for path in folder.glob("*.dcm"))

@@ -74,7 +74,7 @@ def export_nnunet(
     manifest = read_manifest(cohort)
     from lymphct.io.results.store import locked
     from lymphct.io.results.usable import require_usable
-    from lymphct.patients import nnunet_export as exporting
+    from lymphct.patients.nnunet import export as exporting
     from lymphct.study.nnunet_folds import nnunet_folds
 
     for problem in require_usable_manifest(manifest).values():
@@ -130,7 +130,7 @@ def import_nnunet(
     if Path(checkpoint).name != checkpoint:
         msg = "--checkpoint is the name of a file in the fold's folder"
         raise typer.BadParameter(msg)
-    from lymphct.patients.nnunet_export import channels_of
+    from lymphct.patients.nnunet.export import channels_of
 
     request = NnunetImport(
         folder=folder,

@@ -11,16 +11,16 @@ from lymphct.cli.context import GLOBALS, counted, progress_bar
 if TYPE_CHECKING:
     from lymphct.io.images.reading import Scheme
     from lymphct.io.manifest import Manifest
-    from lymphct.patients.checking import CheckedCohort
-    from lymphct.patients.outlook import Lesson, Need, Outlook, Share
-    from lymphct.patients.problems import Problem
+    from lymphct.patients.foresight.checking import CheckedCohort
+    from lymphct.patients.foresight.outlook import Lesson, Need, Outlook, Share
+    from lymphct.patients.foresight.problems import Problem
 
 _GIGABYTE = 1e9
 
 
 def checked_cohort(manifest: "Manifest", labels: "Scheme") -> "CheckedCohort":
     """Read every image of a cohort, with a bar."""
-    from lymphct.patients.checking import check_cohort
+    from lymphct.patients.foresight.checking import check_cohort
 
     GLOBALS.go_on = lambda: "run the same command again: a check keeps nothing"
     patients = sum(not record.is_excluded for record in manifest.patients)
@@ -30,7 +30,7 @@ def checked_cohort(manifest: "Manifest", labels: "Scheme") -> "CheckedCohort":
 
 def after_reading(outlook: "Outlook", manifest: "Manifest", labels: "Scheme") -> "Outlook":
     """Read every image and return an outlook that knows what they showed."""
-    from lymphct.patients.inventory import taken_inventory
+    from lymphct.patients.foresight.inventory import taken_inventory
 
     checked = checked_cohort(manifest, labels)
     return outlook.with_images(checked, taken_inventory(manifest.patients, count_maps=True))

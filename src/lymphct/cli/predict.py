@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from lymphct.io.images.labels import Scheme
     from lymphct.io.manifest import Manifest
-    from lymphct.patients.dicom_objects import DicomObjects
-    from lymphct.patients.mask_sources import NamedSource
-    from lymphct.patients.prediction import PredictionRequest
+    from lymphct.patients.predicting.dicom_objects import DicomObjects
+    from lymphct.patients.predicting.prediction import PredictionRequest
+    from lymphct.patients.sources.naming import NamedSource
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def predict(
     brought = _structures(structures, fill_structures, scheme, columns, single=cohort is None)
     from lymphct.io.models.bundles import shipped_bundle_path
     from lymphct.io.threads import threads_of_each
-    from lymphct.patients.prediction import PredictionRequest
+    from lymphct.patients.predicting.prediction import PredictionRequest
 
     models = (bundle or shipped_bundle_path()).resolve()
     request = PredictionRequest(
@@ -206,8 +206,8 @@ def predict(
         "nodes": nodes,
     }
     from lymphct.io.manifest import read_manifest
-    from lymphct.patients.foresight import foresee_prediction
-    from lymphct.patients.prediction import images_of
+    from lymphct.patients.foresight.foreseeing import foresee_prediction
+    from lymphct.patients.predicting.prediction import images_of
 
     manifest = (
         images_of(read_manifest(cohort), columns)
@@ -226,7 +226,7 @@ def predict(
 
 
 def _dicom_objects() -> "DicomObjects":
-    from lymphct.patients.dicom_objects import DicomObjects
+    from lymphct.patients.predicting.dicom_objects import DicomObjects
 
     return DicomObjects()
 
@@ -255,7 +255,7 @@ def _structures(
     given: str | None, fill: str | None, scheme: "Scheme", columns: "Sequence[str]", *, single: bool
 ) -> _Brought:
     from lymphct.core.errors import UsageError
-    from lymphct.patients.mask_sources import FILES, MODEL, named_sources, require_patient_in_paths
+    from lymphct.patients.sources.naming import FILES, MODEL, named_sources, require_patient_in_paths
 
     first = named_sources(given or "", labels=scheme)
     if given is not None and not single and "structures" in columns:
@@ -292,7 +292,7 @@ def _one_patient(patient_id: str, given: "Mapping[str, Path]") -> "Manifest":
 
 
 def _predict_one(manifest: "Manifest", request: "PredictionRequest", out: Path, *, as_json: bool) -> None:
-    from lymphct.patients.prediction import predict_single
+    from lymphct.patients.predicting.prediction import predict_single
 
     with patient_bar("patients", 1) as bar:
         result = predict_single(manifest.patients[0], request, out, begun=bar.begun)
@@ -302,7 +302,7 @@ def _predict_one(manifest: "Manifest", request: "PredictionRequest", out: Path, 
 def _predict_manifest(
     manifest: "Manifest", request: "PredictionRequest", out: Path, *, as_json: bool
 ) -> None:
-    from lymphct.patients.prediction import predict_cohort
+    from lymphct.patients.predicting.prediction import predict_cohort
 
     GLOBALS.go_on = lambda: "run the same command again: results that are whole are kept"
     with patient_bar("patients", len(manifest.patients)) as bar:

@@ -49,7 +49,7 @@ def prepare(
 
     scheme = label_scheme(labels)
     manifest = read_manifest(cohort)
-    from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
+    from lymphct.patients.prepared.cohort_preparation import PreparationRequest, prepare_cohort
 
     request = PreparationRequest(
         out=out,
@@ -61,7 +61,7 @@ def prepare(
         rehash=rehash,
         patient_timeout=patient_timeout,
     )
-    from lymphct.patients.foresight import foresee_preparation
+    from lymphct.patients.foresight.foreseeing import foresee_preparation
 
     outlook = foresee_preparation(manifest, request, jobs=GLOBALS.jobs)
     if dry_run:

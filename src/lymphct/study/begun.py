@@ -13,8 +13,8 @@ from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.models.checkpoints import has_checkpoint
 from lymphct.io.results.store import DESKTOP_FILES
-from lymphct.patients.preparation import labels_key
-from lymphct.patients.registration_table import TABLE_FILE
+from lymphct.patients.prepared.preparation import labels_key
+from lymphct.patients.prepared.registration_table import TABLE_FILE
 from lymphct.study.plan import PLAN_FILE, PatientPlan, Run
 from lymphct.study.request import (
     FEW,

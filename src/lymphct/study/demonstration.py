@@ -9,7 +9,7 @@ from lymphct.io.manifest import read_manifest
 from lymphct.io.models.bundles import read_bundle, shipped_bundle_path
 from lymphct.patients.one_by_one import CohortOutcome
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.prediction import PredictionRequest, predict_cohort
+from lymphct.patients.predicting.prediction import PredictionRequest, predict_cohort
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.plan import PLAN_FILE
 from lymphct.study.progress import Progress

@@ -25,8 +25,8 @@ from lymphct.io.results.arrays import StoredArray, save_array
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, made
 from lymphct.nodes.features import FEATURES
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.memory import drawing_jobs
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.memory import drawing_jobs
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from lymphct.core.errors import InputError, LymphctError, UsageError
 from lymphct.core.leakage import Roles
 from lymphct.core.terms import counted
 from lymphct.io.manifest import PatientRecord
-from lymphct.patients.inventory import is_held_out
+from lymphct.patients.foresight.inventory import is_held_out
 from lymphct.study.request import TrainingRequest
 
 logger = logging.getLogger(__name__)

@@ -24,10 +24,10 @@ from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import JSON
 from lymphct.learning.devices import chosen_device
 from lymphct.learning.keeping import Keep
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.guidance import Guidance
-from lymphct.patients.guided import Drawing, GuidedCohort, network_key, network_masks
-from lymphct.patients.memory import drawing_jobs
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.guidance import Guidance
+from lymphct.patients.prepared.guided import Drawing, GuidedCohort, network_key, network_masks
+from lymphct.patients.prepared.memory import drawing_jobs
 from lymphct.study.plan import Run
 
 logger = logging.getLogger(__name__)

@@ -22,10 +22,10 @@ from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.fingerprints import fingerprint_key
 from lymphct.io.results.store import read_done
 from lymphct.learning.devices import chosen_device
-from lymphct.patients.arterial_phase import ArterialPhases
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.harvest_steps import Drawing
-from lymphct.patients.harvested import HarvestedCohort
+from lymphct.patients.harvest.arterial_phase import ArterialPhases
+from lymphct.patients.harvest.harvested import HarvestedCohort
+from lymphct.patients.harvest.steps import Drawing
+from lymphct.patients.prepared.dataset import PreparedCohort
 from lymphct.study.bundling import write_part_alone
 from lymphct.study.few import Cast
 from lymphct.study.in_turn import in_turn

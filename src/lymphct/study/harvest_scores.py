@@ -16,9 +16,9 @@ from lymphct.evaluation.segmentation import SegmentationScores, segmentation_sco
 from lymphct.io.images.reading import read_volume
 from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, write_json
-from lymphct.patients.arterial_phase import MASK_FILE
-from lymphct.patients.dataset import StoredPatient
-from lymphct.patients.harvest_steps import Finding
+from lymphct.patients.harvest.arterial_phase import MASK_FILE
+from lymphct.patients.harvest.steps import Finding
+from lymphct.patients.prepared.dataset import StoredPatient
 from lymphct.study.harvest_table import MEASURES, score_rows
 from lymphct.study.in_turn import in_turn
 

@@ -11,8 +11,8 @@ from lymphct.core.leakage import Roles
 from lymphct.core.patient import Notice
 from lymphct.core.terms import NodeClass, StageName
 from lymphct.io.manifest import PatientRecord
-from lymphct.patients.inventory import UNKNOWN_CLASS, node_classes, status_counts
-from lymphct.patients.outlook import Lesson, Share
+from lymphct.patients.foresight.inventory import UNKNOWN_CLASS, node_classes, status_counts
+from lymphct.patients.foresight.outlook import Lesson, Share
 from lymphct.study.needs import DrawnNodes
 from lymphct.study.sources import DRAWN, MaskSources
 

@@ -15,13 +15,13 @@ from lymphct.evaluation.folds import Fold, stratified_folds
 from lymphct.io.manifest import Manifest, PatientRecord
 from lymphct.io.results.usable import require_usable
 from lymphct.learning.devices import chosen_device
-from lymphct.patients.checking import column_notices
-from lymphct.patients.foresight import looked_at, memory_need, weak_memory
-from lymphct.patients.inventory import is_held_out, taken_inventory
-from lymphct.patients.outlook import Lesson, Outlook, Purpose, Share
-from lymphct.patients.preparation import Preparation
-from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
-from lymphct.patients.space import require_room, room_to_prepare
+from lymphct.patients.foresight.checking import column_notices
+from lymphct.patients.foresight.foreseeing import looked_at, memory_need, weak_memory
+from lymphct.patients.foresight.inventory import is_held_out, taken_inventory
+from lymphct.patients.foresight.outlook import Lesson, Outlook, Purpose, Share
+from lymphct.patients.foresight.problems import Problem, by_line, found_by, of_manifest
+from lymphct.patients.foresight.space import require_room, room_to_prepare
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.study.begun import begun_refusals, foreseen_sources, laid_bundle, planned_split
 from lymphct.study.bundling import init_refusals
 from lymphct.study.few import chosen_cast, few_refusals, with_some_kept_aside

@@ -24,8 +24,8 @@ from lymphct.imaging.preprocess import IntensityStatistics
 from lymphct.imaging.settings import GRID
 from lymphct.io.results.jsonfile import read_json, write_json
 from lymphct.metastasis.settings import MetastasisSettings
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import Store, variant
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.preparation import Store, variant
 from lymphct.study.sources import MaskSources
 
 Part = Literal["train", "validation", "fusion_train", "fusion_validation"]

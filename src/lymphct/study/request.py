@@ -15,7 +15,7 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.metastasis.prediction import build_status_network
 from lymphct.metastasis.pretrained import Pretrained, fitting
 from lymphct.metastasis.settings import require_start
-from lymphct.patients.preparation import Preparation
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.study.plan import PLAN_FILE
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Teaching:
     """Who teaches structures besides what was drawn, and how often (Sec. III-A.1).
 
     Attributes:
-        sources: of masks, in an order of trust, as `patients.teachers.mask_sources` reads them.
+        sources: of masks, in an order of trust, as `patients.sources.teachers.mask_sources` reads them.
         rounds: 1, or 2: the student of the first teaches the second.
 
     """

@@ -32,8 +32,8 @@ from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.io.results.made import Recipe, key_of, made
 from lymphct.io.results.store import read_done
 from lymphct.learning.devices import chosen_device
-from lymphct.patients.taught import LABELS, TEACHER, Round, TaughtCohort, TaughtPatient, drawn_in
-from lymphct.patients.teachers import BundleSource, MaskSource
+from lymphct.patients.sources.taught import LABELS, TEACHER, Round, TaughtCohort, TaughtPatient, drawn_in
+from lymphct.patients.sources.teachers import BundleSource, MaskSource
 from lymphct.study.bundling import add_part, write_part_alone
 from lymphct.study.in_turn import in_turn
 from lymphct.study.keeping import lesson_checkpoints

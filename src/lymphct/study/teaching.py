@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from lymphct.core.errors import InputError, LeakageError, UsageError
 from lymphct.core.leakage import FittedOn
 from lymphct.core.terms import StageName
-from lymphct.patients.named_teachers import teachers_named
-from lymphct.patients.teachers import BundleSource, FileSource, MaskSource
+from lymphct.patients.sources.named_teachers import teachers_named
+from lymphct.patients.sources.teachers import BundleSource, FileSource, MaskSource
 from lymphct.study.request import TrainingRequest
 
 

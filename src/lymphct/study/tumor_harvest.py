@@ -16,11 +16,11 @@ from lymphct.core.errors import InputError
 from lymphct.core.terms import counted
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.jsonfile import JSON, write_json
-from lymphct.patients.arterial_phase import drawn_pancreas
-from lymphct.patients.dataset import prepared_cohort
-from lymphct.patients.harvest_steps import Finding, Warping
-from lymphct.patients.memory import affordable_jobs, worker_memory
-from lymphct.patients.whole_cohort import whole_cohort
+from lymphct.patients.harvest.arterial_phase import drawn_pancreas
+from lymphct.patients.harvest.steps import Finding, Warping
+from lymphct.patients.prepared.dataset import prepared_cohort
+from lymphct.patients.prepared.memory import affordable_jobs, worker_memory
+from lymphct.patients.prepared.whole_cohort import whole_cohort
 from lymphct.study.bundling import add_part, parts_in
 from lymphct.study.few import chosen_cast, scored_records
 from lymphct.study.guiding import tell_tumors

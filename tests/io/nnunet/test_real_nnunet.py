@@ -22,7 +22,7 @@ from lymphct.learning.inference_settings import InferenceSettings
 from lymphct.learning.tensors import from_network
 from lymphct.learning.unet import SegmentationNetwork
 from lymphct.learning.windows import window_grid
-from lymphct.patients.nnunet_export import NnunetExport, export_nnunet
+from lymphct.patients.nnunet.export import NnunetExport, export_nnunet
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.nnunet_folds import nnunet_folds

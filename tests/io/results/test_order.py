@@ -11,7 +11,7 @@ import pytest
 from lymphct.io.manifest import Manifest
 from lymphct.io.results.jsonfile import write_json
 from lymphct.io.settings import load_config
-from lymphct.patients.cohort_preparation import PreparationRequest, prepare_cohort
+from lymphct.patients.prepared.cohort_preparation import PreparationRequest, prepare_cohort
 
 
 class Witness:

@@ -10,7 +10,7 @@ from lymphct.core.orientation import to_working_axes
 from lymphct.core.terms import Structure
 from lymphct.io.images.reading import read_image, read_nodes, write_volume
 from lymphct.io.manifest import Manifest, read_manifest
-from lymphct.patients.checking import check_cohort
+from lymphct.patients.foresight.checking import check_cohort
 from lymphct.patients.importing.cohort import Imported, import_cohort
 from lymphct.patients.importing.known_layouts import dataset_names, load_dataset
 from lymphct.patients.importing.layout import Layout

@@ -13,7 +13,7 @@ from lymphct.core.terms import Structure
 from lymphct.evaluation.folds import Fold
 from lymphct.evaluation.status import StatusColumns
 from lymphct.io.results.jsonfile import write_json
-from lymphct.patients.preparation import Preparation
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.scoring.score_table import ScoreTable
 from lymphct.study.nested.failing import failure_section, failure_table
 from lymphct.study.nested.gallery import MOST, MOST_OF_ONE, Failure, failures

@@ -11,8 +11,8 @@ from lymphct.config import Config
 from lymphct.core.terms import StageName
 from lymphct.io.manifest import Manifest
 from lymphct.io.models.loading import models_in
-from lymphct.patients.dataset import StoredPatient
-from lymphct.patients.preparation import Preparation, prepare_patient
+from lymphct.patients.prepared.dataset import StoredPatient
+from lymphct.patients.prepared.preparation import Preparation, prepare_patient
 from lymphct.study.nested.mask_tables import mask_tables
 from lymphct.study.nested.measuring import measured
 

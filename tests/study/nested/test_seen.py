@@ -17,9 +17,9 @@ from lymphct.core.patient import IMPLAUSIBLE
 from lymphct.io.manifest import Manifest, read_manifest
 from lymphct.io.models.loading import models_in
 from lymphct.io.results.jsonfile import write_json
-from lymphct.patients.dataset import StoredPatient
 from lymphct.patients.phantoms import PhantomCohort, write_phantoms
-from lymphct.patients.preparation import prepare_patient
+from lymphct.patients.prepared.dataset import StoredPatient
+from lymphct.patients.prepared.preparation import prepare_patient
 from lymphct.phantom.settings import PhantomSettings
 from lymphct.study.evidence import write_evidence
 from lymphct.study.nested.examples import example_drawing

@@ -19,7 +19,7 @@ from lymphct.core.terms import StageName
 from lymphct.io.manifest import Manifest
 from lymphct.io.models.bundles import read_bundle
 from lymphct.learning.training import EpochRecord
-from lymphct.patients.preparation import Preparation
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.study.keeping import Checkpoints
 from lymphct.study.request import TrainingRequest
 from lymphct.study.single import doing

@@ -63,7 +63,7 @@ def _dataset(path: Path) -> Dataset:
     with open_regular(path, limit=LARGEST) as (file, size):
         if file.read(132)[128:] != b"DICM":
             _refuse("not a DICOM file", "E_DICOM")
-        found = walked_file(file, size, (SYNTAX,), most=limits.elements)
+        found = walked_file(file, size, (SYNTAX,), most=limits.elements, longest=LARGEST)
         syntax = found.values.get(SYNTAX, b"").rstrip(b"\0 ").decode("ascii", "replace")
         if syntax not in _SYNTAXES:
             _refuse("the compression of the pixels (transfer syntax) is not supported", "E_SYNTAX")

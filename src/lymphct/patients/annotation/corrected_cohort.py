@@ -17,7 +17,7 @@ from lymphct.io.source_record import origin_beside, write_origin
 from lymphct.patients.annotation.masks import FILES
 from lymphct.patients.annotation.taking_back import CHANGES_FILE, TakeBack, Taker, is_corrected
 from lymphct.patients.one_by_one import CohortOutcome, Result, work_through, write_outcome
-from lymphct.patients.prediction import images_of
+from lymphct.patients.predicting.prediction import images_of
 
 MANIFEST_FILE: Final = "cohort.csv"
 LOG_FILE: Final = "annotations.jsonl"

@@ -24,7 +24,7 @@ from lymphct.io.segmentations.scene import Shown, scene
 from lymphct.io.segmentations.slicer_writing import write_segmentation
 from lymphct.patients.annotation.naming import node_segment, structure_segment, tumor_segment
 from lymphct.patients.annotation.worklist import doubt_of
-from lymphct.patients.dicom_objects import require_its_image, write_dicom
+from lymphct.patients.predicting.dicom_objects import require_its_image, write_dicom
 
 EXPORTED: Final = "exported"
 """Folder beside what a reader changes: the same files as they were handed out."""

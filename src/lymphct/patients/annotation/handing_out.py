@@ -11,7 +11,7 @@ from lymphct.io.results.store import locked
 from lymphct.patients.annotation.exporting import Export, Exporter
 from lymphct.patients.annotation.worklist import Doubt, doubt_of, ranked, write_worklist
 from lymphct.patients.one_by_one import CohortOutcome, work_through, write_outcome
-from lymphct.patients.prediction import images_of
+from lymphct.patients.predicting.prediction import images_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

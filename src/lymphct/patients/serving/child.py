@@ -15,9 +15,9 @@ from lymphct.io.manifest import read_manifest
 from lymphct.io.processes import map_patients
 from lymphct.io.results.jsonfile import read_json, write_json
 from lymphct.io.results.locks import locked
-from lymphct.patients.dicom_objects import DicomObjects
 from lymphct.patients.exports.cohort import ImportedExport, Request, import_export
-from lymphct.patients.prediction import PredictionRequest, predict_single
+from lymphct.patients.predicting.dicom_objects import DicomObjects
+from lymphct.patients.predicting.prediction import PredictionRequest, predict_single
 from lymphct.patients.serving.examining import (
     ANSWER_FILE,
     COHORT_FOLDER,

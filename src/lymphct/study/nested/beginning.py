@@ -9,7 +9,7 @@ from lymphct.cascade.sizes import scaled
 from lymphct.core.errors import OutputInUseError, UsageError
 from lymphct.core.patient import Clinical
 from lymphct.io.results.store import DESKTOP_FILES
-from lymphct.patients.dataset import clinical_of
+from lymphct.patients.prepared.dataset import clinical_of
 from lymphct.study.nested.building import PREDICTIONS, TABLES, nested_graph
 from lymphct.study.nested.outlook import StudyOutlook
 from lymphct.study.nested.plan import (

@@ -26,9 +26,9 @@ from lymphct.io.results.made import Recipe, made
 from lymphct.io.results.store import DONE_FILE
 from lymphct.learning.devices import chosen_device
 from lymphct.nodes.found import FoundNodes
-from lymphct.patients.dataset import StoredPatient
-from lymphct.patients.guided import Drawing, network_key
-from lymphct.patients.preparation import prepare_patient
+from lymphct.patients.prepared.dataset import StoredPatient
+from lymphct.patients.prepared.guided import Drawing, network_key
+from lymphct.patients.prepared.preparation import prepare_patient
 from lymphct.study.evidence import write_evidence
 from lymphct.study.found_nodes import Seen, search_out_of_fold
 from lymphct.study.guiding import Guided, fit_guided, guided_by

@@ -14,7 +14,7 @@ from lymphct.io.models.loading import read_pretrained
 from lymphct.io.results.disk import replace_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
 from lymphct.nodes.features import FEATURES
-from lymphct.patients.prediction_files import installed_versions
+from lymphct.patients.predicting.files import installed_versions
 from lymphct.study.keeping import Checkpoints, Sparing
 from lymphct.study.nested.building import MASKS, NOTHING, PREDICTIONS, TABLES, VOLUMES
 from lymphct.study.nested.findings import found_in_tested

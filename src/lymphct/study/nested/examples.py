@@ -7,7 +7,7 @@ import numpy as np
 
 from lymphct.core.patient import NodeMap
 from lymphct.core.volume import Volume
-from lymphct.patients.dataset import StoredPatient
+from lymphct.patients.prepared.dataset import StoredPatient
 from lymphct.report.colors import TUMOR_COLOR, node_color
 from lymphct.report.planes import Frame
 from lymphct.report.studies.pictures import Drawing

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from lymphct.core.terms import NodeClass
-from lymphct.patients.dataset import StoredPatient
+from lymphct.patients.prepared.dataset import StoredPatient
 from lymphct.report.studies.cohort_table import PN, PT, SITES, Characteristics
 
 _SEXES: Final = {"f": "F", "female": "F", "w": "F", "m": "M", "male": "M"}

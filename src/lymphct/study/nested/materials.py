@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from lymphct.io.manifest import PatientRecord
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import Preparation
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.study.nested.guard import Artefacts
 from lymphct.study.nested.plan import CascadeRole, NestedPlan
 from lymphct.study.tasks.graph import Task

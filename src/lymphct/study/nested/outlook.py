@@ -14,10 +14,10 @@ from lymphct.io.manifests import require_distinct_images
 from lymphct.io.models.bundles import Bundle, read_bundle
 from lymphct.io.results.usable import require_usable
 from lymphct.metastasis.settings import require_start
-from lymphct.patients.dataset import clinical_of
-from lymphct.patients.preparation import Preparation
-from lymphct.patients.problems import Problem, by_line, found_by, of_manifest
-from lymphct.patients.space import require_room, room_to_prepare
+from lymphct.patients.foresight.problems import Problem, by_line, found_by, of_manifest
+from lymphct.patients.foresight.space import require_room, room_to_prepare
+from lymphct.patients.prepared.dataset import clinical_of
+from lymphct.patients.prepared.preparation import Preparation
 from lymphct.study.lessons import foreseen_nodes
 from lymphct.study.nested.building import NOTHING
 from lymphct.study.nested.folds import (

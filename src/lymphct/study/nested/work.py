@@ -11,14 +11,14 @@ from lymphct.io.manifest import PatientRecord
 from lymphct.io.manifests import read_manifests
 from lymphct.io.results.jsonfile import JSON
 from lymphct.io.results.made import Recipe
-from lymphct.patients.preparation import Preparation, is_prepared
+from lymphct.patients.prepared.preparation import Preparation, is_prepared
 from lymphct.study.nested.plan import COHORT, FORMAT, OF_PATCHES, CascadeRole, NestedPlan
 from lymphct.study.tasks.board import Doing
 from lymphct.study.tasks.graph import Graph, Study, Task
 from lymphct.study.tasks.receipts import PREPARED_FILE, still_stands
 
 _CODE: Final = {
-    "prepare": ("patients.preparation",),
+    "prepare": ("patients.prepared.preparation",),
     "learned": ("cascade.learned",),
     "train": ("cascade.fitting", "study.nested.guard", "study.nested.variants"),
     "networks": ("cascade.models", "study.nested.guard"),
@@ -32,7 +32,7 @@ _CODE: Final = {
     ),
     "judge": ("baselines.table", "study.nested.judging"),
     "predictions": ("study.nested.predictions",),
-    "volumes": ("patients.dataset",),
+    "volumes": ("patients.prepared.dataset",),
     "masks": ("study.nested.mask_tables",),
     "tables": ("study.nested.tables",),
     "report": ("study.nested.reporting", "study.nested.showing", "report.studies.anatomy"),

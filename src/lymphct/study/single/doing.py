@@ -9,8 +9,8 @@ from lymphct.core.terms import StageName
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.fingerprints import digest_file
 from lymphct.io.results.jsonfile import JSON, read_json, write_json
-from lymphct.patients.dataset import prepared_cohort
-from lymphct.patients.preparation import labels_key, variant
+from lymphct.patients.prepared.dataset import prepared_cohort
+from lymphct.patients.prepared.preparation import labels_key, variant
 from lymphct.study.begun import foreseen_sources, require_no_other_study
 from lymphct.study.plan import PLAN_FILE, Run
 from lymphct.study.request import TrainingRequest

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from lymphct.core.terms import StageName
-from lymphct.patients.preparation import Store
+from lymphct.patients.prepared.preparation import Store
 from lymphct.study.sources import MaskSources, training_rounds
 from lymphct.study.tasks.graph import Graph, Task
 

@@ -12,10 +12,10 @@ from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import Volume
 from lymphct.io.models.bundles import read_bundle
 from lymphct.io.results.store import clean_leftovers
-from lymphct.patients.dataset import PreparedCohort
-from lymphct.patients.preparation import labels_key
-from lymphct.patients.registration_table import write_registration_table
-from lymphct.patients.whole_cohort import whole_cohort
+from lymphct.patients.prepared.dataset import PreparedCohort
+from lymphct.patients.prepared.preparation import labels_key
+from lymphct.patients.prepared.registration_table import write_registration_table
+from lymphct.patients.prepared.whole_cohort import whole_cohort
 from lymphct.study.begun import planned_split
 from lymphct.study.bundling import lay_bundle
 from lymphct.study.needs import parts_needs, require_needs

@@ -15,7 +15,7 @@ from lymphct.core.errors import InputError, UsageError
 from lymphct.io.results.fingerprints import digest_file
 from lymphct.io.results.jsonfile import JSON, read_json
 from lymphct.io.results.made import Recipe
-from lymphct.patients.preparation import is_prepared
+from lymphct.patients.prepared.preparation import is_prepared
 from lymphct.study.plan import PLAN_FILE
 from lymphct.study.single.facts import FORMAT, SplitFacts
 from lymphct.study.tasks.board import Doing

@@ -1,0 +1,1 @@
+"""A cohort as a raw data set of nnU-Net."""

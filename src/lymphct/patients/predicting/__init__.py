@@ -1,0 +1,1 @@
+"""Predictions of patients, in folders or in memory."""

@@ -1,0 +1,1 @@
+"""Prepared patients: made once, kept in a store, read when looked at."""

@@ -1,0 +1,1 @@
+"""Masks by the name of who gives them, merged in an order of trust, also to learn from."""
