@@ -44,7 +44,7 @@ def test_patients_in_whom_nothing_is_found_count_for_dice_alone() -> None:
     for values in list(found[FINAL].values())[:5]:
         values.update(dice=0.0, asd=float("nan"), hd=float("nan"))
     text = tumor_harvest.told(found, COUNTS, TAUGHT)
-    assert "| after the harvest | 15 of 20 | " in text
+    assert "| after the harvest | in the body | 15 of 20 | " in text
     assert "| 9.000 (9.000 to 9.000) |" in text
 
 
