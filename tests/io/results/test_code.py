@@ -151,12 +151,14 @@ def test_a_script_names_what_it_imports(package: Path) -> None:
 
 
 def test_the_stages_of_this_package_reach_what_they_use_and_no_more() -> None:
-    preparation = modules_behind("patients.preparation")
+    preparation = modules_behind("patients.prepared.preparation")
     assert {"cascade.alignment", "registration.deeds", "imaging.resampling_kernels"} <= preparation
     assert not {"nodes.network", "metastasis.network", "learning.unet"} & preparation
     assert "attention.mapping" in modules_behind("patients.phantoms")
     assert "registration.deeds" in modules_behind("patients.registration")
-    assert {"cascade.patient", "report.page", "metastasis.network"} <= modules_behind("patients.prediction")
+    assert {"cascade.patient", "report.page", "metastasis.network"} <= modules_behind(
+        "patients.predicting.prediction"
+    )
 
 
 def test_the_whole_package_is_read_in_two_seconds() -> None:
