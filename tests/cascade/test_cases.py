@@ -210,6 +210,20 @@ def test_nodes_are_0_and_1_whatever_their_number_and_structures_keep_theirs(
     assert np.unique(np.asarray(structures.labels)).tolist() == [0, 1, 4, 5, 11]
 
 
+def test_patches_are_centred_on_every_voxel_or_on_every_node_alike(make_patient: MakePatient) -> None:
+    patient = make_patient()
+    assert patient.nodes is not None
+    instances = patient.nodes.instances.array.transpose(2, 1, 0).reshape(-1)
+    material = material_of(patient)
+    for center_on, expected in (("voxels", [27, 8]), ("nodes", [27, 27])):
+        nodes = material.config.nodes.model_copy(update={"center_on": center_on})
+        config = material.config.model_copy(update={"nodes": nodes})
+        (case,) = segmentation_cases(replace(material, config=config), ["p0"], StageName.NODES)
+        assert case.foreground is not None
+        (voxels,) = case.foreground().values()
+        assert_array_equal(np.bincount(instances[voxels])[[3, 7]], expected)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_cases_of_a_cohort_are_laid_out_without_reading_its_images(
     stage: StageName, make_patient: MakePatient, read: list[int]

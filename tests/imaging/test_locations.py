@@ -1,7 +1,9 @@
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from lymphct.imaging.locations import LOCATIONS, class_locations, lit_locations, some_of
+from lymphct.imaging.locations import LOCATIONS, alike, class_locations, lit_locations, some_of
 
 
 def test_locations_count_voxels_in_the_order_of_the_networks() -> None:
@@ -47,3 +49,18 @@ def test_voxels_with_attention_are_those_above_zero() -> None:
     attention = np.zeros((4, 3, 2), np.float32)
     attention[2, 1, 1] = 1e-6
     assert_array_equal(lit_locations(attention), [1 * 12 + 1 * 4 + 2])
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60))
+def test_every_group_is_there_as_often_as_any_other_and_nothing_is_made_up(sizes: list[int]) -> None:
+    starts = np.cumsum([0, *sizes])
+    groups = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=False)]
+    found = alike(groups)
+    owner = np.searchsorted(starts, found, side="right") - 1
+    share = min(max(sizes), LOCATIONS // len(sizes))
+    assert np.bincount(owner, minlength=len(sizes)).tolist() == [share] * len(sizes)
+    assert (np.diff(found) >= 0).all()
+    for number, group in enumerate(groups):  # and no voxel of a group is left out without need
+        kept = np.unique(found[owner == number])
+        assert len(kept) == min(len(group), share)
+        assert np.isin(kept, group).all()

@@ -16,7 +16,7 @@ from lymphct.core.errors import InputError
 from lymphct.core.terms import Phase, Phases, StageName, sees
 from lymphct.core.unjudged import unjudged_in
 from lymphct.core.volume import StoredVolume, Volume
-from lymphct.imaging.locations import some_of
+from lymphct.imaging.locations import alike, some_of
 from lymphct.imaging.preprocess import DEFAULT_INTENSITY, IntensityStatistics, normalized_values
 from lymphct.learning.cases import TrainingCase
 from lymphct.learning.lazy_array import LazyArray
@@ -162,10 +162,12 @@ def _lazy_attention(material: Material, patient_id: str) -> LazyArray:
 
 
 def _foreground(material: Material, patient_id: str, stage: StageName) -> Mapping[int, IntArray]:
-    """Return voxels of each class; all lymph nodes, and all values of a mask, are one."""
+    """Return where patches may be centred: voxels of each class; all nodes, or values of a mask, are one."""
     found = material.patients[patient_id].locations(DRAWN[stage])
     if stage is StageName.STRUCTURES or not found:
         return found
+    if stage is StageName.NODES and material.config.nodes.center_on == "nodes":
+        return {1: alike(found.values())}
     return {1: some_of(np.sort(np.concatenate(list(found.values()))))}
 
 

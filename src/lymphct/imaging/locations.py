@@ -1,5 +1,6 @@
 """Where the classes of a label map lie: a bounded number of voxels of each, drawn once."""
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -52,6 +53,28 @@ def some_of(locations: IntArray) -> IntArray:
         return locations
     chosen = np.random.default_rng(_SEED).choice(len(locations), LOCATIONS, replace=False)
     return locations[np.sort(chosen)]
+
+
+def alike(groups: Collection[IntArray]) -> IntArray:
+    """Return voxels of groups, each group as often as any other, however few voxels it has; sorted.
+
+    Args:
+        groups: sorted locations of one group each, none empty.
+
+    Returns:
+        As many locations of each group as the largest has, at most 10,000 of all unless there are more
+        groups; voxels of smaller groups are repeated.
+
+    >>> alike([np.array([2]), np.array([5, 6, 7])])
+    array([2, 2, 2, 5, 6, 7])
+    """
+    share = max(min(max(map(len, groups)), LOCATIONS // len(groups)), 1)
+    # Evenly through a group that has more, round and round through one that has less.
+    kept = [
+        group[np.arange(share) * len(group) // share] if len(group) > share else np.resize(group, share)
+        for group in groups
+    ]
+    return np.sort(np.concatenate(kept))
 
 
 def _flat(values: AnyArray) -> AnyArray:

@@ -41,6 +41,9 @@ class NodeSegmentationSettings(SegmentationTrainingSettings):
 
     heads: HeadSettings = HeadSettings()
     """How the attention map enters the network (Sec. III-A.1)."""
+    center_on: Literal["voxels", "nodes"] = "voxels"
+    """What is equally often the centre of a patch with foreground: every voxel of a lymph node, so that large
+    nodes are seen most, or every node. Not stated in the paper; voxels, as nnU-Net does (decision 0076)."""
     hard_gate: bool = False
     """Set the probability to 0 where the attention is 0. Not stated in the paper; off."""
     threshold: Probability = 0.5
