@@ -139,6 +139,7 @@ def test_every_module_imports_without_what_windows_lacks(tmp_path: Path) -> None
     assert int(number) > 200
 
 
+@pytest.mark.slow
 def test_a_patient_is_predicted_the_same_without_what_windows_lacks(folder: Path, told: list[str]) -> None:
     (record,) = read_manifest(folder / "cohort.csv").patients
     cells = {name: record.cells[name] for name in ("patient_id", "venous", "arterial")}
