@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lymphct.cli.predict import summary_line
+from lymphct.cli.predicted import summary_line
 from lymphct.core.errors import InputError
 from lymphct.io.manifest import write_manifest
 from lymphct.patients.one_by_one import CohortOutcome
@@ -121,6 +121,23 @@ def test_the_options_of_one_patient_become_a_record_without_a_file(
     assert (request.only, request.operating_points) == ("nodes", {"node_voxel": 0.2})
     assert json.loads(lymphct("predict", *given, "--json").out) == RESULT
     assert (asked[-1][1].registration, asked[-1][1].only) == (None, None)
+
+
+def test_what_is_to_be_known_of_all_patients_is_said_once(
+    lymphct: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notices = {"p1": ["phantoms", "no arterial phase"], "p2": ["phantoms"]}
+    results = {
+        name: {**RESULT, "patient_id": name, "notices": [{"text": text} for text in texts]}
+        for name, texts in notices.items()
+    }
+    monkeypatch.setattr(prediction, "predict_cohort", lambda *_, **__: CohortOutcome(results, {}))
+    manifest = tmp_path / "cohort.csv"
+    write_manifest(manifest, [{"patient_id": name, "venous": name} for name in results])
+    first, second, *others = lymphct("predict", manifest, "--out", tmp_path / "results").out.splitlines()
+    assert first == "notice for all 2 patients: phantoms"
+    assert second.startswith("p1: ")
+    assert [others[0], others[1][:4], len(others)] == ["  notice: no arterial phase", "p2: ", 2]
 
 
 def test_a_manifest_is_predicted_side_by_side_and_failures_end_with_code_4(

@@ -45,7 +45,7 @@ def demo(
     recipe, shorter = (GLOBALS.config, ()) if GLOBALS.config else (RECIPE, SHORTER)
     config = load_config(recipe, [*shorter, *GLOBALS.overrides])
     from lymphct.cli.outcomes import print_outcome
-    from lymphct.cli.predict import summary_line
+    from lymphct.cli.predicted import told_once
     from lymphct.cli.train import training_progress
     from lymphct.report.cohort import COHORT_FILE
     from lymphct.study.demonstration import Demonstration, demonstrate
@@ -61,7 +61,7 @@ def demo(
     GLOBALS.go_on = lambda: "run the same command again: what is done is kept"
     with training_progress() as progress:
         outcome = demonstrate(show, step=logger.info, progress=progress)
-    print_outcome(outcome, summary_line)
+    print_outcome(outcome, told_once(outcome))
     for name in outcome.results:
         typer.echo(f"report: {out / name / 'report.html'}")
     if outcome.results:

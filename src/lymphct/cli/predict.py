@@ -21,7 +21,8 @@ from lymphct.cli.options import (
 )
 from lymphct.cli.outcomes import report_outcome
 from lymphct.cli.outlooks import after_reading, end_dry_run, settle
-from lymphct.core.terms import StageName, counted
+from lymphct.cli.predicted import summary_line, told_once
+from lymphct.core.terms import StageName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -309,30 +310,5 @@ def _predict_manifest(
         outcome = predict_cohort(
             manifest, request, out, jobs=GLOBALS.jobs, progress=bar.done, begun=bar.begun
         )
-    report_outcome(outcome, out, summary_line, as_json=as_json)
-
-
-def summary_line(result: "Mapping[str, Any]") -> str:
-    """Say in one line what a result record says."""
-    probability = result["probability"]
-    score = (
-        "score withheld"
-        if probability is None
-        else f"probability of LN metastasis {probability:.3f} (threshold {result['threshold']:.3f})"
-    )
-    found = result["nodes_total"]
-    nodes = "nodes not searched" if found is None else f"{counted(found, 'node')}{_called(result)}"
-    used, missing = len(result["structures_used"]), len(result["structures_missing"])
-    lines = [f"{result['patient_id']}: {score}; {nodes}; {used} of {used + missing} guiding structures"]
-    drawn = [name for name, source in result["sources"].items() if "given" in source]
-    lines[0] += f"; drawn: {', '.join(drawn)}" if drawn else ""
-    lines += [f"  notice: {notice['text']}" for notice in result["notices"]]
-    return "\n".join(lines)
-
-
-def _called(result: "Mapping[str, Any]") -> str:
-    positive = result["nodes_positive"]
-    is_drawn = "given" in result["sources"]["nodes"]
-    if positive is None:
-        return " drawn, not called" if is_drawn else ", not called"
-    return f" drawn, {positive} called positive" if is_drawn else f", {positive} predicted positive"
+    described = summary_line if as_json else told_once(outcome)
+    report_outcome(outcome, out, described, as_json=as_json)
