@@ -78,7 +78,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Done:
     )
     run = folder / "run"
     words = ["crossval", own, "--external", others, "--out", run, "--config", "phantom_nano"]
-    words += ["--given", "structures,tumor", "--inner", "2", "--threads", "1", "--device", "cpu"]
+    words += [
+        "--given",
+        "structures,tumor",
+        "--inner",
+        "2",
+        "--threads",
+        "1",
+        "--jobs",
+        "2",
+        "--device",
+        "cpu",
+    ]
     words += [word for setting in QUICK for word in ("--set", setting)]
     assert lymphct(*words) == 0  # without --methods: every one that can run
     return Done(run, read_manifest(own), read_manifest(others))
