@@ -2,12 +2,13 @@
 
 `python benchmarks/missed_nodes.py COHORT.csv RESULTS [RESULTS …] [--dark -70]`. RESULTS are folders that
 `lymphct predict COHORT.csv --only nodes` wrote. A node is found where a predicted one overlaps it by an IoU
-of 0.3, each predicted one counting once. Around it lies the shell between one and two voxels off, without other
-drawn nodes: dark where its venous mean is below `--dark` HU, as in fat, bright beside vessels and organs.
+of 0.3, each predicted one counting once. Around it lies the shell between one and two voxels off, without
+other drawn nodes: dark where its venous mean is below `--dark` HU, as in fat, bright beside vessels and organs.
 """
 
 import argparse
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -60,7 +61,7 @@ def told(folder: Path, records: list[PatientRecord], dark: float) -> str:
         "| volume, mm³ | in fat | beside something bright |",
         "|-|-|-|",
     ]
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in pairwise(EDGES):
         cells = [
             [node.is_found for node in nodes if low <= node.volume < high and (node.around < dark) is is_dark]
             for is_dark in (True, False)
