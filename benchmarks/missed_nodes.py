@@ -3,7 +3,8 @@
 `python benchmarks/missed_nodes.py COHORT.csv RESULTS [RESULTS …] [--dark -70]`. RESULTS are folders that
 `lymphct predict COHORT.csv --only nodes` wrote. A node is found where a predicted one overlaps it by an IoU
 of 0.3, each predicted one counting once. Around it lies the shell between one and two voxels off, without
-other drawn nodes: dark where its venous mean is below `--dark` HU, as in fat, bright beside vessels and organs.
+other drawn nodes: dark where its venous mean is below `--dark` HU, as in fat, bright beside vessels and
+organs.
 """
 
 import argparse
