@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make setup   create $(VENV) with the pinned set"
 	@echo "make demo    phantom patients through every stage, with reports"
-	@echo "make test    the tests (about ten minutes on two cores)"
+	@echo "make test    the tests (under ten minutes on two cores)"
 	@echo "make bench   measure against other libraries, write docs/benchmarks.md (ONLY=\"metrics scaling\": these)"
 	@echo "make check   format, lint, import rules, types, tests, docs"
 	@echo "make docs    build docs/_build/html"

@@ -46,7 +46,8 @@ def test_coverage_of_the_ten_is_counted_from_the_numbers() -> None:
         "files": None,
         "trace": 3,
     }
-    assert [name for name, row in known_sources().items() if row.non_commercial] == ["pants", "panorama"]
+    restricted = [name for name, row in known_sources().items() if row.non_commercial]
+    assert restricted == ["pants", "vista3d", "panorama"]
     assert Structure.ESOPHAGUS not in (known_sources()["pants"].covers or ())
 
 

@@ -207,7 +207,7 @@ BROKEN_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "web page": (lambda _: b"<!DOCTYPE html><html><body>404</body></html>" * 20, "web page"),
     "table": (lambda _: gzip.compress(b"patient_id,venous\n" * 50), "it is text"),
     "noise": (lambda _: bytes(range(256)) * 4, "does not begin with a NIfTI header"),
-    "one DICOM file": (lambda _: b"\0" * 128 + b"DICM" + b"\2" * 500, "give the folder"),
+    "one DICOM file": (lambda _: b"\0" * 128 + b"DICM" + b"\2" * 500, "names no transfer syntax"),
 }
 
 
