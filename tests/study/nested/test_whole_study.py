@@ -21,7 +21,7 @@ from lymphct.study.nested.predictions import COLUMNS
 from lymphct.study.nested.work import open_nested
 from lymphct.study.tasks.board import Board, State
 
-# Seven and a half minutes beside other work; radiomics and forty phantoms take most of them.
+# Two and a half minutes on two cores; radiomics and forty phantoms take most of them.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENTS, OTHERS = 40, 4
