@@ -5,7 +5,8 @@ docs/quality.md. Patients are generated, sent through the cascade and forgotten;
 is kept (--work), so that an interrupted measurement goes on where it stopped. Every part of a bundle that is
 there is measured, what is missing is named. With --without-attention RUN_OR_BUNDLE (stage 1 trained with
 `--set nodes.heads.use_attention=false`) the arms without attention are measured on the same patients. With
---rival RUN_OR_BUNDLE another stage 2 and status network judge what the same first networks find, paired.
+--rival RUN_OR_BUNDLE another stage 2 and status network judge what the same first networks find, paired;
+given several times, each is compared with the bundle.
 """
 
 import argparse
@@ -89,7 +90,13 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--bundle", type=Path, default=shipped_bundle_path(), help="bundle or run folder")
     parser.add_argument("--without-attention", type=Path, help="bundle or run folder, stage 1 without it")
-    parser.add_argument("--rival", type=Path, help="bundle or run folder, the same up to stage 1")
+    parser.add_argument(
+        "--rival",
+        type=Path,
+        action="append",
+        default=[],
+        help="bundle or run folder, the same up to stage 1; repeatable",
+    )
     parser.add_argument("--parts", default=",".join(PARTS), help="networks to measure, with commas")
     parser.add_argument(
         "--structures", choices=("both", *get_args(Source)), default="both", help="of stage 1"
@@ -144,8 +151,7 @@ def measure(options: argparse.Namespace) -> tuple[Quality, Measurement]:
     ):
         tables += found
         aims += its_aims
-    against = rival_table(records)
-    tables += [] if against is None else [against]
+    tables += [rival_table(records, number, name) for number, name in enumerate(rival_names(plan, options))]
     quality = Quality(
         method=method_text(plan, models, records),
         tables=(aims_table(aims), *tables),
@@ -178,8 +184,8 @@ def plan_of(options: argparse.Namespace) -> tuple[Measurement, list[str]]:
     else:
         other = bundle_in(other)
         require_no_attention(models_of(other, options.precision, options.device))
-    rival = None if options.rival is None else bundle_in(options.rival)
-    if rival is not None:
+    rivals = tuple(map(bundle_in, options.rival))
+    for rival in rivals:
         require_rival(models, models_of(rival, options.precision, options.device))
     sources = get_args(Source) if options.structures == "both" else (cast("Source", options.structures),)
     if "predicted" in sources and "nodes" in parts and not {"structures", "tumor"} <= set(parts):
@@ -188,7 +194,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Measurement, list[str]]:
     plan = Measurement(
         bundle=bundle,
         without_attention=other,
-        rival=rival,
+        rivals=rivals,
         cohort=Cohort(
             phantoms=phantoms,
             seed=options.seed,
@@ -202,6 +208,15 @@ def plan_of(options: argparse.Namespace) -> tuple[Measurement, list[str]]:
         work=options.work,
     )
     return plan, missing
+
+
+def rival_names(plan: Measurement, options: argparse.Namespace) -> list[str]:
+    """Return the names of the rivals' bundles, with the folder where two have the same."""
+    names = [models_of(rival, options.precision, options.device).info.name for rival in plan.rivals]
+    return [
+        name if names.count(name) == 1 else f"{name} in {folder.name}"
+        for name, folder in zip(names, options.rival, strict=True)
+    ]
 
 
 def bundle_in(folder: Path) -> Path:

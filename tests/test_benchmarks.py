@@ -339,9 +339,9 @@ def test_a_rival_judges_the_same_nodes_and_is_compared_patient_by_patient(
     write_bundle(rival, own.info.model_copy(update={"name": "rival"}), other, "# rival\n")
     plan, _ = phantom_quality.plan_of(options_for(bundles[0], tmp_path / "work", "--rival", str(rival)))
     record = plan(0)
-    assert record["rival"]["found"]["class"] == record["found"]["class"]
-    assert record["rival"]["stage2"]["positive"] == record["stage2"]["positive"]
-    assert record["rival"]["stage2"]["probability"] != record["stage2"]["probability"]
+    assert record["rivals"][0]["found"]["class"] == record["found"]["class"]
+    assert record["rivals"][0]["stage2"]["positive"] == record["stage2"]["positive"]
+    assert record["rivals"][0]["stage2"]["probability"] != record["stage2"]["probability"]
     with pytest.raises(UsageError, match="no structures network"):
         phantom_quality.plan_of(options_for(bundles[0], tmp_path / "work", "--rival", str(bundles[1])))
 
@@ -356,17 +356,18 @@ def test_the_gain_over_a_rival_is_that_of_the_patients_both_could_score() -> Non
                 "status": {"probability": score, "nodes_alone": score, "probability_tumor": score},
             }
 
-        return {"n_status": n_status, **judged(own), "rival": judged(other)}
+        return {"n_status": n_status, **judged(own), "rivals": [judged(own), judged(other)]}
 
     records = [record(1, 0.9, 0.3), record(0, 0.2, 0.4), record(1, 0.8, 0.6), record(0, 0.95, None)]
-    found = rival_table(records)
-    assert found is not None
+    found = rival_table(records, 1, "another")
+    assert found.title == "Against another"
     rows = {row[0]: row[1:] for row in found.rows}
     combined = rows["patient, combined"]
     assert [cell.estimate for cell in combined[:3] if isinstance(cell, Interval)] == [1.0, 0.5, 0.5]
     assert combined[3:] == (2, 1)
     assert rows["node, as found"][3:] == (2, 2)
-    assert rival_table([{"n_status": 1}]) is None
+    same = {row[0]: row[3] for row in rival_table(records, 0, "itself").rows}
+    assert all(isinstance(gain, Interval) and gain.estimate == 0.0 for gain in same.values())
 
 
 def test_intervals_hold_their_estimate_and_undefined_figures_are_dashes() -> None:

@@ -1,5 +1,6 @@
 """One unseen patient through the cascade: what every part finds against the truth, as one record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -43,8 +44,8 @@ class Measurement:
     Attributes:
         bundle: folder of the bundle.
         without_attention: folder of a bundle whose stage 1 was trained without attention; None leaves it out.
-        rival: folder of a bundle of the same structures, tumor and nodes, whose other networks judge what
-            these find as well; None leaves it out.
+        rivals: folders of bundles of the same structures, tumor and nodes, whose other networks judge what
+            these find as well.
         cohort: the patients, none of whom the bundles have seen.
         parts: networks to measure, all of them in the bundle.
         sources: whose structures guide stage 1.
@@ -58,7 +59,7 @@ class Measurement:
 
     bundle: Path
     without_attention: Path | None = None
-    rival: Path | None = None
+    rivals: tuple[Path, ...] = ()
     cohort: Cohort
     parts: tuple[str, ...] = PARTS
     sources: tuple[Source, ...] = ("predicted", "truth")
@@ -79,7 +80,7 @@ class Measurement:
         if with_arms and self.without_attention is not None:
             other = models_of(self.without_attention, self.precision, self.device)
         models = models_of(self.bundle, self.precision, self.device)
-        rival = None if self.rival is None else models_of(self.rival, self.precision, self.device)
+        rivals = [models_of(rival, self.precision, self.device) for rival in self.rivals]
         settings: dict[str, JSON] = {
             "phantoms": self.cohort.phantoms.model_dump(mode="json"),
             "seed": self.cohort.seed,
@@ -89,13 +90,13 @@ class Measurement:
             "with_arms": with_arms,
             "precision": self.precision,
         }
-        beside = {"without_attention": other, "rival": rival}
-        inputs = {name: bundle.digest for name, bundle in beside.items() if bundle is not None}
+        inputs = {f"rival {number}": rival.digest for number, rival in enumerate(rivals)}
+        inputs |= {} if other is None else {"without_attention": other.digest}
         recipe = measuring_recipe(settings, inputs, models.digest)
         arms = Arms(models=models, other=other, sources=self.sources, with_truth=with_arms)
-        return kept_record(self.work, recipe, index, lambda: self._measured(index, models, rival, arms))
+        return kept_record(self.work, recipe, index, lambda: self._measured(index, models, rivals, arms))
 
-    def _measured(self, index: int, models: Models, rival: Models | None, arms: Arms) -> dict[str, JSON]:
+    def _measured(self, index: int, models: Models, rivals: Sequence[Models], arms: Arms) -> dict[str, JSON]:
         torch.set_num_threads(1)
         watch, began = Stopwatch(), process_time()
         with watch.stage("phantom"):
@@ -111,9 +112,11 @@ class Measurement:
             if arms.with_truth and self.cohort.registration != "none" and nodes is not None:
                 stage1[UNREGISTERED] = self._unregistered(index, models, watch)
         record |= self._judged(subject, found, models, watch)
-        if rival is not None:
+        judged: list[JSON] = []
+        for rival in rivals:
             rival.require_unseen(subject.patient_id)
-            record["rival"] = self._judged(subject, found, rival, Stopwatch())
+            judged.append(self._judged(subject, found, rival, Stopwatch()))
+        record["rivals"] = judged
         record["seconds"] = {**watch.seconds, "CPU": round(process_time() - began, 3)}
         return record
 

@@ -41,18 +41,23 @@ def require_rival(models: Models, rival: Models) -> None:
             raise UsageError(msg, cure="train the rival with --init on the bundle it is compared with")
 
 
-def rival_table(records: Sequence[Record]) -> Table | None:
-    """Return AUC of both and the difference, with intervals over patients; None without a rival."""
-    if not records or not all("rival" in record for record in records):
-        return None
+def rival_table(records: Sequence[Record], number: int, name: str) -> Table:
+    """Return AUC of a bundle and one of its rivals and the difference, with intervals over patients.
+
+    Args:
+        records: of the patients.
+        number: of the rival, from 0.
+        name: for the title.
+
+    """
     figures: dict[str, Callable[[Any], Scores]] = {
         "node, as drawn": _drawn,
         "node, as found": found_nodes,
         **{name: partial(_patient, key=key) for name, key in STATUS.items()},
     }
-    rows = [row for name, read in figures.items() if (row := _row(name, read, records)) is not None]
+    rows = [row for what, read in figures.items() if (row := _row(what, read, records, number)) is not None]
     return Table(
-        title="Against the rival",
+        title=f"Against {name}",
         columns=("AUC", "Bundle", "Rival", "Gain", "Positive", "Negative"),
         rows=tuple(rows),
         note="The rival has the same networks for structures, tumor and stage 1: both judge the same nodes "
@@ -61,8 +66,10 @@ def rival_table(records: Sequence[Record]) -> Table | None:
     )
 
 
-def _row(name: str, read: Callable[[Any], Scores], records: Sequence[Record]) -> tuple[Cell, ...] | None:
-    pairs = [(read(record), read({**record, **record["rival"]})) for record in records]
+def _row(
+    name: str, read: Callable[[Any], Scores], records: Sequence[Record], number: int
+) -> tuple[Cell, ...] | None:
+    pairs = [(read(record), read({**record, **record["rivals"][number]})) for record in records]
     kept = [(own, other) for own, other in pairs if len(own[0]) and len(own[0]) == len(other[0])]
     truth = np.concatenate([np.zeros(0, np.bool_), *(own[0] for own, _ in kept)])
     if not truth.any() or truth.all():
