@@ -28,7 +28,7 @@ from benchmarks.quality.anatomy import anatomy_tables
 from benchmarks.quality.arms import Source
 from benchmarks.quality.identification import fit_baseline, stage2_tables
 from benchmarks.quality.measurement import PARTS, Measurement
-from benchmarks.quality.rivals import require_rival, rival_table
+from benchmarks.quality.rivals import numbers_table, require_rival, rival_table
 from benchmarks.quality.stage1 import stage1_tables
 from benchmarks.quality.status import status_tables
 from benchmarks.quality.subjects import Cohort, NodeExamples, Record, models_of
@@ -151,7 +151,10 @@ def measure(options: argparse.Namespace) -> tuple[Quality, Measurement]:
     ):
         tables += found
         aims += its_aims
-    tables += [rival_table(records, number, name) for number, name in enumerate(rival_names(plan, options))]
+    names = rival_names(plan, options)
+    tables += [rival_table(records, number, name) for number, name in enumerate(names)]
+    by_nodes = numbers_table(records, [models.info.name, *names]) if names else None
+    tables += [] if by_nodes is None else [by_nodes]
     quality = Quality(
         method=method_text(plan, models, records),
         tables=(aims_table(aims), *tables),

@@ -37,8 +37,8 @@ from benchmarks.quality import subjects, tables
 from benchmarks.quality.anatomy import anatomy_tables
 from benchmarks.quality.arms import UNREGISTERED
 from benchmarks.quality.identification import stage2_tables
-from benchmarks.quality.measurement import PARTS, Measurement
-from benchmarks.quality.rivals import rival_table
+from benchmarks.quality.measurement import PARTS, PLAIN_NUMBERS, Measurement
+from benchmarks.quality.rivals import numbers_table, rival_table
 from benchmarks.quality.stage1 import matches_of, stage1_tables
 from benchmarks.quality.status import status_tables
 from benchmarks.quality.tables import Aim, Table, over_patients, write_between_marks
@@ -353,7 +353,12 @@ def test_the_gain_over_a_rival_is_that_of_the_patients_both_could_score() -> Non
             return {
                 "stage2": {"positive": [bool(n_status), False], **nodes},
                 "found": {"class": [n_status, 2], **nodes},
-                "status": {"probability": score, "nodes_alone": score, "probability_tumor": score},
+                "status": {
+                    "probability": score,
+                    "nodes_alone": score,
+                    "probability_tumor": score,
+                    "numbers": dict.fromkeys(PLAIN_NUMBERS, score or 0.97),
+                },
             }
 
         return {"n_status": n_status, **judged(own), "rivals": [judged(own), judged(other)]}
@@ -366,6 +371,13 @@ def test_the_gain_over_a_rival_is_that_of_the_patients_both_could_score() -> Non
     assert [cell.estimate for cell in combined[:3] if isinstance(cell, Interval)] == [1.0, 0.5, 0.5]
     assert combined[3:] == (2, 1)
     assert rows["node, as found"][3:] == (2, 2)
+    by_nodes = numbers_table(records, ["own", "itself", "another"])
+    assert by_nodes is not None
+    assert [row[0] for row in by_nodes.rows[::4]] == ["own", "itself", "another"]
+    estimates = [[cell.estimate for cell in row[2:] if isinstance(cell, Interval)] for row in by_nodes.rows]
+    # 0.9 and 0.8 against 0.2 and 0.95; 0.3 and 0.6 against 0.4 and 0.97.
+    assert estimates == [[0.5, 0.25]] * 8 + [[0.25, 0.0]] * 4
+    assert numbers_table(records[:1], ["own"]) is None
     same = {row[0]: row[3] for row in rival_table(records, 0, "itself").rows}
     assert all(isinstance(gain, Interval) and gain.estimate == 0.0 for gain in same.values())
 

@@ -24,6 +24,7 @@ from lymphct.learning.channels import network_channels
 from lymphct.learning.inference_settings import Precision
 from lymphct.metastasis.fusing import fused_number
 from lymphct.metastasis.prediction import predict_status
+from lymphct.metastasis.settings import Fused, MetastasisSettings, PatchSettings
 from lymphct.nodes.calling import positive_scores, predict_nodes
 from lymphct.nodes.crops import identification_case
 from lymphct.nodes.features import feature_set_of, node_features
@@ -33,6 +34,8 @@ from lymphct.nodes.measurement import measure_nodes
 PARTS: Final = ("structures", "tumor", "nodes", "identification", "metastasis")
 SHARED: Final = (StageName.STRUCTURES, StageName.TUMOR, StageName.NODES)
 """Networks that a bundle has in common with its rival."""
+PLAIN_NUMBERS: Final[tuple[Fused, ...]] = ("volume", "max_probability", "noisy_or", "expected_count")
+"""Numbers of a patient's nodes in which nothing is learned."""
 SAME: Final = 0.3
 """IoU from which a found node is a true one (Sec. IV-D)."""
 
@@ -198,6 +201,11 @@ def _status(found: Findings, models: Models, *, with_score: bool) -> dict[str, J
         "nodes": len(found.nodes.nodes),
         "tumor_mm3": float(found.tumor.array.sum(dtype=np.int64)) * found.tumor.geometry.voxel_volume,
     }
+    if models.identification is not None:
+        judged = evidence_of(found, models, PatchSettings())
+        record["numbers"] = {
+            number: fused_number(judged, MetastasisSettings(fused=number)) for number in PLAIN_NUMBERS
+        }
     if models.metastasis is None or not with_score:
         return record
     network, settings = models.metastasis.network, models.metastasis.settings

@@ -7,13 +7,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from benchmarks.quality.identification import found_nodes, pooled_auc
-from benchmarks.quality.measurement import SHARED
+from benchmarks.quality.measurement import PLAIN_NUMBERS, SHARED
+from benchmarks.quality.status import NUMBERS
 from benchmarks.quality.subjects import Record
 from benchmarks.quality.tables import Cell, Table, over_patients
 
 from lymphct.cascade.models import Models
 from lymphct.core.arrays import DoubleArray
 from lymphct.core.errors import UsageError
+from lymphct.evaluation.classification import auc
 
 Scores = tuple[npt.NDArray[np.bool_], DoubleArray]
 """Who is positive, and the scores."""
@@ -63,6 +65,45 @@ def rival_table(records: Sequence[Record], number: int, name: str) -> Table:
         note="The rival has the same networks for structures, tumor and stage 1: both judge the same nodes "
         "of the same patients. Patients without a score of either are left out of a row. A found node has "
         "the class of the true one it overlaps by an IoU of 0.3; the others are left out.",
+    )
+
+
+def numbers_table(records: Sequence[Record], names: Sequence[str]) -> Table | None:
+    """Return the AUC of what can be said of a patient by the nodes alone; None where nothing judged them.
+
+    Args:
+        records: of the patients.
+        names: of the bundle and its rivals; the last is what every row is compared with.
+
+    """
+    kept = [record for record in records if record.get("status", {}).get("numbers")]
+    truth = np.array([record["n_status"] for record in kept])
+    if len(set(truth.tolist())) < 2:
+        return None
+
+    def scores(side: int, number: str) -> DoubleArray:
+        status = [(r if side == 0 else r["rivals"][side - 1])["status"] for r in kept]
+        return np.array([entry["numbers"][number] for entry in status], dtype=np.float64)
+
+    def area(rows: Sequence[int], own: DoubleArray) -> float:
+        return auc(truth[rows], own[rows])
+
+    def gain(rows: Sequence[int], own: DoubleArray, base: DoubleArray) -> float:
+        return area(rows, own) - area(rows, base)
+
+    base, labels = scores(len(names) - 1, "volume"), truth.tolist()
+    rows: list[tuple[Cell, ...]] = []
+    for side, name in enumerate(names):
+        for number in PLAIN_NUMBERS:
+            own = scores(side, number)
+            figures = (partial(area, own=own), partial(gain, own=own, base=base))
+            cells = (over_patients(figure, len(kept), labels) for figure in figures)
+            rows.append((name, NUMBERS[number], *cells))
+    return Table(
+        title="By the nodes alone",
+        columns=("Stage 2", "Number of a patient", "AUC", f"Gain over volume, {names[-1]}"),
+        rows=tuple(rows),
+        note=f"{len(kept)} patients, the same in every row.",
     )
 
 
