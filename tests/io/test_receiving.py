@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from tests.dicom_exports import as_enhanced, ct_volume, slices_in, write_series
 from tests.serving_studies import CANARY, dataset
 
 from lymphct.core.errors import EnvironmentProblemError, HeldError
 from lymphct.io import receiving as room
 from lymphct.io.images.dicom.heads import read_head
+from lymphct.io.images.dicom.kinds import ENHANCED
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
 from lymphct.io.receiving import (
@@ -33,6 +35,7 @@ from lymphct.io.receiving import (
 )
 
 pynetdicom: Any = pytest.importorskip("pynetdicom")
+dsutils: Any = pytest.importorskip("pynetdicom.dsutils")
 
 NAMES = Pseudonyms(b"test" + bytes(28))
 SETTINGS = ReceivingSettings(port=0, free_bytes=0, seconds=20)
@@ -135,13 +138,18 @@ def test_an_instance_is_what_its_sender_says_it_is(
     tmp_path: Path, instance: str, kind: str, status: int
 ) -> None:
     (tmp_path / ".receiving").mkdir()
-    content = BytesIO()
-    dataset(7, 1, 0).save_as(content, enforce_file_format=True)
-    request = SimpleNamespace(AffectedSOPInstanceUID=instance, AffectedSOPClassUID=kind)
-    event = SimpleNamespace(
-        request=request,
-        encoded_dataset=lambda include_meta=True: content.getvalue()[0 if include_meta else 300 :],
+    one = dataset(7, 1, 0)
+    request = SimpleNamespace(
+        AffectedSOPInstanceUID=instance,
+        AffectedSOPClassUID=kind,
+        DataSet=BytesIO(dsutils.encode(one, is_implicit_vr=False, is_little_endian=True)),
     )
+    meta = dsutils.create_file_meta(
+        sop_class_uid=one.SOPClassUID,
+        sop_instance_uid=one.SOPInstanceUID,
+        transfer_syntax=ExplicitVRLittleEndian,
+    )
+    event = SimpleNamespace(request=request, file_meta=meta)
     assert Receiver(tmp_path, NAMES, SETTINGS).store(event) == status
     assert len(stored(tmp_path)) == (status == DONE)
 
@@ -243,6 +251,38 @@ def test_an_instance_beyond_the_limit_is_broken_off(
         assert sent(associate(port), dataset(7, 1, 1)) == [DONE]  # the others go on
     assert "a sender was broken off: an instance of more than 100000 bytes" in caplog.text
     assert len(stored(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("kind", sorted(ENHANCED))
+def test_enhanced_ct_is_taken_whole_beyond_the_limit_of_a_slice(
+    tmp_path: Path, associate: Associate, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    limits = DicomLimits(file_bytes=100_000, multiframe_bytes=1_000_000)
+    monkeypatch.setattr(room, "DicomLimits", lambda: limits)
+    write_series(tmp_path / "slices", ct_volume())
+    one = as_enhanced(slices_in(tmp_path / "slices"))
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = UID(kind)
+    one.PixelData += bytes(120_000)  # more than the frames need, which nobody looks at here
+    (tmp_path / "inbox").mkdir()
+    with receiving(tmp_path / "inbox", NAMES, SETTINGS) as port:
+        assert sent(associate(port, storage=kind), one, one) == [DONE, DONE]
+    (name,) = stored(tmp_path / "inbox")
+    assert dcmread(tmp_path / "inbox" / name).PixelData == one.PixelData
+
+
+def test_all_senders_together_take_bounded_memory(
+    tmp_path: Path, associate: Associate, caplog: pytest.LogCaptureFixture
+) -> None:
+    tight = SETTINGS.model_copy(update={"memory_bytes": 300_000})
+    with receiving(tmp_path, NAMES, tight) as port:
+        large = dataset(7, 1, 0, Rows=500, Columns=500, PixelData=bytes(500_000))
+        status = associate(port).send_c_store(large)
+        assert "Status" not in status or status.Status != DONE
+        association = associate(port)
+        medium = [dataset(7, 1, n, Rows=250, Columns=500, PixelData=bytes(250_000)) for n in (1, 2, 3)]
+        assert sent(association, *medium) == [DONE] * 3  # one after the other they fit
+    assert "a sender was broken off: instances under way take more than 300000 bytes" in caplog.text
+    assert len(stored(tmp_path)) == 3
 
 
 def test_noise_on_the_port_disturbs_nobody(tmp_path: Path, associate: Associate) -> None:

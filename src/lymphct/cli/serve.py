@@ -51,7 +51,7 @@ def serve(
             metavar="PORT",
             min=0,
             max=65535,
-            help="Receive slices of CT by DICOM (C-STORE) into INBOX as well; needs the extra serve.",
+            help="Receive CT by DICOM (C-STORE) into INBOX as well; needs the extra serve.",
         ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,

@@ -1,16 +1,19 @@
-"""A DICOM receiver (C-STORE SCP): slices of CT that are sent to it lie in a folder before it says so.
+"""A DICOM receiver (C-STORE SCP): CT that is sent to it lies in a folder before it says so.
 
-What is sent is written as it came, without being decoded, under names made of hashes: nothing a sender writes
-becomes a path. An instance is complete, on the disk and in its place before the sender is told of success;
-what a sender was not told of it sends again.
+What is sent, slices and enhanced CT alike, is written as it came, without being decoded, under names made of
+hashes: nothing a sender writes becomes a path. An instance is complete, on the disk and in its place before
+the sender is told of success; what a sender was not told of it sends again. Until then it lies in memory,
+which has a limit for all senders together.
 """
 
 import itertools
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +27,7 @@ from lymphct.io.images.dicom.elements import BIG_ENDIAN
 from lymphct.io.images.dicom.file_head import FileHead
 from lymphct.io.images.dicom.files import SYNTAXES
 from lymphct.io.images.dicom.heads import read_head
+from lymphct.io.images.dicom.kinds import CT_IMAGE, ENHANCED
 from lymphct.io.images.limits import DicomLimits
 from lymphct.io.pseudonyms import Pseudonyms
 from lymphct.io.results.disk import environment_errors, write_synced
@@ -39,6 +43,7 @@ NO_RESOURCES: Final = 0xA700
 ANOTHER: Final = 0xA900
 NOT_UNDERSTOOD: Final = 0xC000
 """Status codes of C-STORE (DICOM PS3.4, table B.2-1)."""
+_PIECE: Final = 1 << 20
 
 
 class ReceivingSettings(Settings):
@@ -54,6 +59,9 @@ class ReceivingSettings(Settings):
     """Senders at the same time. Not stated in the paper; what a PACS opens at most."""
     seconds: PositiveFloat = 60.0
     """Silence after which a sender is given up. Not stated in the paper."""
+    memory_bytes: PositiveInt = 2_000_000_000
+    """What has come of all instances that are under way may take. Not stated in the paper; one of the largest
+    enhanced CTs, or four usual ones."""
     study_files: PositiveInt = 20_000
     """Instances of one study. Not stated in the paper; ten usual series of 2000 slices."""
     free_bytes: NonNegativeInt = 2_000_000_000
@@ -61,7 +69,7 @@ class ReceivingSettings(Settings):
 
 
 class Receiver:
-    """Takes slices of CT from senders; `receiving` runs one.
+    """Takes CT from senders; `receiving` runs one.
 
     Safe for the threads of several senders.
     """
@@ -92,17 +100,17 @@ class Receiver:
         return status
 
     def _put(self, event: Any, part: Path) -> int:  # noqa: ANN401 - the same
-        pixels = event.encoded_dataset(include_meta=False)
-        content = event.encoded_dataset()
-        if len(content) > DicomLimits().file_bytes:
+        header, dataset = _content_of(event)
+        size = len(header) + len(dataset)
+        if size > _longest(event.request):
             return NOT_UNDERSTOOD
-        if free_space(self._folder) - len(content) < self._settings.free_bytes:
+        if free_space(self._folder) - size < self._settings.free_bytes:
             logger.error("an instance was turned away: too little space is left on the disk")
             return NO_RESOURCES
-        write_synced(part, content)
+        write_synced(part, header, dataset)
         head = read_head(part, self._pseudonyms, DicomLimits())
         status = self._judged(head, event.request)
-        return self._commit(part, head, pixels) if status == DONE else status
+        return self._commit(part, head, dataset) if status == DONE else status
 
     def _judged(self, head: FileHead, request: Any) -> int:  # noqa: ANN401 - a message of pynetdicom
         if head.tags is None or head.problem or not head.instance:
@@ -114,7 +122,7 @@ class Receiver:
             return ANOTHER
         return DONE
 
-    def _commit(self, part: Path, head: FileHead, dataset: bytes) -> int:
+    def _commit(self, part: Path, head: FileHead, dataset: memoryview) -> int:
         """Give an instance its place; one that lies there already is not written again."""
         tags = head.tags
         study = self._folder / f"study-{tags.study if tags else ''}"
@@ -126,7 +134,7 @@ class Receiver:
                 target = folder / f"{head.instance}{f'-{number}' if number else ''}.dcm"
                 if not target.exists():
                     break
-                if target.read_bytes().endswith(dataset):
+                if _ends_with(target, dataset):
                     return DONE
             if self._stored[study.name] >= self._settings.study_files:
                 logger.error("an instance was turned away: its study has %d", self._settings.study_files)
@@ -141,9 +149,34 @@ class Receiver:
         return DONE
 
 
+def _content_of(event: Any) -> tuple[bytes, memoryview]:  # noqa: ANN401 - an event of pynetdicom
+    """Return what stands before an instance in a file, and the instance as it came, not copied."""
+    from pynetdicom.dsutils import encode_file_meta  # noqa: PLC0415 - an extra
+
+    return bytes(128) + b"DICM" + encode_file_meta(event.file_meta), event.request.DataSet.getbuffer()
+
+
+def _longest(command: Any) -> int:  # noqa: ANN401 - a message of pynetdicom, or its command set
+    """Return how many bytes an instance of its kind may have."""
+    limits = DicomLimits()
+    is_enhanced = str(getattr(command, "AffectedSOPClassUID", "")) in ENHANCED
+    return limits.multiframe_bytes if is_enhanced else limits.file_bytes
+
+
+def _ends_with(path: Path, content: memoryview) -> bool:
+    """Tell whether a file ends with these bytes, without holding it in memory."""
+    with path.open("rb") as stream:
+        if stream.seek(0, os.SEEK_END) < len(content):
+            return False
+        stream.seek(-len(content), os.SEEK_END)
+        return all(
+            stream.read(_PIECE) == content[start : start + _PIECE] for start in range(0, len(content), _PIECE)
+        )
+
+
 @contextmanager
 def receiving(folder: Path, pseudonyms: Pseudonyms, settings: ReceivingSettings) -> Iterator[int]:
-    """Receive slices of CT into a folder while the block runs; yield the port.
+    """Receive CT into a folder while the block runs; yield the port.
 
     Senders are sent away at its end, and send again what was not confirmed.
 
@@ -177,20 +210,21 @@ def receiving(folder: Path, pseudonyms: Pseudonyms, settings: ReceivingSettings)
 @contextmanager
 def _listening(receiver: Receiver, settings: ReceivingSettings) -> Iterator[int]:
     from pynetdicom import AE, _config, evt  # noqa: PLC0415 - an extra
-    from pynetdicom.sop_class import CTImageStorage, Verification  # type: ignore[attr-defined]  # noqa: PLC0415
+    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # noqa: PLC0415
 
     _config.LOG_HANDLER_LEVEL = "none"
     logging.getLogger("pynetdicom").propagate = False  # its lines may quote what senders say
     entity = AE(ae_title=settings.title)
     entity.add_supported_context(Verification)
-    entity.add_supported_context(CTImageStorage, [uid for uid in SYNTAXES if uid != BIG_ENDIAN])
+    for kind in (CT_IMAGE, *sorted(ENHANCED)):
+        entity.add_supported_context(kind, [uid for uid in SYNTAXES if uid != BIG_ENDIAN])
     entity.require_called_aet = True
     entity.maximum_associations = settings.associations
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = settings.seconds
     tally = _Tally()
     handlers: list[Any] = [
         (evt.EVT_C_STORE, lambda event: tally.counted(event, receiver.store(event))),
-        (evt.EVT_PDU_RECV, _stop_flood),
+        (evt.EVT_PDU_RECV, partial(_stop_flood, tally, settings.memory_bytes)),
         (evt.EVT_CONN_CLOSE, tally.tell),
     ]
     try:
@@ -205,25 +239,41 @@ def _listening(receiver: Receiver, settings: ReceivingSettings) -> Iterator[int]
 
 
 class _Tally:
-    """Counts what each sender sent, for one line of the log when it leaves."""
+    """Counts what each sender sent, for one line of the log when it leaves, and what is under way."""
 
     def __init__(self) -> None:
         self._counts: dict[int, Counter[bool]] = {}
+        self._under_way: dict[int, int] = {}
 
     def counted(self, event: Any, status: int) -> int:  # noqa: ANN401 - an event of pynetdicom
+        self._under_way.pop(id(event.assoc), None)
         self._counts.setdefault(id(event.assoc), Counter())[status == DONE] += 1
         return status
 
+    def under_way(self, event: Any, size: int) -> int:  # noqa: ANN401 - the same
+        """Note how much has come of a sender's instance; return that of all senders."""
+        self._under_way[id(event.assoc)] = size
+        return sum(self._under_way.copy().values())
+
     def tell(self, event: Any) -> None:  # noqa: ANN401 - the same
+        self._under_way.pop(id(event.assoc), None)
         counts = self._counts.pop(id(event.assoc), None)
         if counts is not None:
             logger.info("a sender left: %d instances stored, %d refused", counts[True], counts[False])
 
 
-def _stop_flood(event: Any) -> None:  # noqa: ANN401 - an event of pynetdicom
-    """Break off a sender whose instance outgrows the limit, before memory does."""
+def _stop_flood(tally: _Tally, memory_bytes: int, event: Any) -> None:  # noqa: ANN401 - the same
+    """Break off a sender whose instance outgrows the limit of its kind, or of all, before memory does."""
     message = event.assoc.dimse.message
     stream = None if message is None else message.data_set
-    if stream is not None and stream.tell() > DicomLimits().file_bytes:
-        logger.error("a sender was broken off: an instance of more than %d bytes", DicomLimits().file_bytes)
-        event.assoc.abort(block=False)
+    size = 0 if stream is None else stream.tell()
+    everything = tally.under_way(event, size)
+    command = getattr(message, "command_set", None)
+    longest = _longest(command)
+    if size > longest:
+        logger.error("a sender was broken off: an instance of more than %d bytes", longest)
+    elif size and everything > memory_bytes:
+        logger.error("a sender was broken off: instances under way take more than %d bytes", memory_bytes)
+    else:
+        return
+    event.assoc.abort(block=False)

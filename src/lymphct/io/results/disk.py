@@ -83,10 +83,10 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
         return stream.read()
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it."""
+def write_synced(path: Path, *pieces: bytes | memoryview) -> None:
+    """Write a file of one or more pieces and wait until the disk has it."""
     with path.open("wb") as stream:
-        stream.write(content)
+        stream.writelines(pieces)
         stream.flush()
         os.fsync(stream.fileno())
 
